@@ -1,0 +1,1 @@
+"""What a person touches: the command line, the charts, and the worker that joins the floors."""

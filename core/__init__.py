@@ -1,0 +1,1 @@
+"""The science and the engine. Imports neither `storage` nor `app`."""

@@ -1,0 +1,87 @@
+"""Balls, projections, steepest ascent and sample-bound noise: the geometry that every gradient attack shares.
+
+`eps` is a float or a tensor [n] of one radius per sample, in pixel units of [0, 1]. Norms are "linf" and "l2".
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from core.identity import stream_seed
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed 64-bit integer: the increment of splitmix64
+_MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
+_MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
+
+
+def per_sample(value: float | Tensor, like: Tensor) -> float | Tensor:
+    """`value` [n] shaped to broadcast over `like` [n, …]; a float stays a float."""
+    if isinstance(value, float | int):
+        return float(value)
+    return value.view(-1, *([1] * (like.dim() - 1)))
+
+
+def flat_norm(delta: Tensor) -> Tensor:
+    """Euclidean length of each sample, shaped [n, 1, 1, 1] to divide by."""
+    return delta.flatten(1).norm(dim=1).view(-1, *([1] * (delta.dim() - 1)))
+
+
+def project(adversarial: Tensor, x: Tensor, eps: float | Tensor, norm: str) -> Tensor:
+    """The point of the ε-ball around `x` intersected with [0, 1] that PGD steps to (Madry et al. 2018, section 2.1).
+
+    For l2 the ball comes first, then the box: clipping to [0, 1] never moves a point away from `x` in [0, 1], so both hold after it.
+    """
+    import torch
+
+    eps = per_sample(eps, x)
+    if norm == "linf":
+        return torch.maximum(torch.minimum(adversarial, x + eps), x - eps).clamp_(0.0, 1.0)
+    delta = adversarial - x
+    factor = (eps / flat_norm(delta).clamp_min(1e-12)).clamp_max(1.0)
+    return (x + delta * factor).clamp_(0.0, 1.0)
+
+
+def ascent_direction(gradient: Tensor, norm: str) -> Tensor:
+    """Unit step of steepest ascent: the sign for linf, the normalised gradient for l2 (0 where the gradient is 0)."""
+    if norm == "linf":
+        return gradient.sign()
+    return gradient / flat_norm(gradient).clamp_min(1e-12)
+
+
+def noise(seed: int, samples: Tensor, restart: int, x: Tensor, norm: str) -> Tensor:
+    """A point of the unit ball for each sample, shaped like `x` [n, c, h, w]; multiply by ε to use it.
+
+    A pure function of (seed, sample's index in the data set, restart): independent of batch size, order, neighbours and device.
+    linf: uniform in [-1, 1]; l2: uniform in the ball (Gaussian direction, radius u^(1/d)).
+    """
+    import torch
+
+    numel = x[0].numel()
+    if norm == "linf":
+        return (2.0 * _uniform(seed, samples, restart, numel) - 1.0).view_as(x).to(x.dtype)
+    pairs = _uniform(seed, samples, restart, 2 * numel + 1)
+    radius = (-2.0 * torch.log(1.0 - pairs[:, :numel])).sqrt()
+    gaussian = radius * torch.cos(2.0 * math.pi * pairs[:, numel : 2 * numel])
+    direction = gaussian / gaussian.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    return (direction * pairs[:, -1:].pow(1.0 / numel)).view_as(x).to(x.dtype)
+
+
+def _uniform(seed: int, samples: Tensor, restart: int, numel: int) -> Tensor:
+    """[n, numel] floats in [0, 1): splitmix64 used as a counter-based generator (Steele, Lea, Flood 2014)."""
+    import torch
+
+    stream = _mix(samples.to(torch.int64) * _GOLDEN + stream_seed(seed, "attack-noise", restart))
+    counter = torch.arange(1, numel + 1, dtype=torch.int64, device=samples.device) * _GOLDEN
+    bits = _mix(stream[:, None] + counter[None, :])
+    return ((bits >> 40) & 0xFFFFFF).to(torch.float32) / float(1 << 24)
+
+
+def _mix(z: Tensor) -> Tensor:
+    """The finaliser of splitmix64 on int64 tensors; multiplication wraps, shifts are made logical by a mask."""
+    z = (z ^ ((z >> 30) & ((1 << 34) - 1))) * _MIX_1
+    z = (z ^ ((z >> 27) & ((1 << 37) - 1))) * _MIX_2
+    return z ^ ((z >> 31) & ((1 << 33) - 1))

@@ -1,0 +1,478 @@
+"""What flows between the floors: frozen records, torch-free and picklable.
+
+`study.toml → Study → Plan → TrialSpec / AttackSpec → Job → events → ledgers → scores`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.identity import digest
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A registry name with every option resolved, such as rmsprop with lr, alpha and eps."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        return {"name": self.name, "options": dict(self.options)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Choice:
+        return cls(data["name"], dict(data["options"]))
+
+
+@dataclass(frozen=True)
+class DatasetSource:
+    """Where a data set comes from.
+
+    `name` is what results show ("mnist5k", "folder:cars"), `kind` the registry name ("mnist5k", "folder", "npz"), `path` the absolute
+    place of a `folder:` or `npz:` set (None for named sets, which live under the data root).
+    """
+
+    name: str
+    kind: str
+    path: Path | None = None
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What is known of a data set without loading its images.
+
+    `identity` enters the trial's digest: the name, or for `folder:` and `npz:` the digest of the content. `shape` is (channels,
+    height, width). Sizes count images.
+    """
+
+    source: DatasetSource
+    identity: str
+    shape: tuple[int, int, int]
+    classes: tuple[str, ...]
+    train_size: int
+    test_size: int
+
+
+@dataclass(frozen=True)
+class Training:
+    """The training keys of a study, resolved. `schedule` is a Choice of constant, cosine or step; `validation` a share in [0, 1)."""
+
+    epochs: int
+    batch_size: int
+    initialisation: str
+    precision: str
+    schedule: Choice
+    weight_decay: float
+    label_smoothing: float
+    augment: bool
+    validation: float
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "initialisation": self.initialisation,
+            "precision": self.precision,
+            "schedule": self.schedule.as_json(),
+            "weight_decay": self.weight_decay,
+            "label_smoothing": self.label_smoothing,
+            "augment": self.augment,
+            "validation": self.validation,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Training:
+        return cls(**{**data, "schedule": Choice.from_json(data["schedule"])})
+
+
+TRAINING_ENGINE = 1
+"""Bumped by hand whenever a change makes the same configuration train to other weights."""
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """One model to train. Everything here, and nothing else, decides its weights (DESIGN section 5)."""
+
+    dataset: str
+    """The data set's identity (DatasetInfo.identity)."""
+    train_samples: int | None
+    """Size of the stratified training subset; None is all of it."""
+    architecture: Choice
+    activation: Choice
+    optimizer: Choice
+    defense: Choice
+    training: Training
+    seed: int
+
+    def as_json(self) -> dict[str, Any]:
+        return {**self._variant_json(), "seed": self.seed}
+
+    def _variant_json(self) -> dict[str, Any]:
+        return {
+            "engine": TRAINING_ENGINE,
+            "dataset": self.dataset,
+            "train_samples": self.train_samples,
+            "architecture": self.architecture.as_json(),
+            "activation": self.activation.as_json(),
+            "optimizer": self.optimizer.as_json(),
+            "defense": self.defense.as_json(),
+            "training": self.training.as_json(),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> TrialSpec:
+        """The inverse of `as_json`; the engine number is the running program's, so a stale one changes `id`."""
+        return cls(
+            dataset=data["dataset"],
+            train_samples=data["train_samples"],
+            architecture=Choice.from_json(data["architecture"]),
+            activation=Choice.from_json(data["activation"]),
+            optimizer=Choice.from_json(data["optimizer"]),
+            defense=Choice.from_json(data["defense"]),
+            training=Training.from_json(data["training"]),
+            seed=data["seed"],
+        )
+
+    @cached_property
+    def id(self) -> str:
+        """The trial's content address, 64 hex digits."""
+        return digest(self.as_json())
+
+    @cached_property
+    def variant_id(self) -> str:
+        """The address of the trial without its seed: what is compared."""
+        return digest(self._variant_json())
+
+
+@dataclass(frozen=True)
+class AttackSpec:
+    """A fully specified attack: the sweep over its ε is the unit of work and of identity.
+
+    `norm` is "linf" or "l2"; `eps` ascends, in pixel units of [0, 1], and is empty for minimum-norm attacks. `params` holds every other
+    resolved parameter (steps, alpha, restarts, …) without the seed.
+    """
+
+    name: str
+    norm: str
+    eps: tuple[float, ...]
+    params: Mapping[str, Any]
+    seed: int
+    engine: int
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "norm": self.norm,
+            "eps": list(self.eps),
+            "params": dict(self.params),
+            "seed": self.seed,
+            "engine": self.engine,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> AttackSpec:
+        return cls(data["name"], data["norm"], tuple(data["eps"]), dict(data["params"]), data["seed"], data["engine"])
+
+    @cached_property
+    def id(self) -> str:
+        """The attack's content address, 64 hex digits."""
+        return digest(self.as_json())
+
+
+@dataclass(frozen=True)
+class Threat:
+    """The norm and ε that single-ε scores refer to."""
+
+    norm: str
+    eps: float
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study file, validated and resolved. `document` is the same as plain JSON-able data in the study file's own keys."""
+
+    name: str
+    description: str
+    source: DatasetSource
+    architectures: tuple[Choice, ...]
+    optimizers: tuple[Choice, ...]
+    activations: tuple[Choice, ...]
+    defenses: tuple[Choice, ...]
+    seeds: tuple[int, ...]
+    train_samples: int | None
+    test_samples: int | None
+    training: Training
+    attacks: tuple[AttackSpec, ...]
+    threat: Threat | None
+    document: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study held against its data set: the trials it asks for, in the order of the grid (seeds outermost).
+
+    `samples` is the digest of the test indices, None while the data set is not at hand.
+    """
+
+    study: Study
+    info: DatasetInfo
+    trials: tuple[TrialSpec, ...]
+    samples: str | None
+
+
+@dataclass(frozen=True)
+class CleanOutcome:
+    """What scores need of a model's clean predictions. Shares are fractions of the test samples."""
+
+    correct: Bools
+    classes: int
+    majority_share: float
+    """Share of the most frequent true class: what a constant classifier reaches."""
+    top_prediction_share: float
+    """Share of the most frequently predicted class."""
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Per-sample outcome of one attack at one ε; the source of truth for every score.
+
+    `survived[i]` is True where test sample i was classified rightly on the clean image *and* under attack. For a minimum-norm attack `eps` is
+    None and `distances[i]` is the distance at which sample i falls (0 if wrong from the start, inf if never).
+    `adversarial_accuracy` is the accuracy on all adversarial images, also of samples wrong from the start (single-step attacks; else None).
+    """
+
+    eps: float | None
+    survived: Bools
+    distances: Floats | None = None
+    adversarial_accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class Example:
+    """One adversarial image, for eyes. Images are float32 (channels, height, width) in [0, 1]."""
+
+    sample: int
+    """Index of the sample in the data set's test split."""
+    eps: float | None
+    label: int
+    clean_prediction: int
+    adversarial_prediction: int
+    clean_confidence: float
+    adversarial_confidence: float
+    clean: Floats
+    adversarial: Floats
+
+
+@dataclass(frozen=True)
+class EvaluationSpec:
+    """One attack over the first choice of test samples: None is the whole test split, n a stratified subset of n."""
+
+    attack: AttackSpec
+    test_samples: int | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a slot needs to run one trial: train unless trained, then the evaluations that are missing.
+
+    `folder` is this attempt's own; `earlier` are the folders of past attempts, newest first, from which training resumes or weights are
+    taken. `clean` lists the test subsets on which the clean outcome is still wanted. `threads` ≥ 1 is per slot.
+    """
+
+    trial: TrialSpec
+    source: DatasetSource
+    evaluations: tuple[EvaluationSpec, ...]
+    clean: tuple[int | None, ...]
+    attempt: int
+    folder: Path
+    earlier: tuple[Path, ...]
+    data_root: Path
+    cache: Path
+    device: str = "cpu"
+    threads: int = 1
+    crafting: str = "auto"
+
+
+# --- events: what run_trial yields and executors carry -------------------------------------------
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One finished epoch. `loss` is the mean training loss, accuracies are fractions, `lr` the rate of the epoch's last step."""
+
+    epoch: int
+    """Counted from 1."""
+    loss: float
+    accuracy: float
+    validation_accuracy: float | None
+    lr: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Started:
+    """The attempt is under way: provenance of where and on what it runs. `resumed` are the epochs taken over from an earlier attempt."""
+
+    environment: Mapping[str, Any]
+    pid: int
+    initial_digest: str
+    resumed: tuple[EpochRecord, ...] = ()
+
+
+@dataclass(frozen=True)
+class TrainingProgress:
+    """Within an epoch, a few times a second at most; never stored."""
+
+    epoch: int
+    epochs: int
+    batch: int
+    batches: int
+    loss: float
+    accuracy: float
+    samples_per_second: float
+
+
+@dataclass(frozen=True)
+class EpochFinished:
+    """An epoch ended and its checkpoint is on disk."""
+
+    record: EpochRecord
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Training ended and the weights are on disk; `weights` is the absolute path of their file."""
+
+    weights: Path
+    initial_digest: str
+    final_digest: str
+    history: tuple[EpochRecord, ...]
+    peak_memory: int
+    """Bytes; the resident peak of the process, or of the device where there is one."""
+
+
+@dataclass(frozen=True)
+class CleanEvaluated:
+    """The clean outcome on one set of test samples.
+
+    `correct[i]` refers to the i-th of the sorted sample indices; `predictions` are class numbers, `labels` the truth.
+    """
+
+    samples: str
+    test_samples: int | None
+    correct: Bools
+    predictions: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    classes: int
+
+    @property
+    def outcome(self) -> CleanOutcome:
+        """The same without the per-sample predictions."""
+        total = max(1, len(self.labels))
+        return CleanOutcome(
+            correct=self.correct,
+            classes=self.classes,
+            majority_share=float(np.bincount(self.labels, minlength=1).max()) / total,
+            top_prediction_share=float(np.bincount(self.predictions, minlength=1).max()) / total,
+        )
+
+
+@dataclass(frozen=True)
+class AttackProgress:
+    """Within an evaluation, a few times a second at most; never stored."""
+
+    attack: AttackSpec
+    eps: float | None
+    done: int
+    """Samples settled at this ε (of `total`)."""
+    total: int
+    survivors: int
+    """Samples of `total` that still stand at this ε."""
+    step: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class EvaluationFinished:
+    """One attack over one set of samples, whole. Passes count images, so that batch size does not change them."""
+
+    attack: AttackSpec
+    samples: str
+    test_samples: int | None
+    ledgers: tuple[Ledger, ...]
+    examples: tuple[Example, ...]
+    forward_passes: int
+    backward_passes: int
+    seconds: float
+    batch_size: int
+    crafting: str
+    """Precision in which gradients were taken: fp32, bf16 or fp16."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class EvaluationFailed:
+    """One attack could not be carried out; the other evaluations go on and the weights stay."""
+
+    attack: AttackSpec
+    samples: str
+    test_samples: int | None
+    reason: str
+    traceback: str = ""
+
+
+@dataclass(frozen=True)
+class TrialFailed:
+    """The trial cannot be trained as specified (NaN loss, impossible configuration): never retried by itself."""
+
+    reason: str
+    traceback: str = ""
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The trial was asked to stop, left a checkpoint, and is handed back to the queue."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Nothing is left to do for this job."""
+
+
+@dataclass(frozen=True)
+class Crashed:
+    """The child ended without a last word. `trial_at_fault` is False where the machinery around it died, which is no retry."""
+
+    reason: str
+    exit_code: int | None
+    trial_at_fault: bool = True
+
+
+Event = (
+    Started
+    | TrainingProgress
+    | EpochFinished
+    | Trained
+    | CleanEvaluated
+    | AttackProgress
+    | EvaluationFinished
+    | EvaluationFailed
+    | TrialFailed
+    | Stopped
+    | Finished
+    | Crashed
+)
+
+LAST_EVENTS = (TrialFailed, Stopped, Finished, Crashed)
+"""After one of these nothing more comes from a job."""

@@ -1,0 +1,165 @@
+"""Registries: the names a study file may use, each with its summary, source and parameters. Torch-free.
+
+A registry holds frozen entries. An entry carries the function that builds the torch object, which imports
+torch inside itself; listing names, validating a study and printing help never load torch.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Generic, Protocol, TypeVar
+
+from core.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One option of an entry: its type, default, range and unit.
+
+    `kind` is one of "int", "float", "bool", "str", "ints" (a list of whole numbers), "floats". `low` and `high` are inclusive bounds,
+    or exclusive where `open_low` / `open_high` say so. `none_allowed` lets the value be absent (None), which then means what `summary` says.
+    A "float" may be written as a fraction in text ("8/255"). `step_size` parameters also accept "eps/K".
+    """
+
+    name: str
+    kind: str
+    default: Any
+    summary: str
+    low: float | None = None
+    high: float | None = None
+    open_low: bool = False
+    open_high: bool = False
+    choices: tuple[str, ...] = ()
+    unit: str = ""
+    none_allowed: bool = False
+    step_size: bool = False
+
+    def parse(self, value: Any, where: str) -> Any:
+        """`value` checked and in its canonical Python type; raises BadInput naming `where` (the key)."""
+        if value is None and self.none_allowed:
+            return None
+        if self.kind == "bool":
+            if not isinstance(value, bool):
+                raise BadInput(f"{where}: expected true or false, got {value!r}")
+            return value
+        if self.kind == "str":
+            if not isinstance(value, str):
+                raise BadInput(f"{where}: expected text, got {value!r}")
+            if self.choices and value not in self.choices:
+                raise BadInput(
+                    f"{where}: {value!r} is not one of {', '.join(self.choices)}{nearest(value, self.choices)}"
+                )
+            return value
+        if self.kind in ("ints", "floats"):
+            if not isinstance(value, (list, tuple)) or not value:
+                raise BadInput(f"{where}: expected a list of numbers, got {value!r}")
+            return [self._number(item, where, whole=self.kind == "ints") for item in value]
+        if self.step_size and isinstance(value, str) and value.replace(" ", "").startswith("eps/"):
+            divisor = parse_number(value.replace(" ", "")[4:], where)
+            if divisor <= 0:
+                raise BadInput(f"{where}: {value!r} must divide by a number above 0")
+            return f"eps/{divisor:g}"
+        return self._number(value, where, whole=self.kind == "int")
+
+    def _number(self, value: Any, where: str, *, whole: bool) -> int | float:
+        if isinstance(value, bool) or (whole and not isinstance(value, int)):
+            raise BadInput(f"{where}: expected a {'whole ' if whole else ''}number, got {value!r}")
+        number: int | float = value if whole else parse_number(value, where)
+        too_low = self.low is not None and (number < self.low or (self.open_low and number == self.low))
+        too_high = self.high is not None and (number > self.high or (self.open_high and number == self.high))
+        if too_low or too_high:
+            raise BadInput(f"{where}: {value!r} is out of range, it must be {self.range_text()}")
+        return number
+
+    def range_text(self) -> str:
+        """The range in words, such as "above 0 and at most 1"; empty where there is none."""
+        parts = []
+        if self.low is not None:
+            parts.append(f"{'above' if self.open_low else 'at least'} {self.low:g}")
+        if self.high is not None:
+            parts.append(f"{'below' if self.open_high else 'at most'} {self.high:g}")
+        return " and ".join(parts)
+
+
+class Entry(Protocol):
+    """What every registry entry has."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def summary(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def parameters(self) -> tuple[Parameter, ...]: ...
+
+
+E = TypeVar("E", bound=Entry)
+
+
+class Registry(Generic[E], Mapping[str, E]):
+    """Entries by name, in the order they were given; `noun` names one of them in messages."""
+
+    def __init__(self, noun: str, entries: tuple[E, ...]) -> None:
+        self.noun = noun
+        self._entries = {entry.name: entry for entry in entries}
+        if len(self._entries) != len(entries):
+            raise ValueError(f"two entries of the {noun} registry share a name")
+
+    def __getitem__(self, name: str) -> E:
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def find(self, name: str, where: str) -> E:
+        """The entry called `name`; raises BadInput naming the key and the nearest match."""
+        entry = self._entries.get(name)
+        if entry is None:
+            raise BadInput(f"{where}: unknown {self.noun} {name!r}{nearest(name, self._entries)}")
+        return entry
+
+
+def resolve_options(entry: Entry, given: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Every parameter of `entry` with its given or default value, checked; raises BadInput for an unknown option."""
+    known = {parameter.name: parameter for parameter in entry.parameters}
+    for key in given:
+        if key not in known:
+            hint = nearest(key, known) if known else " (it takes none)"
+            raise BadInput(f"{where}: {entry.name} has no option {key!r}{hint}")
+    return {
+        name: parameter.parse(given[name], f"{where}.{name}") if name in given else parameter.default
+        for name, parameter in known.items()
+    }
+
+
+def nearest(name: str, known: Any) -> str:
+    """ "; did you mean 'x'?" for the closest of `known`, else where to look, ready to append to a message."""
+    names = [str(item) for item in known]
+    matches = difflib.get_close_matches(str(name).lower(), names, n=1, cutoff=0.5)
+    if matches:
+        return f"; did you mean {matches[0]!r}?"
+    return f"; known: {', '.join(names)}" if len(names) <= 12 else ""
+
+
+def parse_number(value: Any, where: str) -> float:
+    """A finite float from a number or a fraction as text ("8/255"); raises BadInput naming the key."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        number = float(value)
+    elif isinstance(value, str):
+        try:
+            number = float(Fraction(value.replace(" ", "")))
+        except (ValueError, ZeroDivisionError):
+            raise BadInput(f'{where}: {value!r} is not a number (write 0.1 or "8/255")') from None
+    else:
+        raise BadInput(f"{where}: expected a number, got {value!r}")
+    if not math.isfinite(number):
+        raise BadInput(f"{where}: {value!r} is not a finite number")
+    return number
