@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -39,8 +39,8 @@ class Choice:
 class DatasetSource:
     """Where a data set comes from.
 
-    `name` is what results show ("mnist5k", "folder:cars"), `kind` the registry name ("mnist5k", "folder", "npz"), `path` the absolute
-    place of a `folder:` or `npz:` set (None for named sets, which live under the data root).
+    `name` is what results show ("mnist5k", "folder:cars"), `kind` the registry name ("mnist5k", "folder", "npz"),
+    `path` the absolute place of a `folder:` or `npz:` set (None for named sets, which live under the data root).
     """
 
     name: str
@@ -52,8 +52,8 @@ class DatasetSource:
 class DatasetInfo:
     """What is known of a data set without loading its images.
 
-    `identity` enters the trial's digest: the name, or for `folder:` and `npz:` the digest of the content. `shape` is (channels,
-    height, width). Sizes count images.
+    `identity` enters the trial's digest: the name, or for `folder:` and `npz:` the digest of the content. `shape` is
+    (channels, height, width). Sizes count images.
     """
 
     source: DatasetSource
@@ -66,7 +66,10 @@ class DatasetInfo:
 
 @dataclass(frozen=True)
 class Training:
-    """The training keys of a study, resolved. `schedule` is a Choice of constant, cosine or step; `validation` a share in [0, 1)."""
+    """The training keys of a study, resolved.
+
+    `schedule` is a Choice of constant, cosine or step; `validation` a share of the training data in [0, 1).
+    """
 
     epochs: int
     batch_size: int
@@ -159,8 +162,8 @@ class TrialSpec:
 class AttackSpec:
     """A fully specified attack: the sweep over its ε is the unit of work and of identity.
 
-    `norm` is "linf" or "l2"; `eps` ascends, in pixel units of [0, 1], and is empty for minimum-norm attacks. `params` holds every other
-    resolved parameter (steps, alpha, restarts, …) without the seed.
+    `norm` is "linf" or "l2"; `eps` ascends, in pixel units of [0, 1], and is empty for minimum-norm attacks. `params`
+    holds every other resolved parameter (steps, alpha, restarts, …) without the seed.
     """
 
     name: str
@@ -200,7 +203,7 @@ class Threat:
 
 @dataclass(frozen=True)
 class Study:
-    """A study file, validated and resolved. `document` is the same as plain JSON-able data in the study file's own keys."""
+    """A study file, validated and resolved; `document` is the same as plain data in the study file's own keys."""
 
     name: str
     description: str
@@ -209,7 +212,7 @@ class Study:
     optimizers: tuple[Choice, ...]
     activations: tuple[Choice, ...]
     defenses: tuple[Choice, ...]
-    seeds: tuple[int, ...]
+    seeds: Sequence[int]
     train_samples: int | None
     test_samples: int | None
     training: Training
@@ -247,9 +250,10 @@ class CleanOutcome:
 class Ledger:
     """Per-sample outcome of one attack at one ε; the source of truth for every score.
 
-    `survived[i]` is True where test sample i was classified rightly on the clean image *and* under attack. For a minimum-norm attack `eps` is
-    None and `distances[i]` is the distance at which sample i falls (0 if wrong from the start, inf if never).
-    `adversarial_accuracy` is the accuracy on all adversarial images, also of samples wrong from the start (single-step attacks; else None).
+    `survived[i]` is True where test sample i was classified rightly on the clean image *and* under attack. For a
+    minimum-norm attack `eps` is None and `distances[i]` is the distance at which sample i falls (0 if wrong from the
+    start, inf if never). `adversarial_accuracy` is the accuracy on all adversarial images, also of samples wrong from
+    the start (single-step attacks; else None).
     """
 
     eps: float | None
@@ -286,8 +290,9 @@ class EvaluationSpec:
 class Job:
     """All that a slot needs to run one trial: train unless trained, then the evaluations that are missing.
 
-    `folder` is this attempt's own; `earlier` are the folders of past attempts, newest first, from which training resumes or weights are
-    taken. `clean` lists the test subsets on which the clean outcome is still wanted. `threads` ≥ 1 is per slot.
+    `folder` is this attempt's own; `earlier` are the folders of past attempts, newest first, from which training
+    resumes or weights are taken. `clean` lists the test subsets on which the clean outcome is still wanted. `threads`
+    ≥ 1 is per slot.
     """
 
     trial: TrialSpec
@@ -309,7 +314,7 @@ class Job:
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One finished epoch. `loss` is the mean training loss, accuracies are fractions, `lr` the rate of the epoch's last step."""
+    """One finished epoch: mean training loss, accuracies as fractions, `lr` the rate of the epoch's last step."""
 
     epoch: int
     """Counted from 1."""
@@ -322,7 +327,7 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class Started:
-    """The attempt is under way: provenance of where and on what it runs. `resumed` are the epochs taken over from an earlier attempt."""
+    """The attempt is under way: where and on what it runs, and the epochs taken over from an earlier attempt."""
 
     environment: Mapping[str, Any]
     pid: int
@@ -395,12 +400,10 @@ class AttackProgress:
     attack: AttackSpec
     eps: float | None
     done: int
-    """Samples settled at this ε (of `total`)."""
+    """Samples settled at this ε, of `total`."""
     total: int
     survivors: int
-    """Samples of `total` that still stand at this ε."""
-    step: int
-    steps: int
+    """Samples that still stand."""
 
 
 @dataclass(frozen=True)
@@ -452,7 +455,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Crashed:
-    """The child ended without a last word. `trial_at_fault` is False where the machinery around it died, which is no retry."""
+    """The child ended without a last word; `trial_at_fault` is False where the machinery around it died."""
 
     reason: str
     exit_code: int | None

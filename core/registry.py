@@ -20,9 +20,10 @@ from core.errors import BadInput
 class Parameter:
     """One option of an entry: its type, default, range and unit.
 
-    `kind` is one of "int", "float", "bool", "str", "ints" (a list of whole numbers), "floats". `low` and `high` are inclusive bounds,
-    or exclusive where `open_low` / `open_high` say so. `none_allowed` lets the value be absent (None), which then means what `summary` says.
-    A "float" may be written as a fraction in text ("8/255"). `step_size` parameters also accept "eps/K".
+    `kind` is one of "int", "float", "bool", "str", "ints" (a list of whole numbers), "floats". `low` and `high` are
+    inclusive bounds, or exclusive where `open_low` / `open_high` say so. `none_allowed` lets the value be absent
+    (None), which then means what `summary` says. A "float" may be written as a fraction in text ("8/255").
+    `step_size` parameters also accept "eps/K".
     """
 
     name: str

@@ -27,13 +27,15 @@ def per_sample(value: float | Tensor, like: Tensor) -> float | Tensor:
 
 def flat_norm(delta: Tensor) -> Tensor:
     """Euclidean length of each sample, shaped [n, 1, 1, 1] to divide by."""
-    return delta.flatten(1).norm(dim=1).view(-1, *([1] * (delta.dim() - 1)))
+    lengths: Tensor = delta.flatten(1).norm(dim=1)
+    return lengths.view(-1, *([1] * (delta.dim() - 1)))
 
 
 def project(adversarial: Tensor, x: Tensor, eps: float | Tensor, norm: str) -> Tensor:
     """The point of the ε-ball around `x` intersected with [0, 1] that PGD steps to (Madry et al. 2018, section 2.1).
 
-    For l2 the ball comes first, then the box: clipping to [0, 1] never moves a point away from `x` in [0, 1], so both hold after it.
+    For l2 the ball comes first, then the box: clipping to [0, 1] never moves a point away from an `x` that lies in
+    [0, 1], so both hold after it.
     """
     import torch
 
@@ -55,8 +57,8 @@ def ascent_direction(gradient: Tensor, norm: str) -> Tensor:
 def noise(seed: int, samples: Tensor, restart: int, x: Tensor, norm: str) -> Tensor:
     """A point of the unit ball for each sample, shaped like `x` [n, c, h, w]; multiply by ε to use it.
 
-    A pure function of (seed, sample's index in the data set, restart): independent of batch size, order, neighbours and device.
-    linf: uniform in [-1, 1]; l2: uniform in the ball (Gaussian direction, radius u^(1/d)).
+    A pure function of (seed, sample's index in the data set, restart): independent of batch size, order, neighbours
+    and device. linf: uniform in [-1, 1]; l2: uniform in the ball (Gaussian direction, radius u^(1/d)).
     """
     import torch
 
@@ -67,7 +69,8 @@ def noise(seed: int, samples: Tensor, restart: int, x: Tensor, norm: str) -> Ten
     radius = (-2.0 * torch.log(1.0 - pairs[:, :numel])).sqrt()
     gaussian = radius * torch.cos(2.0 * math.pi * pairs[:, numel : 2 * numel])
     direction = gaussian / gaussian.norm(dim=1, keepdim=True).clamp_min(1e-12)
-    return (direction * pairs[:, -1:].pow(1.0 / numel)).view_as(x).to(x.dtype)
+    points: Tensor = direction * pairs[:, -1:].pow(1.0 / numel)
+    return points.view_as(x).to(x.dtype)
 
 
 def _uniform(seed: int, samples: Tensor, restart: int, numel: int) -> Tensor:

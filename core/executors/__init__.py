@@ -1,0 +1,1 @@
+"""Where jobs run. `protocol` is the contract; `inline` runs here, `process` in children of a fork server."""

@@ -1,0 +1,97 @@
+"""`innate run` in the foreground: be the worker if nobody is, else follow whoever is until it ends or is done."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from app.worker import requests
+from app.worker.loop import Stop, Watcher, Worker
+from app.worker.owner import acquire, holder
+from core.executors.process import ProcessExecutor
+from core.executors.protocol import Slot
+from storage import queue
+from storage.home import Home
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+_FOLLOW_SECONDS = 1.0
+
+
+class Audience(Watcher, Protocol):
+    """A watcher that can also be told that somebody else does the work."""
+
+    def following(self, pid: int | None) -> None: ...
+
+
+class StopSignals:
+    """Ctrl-C, SIGTERM and hang-up as a degree of urgency: the first asks, the second insists."""
+
+    def __init__(self) -> None:
+        self.level = Stop.NO
+
+    def __call__(self) -> Stop:
+        return self.level
+
+    @contextmanager
+    def installed(self) -> Iterator[StopSignals]:
+        def more(*_: object) -> None:
+            self.level = Stop.NOW if self.level else Stop.CLEANLY
+
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = {number: signal.signal(number, more) for number in numbers}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def see_through(
+    db: Database,
+    home: Home,
+    study: str,
+    slots: Sequence[Slot],
+    audience: Audience,
+    stop: StopSignals,
+    crafting: str,
+) -> bool:
+    """Work on or follow `study` until nothing of it is queued or running; False if stopped before that.
+
+    The study has been submitted. Whichever process owns the home does the work; when it ends with this study still
+    open, this one takes over.
+    """
+    told = False
+    while _open_trials(db, study):
+        if stop():
+            return False
+        ownership = acquire(home, "innate run")
+        if ownership is None:
+            if not told:
+                audience.following((holder(home) or {}).get("pid"))
+                told = True
+            audience.tick()
+            time.sleep(_FOLLOW_SECONDS if not stop() else 0)
+            continue
+        told = False
+        try:
+            queue.reclaim(db)
+            executor = ProcessExecutor(slots, home.logs / "children.log")
+            Worker(home, db, executor, audience, crafting).work(study, stop)
+        finally:
+            ownership.release()
+    return True
+
+
+def submit(db: Database, home: Home, document: dict[str, object], where: str) -> dict[str, object]:
+    """Queue a study, through the owner if there is one; returns the counts of `studies.Submission`."""
+    return requests.perform(db, home, "submit", {"document": document, "where": where})
+
+
+def _open_trials(db: Database, study: str) -> int:
+    counts = queue.remaining(db, study)
+    return counts.get("queued", 0) + counts.get("running", 0)

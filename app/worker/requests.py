@@ -1,0 +1,110 @@
+"""Changes to the queue: made here by the owner of the home, asked for through the database by everyone else."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.worker.owner import acquire
+from core.attacks import check_eps
+from core.attacks import resolve as resolve_attack
+from core.errors import BadInput, InnateError, Unavailable
+from core.plan import make_plan
+from core.study import parse_study
+from storage import commands, deletion, queries, queue, studies
+from storage.home import Home
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+_ANSWER_SECONDS = 60.0
+"""How long a living worker may take to answer; it looks several times a second unless it is stopped or hangs."""
+
+
+def perform(db: Database, home: Home, kind: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Carry out a change: at once if nobody owns the home, else by asking its owner and waiting for the answer.
+
+    Raises whatever the change raises, and Unavailable if a living worker does not answer.
+    """
+    request: int | None = None
+    deadline = time.monotonic() + _ANSWER_SECONDS
+    while True:
+        ownership = acquire(home, f"innate {kind}")
+        if ownership is not None:
+            try:
+                if request is not None and not commands.withdraw(db, request):
+                    return _answer(db, request)
+                return execute(db, home, kind, payload)
+            finally:
+                ownership.release()
+        if request is None:
+            request = commands.leave(db, kind, dict(payload))
+        if commands.outcome(db, request) is not None:
+            return _answer(db, request)
+        if time.monotonic() > deadline:
+            commands.withdraw(db, request)
+            raise Unavailable(f"the worker of {home.root} does not answer; nothing was changed")
+        time.sleep(0.1)
+
+
+def _answer(db: Database, request: int) -> dict[str, Any]:
+    outcome = commands.outcome(db, request)
+    assert outcome is not None, "asked for only once the owner has answered"
+    if outcome["error"] is not None:
+        error = InnateError(outcome["error"])
+        error.exit_code = outcome["exit_code"]
+        raise error
+    return dict(outcome["result"])
+
+
+def carry_out(db: Database, home: Home, command: commands.Command) -> None:
+    """What the owner does with a client's command: do it, and answer."""
+    try:
+        result = execute(db, home, command.kind, command.payload)
+    except InnateError as error:
+        commands.answer(db, command.id, error=str(error), exit_code=int(error.exit_code))
+    else:
+        commands.answer(db, command.id, result=result)
+
+
+def execute(db: Database, home: Home, kind: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Make one change. Only the owner of the home may call this."""
+    match kind:
+        case "submit":
+            return _submit(db, home, payload)
+        case "attack":
+            return _attack(db, home, payload)
+        case "delete":
+            return _delete(db, home, payload)
+        case "retry":
+            return {"queued": queue.retry(db, payload["trials"])}
+    raise BadInput(f"the worker does not know the command {kind!r}; it may be older than this program")
+
+
+def _submit(db: Database, home: Home, payload: Mapping[str, Any]) -> dict[str, Any]:
+    study = parse_study(payload["document"], payload["where"], Path("/"))
+    plan = make_plan(study, home.data_root, home.cache, large=True)
+    return studies.submit(db, plan).as_json()
+
+
+def _attack(db: Database, home: Home, payload: Mapping[str, Any]) -> dict[str, Any]:
+    attack = resolve_attack(payload["name"], payload["options"], "attack")
+    study = payload["study"]
+    stored = parse_study(studies.document(db, study), f"study {study}", Path("/"))
+    info = make_plan(stored, home.data_root, home.cache, large=True).info
+    check_eps(attack, info.shape, "--eps")
+    missing = studies.add_attack(db, study, payload["trials"], attack)
+    return {"study": study, "attack_id": attack.id, "missing": missing}
+
+
+def _delete(db: Database, home: Home, payload: Mapping[str, Any]) -> dict[str, Any]:
+    if payload.get("study"):
+        removed = deletion.delete_study(db, payload["study"])
+    else:
+        removed = deletion.delete_trials(db, [queries.find_trial(db, prefix) for prefix in payload["trials"]])
+    for trial in removed:
+        shutil.rmtree(home.checkpoints / trial, ignore_errors=True)
+    return {"deleted": removed}

@@ -1,0 +1,50 @@
+"""What an architecture's entry holds, and the options that every architecture shares. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from core.registry import Parameter
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    Build = Callable[[tuple[int, int, int], int, Callable[[], nn.Module], Mapping[str, Any]], nn.Module]
+    """(shape, classes, activation factory, options) → a module from normalised pixels [n, c, h, w] to logits [n, classes]."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """`smallest` is the least height and width, in pixels, that the layers can take."""
+
+    name: str
+    summary: str
+    source: str
+    build: Build
+    smallest: int
+    parameters: tuple[Parameter, ...]
+
+
+def width(summary: str = "multiplies every layer's width") -> Parameter:
+    return Parameter("width", "float", 1.0, summary, low=0.0, high=16.0, open_low=True)
+
+
+def dropout(default: float) -> Parameter:
+    return Parameter("dropout", "float", default, "share of units dropped", low=0.0, high=1.0, open_high=True)
+
+
+def batch_norm(*, default: bool) -> Parameter:
+    return Parameter("batch_norm", "bool", default, "batch normalisation in every hidden layer")
+
+
+def normalise(*, default: bool) -> Parameter:
+    return Parameter(
+        "normalise", "bool", default, "subtract the training images' mean and divide by their deviation, per channel"
+    )
+
+
+def wide(channels: int, factor: float) -> int:
+    """`channels` times the width option, at least one."""
+    return max(1, round(channels * factor))

@@ -1,0 +1,29 @@
+"""The fast gradient sign method."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.attacks.entry import Attack, loss
+from core.attacks.geometry import ascent_direction
+from core.records import AttackSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from core.attacks.victim import Victim
+
+
+def fgsm(victim: Victim, x: Tensor, y: Tensor, samples: Tensor, draw: int, attack: AttackSpec) -> Tensor:  # noqa: ARG001
+    """sign ∇ₓL(x, y) (Goodfellow et al. 2015, section 4); for l2 the normalised gradient. One gradient serves every ε."""
+    gradient, _ = victim.gradient(x, y)
+    return ascent_direction(gradient, attack.norm)
+
+
+ENTRY = Attack(
+    "fgsm",
+    "one gradient step to the surface of the ball",
+    "Goodfellow et al. 2015",
+    (loss(),),
+    direction=fgsm,
+)

@@ -1,0 +1,61 @@
+"""Which samples a study uses: stratified draws with a fixed seed, the same for every trial (DESIGN section 4)."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import BadInput
+
+Indices = NDArray[np.int64]
+
+_DRAW_SEED = 20180601
+"""Any fixed number; changing it changes every subset and so must never happen."""
+
+
+def stratified(labels: NDArray[np.int64], count: int | None, where: str) -> Indices:
+    """Sorted indices of `count` samples with the classes in proportion (largest remainder); None means all.
+
+    Each class keeps at least one sample. Raises BadInput, naming `where`, if `count` is more than there are samples or
+    fewer than there are classes.
+    """
+    if count is None or count == len(labels):
+        return np.arange(len(labels), dtype=np.int64)
+    classes, sizes = np.unique(labels, return_counts=True)
+    if count > len(labels):
+        raise BadInput(f"{where}: {count:,} asked for, but there are {len(labels):,} samples")
+    if count < len(classes):
+        raise BadInput(f"{where}: {count} is fewer than the {len(classes)} classes to draw from")
+    rng = np.random.default_rng(_DRAW_SEED)
+    parts = [
+        rng.permutation(np.flatnonzero(labels == label))[:quota]
+        for label, quota in zip(classes, _quotas(sizes, count), strict=True)
+    ]
+    return np.sort(np.concatenate(parts)).astype(np.int64)
+
+
+def holdout(labels: NDArray[np.int64], share: float) -> tuple[Indices, Indices]:
+    """Positions in `labels` to train on, and to validate on: a stratified `share` in (0, 1), at least one per class."""
+    count = max(len(np.unique(labels)), round(len(labels) * share))
+    validation = stratified(labels, count, "training.validation")
+    return np.setdiff1d(np.arange(len(labels), dtype=np.int64), validation), validation
+
+
+def samples_digest(indices: Indices) -> str:
+    """SHA-256 over the little-endian 64-bit indices: what an evaluation's test samples are known by."""
+    return hashlib.sha256(np.ascontiguousarray(indices, dtype="<i8").tobytes()).hexdigest()
+
+
+def _quotas(sizes: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """How many of each class: proportional, rounded by largest remainder, none below one."""
+    exact = sizes * (count / sizes.sum())
+    quotas: NDArray[np.int64] = np.maximum(1, np.floor(exact).astype(np.int64))
+    while quotas.sum() < count:
+        short = np.where(quotas < sizes, exact - quotas, -np.inf)
+        quotas[int(np.argmax(short))] += 1
+    while quotas.sum() > count:  # the floor of one took more than there was to give
+        rich = np.where(quotas > 1, quotas - exact, -np.inf)
+        quotas[int(np.argmax(rich))] -= 1
+    return quotas

@@ -1,0 +1,88 @@
+"""What an attempt ran on: recorded with it, never hashed into a trial's identity."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import platform
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def environment(device: str, threads: int, precision: str) -> dict[str, Any]:
+    """Versions, source revision, processor, device, threads, precision and determinism flags, as plain data.
+
+    Called in a child: asks torch.
+    """
+    import torch
+
+    on_cuda = device.startswith("cuda")
+    return {
+        "innate": _version("innate"),
+        **source_revision(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": _version("torchvision"),
+        "numpy": _version("numpy"),
+        "platform": platform.platform(),
+        "processor": processor(),
+        "device": device,
+        "device_name": torch.cuda.get_device_name(device) if on_cuda else processor() if device == "cpu" else device,
+        "cuda": torch.version.cuda if on_cuda else None,
+        "cudnn": torch.backends.cudnn.version() if on_cuda else None,  # type: ignore[no-untyped-call]
+        "threads": threads,
+        "precision": precision,
+        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+        "cudnn_deterministic": torch.backends.cudnn.deterministic,
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "tf32": torch.backends.cuda.matmul.allow_tf32 if on_cuda else False,
+    }
+
+
+@functools.cache
+def source_revision() -> dict[str, Any]:
+    """Git revision and whether the tree differs from it, when this runs from a source tree; else None for both."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return {"git_revision": None, "git_dirty": None}
+    try:
+        revision, changes = (
+            subprocess.run(
+                ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=5, check=True
+            ).stdout.strip()
+            for arguments in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
+        )
+    except (OSError, subprocess.SubprocessError):
+        return {"git_revision": None, "git_dirty": None}
+    return {"git_revision": revision, "git_dirty": bool(changes)}
+
+
+@functools.cache
+def processor() -> str:
+    """The processor's name as the system gives it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def peak_memory(device: str) -> int:
+    """Bytes: the device's peak allocation, on the CPU the process's peak resident size."""
+    import torch
+
+    if device.startswith("cuda"):
+        return int(torch.cuda.max_memory_allocated(device))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

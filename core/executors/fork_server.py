@@ -1,0 +1,140 @@
+"""The fork server: a process that has torch imported and no tensor touched, and forks a child for each job.
+
+Started as `python -P -m core.executors.fork_server FD` (-P: the user's current directory is no import path). Over the
+control socket FD the worker sends one byte with the job's socket attached; the server answers "pid N", and later
+"exit N CODE" for each child that ended (CODE is negative for a signal, as subprocess has it). When the worker is gone
+the control socket closes and the server ends. A child reads its Job from its own socket, writes events to it, and ends
+at once when the socket closes: nothing outlives a killed worker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+from typing import Any
+
+from core.executors import wire
+from core.records import Crashed, Job
+
+
+def serve(control: socket.socket) -> None:
+    """Fork on request until the worker is gone."""
+    _ignore_the_terminal()
+    _import_everything()
+    wake_reader, wake_writer = os.pipe()
+    os.set_blocking(wake_writer, False)
+    signal.set_wakeup_fd(wake_writer)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    control.sendall(b"ready\n")
+    while True:
+        sources: list[Any] = [control, wake_reader]
+        ready, _, _ = select.select(sources, [], [])
+        if wake_reader in ready:
+            os.read(wake_reader, 512)
+            for pid, code in _ended_children():
+                control.sendall(f"exit {pid} {code}\n".encode())
+        if control in ready:
+            request, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+            if not request:
+                return
+            pid = os.fork()
+            if pid == 0:
+                signal.set_wakeup_fd(-1)
+                for inherited in (wake_reader, wake_writer, control.detach()):
+                    os.close(inherited)
+                _child(socket.socket(fileno=descriptors[0]))
+            os.close(descriptors[0])
+            control.sendall(f"pid {pid}\n".encode())
+
+
+def _ignore_the_terminal() -> None:
+    """Ctrl-C and hang-up go to the whole foreground group; the worker decides what they mean for its children."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _import_everything() -> None:
+    """What a trial needs, so that a child starts in milliseconds. Imports only: CUDA and thread pools stay untouched.
+
+    torch.optim imports torch._dynamo on its first use, over a second in every child if it is not here already.
+    """
+    import torch
+    import torch._dynamo
+
+    import core.trial  # noqa: F401
+
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        raise RuntimeError("importing core.trial initialised CUDA, which does not survive a fork")
+
+
+def _ended_children() -> list[tuple[int, int]]:
+    ended: list[tuple[int, int]] = []
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return ended
+        if pid == 0:
+            return ended
+        ended.append((pid, os.waitstatus_to_exitcode(status)))
+
+
+def _child(sock: socket.socket) -> None:
+    """Run one job to its end; never returns."""
+    code = 1
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        code = _run(sock)
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def _run(sock: socket.socket) -> int:
+    job: Job = wire.receive(sock)
+    stop = threading.Event()
+    threading.Thread(target=_watch, args=(sock, stop), daemon=True).start()
+    from core.trial import run_trial
+
+    try:
+        for event in run_trial(job, stop.is_set):
+            _report(sock, event)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        # Neither the trial nor the child is at fault, and trying again will not help: the worker must be told.
+        _report(sock, Crashed(f"{error.strerror}: {error.filename or job.folder}", None, trial_at_fault=False))
+    return 0
+
+
+def _report(sock: socket.socket, event: Any) -> None:
+    try:
+        wire.send(sock, event)
+    except OSError:
+        os._exit(1)  # the worker is gone; nobody is left to tell
+
+
+def _watch(sock: socket.socket, stop: threading.Event) -> None:
+    """Messages from the worker mean stop; the end of the socket means that the worker is gone."""
+    while True:
+        try:
+            wire.receive(sock)
+        except (EOFError, OSError):
+            os._exit(1)
+        stop.set()
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])))

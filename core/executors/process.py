@@ -1,0 +1,260 @@
+"""Each job in a child of its own, forked from a server that has torch imported: a crash costs one attempt, no more."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from core.errors import Unavailable
+from core.executors import wire
+from core.executors.protocol import Slot
+from core.records import LAST_EVENTS, Crashed, Event, Job
+
+_SERVER_START_SECONDS = 120.0
+"""Importing torch from a cold disk takes tens of seconds; longer than this means that it hangs."""
+_SERVERS_IN_A_ROW = 5
+"""Fork servers that may die without any event between them before the machine, not bad luck, is to blame."""
+_EXIT_STATUS_SECONDS = 2.0
+"""How long an ended child may wait for its server to say how it ended."""
+
+
+@dataclass
+class _Child:
+    pid: int
+    sock: socket.socket
+    inbox: wire.Inbox
+    last_event_seen: bool = False
+    exit_code: int | None = None
+    closed_at: float | None = None
+    killed: bool = False
+    fault: bool = True
+
+
+@dataclass
+class _Server:
+    process: subprocess.Popen[bytes]
+    control: socket.socket
+    lines: bytearray = field(default_factory=bytearray)
+
+
+class ProcessExecutor:
+    """The client side of the fork server. `log` takes whatever the children print (they should print nothing)."""
+
+    def __init__(self, slots: Sequence[Slot], log: Path) -> None:
+        self._slots = tuple(slots)
+        self._log = log
+        self._server: _Server | None = None
+        self._children: dict[str, _Child] = {}
+        self._servers_lost = 0
+
+    def capacity(self) -> Sequence[Slot]:
+        return self._slots
+
+    def pids(self) -> dict[str, int]:
+        """The process of each running job."""
+        return {key: child.pid for key, child in self._children.items()}
+
+    def submit(self, key: str, job: Job) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            pid = self._fork(theirs)
+        child = _Child(pid, ours, wire.Inbox(ours))
+        self._children[key] = child
+        ours.setblocking(True)
+        with contextlib.suppress(OSError):  # a child that is already gone is reported by poll
+            wire.send(ours, job)
+        ours.setblocking(False)
+
+    def poll(self, timeout: float) -> Sequence[tuple[str, Event]]:
+        self._wait(timeout)
+        self._read_server()
+        events: list[tuple[str, Event]] = []
+        for key, child in list(self._children.items()):
+            for event in child.inbox.take():
+                events.append((key, event))
+                child.last_event_seen = child.last_event_seen or isinstance(event, LAST_EVENTS)
+                self._servers_lost = 0
+            if child.inbox.closed:
+                last = self._how_it_ended(child)
+                if last is not None or child.last_event_seen:
+                    child.sock.close()
+                    del self._children[key]
+                    if last is not None:
+                        events.append((key, last))
+        return events
+
+    def cancel(self, key: str, *, now: bool = False) -> None:
+        child = self._children.get(key)
+        if child is None or child.inbox.closed:
+            return
+        if now:
+            child.killed = True
+            _kill(child.pid)
+        else:
+            with contextlib.suppress(OSError):
+                wire.send(child.sock, "stop")
+
+    def close(self) -> None:
+        for child in self._children.values():
+            if not child.inbox.closed:
+                _kill(child.pid)
+            child.sock.close()
+        self._children.clear()
+        if self._server is not None:
+            self._server.control.close()
+            self._server.process.kill()
+            self._server.process.wait()
+            self._server = None
+
+    # --- the server ---
+
+    def _fork(self, job_socket: socket.socket) -> int:
+        """The pid of a new child; starts the server first if there is none, again if it died under the request."""
+        while True:
+            server = self._server or self._start_server()
+            try:
+                socket.send_fds(server.control, [b"F"], [job_socket.fileno()])
+                while True:
+                    word, *numbers = self._next_line(server, _SERVER_START_SECONDS).split()
+                    if word == b"pid":
+                        return int(numbers[0])
+                    self._note_exit(numbers)
+            except (OSError, EOFError):
+                self._lose_server()
+
+    def _start_server(self) -> _Server:
+        if self._servers_lost >= _SERVERS_IN_A_ROW:
+            raise Unavailable(f"the processes that train cannot be started; their last words are in {self._log}")
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        ours, theirs = socket.socketpair()
+        with theirs, self._log.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "core.executors.fork_server", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=_environment(),
+                start_new_session=True,  # the terminal's Ctrl-C is the worker's to answer
+            )
+        self._server = _Server(process, ours)
+        try:
+            self._next_line(self._server, _SERVER_START_SECONDS)
+        except (OSError, EOFError):
+            self._lose_server()
+            return self._start_server()
+        return self._server
+
+    def _lose_server(self) -> None:
+        """The server is dead. Its children live on without a parent to report them: end each, so that no attempt of
+        the same trial can overlap with the next one."""
+        if self._server is None:
+            return
+        self._read_server_lines_left()
+        self._server.control.close()
+        self._server.process.kill()
+        self._server.process.wait()
+        self._server = None
+        self._servers_lost += 1
+        for child in self._children.values():
+            child.fault = child.exit_code is not None
+            if child.exit_code is None and not child.inbox.closed:
+                _kill(child.pid)
+
+    def _read_server_lines_left(self) -> None:
+        assert self._server is not None
+        with contextlib.suppress(OSError, EOFError):
+            while True:
+                self._note_exit(self._next_line(self._server, 0.0).split()[1:])
+
+    def _read_server(self) -> None:
+        """Take in "exit" lines; notice a dead server."""
+        if self._server is None:
+            return
+        try:
+            while True:
+                self._note_exit(self._next_line(self._server, 0.0).split()[1:])
+        except TimeoutError:
+            pass
+        except (OSError, EOFError):
+            self._lose_server()
+
+    def _next_line(self, server: _Server, timeout: float) -> bytes:
+        """One line from the server; raises TimeoutError if none is whole in time, EOFError if the server is gone."""
+        deadline = time.monotonic() + timeout
+        while b"\n" not in server.lines:
+            ready, _, _ = select.select([server.control], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise TimeoutError
+            piece = server.control.recv(4096)
+            if not piece:
+                raise EOFError
+            server.lines += piece
+        line, _, rest = bytes(server.lines).partition(b"\n")
+        server.lines[:] = rest
+        return line
+
+    def _note_exit(self, numbers: Sequence[bytes]) -> None:
+        if len(numbers) == 2:
+            for child in self._children.values():
+                if child.pid == int(numbers[0]) and child.exit_code is None:
+                    child.exit_code = int(numbers[1])
+
+    # --- the children ---
+
+    def _wait(self, timeout: float) -> None:
+        waiting: list[socket.socket] = [child.sock for child in self._children.values() if not child.inbox.closed]
+        if self._server is not None:
+            waiting.append(self._server.control)
+        if any(child.inbox.closed for child in self._children.values()):
+            timeout = min(timeout, 0.01)
+        if waiting:
+            select.select(waiting, [], [], timeout)
+        elif timeout > 0:
+            time.sleep(timeout)
+
+    def _how_it_ended(self, child: _Child) -> Crashed | None:
+        """The last event of a child that sent none, once its exit status is known or not to be had."""
+        if child.last_event_seen:
+            return None
+        child.closed_at = child.closed_at or time.monotonic()
+        orphaned = not child.fault
+        if child.exit_code is None and not orphaned and time.monotonic() < child.closed_at + _EXIT_STATUS_SECONDS:
+            return None
+        if child.killed:
+            return Crashed("killed on request", child.exit_code, trial_at_fault=False)
+        if orphaned:
+            return Crashed("its fork server died", None, trial_at_fault=False)
+        return Crashed(_in_words(child.exit_code), child.exit_code)
+
+
+def _in_words(code: int | None) -> str:
+    if code is None:
+        return "the training process ended without a word"
+    if code < 0:
+        name = signal.Signals(-code).name
+        hint = " (out of memory, if nobody sent it)" if -code == signal.SIGKILL else ""
+        return f"the training process was ended by {name}{hint}"
+    return f"the training process ended with exit code {code}"
+
+
+def _environment() -> dict[str, str]:
+    """The worker's environment, plus what only the children need."""
+    environment = dict(os.environ)
+    environment.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    environment.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic matrix products on CUDA
+    return environment
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)

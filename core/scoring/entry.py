@@ -1,0 +1,51 @@
+"""What a score is computed from, and what its registry entry holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.registry import Parameter
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Readings:
+    """Accuracies of one model within one norm, for B resamples of its test samples at once (row 0: as they are).
+
+    `clean` [B]; `eps` [E] ascends, without 0; `robust` [B, E] is the worst case over the study's attacks at each; `worst`
+    [B] the same at the study's score ε. `eps` is empty and `worst` None where the study has no attack in the norm.
+    """
+
+    clean: Values
+    eps: Values
+    robust: Values
+    worst: Values | None
+    classes: int
+
+    def above_chance(self, accuracy: Values) -> Values:
+        """max(0, (a - 1/K) / (1 - 1/K)): 0 for guessing, 1 for perfection."""
+        chance = 1.0 / self.classes
+        above: Values = np.maximum(0.0, (accuracy - chance) / (1.0 - chance))
+        return above
+
+
+@dataclass(frozen=True)
+class ScoreEntry:
+    """`compute` gives one value per resample, NaN where undefined, None where the study has no attack to score.
+
+    `degenerate` is the value of a model that learned nothing. `percent` scores are fractions in [0, 1].
+    """
+
+    name: str
+    summary: str
+    source: str
+    compute: Callable[[Readings], Values | None]
+    degenerate: float | None = None
+    keep_when_degenerate: bool = True
+    percent: bool = True
+    parameters: tuple[Parameter, ...] = ()

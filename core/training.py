@@ -1,0 +1,261 @@
+"""The training loop: data on the device, no per-sample Python, every step a function of (seed, epoch, batch).
+
+Imports torch: for children only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from core import checkpoints, optimizers
+from core.defenses import craft
+from core.errors import InnateError
+from core.identity import stream_seed
+from core.records import EpochFinished, EpochRecord, TrainingProgress, TrialSpec
+from core.schedules import learning_rate
+
+_PROGRESS_SECONDS = 0.25
+_FINITE_CHECK_STEPS = 50
+"""Looking at the loss stops a GPU's queue, so it is looked at now and then."""
+_EVALUATION_BATCH = 512
+_CROP_MARGIN = 4
+"""Pixels of zero around an image before a random crop (He et al. 2015, section 4.2)."""
+
+
+class Diverged(InnateError):
+    """The loss stopped being a number."""
+
+
+class TrainingStopped(Exception):
+    """The worker asked to stop; a checkpoint has been written."""
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """On the device: uint8 images [n, c, h, w] and int64 labels [n]; the validation part may be empty."""
+
+    images: Tensor
+    labels: Tensor
+    validation_images: Tensor
+    validation_labels: Tensor
+
+
+@dataclass
+class _Epoch:
+    """Sums over the batches of the epoch in hand; float64 on the device, so that the order of adding is all that counts."""
+
+    number: int
+    batch: int
+    loss: Tensor
+    right: Tensor
+    seconds: float
+    seen: int
+
+
+def train(
+    trial: TrialSpec,
+    model: nn.Module,
+    data: TrainingData,
+    folder: Path,
+    initial_digest: str,
+    resume: Mapping[str, Any] | None,
+    stop: Callable[[], bool],
+) -> Iterator[TrainingProgress | EpochFinished]:
+    """Train `model` in place, from `resume` (a checkpoint of this trial) or from the start.
+
+    Yields progress a few times a second and each epoch once its checkpoint in `folder` is durable. Raises Diverged, or
+    TrainingStopped once `stop()` was true and the state is on disk. A resumed training ends with the weights of an
+    undisturbed one, bit for bit, on the same device kind and thread count.
+    """
+    training, device = trial.training, data.images.device
+    optimizer = optimizers.build(trial.optimizer, model.parameters())
+    scaler = torch.amp.GradScaler(device.type, enabled=training.precision == "fp16")
+    history: list[EpochRecord] = []
+    epoch = _fresh_epoch(1, device)
+    if resume is not None:
+        model.load_state_dict(resume["model"])
+        optimizer.load_state_dict(resume["optimizer"])
+        scaler.load_state_dict(resume["scaler"])
+        history = list(checkpoints.unpack(resume["history"]))
+        epoch = _fresh_epoch(resume["epoch"], device)
+        epoch.batch, epoch.seconds, epoch.seen = resume["batch"], resume["seconds"], resume["seen"]
+        epoch.loss += resume["loss"]
+        epoch.right += resume["right"]
+
+    def save() -> None:
+        checkpoints.write(
+            folder / checkpoints.LAST,
+            {
+                "trial": trial.id,
+                "initial_digest": initial_digest,
+                "model": model.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "scaler": scaler.state_dict(),
+                "history": checkpoints.pack(history),
+                "epoch": epoch.number,
+                "batch": epoch.batch,
+                "seconds": epoch.seconds,
+                "seen": epoch.seen,
+                "loss": float(epoch.loss),
+                "right": float(epoch.right),
+            },
+        )
+
+    model.train()
+    bounds = batch_bounds(len(data.labels), training.batch_size)
+    base = float(trial.optimizer.options["lr"])
+    shown_at = time.monotonic()
+    while epoch.number <= training.epochs:
+        order = _order(trial.seed, epoch.number, len(data.labels)).to(device)
+        rate = base
+        begun = time.monotonic() - epoch.seconds
+        while epoch.batch < len(bounds):
+            if stop():
+                epoch.seconds = time.monotonic() - begun
+                save()
+                raise TrainingStopped
+            step = (epoch.number - 1) * len(bounds) + epoch.batch
+            rate = learning_rate(training.schedule, base, step, len(bounds), training.epochs)
+            first, last = bounds[epoch.batch]
+            _step(trial, model, optimizer, scaler, data, order[first:last], rate, epoch)
+            if epoch.batch % _FINITE_CHECK_STEPS == 0:
+                _refuse_divergence(epoch, trial)
+            now = time.monotonic()
+            if now - shown_at >= _PROGRESS_SECONDS:
+                shown_at = now
+                yield TrainingProgress(
+                    epoch=epoch.number,
+                    epochs=training.epochs,
+                    batch=epoch.batch,
+                    batches=len(bounds),
+                    loss=float(epoch.loss) / epoch.seen,
+                    accuracy=float(epoch.right) / epoch.seen,
+                    samples_per_second=epoch.seen / max(1e-9, now - begun),
+                )
+        _refuse_divergence(epoch, trial)
+        record = EpochRecord(
+            epoch=epoch.number,
+            loss=float(epoch.loss) / epoch.seen,
+            accuracy=float(epoch.right) / epoch.seen,
+            validation_accuracy=_validation_accuracy(model, data),
+            lr=rate,
+            seconds=time.monotonic() - begun,
+        )
+        history.append(record)
+        epoch = _fresh_epoch(epoch.number + 1, device)
+        save()
+        yield EpochFinished(record)
+
+
+def batch_bounds(samples: int, batch_size: int) -> list[tuple[int, int]]:
+    """Where each batch begins and ends. The last, smaller batch is kept; one of a single sample joins the one before,
+    because batch normalisation cannot take it."""
+    bounds = [(first, min(first + batch_size, samples)) for first in range(0, samples, batch_size)]
+    if len(bounds) > 1 and bounds[-1][1] - bounds[-1][0] == 1:
+        (first, _), (_, last) = bounds[-2:]
+        bounds[-2:] = [(first, last)]
+    return bounds
+
+
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:
+    """Mixed precision for "bf16" and "fp16", nothing for "fp32"."""
+    if precision == "fp32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16 if precision == "bf16" else torch.float16)
+
+
+def pixels(images: Tensor) -> Tensor:
+    """uint8 [n, c, h, w] as floats in [0, 1]."""
+    return images.to(torch.float32).div_(255.0)
+
+
+def _step(
+    trial: TrialSpec,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    data: TrainingData,
+    chosen: Tensor,
+    rate: float,
+    epoch: _Epoch,
+) -> None:
+    """One optimizer step on the samples `chosen`; adds to the sums of `epoch`."""
+    training = trial.training
+    # Dropout, augmentation and the defense's noise all follow from here, so a checkpoint needs no random state.
+    torch.manual_seed(stream_seed(trial.seed, "step", epoch.number, epoch.batch))
+    images, labels = data.images[chosen], data.labels[chosen]
+    x = pixels(_augmented(images) if training.augment else images)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    with autocast(x.device, training.precision):
+        x = craft(trial.defense, model, x, labels)
+        logits = model(x).float()
+    loss = functional.cross_entropy(logits, labels, label_smoothing=training.label_smoothing)
+    optimizer.zero_grad(set_to_none=True)
+    scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    scaler.step(optimizer)
+    scaler.update()
+    epoch.loss += loss.detach() * len(chosen)
+    epoch.right += (logits.detach().argmax(dim=1) == labels).sum()
+    epoch.seen += len(chosen)
+    epoch.batch += 1
+
+
+def _augmented(images: Tensor) -> Tensor:
+    """A mirror image for half of them, and a crop out of a frame of zeros, for [n, c, h, w] at once."""
+    count, _, height, width = images.shape
+    device = images.device
+    mirrored = torch.rand(count, device=device) < 0.5
+    images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
+    framed = functional.pad(images, [_CROP_MARGIN] * 4)
+    down, right = torch.randint(0, 2 * _CROP_MARGIN + 1, (2, count), device=device)
+    rows = (down[:, None] + torch.arange(height, device=device))[:, :, None]
+    columns = (right[:, None] + torch.arange(width, device=device))[:, None, :]
+    which = torch.arange(count, device=device)[:, None, None]
+    return framed[which, :, rows, columns].permute(0, 3, 1, 2)
+
+
+def _validation_accuracy(model: nn.Module, data: TrainingData) -> float | None:
+    if len(data.validation_labels) == 0:
+        return None
+    model.eval()
+    with torch.no_grad():
+        right = 0
+        for first in range(0, len(data.validation_labels), _EVALUATION_BATCH):
+            part = slice(first, first + _EVALUATION_BATCH)
+            predictions = model(pixels(data.validation_images[part])).argmax(dim=1)
+            right += int((predictions == data.validation_labels[part]).sum())
+    model.train()
+    return right / len(data.validation_labels)
+
+
+def _refuse_divergence(epoch: _Epoch, trial: TrialSpec) -> None:
+    if not math.isfinite(float(epoch.loss)):
+        rate = trial.optimizer.options["lr"]
+        raise Diverged(
+            f"the loss became NaN or infinite in epoch {epoch.number} "
+            f"({trial.optimizer.name}, lr {rate:g}); try a smaller learning rate"
+        )
+
+
+def _order(seed: int, epoch: int, samples: int) -> Tensor:
+    """The epoch's permutation, drawn on the CPU so that it is the same on every device."""
+    generator = torch.Generator().manual_seed(stream_seed(seed, "order", epoch))
+    return torch.randperm(samples, generator=generator)
+
+
+def _fresh_epoch(number: int, device: torch.device) -> _Epoch:
+    # MPS has no float64; a mean loss in float32 is still good to six digits.
+    dtype = torch.float32 if device.type == "mps" else torch.float64
+    zero = torch.zeros((), dtype=dtype, device=device)
+    return _Epoch(number, 0, zero, zero.clone(), 0.0, 0)
