@@ -126,11 +126,15 @@ def evaluate(
 
 
 def crafting_precision(wanted: str, device: torch.device) -> str:
-    """The precision of gradient passes: bf16 on GPUs that have it, unless `wanted` is "fp32".
+    """The precision of gradient passes: bf16 where the hardware multiplies in it, unless `wanted` is "fp32".
 
-    On the CPU fp32: autocast's conversions eat what bf16 kernels gain on nets of this size.
+    Processors without the instructions emulate bf16, several times slower than fp32, so their flags decide.
     """
-    if wanted == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported():
+    if wanted == "fp32":
+        return "fp32"
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    if device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
         return "bf16"
     return "fp32"
 

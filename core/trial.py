@@ -101,7 +101,8 @@ def _prepare(job: Job, arrays: Arrays, classes: int) -> tuple[TrainingData, Pixe
     if job.trial.training.validation:
         kept, held = holdout(labels, job.trial.training.validation)
     images = torch.from_numpy(np.array(arrays.train_images[chosen[kept]]))
-    model = build_model(job.trial, images, classes).to(job.device)
+    # A few per cent faster on the CPU, and on CUDA what tensor cores want.
+    model = build_model(job.trial, images, classes).to(job.device).to(memory_format=torch.channels_last)
     return TrainingData(
         images.to(job.device),
         torch.from_numpy(labels[kept]).to(job.device),

@@ -1,0 +1,59 @@
+"""Forgetting trials and studies. What another study still has stays; what is running is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from core.errors import Unavailable
+from storage.database import transaction
+from storage.studies import study_row
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+
+def delete_study(db: Database, name: str) -> list[str]:
+    """Remove a study, and its trials that no other study has; returns the ids of those, whose files may go.
+
+    Raises NotFound for an unknown study, Unavailable while one of its trials runs.
+    """
+    with transaction(db):
+        study_row(db, name)
+        _refuse_running(db, "SELECT trial_id FROM study_trial WHERE study = ?", (name,))
+        orphans = [
+            str(row[0])
+            for row in db.execute(
+                "SELECT trial_id FROM study_trial WHERE study = :study AND trial_id NOT IN "
+                "(SELECT trial_id FROM study_trial WHERE study <> :study)",
+                {"study": name},
+            )
+        ]
+        db.execute("DELETE FROM study WHERE name = ?", (name,))
+        _forget(db, orphans)
+        return orphans
+
+
+def delete_trials(db: Database, trial_ids: Sequence[str]) -> list[str]:
+    """Remove trials from every study, with all results; returns their ids. Raises Unavailable while one runs."""
+    with transaction(db):
+        for trial_id in trial_ids:
+            _refuse_running(db, "SELECT ?", (trial_id,))
+        _forget(db, trial_ids)
+        return list(trial_ids)
+
+
+def _refuse_running(db: Database, chosen: str, values: Sequence[str]) -> None:
+    row = db.execute(
+        f"SELECT trial_id FROM study_trial WHERE state = 'running' AND trial_id IN ({chosen}) LIMIT 1", values
+    ).fetchone()
+    if row is not None:
+        raise Unavailable(f"trial {str(row[0])[:10]} is running; stop it first (Ctrl-C in its `innate run`)")
+
+
+def _forget(db: Database, trial_ids: Sequence[str]) -> None:
+    db.conn.executemany("DELETE FROM evaluation WHERE trial_id = ?", [(trial_id,) for trial_id in trial_ids])
+    db.conn.executemany("DELETE FROM trial WHERE id = ?", [(trial_id,) for trial_id in trial_ids])
+    db.execute(
+        "DELETE FROM environment WHERE id NOT IN (SELECT environment_id FROM attempt WHERE environment_id NOTNULL)"
+    )

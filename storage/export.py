@@ -1,0 +1,87 @@
+"""Taking results elsewhere. Every file is written beside its place and renamed, so none is ever half there."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.errors import BadInput
+from storage.database import connect, in_words
+from storage.queries import results
+from storage.studies import study_row
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+
+def export_sqlite(db: Database, dest: Path, study: str | None, *, force: bool = False) -> int:
+    """A copy of the database, views included; with `study`, of what belongs to it only. Returns the number of trials."""
+    if study is not None:
+        study_row(db, study)
+    with beside(dest, force=force) as partial:
+        try:
+            db.conn.execute("VACUUM INTO ?", (str(partial),))
+        except sqlite3.Error as error:
+            raise in_words(error, dest) from error
+        copy = connect(partial)
+        try:
+            if study is not None:
+                copy.execute("DELETE FROM study WHERE name <> ?", (study,))
+                for table in ("evaluation", "trial"):
+                    key = "id" if table == "trial" else "trial_id"
+                    copy.execute(f"DELETE FROM {table} WHERE {key} NOT IN (SELECT trial_id FROM study_trial)")
+            copy.execute("DELETE FROM command")
+            trials = int(copy.execute("SELECT count(*) FROM trial").fetchone()[0])
+            copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
+            copy.execute("VACUUM")
+        finally:
+            copy.conn.close()
+    return trials
+
+
+def export_rows(db: Database, dest: Path, kind: str, study: str | None, *, force: bool = False) -> int:
+    """v_results as "csv" or "jsonl", one line per row; returns the number of rows."""
+    if study is not None:
+        study_row(db, study)
+    rows = results(db, study)
+    columns = [column[0] for column in db.execute("SELECT * FROM v_results LIMIT 0").description]
+    with beside(dest, force=force) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        if kind == "csv":
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            for row in rows:
+                writer.writerow({key: _flat(value) for key, value in row.items()})
+        else:
+            for row in rows:
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return len(rows)
+
+
+@contextmanager
+def beside(dest: Path, *, force: bool) -> Iterator[Path]:
+    """A temporary path that becomes `dest` if all goes well. Raises BadInput if `dest` exists (unless `force`) or cannot
+    be written."""
+    if dest.exists() and not force:
+        raise BadInput(f"{dest}: exists already; name another, or add --force")
+    partial = dest.with_name(f".{dest.name}.partial-{os.getpid()}")
+    try:
+        try:
+            dest.parent.mkdir(parents=True, exist_ok=True)
+            yield partial
+            partial.rename(dest)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise BadInput(f"{dest}: cannot be written: {error.strerror or error}") from None
+
+
+def _flat(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, dict | list) else value

@@ -1,0 +1,183 @@
+"""What listings, charts and exports read: plain rows, from the views wherever a view has them. Never changes anything."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from core.errors import BadInput, NotFound
+from core.registry import nearest
+from storage.studies import study_row
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+Row = dict[str, Any]
+
+STATES = ("queued", "running", "done", "failed", "cancelled")
+FILTERS = ("dataset", "architecture", "optimizer", "activation", "defense", "seed", "state", "trust")
+"""Columns of v_trials that `--where` can name."""
+_JSON = {
+    "architecture_options", "optimizer_options", "activation_options", "defense_options", "training", "trust_reasons",
+    "notes", "attack_spec",
+}  # fmt: skip
+
+
+def find_trial(db: Database, prefix: str) -> str:
+    """The one trial whose id begins with `prefix`; raises NotFound, or BadInput for a prefix of several or of no hex."""
+    if not re.fullmatch(r"[0-9a-fA-F]{1,64}", prefix):
+        raise BadInput(f"{prefix!r} is no trial id: ids are hex digits, as `innate trials` shows them")
+    start = prefix.lower()
+    rows = db.execute("SELECT id FROM trial WHERE id >= ? AND id < ? || 'g' LIMIT 3", (start, start)).fetchall()
+    if not rows:
+        raise NotFound(f"there is no trial {prefix!r}; see `innate trials`")
+    if len(rows) > 1:
+        raise BadInput(f"{prefix!r} begins several trial ids ({', '.join(str(row[0])[:12] for row in rows)}, …)")
+    return str(rows[0][0])
+
+
+def trials(
+    db: Database,
+    study: str | None = None,
+    where: Mapping[str, str] | None = None,
+    state: str | None = None,
+    limit: int | None = None,
+    offset: int = 0,
+) -> list[Row]:
+    """Rows of v_trials in the order of their studies. Raises BadInput for an unknown filter or state, NotFound for a study."""
+    conditions, values = [], []
+    if study is not None:
+        study_row(db, study)
+        conditions.append("study = ?")
+        values.append(study)
+    if state is not None:
+        if state not in STATES:
+            raise BadInput(f"--state {state}: not one of {', '.join(STATES)}{nearest(state, STATES)}")
+        conditions.append("state = ?")
+        values.append(state)
+    for key, value in (where or {}).items():
+        if key not in FILTERS:
+            raise BadInput(f"--where {key}: not one of {', '.join(FILTERS)}{nearest(key, FILTERS)}")
+        conditions.append(f"CAST({key} AS TEXT) = ?")
+        values.append(value)
+    sql = "SELECT * FROM v_trials"
+    if conditions:
+        sql += f" WHERE {' AND '.join(conditions)}"
+    sql += f" ORDER BY study, position LIMIT {-1 if limit is None else int(limit)} OFFSET {int(offset)}"
+    return [_decoded(row) for row in db.query(sql, values)]
+
+
+def leaderboard(db: Database, study: str) -> list[Row]:
+    """Rows of v_leaderboard, best `innate` first; variants without a score last."""
+    study_row(db, study)
+    rows = db.query("SELECT * FROM v_leaderboard WHERE study = ? ORDER BY innate DESC NULLS LAST, variant_id", (study,))
+    return [_decoded(row) for row in rows]
+
+
+def scores(db: Database, study: str, name: str) -> list[Row]:
+    """One row per done trial: the factors, variant, seed, trust, and the score's value with its interval over samples."""
+    study_row(db, study)
+    rows = db.query(
+        "SELECT t.id AS trial_id, t.variant_id, t.architecture, t.optimizer, t.activation, t.defense, t.seed, "
+        "t.architecture_options, t.optimizer_options, t.activation_options, t.defense_options, "
+        "st.trust, st.trust_reasons, sc.value, sc.low, sc.high "
+        "FROM study_trial st JOIN trial t ON t.id = st.trial_id "
+        "LEFT JOIN score sc ON sc.study = st.study AND sc.trial_id = st.trial_id AND sc.name = ? "
+        "WHERE st.study = ? AND st.state = 'done' ORDER BY st.position",
+        (name, study),
+    )
+    return [_decoded(row) for row in rows]
+
+
+def results(db: Database, study: str | None = None, trial_id: str | None = None) -> list[Row]:
+    """Rows of v_results, of one study and one trial if named."""
+    conditions = [(column, value) for column, value in (("study", study), ("trial_id", trial_id)) if value is not None]
+    sql = "SELECT * FROM v_results"
+    if conditions:
+        sql += " WHERE " + " AND ".join(f"{column} = ?" for column, _ in conditions)
+    sql += " ORDER BY study, variant_id, seed, attack, norm, eps"
+    return [_decoded(row) for row in db.query(sql, [value for _, value in conditions])]
+
+
+def training(db: Database, study: str) -> list[Row]:
+    """Rows of v_training for the trials of a study, with their factors."""
+    study_row(db, study)
+    rows = db.query(
+        "SELECT v.*, t.variant_id, t.architecture, t.optimizer, t.activation, t.defense, t.seed, "
+        "t.architecture_options, t.optimizer_options, t.activation_options, t.defense_options "
+        "FROM study_trial st JOIN trial t ON t.id = st.trial_id JOIN v_training v ON v.trial_id = t.id "
+        "WHERE st.study = ? ORDER BY st.position, v.epoch",
+        (study,),
+    )
+    return [_decoded(row) for row in rows]
+
+
+def trial_detail(db: Database, trial_id: str) -> Row:
+    """Everything about one trial: its row, where it stands in each study, epochs, attempts with environments, results."""
+    (trial,) = db.query("SELECT * FROM trial WHERE id = ?", (trial_id,))
+    trial = _decoded(trial)
+    trial["spec"] = json.loads(trial["spec"])
+    trial["trial_id"] = trial.pop("id")
+    trial["studies"] = [
+        _decoded(row)
+        for row in db.query(
+            "SELECT v.study, v.state, v.reason, v.trust, st.trust_reasons, v.clean_accuracy FROM v_trials v "
+            "JOIN study_trial st ON st.study = v.study AND st.trial_id = v.trial_id WHERE v.trial_id = ? ORDER BY v.study",
+            (trial_id,),
+        )
+    ]
+    trial["epochs"] = list(db.query("SELECT * FROM v_training WHERE trial_id = ? ORDER BY epoch", (trial_id,)))
+    trial["scores"] = list(
+        db.query("SELECT study, name, value, low, high FROM score WHERE trial_id = ? ORDER BY study, name", (trial_id,))
+    )
+    trial["results"] = results(db, trial_id=trial_id)
+    trial["failed_evaluations"] = list(
+        db.query(
+            "SELECT a.name AS attack, a.norm, e.reason, e.traceback FROM evaluation e JOIN attack a ON a.id = e.attack_id "
+            "WHERE e.trial_id = ? AND e.state = 'failed'",
+            (trial_id,),
+        )
+    )
+    trial["attempts"] = [
+        {**row, "environment": json.loads(row["environment"]) if row["environment"] else None}
+        for row in db.query(
+            "SELECT p.number, p.started_at, p.ended_at, p.device, p.exit_kind, p.reason, p.traceback, "
+            "e.content AS environment FROM attempt p LEFT JOIN environment e ON e.id = p.environment_id "
+            "WHERE p.trial_id = ? ORDER BY p.number",
+            (trial_id,),
+        )
+    ]
+    return trial
+
+
+def examples(db: Database, trial_id: str, attack: str | None = None) -> list[Row]:
+    """Stored adversarial images of a trial, with attack and class names; images as float32 bytes with their shape.
+
+    Raises NotFound if there are none.
+    """
+    rows = list(
+        db.query(
+            "SELECT x.*, a.name AS attack, a.norm, (SELECT s.class_names FROM study_trial st JOIN study s "
+            "ON s.name = st.study WHERE st.trial_id = e.trial_id LIMIT 1) AS class_names "
+            "FROM example x JOIN evaluation e ON e.id = x.evaluation_id JOIN attack a ON a.id = e.attack_id "
+            "WHERE e.trial_id = :trial AND (:attack IS NULL OR a.name = :attack) ORDER BY a.name, e.id, x.position",
+            {"trial": trial_id, "attack": attack},
+        )
+    )
+    if not rows:
+        tried = [str(row[0]) for row in db.execute(
+            "SELECT DISTINCT a.name FROM evaluation e JOIN attack a ON a.id = e.attack_id WHERE e.trial_id = ?", (trial_id,)
+        )]  # fmt: skip
+        if attack is not None and attack not in tried:
+            raise NotFound(f"trial {trial_id[:10]} has not been attacked with {attack!r}{nearest(attack, tried)}")
+        raise NotFound(f"trial {trial_id[:10]} has no adversarial images: it is not attacked yet, or nothing broke it")
+    for row in rows:
+        row["shape"] = json.loads(row["shape"])
+        row["class_names"] = json.loads(row["class_names"] or "[]")
+    return rows
+
+
+def _decoded(row: Row) -> Row:
+    return {key: json.loads(value) if key in _JSON and value is not None else value for key, value in row.items()}

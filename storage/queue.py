@@ -1,0 +1,197 @@
+"""The queue: claiming a trial, handing it back, settling, failing, crashing. Only the owner of a home calls these."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.records import DatasetSource, EvaluationSpec, TrialSpec
+from storage.database import transaction
+from storage.states import lacks_clean, missing_attacks, settle_in
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+CRASHES_IN_A_ROW = 5
+"""A trial whose process dies this often without a finished epoch or evaluation in between is given up."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A trial taken from the queue, with everything missing of it in every study that waits for it."""
+
+    trial_id: str
+    attempt_id: int
+    number: int
+    """Of the attempt, from 1."""
+    trial: TrialSpec
+    source: DatasetSource
+    evaluations: tuple[EvaluationSpec, ...]
+    clean: tuple[int | None, ...]
+    earlier_attempts: tuple[int, ...]
+
+
+def reclaim(db: Database) -> int:
+    """What a new owner does first: trials that the last one left running go back to the queue. Returns how many."""
+    with transaction(db):
+        db.execute(
+            "UPDATE attempt SET ended_at = ?, exit_kind = 'lost', reason = 'its worker ended' WHERE ended_at IS NULL",
+            (time.time(),),
+        )
+        rows = db.execute("SELECT study, trial_id FROM study_trial WHERE state = 'running'").fetchall()
+        for study, trial_id in rows:
+            settle_in(db, study, trial_id)
+        return len(rows)
+
+
+def claim(db: Database, study: str | None = None) -> Claim | None:
+    """The next queued trial (of `study`, or of any): highest priority, then the study's order. None if there is none.
+
+    A trial that is running for one study is not claimed for another; what is missing for that one comes after.
+    """
+    with transaction(db):
+        row = db.execute(
+            "SELECT trial_id FROM study_trial st WHERE state = 'queued' "
+            + ("AND study = :study " if study else "")
+            + "AND NOT EXISTS (SELECT 1 FROM study_trial r WHERE r.trial_id = st.trial_id AND r.state = 'running') "
+            "ORDER BY priority DESC, study, position LIMIT 1",
+            {"study": study} if study else {},
+        ).fetchone()
+        return None if row is None else _take(db, str(row[0]))
+
+
+def _take(db: Database, trial_id: str) -> Claim:
+    rows = list(
+        db.query(
+            "SELECT s.name, s.test_samples, s.dataset, s.source_kind, s.source_path FROM study_trial st "
+            "JOIN study s ON s.name = st.study WHERE st.trial_id = ? AND st.state = 'queued' ORDER BY s.name",
+            (trial_id,),
+        )
+    )
+    # Two studies may ask for the same attack on the same samples: it is carried out once.
+    evaluations = {
+        (attack.id, row["test_samples"]): EvaluationSpec(attack, row["test_samples"])
+        for row in rows
+        for attack in missing_attacks(db, row["name"], trial_id)
+    }
+    clean = dict.fromkeys(row["test_samples"] for row in rows if lacks_clean(db, row["name"], trial_id))
+    earlier = tuple(
+        int(number)
+        for (number,) in db.execute("SELECT number FROM attempt WHERE trial_id = ? ORDER BY number", (trial_id,))
+    )
+    number = (earlier[-1] if earlier else 0) + 1
+    attempt = db.execute(
+        "INSERT INTO attempt (trial_id, number, started_at) VALUES (?, ?, ?)", (trial_id, number, time.time())
+    ).lastrowid
+    db.execute(
+        "UPDATE study_trial SET state = 'running', reason = NULL WHERE trial_id = ? AND state = 'queued'", (trial_id,)
+    )
+    spec = json.loads(db.execute("SELECT spec FROM trial WHERE id = ?", (trial_id,)).fetchone()[0])
+    path = rows[0]["source_path"]
+    assert attempt is not None
+    return Claim(
+        trial_id=trial_id,
+        attempt_id=attempt,
+        number=number,
+        trial=TrialSpec.from_json(spec),
+        source=DatasetSource(rows[0]["dataset"], rows[0]["source_kind"], None if path is None else Path(path)),
+        evaluations=tuple(evaluations.values()),
+        clean=tuple(clean),
+        earlier_attempts=earlier,
+    )
+
+
+def release(db: Database, attempt_id: int, exit_kind: str) -> None:
+    """The trial goes back to the queue as it is: it was stopped, or its worker is ending."""
+    with transaction(db):
+        trial_id = _end(db, attempt_id, exit_kind, None, None)
+        _requeue(db, trial_id)
+
+
+def settle(db: Database, attempt_id: int) -> None:
+    """The job came to its end: each study that waited for the trial learns where it now stands."""
+    with transaction(db):
+        trial_id = _end(db, attempt_id, "finished", None, None)
+        for study in _running_in(db, trial_id):
+            settle_in(db, study, trial_id)
+
+
+def fail(db: Database, attempt_id: int, reason: str, traceback: str) -> None:
+    """The trial cannot be trained as it is specified; in every study that has it, it has failed."""
+    with transaction(db):
+        trial_id = _end(db, attempt_id, "failed", reason, traceback)
+        _fail(db, trial_id, reason)
+
+
+def crash(db: Database, attempt_id: int, reason: str, exit_code: int | None, at_fault: bool) -> None:
+    """The process died. Back to the queue, unless it was the trial's own fault too often in a row."""
+    with transaction(db):
+        trial_id = _end(db, attempt_id, "crashed", reason if exit_code is None else f"{reason} [{exit_code}]", None)
+        if at_fault:
+            db.execute("UPDATE trial SET crashes = crashes + 1 WHERE id = ?", (trial_id,))
+            crashes = db.execute("SELECT crashes FROM trial WHERE id = ?", (trial_id,)).fetchone()[0]
+            if crashes >= CRASHES_IN_A_ROW:
+                _fail(db, trial_id, f"{reason}, {crashes} times in a row")
+                return
+        _requeue(db, trial_id)
+
+
+def retry(db: Database, trial_ids: Sequence[str]) -> int:
+    """Queue failed and cancelled trials again, forgetting why; returns how many were."""
+    with transaction(db):
+        queued = 0
+        for trial_id in trial_ids:
+            db.execute("UPDATE trial SET failure = NULL, crashes = 0 WHERE id = ?", (trial_id,))
+            db.execute("DELETE FROM evaluation WHERE trial_id = ? AND state = 'failed'", (trial_id,))
+            rows = db.execute(
+                "SELECT study FROM study_trial WHERE trial_id = ? AND state IN ('failed', 'cancelled')", (trial_id,)
+            ).fetchall()
+            for (study,) in rows:
+                settle_in(db, study, trial_id)
+            queued += bool(rows)
+        return queued
+
+
+def remaining(db: Database, study: str) -> dict[str, int]:
+    """How many trials of `study` are in each state; states without trials are absent."""
+    return {
+        str(state): int(count)
+        for state, count in db.execute(
+            "SELECT state, count(*) FROM study_trial WHERE study = ? GROUP BY state", (study,)
+        )
+    }
+
+
+def weights_path(db: Database, trial_id: str) -> str | None:
+    """The weights' path relative to the checkpoints folder, None while untrained."""
+    row = db.execute("SELECT weights FROM trial WHERE id = ?", (trial_id,)).fetchone()
+    return None if row is None else row[0]
+
+
+def _end(db: Database, attempt_id: int, exit_kind: str, reason: str | None, traceback: str | None) -> str:
+    db.execute(
+        "UPDATE attempt SET ended_at = ?, exit_kind = ?, reason = ?, traceback = ? WHERE id = ?",
+        (time.time(), exit_kind, reason, traceback, attempt_id),
+    )
+    return str(db.execute("SELECT trial_id FROM attempt WHERE id = ?", (attempt_id,)).fetchone()[0])
+
+
+def _running_in(db: Database, trial_id: str) -> list[str]:
+    rows = db.execute("SELECT study FROM study_trial WHERE trial_id = ? AND state = 'running'", (trial_id,))
+    return [str(study) for (study,) in rows.fetchall()]
+
+
+def _requeue(db: Database, trial_id: str) -> None:
+    db.execute("UPDATE study_trial SET state = 'queued' WHERE trial_id = ? AND state = 'running'", (trial_id,))
+
+
+def _fail(db: Database, trial_id: str, reason: str) -> None:
+    db.execute("UPDATE trial SET failure = ? WHERE id = ?", (reason, trial_id))
+    db.execute(
+        "UPDATE study_trial SET state = 'failed', reason = ? WHERE trial_id = ? AND state IN ('running', 'queued')",
+        (reason, trial_id),
+    )

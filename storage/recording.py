@@ -1,0 +1,206 @@
+"""What a worker writes down while a trial runs. Each function is one transaction, so a kill loses whole steps only."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from core.identity import digest
+from core.records import CleanEvaluated, EpochRecord, EvaluationFailed, EvaluationFinished, Started, Trained
+from core.scoring import trust_of_evaluation
+from storage.database import transaction
+from storage.home import Home
+from storage.states import clean_outcome, packed, settle_in, standing
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+
+def record_started(db: Database, attempt_id: int, event: Started) -> None:
+    """Provenance of the attempt, and the epochs it takes over (a killed worker may have missed the last of them)."""
+    content = dict(event.environment)
+    environment = digest(content)
+    with transaction(db):
+        db.execute("INSERT OR IGNORE INTO environment (id, content) VALUES (?, ?)", (environment, json.dumps(content)))
+        db.execute(
+            "UPDATE attempt SET pid = ?, device = ?, environment_id = ? WHERE id = ?",
+            (event.pid, content.get("device"), environment, attempt_id),
+        )
+        trial_id = _trial_of(db, attempt_id)
+        db.execute("UPDATE trial SET initial_digest = ? WHERE id = ?", (event.initial_digest, trial_id))
+        _store_epochs(db, trial_id, event.resumed)
+
+
+def record_epochs(db: Database, trial_id: str, records: Sequence[EpochRecord]) -> None:
+    """Finished epochs; the same epoch again replaces itself."""
+    with transaction(db):
+        _store_epochs(db, trial_id, records)
+        db.execute("UPDATE trial SET crashes = 0 WHERE id = ?", (trial_id,))
+
+
+def record_trained(db: Database, attempt_id: int, event: Trained, home: Home) -> None:
+    """The weights exist. Their path is kept relative to the checkpoints folder, so that a home can be moved."""
+    with transaction(db):
+        trial_id = _trial_of(db, attempt_id)
+        _store_epochs(db, trial_id, event.history)
+        db.execute(
+            "UPDATE trial SET weights = ?, initial_digest = ?, final_digest = ?, train_seconds = ?, peak_memory = ? "
+            "WHERE id = ?",
+            (
+                event.weights.relative_to(home.checkpoints).as_posix(),
+                event.initial_digest,
+                event.final_digest,
+                sum(record.seconds for record in event.history),
+                event.peak_memory,
+                trial_id,
+            ),
+        )
+
+
+def record_clean(db: Database, trial_id: str, event: CleanEvaluated) -> None:
+    """The clean outcome on one set of test samples."""
+    outcome = event.outcome
+    with transaction(db):
+        db.execute(
+            "INSERT OR REPLACE INTO clean (trial_id, samples, count, classes, accuracy, majority_share, "
+            "top_prediction_share, correct) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                trial_id,
+                event.samples,
+                len(outcome.correct),
+                outcome.classes,
+                float(outcome.correct.mean()),
+                outcome.majority_share,
+                outcome.top_prediction_share,
+                packed(outcome.correct),
+            ),
+        )
+
+
+def record_evaluation(db: Database, attempt_id: int, event: EvaluationFinished) -> None:
+    """One attack's ledgers and examples, and the scores of every study that this one completes for the trial."""
+    with transaction(db):
+        trial_id = _trial_of(db, attempt_id)
+        trust, reasons = trust_of_evaluation(clean_outcome(db, trial_id, event.samples), event.attack, event.ledgers)
+        evaluation = _insert_evaluation(
+            db,
+            event,
+            trial_id,
+            attempt_id,
+            state="done",
+            trust=trust,
+            trust_reasons=json.dumps(reasons),
+            count=len(event.ledgers[0].survived),
+            forward_passes=event.forward_passes,
+            backward_passes=event.backward_passes,
+            seconds=event.seconds,
+            batch_size=event.batch_size,
+            crafting=event.crafting,
+            notes=json.dumps(event.notes),
+        )
+        for position, ledger in enumerate(event.ledgers):
+            db.execute(
+                "INSERT INTO ledger (evaluation_id, position, eps, survived, robust_accuracy, adversarial_accuracy) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    evaluation,
+                    position,
+                    ledger.eps,
+                    int(ledger.survived.sum()),
+                    float(ledger.survived.mean()),
+                    ledger.adversarial_accuracy,
+                ),
+            )
+            distances = None if ledger.distances is None else ledger.distances.astype("<f4").tobytes()
+            db.execute(
+                "INSERT INTO ledger_content (evaluation_id, position, bitmap, distances) VALUES (?, ?, ?, ?)",
+                (evaluation, position, packed(ledger.survived), distances),
+            )
+        _store_examples(db, evaluation, event)
+        db.execute("UPDATE trial SET crashes = 0 WHERE id = ?", (trial_id,))
+        _settle_completed(db, trial_id)
+
+
+def record_failed_evaluation(db: Database, attempt_id: int, event: EvaluationFailed) -> None:
+    """An attack that could not be carried out, with the reason."""
+    with transaction(db):
+        trial_id = _trial_of(db, attempt_id)
+        _insert_evaluation(
+            db, event, trial_id, attempt_id, state="failed", reason=event.reason, traceback=event.traceback
+        )
+
+
+def record_event(db: Database, kind: str, study: str | None, trial_id: str | None, content: Any) -> None:
+    """Append to the log of what happened."""
+    with transaction(db):
+        db.execute(
+            "INSERT INTO event (at, kind, study, trial_id, content) VALUES (?, ?, ?, ?, ?)",
+            (time.time(), kind, study, trial_id, json.dumps(content)),
+        )
+
+
+def _insert_evaluation(
+    db: Database,
+    event: EvaluationFinished | EvaluationFailed,
+    trial_id: str,
+    attempt_id: int,
+    **columns: Any,
+) -> int:
+    """Insert the evaluation's row in place of an earlier one; returns its id."""
+    key = (trial_id, event.attack.id, event.samples)
+    db.execute("DELETE FROM evaluation WHERE trial_id = ? AND attack_id = ? AND samples = ?", key)
+    names = ["trial_id", "attack_id", "samples", "attempt_id", "finished_at", *columns]
+    cursor = db.execute(
+        f"INSERT INTO evaluation ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})",
+        (*key, attempt_id, time.time(), *columns.values()),
+    )
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
+
+
+def _store_epochs(db: Database, trial_id: str, records: Sequence[EpochRecord]) -> None:
+    db.conn.executemany(
+        "INSERT OR REPLACE INTO epoch (trial_id, epoch, loss, accuracy, validation_accuracy, lr, seconds) "
+        "VALUES (:trial_id, :epoch, :loss, :accuracy, :validation_accuracy, :lr, :seconds)",
+        [{"trial_id": trial_id, **asdict(record)} for record in records],
+    )
+
+
+def _store_examples(db: Database, evaluation: int, event: EvaluationFinished) -> None:
+    db.conn.executemany(
+        "INSERT INTO example (evaluation_id, position, sample, eps, label, clean_prediction, adversarial_prediction, "
+        "clean_confidence, adversarial_confidence, shape, clean, adversarial) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                evaluation,
+                position,
+                example.sample,
+                example.eps,
+                example.label,
+                example.clean_prediction,
+                example.adversarial_prediction,
+                example.clean_confidence,
+                example.adversarial_confidence,
+                json.dumps(example.clean.shape),
+                example.clean.astype("<f4").tobytes(),
+                example.adversarial.astype("<f4").tobytes(),
+            )
+            for position, example in enumerate(event.examples)
+        ],
+    )
+
+
+def _settle_completed(db: Database, trial_id: str) -> None:
+    """Done, with its scores, in the transaction of the ledgers that complete it; anything else waits for the job's end."""
+    for (study,) in db.execute(
+        "SELECT study FROM study_trial WHERE trial_id = ? AND state = 'running'", (trial_id,)
+    ).fetchall():
+        if standing(db, study, trial_id)[0] == "done":
+            settle_in(db, study, trial_id)
+
+
+def _trial_of(db: Database, attempt_id: int) -> str:
+    return str(db.execute("SELECT trial_id FROM attempt WHERE id = ?", (attempt_id,)).fetchone()[0])

@@ -1,0 +1,317 @@
+"""The tables and views, as numbered migrations. A released migration is never edited; a change is a new one.
+
+Times are Unix seconds; shares are fractions in [0, 1]; `*_options`, `document`, `spec` and `reasons` are JSON. Large
+values (bitmaps, distances, pictures) stand in tables that no listing reads.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+    from sqlite_utils.migrations import Migrations
+
+SCHEMA_VERSION = 1
+"""How many migrations this program knows; PRAGMA user_version says how many a file has had."""
+
+_TABLES = """
+CREATE TABLE study (
+    name TEXT PRIMARY KEY,
+    description TEXT NOT NULL,
+    document TEXT NOT NULL,
+    dataset TEXT NOT NULL,
+    source_kind TEXT NOT NULL,
+    source_path TEXT,
+    dataset_identity TEXT NOT NULL,
+    shape TEXT NOT NULL,
+    class_names TEXT NOT NULL,
+    test_samples INTEGER,
+    samples TEXT NOT NULL,
+    threat_norm TEXT,
+    threat_eps REAL,
+    created_at REAL NOT NULL,
+    run_at REAL NOT NULL
+) STRICT;
+
+CREATE TABLE trial (
+    id TEXT PRIMARY KEY,
+    variant_id TEXT NOT NULL,
+    spec TEXT NOT NULL,
+    dataset TEXT NOT NULL,
+    train_samples INTEGER,
+    architecture TEXT,
+    architecture_options TEXT,
+    optimizer TEXT,
+    optimizer_options TEXT,
+    activation TEXT,
+    activation_options TEXT,
+    defense TEXT,
+    defense_options TEXT,
+    training TEXT,
+    seed INTEGER,
+    created_at REAL NOT NULL,
+    weights TEXT,
+    initial_digest TEXT,
+    final_digest TEXT,
+    train_seconds REAL,
+    peak_memory INTEGER,
+    failure TEXT,
+    crashes INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX trial_variant ON trial (variant_id);
+
+CREATE TABLE study_trial (
+    study TEXT NOT NULL REFERENCES study (name) ON DELETE CASCADE,
+    trial_id TEXT NOT NULL REFERENCES trial (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('queued', 'running', 'done', 'failed', 'cancelled')),
+    reason TEXT,
+    priority INTEGER NOT NULL DEFAULT 0,
+    trust TEXT CHECK (trust IN ('ok', 'suspect', 'invalid')),
+    trust_reasons TEXT,
+    PRIMARY KEY (study, trial_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX study_trial_queue ON study_trial (state, priority DESC, study, position);
+CREATE INDEX study_trial_trial ON study_trial (trial_id, state);
+CREATE INDEX study_trial_position ON study_trial (study, position);
+
+CREATE TABLE attack (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    norm TEXT NOT NULL,
+    spec TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE study_attack (
+    study TEXT NOT NULL REFERENCES study (name) ON DELETE CASCADE,
+    attack_id TEXT NOT NULL REFERENCES attack (id),
+    position INTEGER NOT NULL,
+    PRIMARY KEY (study, attack_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE trial_attack (
+    study TEXT NOT NULL REFERENCES study (name) ON DELETE CASCADE,
+    trial_id TEXT NOT NULL REFERENCES trial (id) ON DELETE CASCADE,
+    attack_id TEXT NOT NULL REFERENCES attack (id),
+    PRIMARY KEY (study, trial_id, attack_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE environment (
+    id TEXT PRIMARY KEY,
+    content TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE attempt (
+    id INTEGER PRIMARY KEY,
+    trial_id TEXT NOT NULL REFERENCES trial (id) ON DELETE CASCADE,
+    number INTEGER NOT NULL,
+    started_at REAL NOT NULL,
+    ended_at REAL,
+    pid INTEGER,
+    device TEXT,
+    environment_id TEXT REFERENCES environment (id),
+    exit_kind TEXT,
+    reason TEXT,
+    traceback TEXT,
+    UNIQUE (trial_id, number)
+) STRICT;
+CREATE INDEX attempt_open ON attempt (trial_id) WHERE ended_at IS NULL;
+
+CREATE TABLE epoch (
+    trial_id TEXT NOT NULL REFERENCES trial (id) ON DELETE CASCADE,
+    epoch INTEGER NOT NULL,
+    loss REAL NOT NULL,
+    accuracy REAL NOT NULL,
+    validation_accuracy REAL,
+    lr REAL NOT NULL,
+    seconds REAL NOT NULL,
+    PRIMARY KEY (trial_id, epoch)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE clean (
+    trial_id TEXT NOT NULL REFERENCES trial (id) ON DELETE CASCADE,
+    samples TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    classes INTEGER NOT NULL,
+    accuracy REAL NOT NULL,
+    majority_share REAL NOT NULL,
+    top_prediction_share REAL NOT NULL,
+    correct BLOB NOT NULL,
+    PRIMARY KEY (trial_id, samples)
+) STRICT;
+CREATE INDEX clean_accuracy ON clean (trial_id, samples, accuracy);
+
+CREATE TABLE evaluation (
+    id INTEGER PRIMARY KEY,
+    trial_id TEXT NOT NULL REFERENCES trial (id) ON DELETE CASCADE,
+    attack_id TEXT NOT NULL REFERENCES attack (id),
+    samples TEXT NOT NULL,
+    attempt_id INTEGER REFERENCES attempt (id),
+    state TEXT NOT NULL CHECK (state IN ('done', 'failed')),
+    reason TEXT,
+    traceback TEXT,
+    trust TEXT CHECK (trust IN ('ok', 'suspect', 'invalid')),
+    trust_reasons TEXT,
+    count INTEGER,
+    forward_passes INTEGER,
+    backward_passes INTEGER,
+    seconds REAL,
+    batch_size INTEGER,
+    crafting TEXT,
+    notes TEXT,
+    finished_at REAL NOT NULL,
+    UNIQUE (trial_id, attack_id, samples)
+) STRICT;
+
+CREATE TABLE ledger (
+    evaluation_id INTEGER NOT NULL REFERENCES evaluation (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    eps REAL,
+    survived INTEGER NOT NULL,
+    robust_accuracy REAL NOT NULL,
+    adversarial_accuracy REAL,
+    PRIMARY KEY (evaluation_id, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE ledger_content (
+    evaluation_id INTEGER NOT NULL REFERENCES evaluation (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    bitmap BLOB NOT NULL,
+    distances BLOB,
+    PRIMARY KEY (evaluation_id, position)
+) STRICT;
+
+CREATE TABLE score (
+    study TEXT NOT NULL,
+    trial_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    value REAL,
+    low REAL,
+    high REAL,
+    PRIMARY KEY (study, trial_id, name),
+    FOREIGN KEY (study, trial_id) REFERENCES study_trial (study, trial_id) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE example (
+    evaluation_id INTEGER NOT NULL REFERENCES evaluation (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    sample INTEGER NOT NULL,
+    eps REAL,
+    label INTEGER NOT NULL,
+    clean_prediction INTEGER NOT NULL,
+    adversarial_prediction INTEGER NOT NULL,
+    clean_confidence REAL NOT NULL,
+    adversarial_confidence REAL NOT NULL,
+    shape TEXT NOT NULL,
+    clean BLOB NOT NULL,
+    adversarial BLOB NOT NULL,
+    PRIMARY KEY (evaluation_id, position)
+) STRICT;
+
+CREATE TABLE event (
+    id INTEGER PRIMARY KEY,
+    at REAL NOT NULL,
+    kind TEXT NOT NULL,
+    study TEXT,
+    trial_id TEXT,
+    content TEXT
+) STRICT;
+
+CREATE TABLE command (
+    id INTEGER PRIMARY KEY,
+    left_at REAL NOT NULL,
+    kind TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    answered_at REAL,
+    result TEXT,
+    error TEXT,
+    exit_code INTEGER
+) STRICT;
+CREATE INDEX command_pending ON command (id) WHERE answered_at IS NULL;
+"""
+
+_VIEWS = """
+CREATE VIEW v_trials AS
+SELECT st.study, t.id AS trial_id, t.variant_id, t.dataset, t.architecture, t.optimizer, t.activation, t.defense, t.seed,
+    st.state, st.reason,
+    (SELECT count(*) FROM attempt a WHERE a.trial_id = t.id) AS attempts,
+    c.accuracy AS clean_accuracy, t.initial_digest, t.final_digest, t.train_seconds,
+    st.trust, st.priority, st.position, t.train_samples,
+    t.architecture_options, t.optimizer_options, t.activation_options, t.defense_options, t.training
+FROM study_trial st
+JOIN study s ON s.name = st.study
+JOIN trial t ON t.id = st.trial_id
+LEFT JOIN clean c ON c.trial_id = t.id AND c.samples = s.samples;
+
+CREATE VIEW v_results AS
+WITH wanted AS (
+    SELECT st.study, st.trial_id, sa.attack_id, 0 AS added
+    FROM study_trial st JOIN study_attack sa ON sa.study = st.study
+    UNION ALL
+    SELECT ta.study, ta.trial_id, ta.attack_id, 1
+    FROM trial_attack ta
+    JOIN study_trial st ON st.study = ta.study AND st.trial_id = ta.trial_id
+    WHERE NOT EXISTS (SELECT 1 FROM study_attack sa WHERE sa.study = ta.study AND sa.attack_id = ta.attack_id)
+)
+SELECT w.study, t.id AS trial_id, t.variant_id, t.dataset, t.architecture, t.optimizer, t.activation, t.defense, t.seed,
+    a.name AS attack, a.id AS attack_id, a.norm, l.eps, e.count AS samples, c.accuracy AS clean_accuracy,
+    l.robust_accuracy, e.trust, e.forward_passes, e.backward_passes, e.seconds,
+    e.trust_reasons, l.adversarial_accuracy, w.added, e.crafting, e.batch_size, e.notes, a.spec AS attack_spec,
+    t.architecture_options, t.optimizer_options, t.activation_options, t.defense_options
+FROM wanted w
+JOIN study s ON s.name = w.study
+JOIN evaluation e ON e.trial_id = w.trial_id AND e.attack_id = w.attack_id AND e.samples = s.samples
+    AND e.state = 'done'
+JOIN ledger l ON l.evaluation_id = e.id
+JOIN trial t ON t.id = w.trial_id
+JOIN attack a ON a.id = w.attack_id
+LEFT JOIN clean c ON c.trial_id = t.id AND c.samples = s.samples;
+
+CREATE VIEW v_leaderboard AS
+SELECT st.study, t.variant_id, t.dataset, t.architecture, t.optimizer, t.activation, t.defense, count(*) AS seeds,
+    avg(sc.value) AS clean_accuracy, avg(sw.value) AS worst_case, avg(sr.value) AS retention,
+    avg(sa.value) AS curve_area, avg(si.value) AS innate,
+    CASE max(CASE st.trust WHEN 'invalid' THEN 2 WHEN 'suspect' THEN 1 ELSE 0 END)
+        WHEN 2 THEN 'invalid' WHEN 1 THEN 'suspect' ELSE 'ok' END AS trust,
+    t.architecture_options, t.optimizer_options, t.activation_options, t.defense_options
+FROM study_trial st
+JOIN trial t ON t.id = st.trial_id
+LEFT JOIN score sc ON sc.study = st.study AND sc.trial_id = st.trial_id AND sc.name = 'clean_accuracy'
+LEFT JOIN score sw ON sw.study = st.study AND sw.trial_id = st.trial_id AND sw.name = 'worst_case'
+LEFT JOIN score sr ON sr.study = st.study AND sr.trial_id = st.trial_id AND sr.name = 'retention'
+LEFT JOIN score sa ON sa.study = st.study AND sa.trial_id = st.trial_id AND sa.name = 'curve_area'
+LEFT JOIN score si ON si.study = st.study AND si.trial_id = st.trial_id AND si.name = 'innate'
+WHERE st.state = 'done'
+GROUP BY st.study, t.variant_id;
+
+CREATE VIEW v_training AS
+SELECT trial_id, epoch, loss, accuracy, validation_accuracy, lr, seconds FROM epoch;
+"""
+
+
+def migrations() -> Migrations:
+    """Every migration in order; the import of sqlite-utils is `storage.database`'s to arrange."""
+    from sqlite_utils.migrations import Migrations
+
+    steps = Migrations("innate")
+
+    @steps(name="1: tables and views")
+    def first(db: Database) -> None:
+        for statement in _statements(_TABLES + _VIEWS):
+            db.execute(statement)
+
+    return steps
+
+
+def _statements(script: str) -> list[str]:
+    """The script cut into statements: executescript would commit the transaction that a migration runs in."""
+    import sqlite3
+
+    statements, current = [], ""
+    for line in script.splitlines(keepends=True):
+        current += line
+        if sqlite3.complete_statement(current):
+            statements.append(current.strip())
+            current = ""
+    return statements

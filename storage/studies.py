@@ -1,0 +1,254 @@
+"""Studies: submitting one, seeing beforehand what that would do, adding attacks, listing."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from core.errors import BadInput, NotFound
+from core.records import AttackSpec, Choice, Plan, TrialSpec
+from core.registry import nearest
+from storage.database import transaction
+from storage.states import settle_in
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What a study asks for and what of it is there: trials by state, and how many evaluations are missing.
+
+    `trained` counts trials among the queued ones whose weights exist, so that they are only attacked.
+    """
+
+    study: str
+    trials: int
+    new: int
+    done: int
+    failed: int
+    trained: int
+    evaluations: int
+    evaluations_missing: int
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def submit(db: Database, plan: Plan) -> Submission:
+    """Make the stored study what `plan` says and queue what is missing, in one transaction.
+
+    Cells that the grid no longer has leave the study, but their trials stay. A failed trial stays failed (`retry` queues
+    it again), a cancelled one is queued again. Submitting the same study twice changes nothing but the time.
+    """
+    assert plan.samples is not None, "the data set is at hand when a study is submitted"
+    name = plan.study.name
+    with transaction(db):
+        _store_study(db, plan)
+        _store_attacks(db, name, plan.study.attacks)
+        _store_trials(db, plan)
+        for row in list(db.query("SELECT trial_id, state FROM study_trial WHERE study = ?", (name,))):
+            if row["state"] != "running":
+                settle_in(db, name, row["trial_id"])
+        return _count(db, plan)
+
+
+def preview(db: Database, plan: Plan) -> Submission:
+    """What `submit` would return, without writing; the database may not know the study."""
+    return _count(db, plan)
+
+
+def add_attack(db: Database, study: str, trial_ids: Sequence[str], attack: AttackSpec) -> int:
+    """Have `attack` tried on trials of `study` beside the study's own attacks; returns how many have yet to be attacked.
+
+    Raises NotFound for a trial that is not in the study, BadInput for one that has no weights.
+    """
+    with transaction(db):
+        _store_attack(db, attack)
+        missing = 0
+        for trial_id in trial_ids:
+            row = db.execute(
+                "SELECT st.state, t.weights FROM study_trial st JOIN trial t ON t.id = st.trial_id "
+                "WHERE st.study = ? AND st.trial_id = ?",
+                (study, trial_id),
+            ).fetchone()
+            if row is None:
+                raise NotFound(f"trial {trial_id[:10]} is not in study {study}")
+            state, weights = row
+            if weights is None:
+                raise BadInput(f"trial {trial_id[:10]} has no weights yet ({state}); train it first: innate run")
+            db.execute(
+                "INSERT OR IGNORE INTO trial_attack (study, trial_id, attack_id) VALUES (?, ?, ?)",
+                (study, trial_id, attack.id),
+            )
+            # An attack that failed before is asked for again by naming it.
+            db.execute(
+                "DELETE FROM evaluation WHERE trial_id = ? AND attack_id = ? AND state = 'failed' "
+                "AND samples = (SELECT samples FROM study WHERE name = ?)",
+                (trial_id, attack.id, study),
+            )
+            if state != "running":
+                missing += settle_in(db, study, trial_id) == "queued"
+        return missing
+
+
+def studies(db: Database) -> list[dict[str, Any]]:
+    """All studies, the one run last first, with their trials per state."""
+    return list(
+        db.query(
+            "SELECT s.name AS study, s.description, s.dataset, count(st.trial_id) AS trials, "
+            + ", ".join(
+                f"count(*) FILTER (WHERE st.state = '{state}') AS {state}"
+                for state in ("done", "running", "queued", "failed", "cancelled")
+            )
+            + ", (SELECT count(*) FROM study_attack sa WHERE sa.study = s.name) AS attacks, s.threat_norm, s.threat_eps, "
+            "s.created_at, s.run_at FROM study s LEFT JOIN study_trial st ON st.study = s.name "
+            "GROUP BY s.name ORDER BY s.run_at DESC, s.name"
+        )
+    )
+
+
+def latest_study(db: Database) -> str | None:
+    """The study run last, None if there is none."""
+    row = db.execute("SELECT name FROM study ORDER BY run_at DESC, name LIMIT 1").fetchone()
+    return None if row is None else str(row[0])
+
+
+def study_row(db: Database, name: str) -> dict[str, Any]:
+    """The stored study; raises NotFound with the nearest name."""
+    for row in db.query("SELECT * FROM study WHERE name = ?", (name,)):
+        return row
+    names = [str(row[0]) for row in db.execute("SELECT name FROM study")]
+    raise NotFound(f"there is no study {name!r}{nearest(name, names) if names else '; none has been run yet'}")
+
+
+def document(db: Database, name: str) -> dict[str, Any]:
+    """The study in the study file's own keys; raises NotFound."""
+    return dict(json.loads(study_row(db, name)["document"]))
+
+
+def _store_study(db: Database, plan: Plan) -> None:
+    study, info, now = plan.study, plan.info, time.time()
+    source = info.source
+    db.execute(
+        "INSERT INTO study (name, description, document, dataset, source_kind, source_path, dataset_identity, shape, "
+        "class_names, test_samples, samples, threat_norm, threat_eps, created_at, run_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
+        "description = excluded.description, document = excluded.document, dataset = excluded.dataset, "
+        "source_kind = excluded.source_kind, source_path = excluded.source_path, "
+        "dataset_identity = excluded.dataset_identity, shape = excluded.shape, class_names = excluded.class_names, "
+        "test_samples = excluded.test_samples, samples = excluded.samples, threat_norm = excluded.threat_norm, "
+        "threat_eps = excluded.threat_eps, run_at = excluded.run_at",
+        (
+            study.name,
+            study.description,
+            json.dumps(study.document),
+            source.name,
+            source.kind,
+            None if source.path is None else str(source.path),
+            info.identity,
+            json.dumps(info.shape),
+            json.dumps(info.classes),
+            study.test_samples,
+            plan.samples,
+            study.threat.norm if study.threat else None,
+            study.threat.eps if study.threat else None,
+            now,
+            now,
+        ),
+    )
+
+
+def _store_attacks(db: Database, study: str, attacks: Sequence[AttackSpec]) -> None:
+    db.execute("DELETE FROM study_attack WHERE study = ?", (study,))
+    for position, attack in enumerate(attacks):
+        _store_attack(db, attack)
+        db.execute(
+            "INSERT INTO study_attack (study, attack_id, position) VALUES (?, ?, ?)", (study, attack.id, position)
+        )
+
+
+def _store_attack(db: Database, attack: AttackSpec) -> None:
+    db.execute(
+        "INSERT OR IGNORE INTO attack (id, name, norm, spec) VALUES (?, ?, ?, ?)",
+        (attack.id, attack.name, attack.norm, json.dumps(attack.as_json())),
+    )
+
+
+def _store_trials(db: Database, plan: Plan) -> None:
+    study, now, dataset = plan.study.name, time.time(), plan.info.source.name
+    db.conn.executemany(
+        "INSERT OR IGNORE INTO trial (id, variant_id, spec, dataset, train_samples, architecture, architecture_options, "
+        "optimizer, optimizer_options, activation, activation_options, defense, defense_options, training, seed, "
+        "created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [_trial_row(trial, dataset, now) for trial in plan.trials],
+    )
+    db.execute("CREATE TEMP TABLE IF NOT EXISTS grid (trial_id TEXT PRIMARY KEY, position INTEGER)")
+    db.execute("DELETE FROM grid")
+    db.conn.executemany(
+        "INSERT INTO grid VALUES (?, ?)", [(trial.id, position) for position, trial in enumerate(plan.trials)]
+    )
+    db.execute("DELETE FROM study_trial WHERE study = ? AND trial_id NOT IN (SELECT trial_id FROM grid)", (study,))
+    db.execute(
+        "INSERT INTO study_trial (study, trial_id, position, state) SELECT ?, trial_id, position, 'queued' FROM grid "
+        "WHERE true ON CONFLICT (study, trial_id) DO UPDATE SET position = excluded.position",
+        (study,),
+    )
+
+
+def _trial_row(trial: TrialSpec, dataset: str, now: float) -> tuple[Any, ...]:
+    def options(choice: Choice) -> tuple[str, str]:
+        return choice.name, json.dumps(dict(choice.options))
+
+    return (
+        trial.id,
+        trial.variant_id,
+        json.dumps(trial.as_json()),
+        dataset,
+        trial.train_samples,
+        *options(trial.architecture),
+        *options(trial.optimizer),
+        *options(trial.activation),
+        *options(trial.defense),
+        json.dumps(trial.training.as_json()),
+        trial.seed,
+        now,
+    )
+
+
+def _count(db: Database, plan: Plan) -> Submission:
+    """Hold the plan against what is stored, trial by trial, whether or not the study itself is."""
+    wanted = [attack.id for attack in plan.study.attacks]
+    known = {
+        row["id"]: row
+        for row in db.query("SELECT id, weights IS NOT NULL AS trained, failure IS NOT NULL AS failed FROM trial")
+    }
+    evaluated: dict[str, dict[str, str]] = {}
+    for row in db.query("SELECT trial_id, attack_id, state FROM evaluation WHERE samples = ?", (plan.samples,)):
+        evaluated.setdefault(row["trial_id"], {})[row["attack_id"]] = row["state"]
+    counts = {"new": 0, "done": 0, "failed": 0, "trained": 0}
+    missing = 0
+    for trial in plan.trials:
+        state = _planned_state(known.get(trial.id), evaluated.get(trial.id, {}), wanted)
+        counts[state] += 1
+        missing += sum(attack not in evaluated.get(trial.id, {}) for attack in wanted)
+    return Submission(
+        study=plan.study.name,
+        trials=len(plan.trials),
+        evaluations=len(plan.trials) * len(wanted),
+        evaluations_missing=missing,
+        **counts,
+    )
+
+
+def _planned_state(trial: Mapping[str, Any] | None, evaluated: Mapping[str, str], wanted: Sequence[str]) -> str:
+    if trial is None:
+        return "new"
+    if trial["failed"] or any(evaluated.get(attack) == "failed" for attack in wanted):
+        return "failed"
+    if not trial["trained"]:
+        return "new"
+    return "done" if all(attack in evaluated for attack in wanted) else "trained"
