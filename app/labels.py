@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from app.variants import short
 from core.records import Choice, Plan, TrialSpec
 
 
@@ -13,7 +14,7 @@ def shown_choice(choice: Choice, among: Sequence[Choice]) -> str:
     differing = [
         key for key, value in choice.options.items() if any(other.options.get(key) != value for other in namesakes)
     ]
-    return " ".join([choice.name, *(f"{key}={_short(choice.options[key])}" for key in differing)])
+    return " ".join([choice.name, *(f"{key}={short(choice.options[key])}" for key in differing)])
 
 
 def trial_label(trial: TrialSpec, plan: Plan) -> str:
@@ -32,9 +33,3 @@ def trial_label(trial: TrialSpec, plan: Plan) -> str:
     if len(study.seeds) > 1:
         parts.append(f"s{trial.seed}")
     return " ".join(parts) or trial.architecture.name
-
-
-def _short(value: object) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return f"{value:g}" if isinstance(value, float) else str(value).replace(" ", "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +12,7 @@ from core.attacks import check_eps
 from core.datasets.subsets import samples_digest, stratified
 from core.errors import BadInput
 from core.records import DatasetInfo, Plan, Study, TrialSpec
-
-LARGE_GRID = 10_000
-"""Trials above which a study wants an explicit yes: most such grids are a slip of the hand."""
-
-
-def grid_size(study: Study) -> int:
-    """How many trials the study asks for, without making them."""
-    axes = (study.architectures, study.optimizers, study.activations, study.defenses, study.seeds)
-    return math.prod(len(axis) for axis in axes)
+from core.study import refuse_large_grid
 
 
 def make_plan(study: Study, data_root: Path, cache: Path, *, large: bool = False) -> Plan:
@@ -30,9 +21,7 @@ def make_plan(study: Study, data_root: Path, cache: Path, *, large: bool = False
     Reads a `folder:` or `npz:` set whole (its content is part of the identity), a named set not at all unless the test
     subset needs its labels. `large` permits more than LARGE_GRID trials. Raises BadInput naming the key at fault.
     """
-    trials = grid_size(study)
-    if trials > LARGE_GRID and not large:
-        raise BadInput(f"{study.name}: the grid has {trials:,} trials, more than {LARGE_GRID:,}; add --yes if so meant")
+    refuse_large_grid(study, large=large)
     info = datasets.describe(study.source, data_root, cache)
     _check_against_data(study, info)
     train_samples = None if study.train_samples == info.train_size else study.train_samples

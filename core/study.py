@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +26,8 @@ from core.study_file import StudyFile, TrainingTable, validate
 PROFILES = (*optimizers.PROFILES, "tuned")
 INITIALISATIONS = ("torch", "glorot")
 PRECISIONS = ("fp32", "bf16", "fp16")
+LARGE_GRID = 10_000
+"""Trials above which a study wants an explicit yes: most such grids are a slip of the hand."""
 _AXES = ("architectures", "optimizers", "activations", "defenses")
 
 
@@ -105,6 +108,19 @@ def parse_study(document: Mapping[str, Any], where: str, base: Path) -> Study:
         return _resolve(file, base)
     except BadInput as error:
         raise BadInput(f"{where}: {error}") from None
+
+
+def grid_size(study: Study) -> int:
+    """How many trials the study asks for, without making them."""
+    axes = (study.architectures, study.optimizers, study.activations, study.defenses, study.seeds)
+    return math.prod(len(axis) for axis in axes)
+
+
+def refuse_large_grid(study: Study, *, large: bool) -> None:
+    """Raises BadInput for more than LARGE_GRID trials unless `large` says that they are meant."""
+    trials = grid_size(study)
+    if trials > LARGE_GRID and not large:
+        raise BadInput(f"{study.name}: the grid has {trials:,} trials, more than {LARGE_GRID:,}; add --yes if so meant")
 
 
 def _resolve(file: StudyFile, base: Path) -> Study:

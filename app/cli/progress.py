@@ -66,9 +66,19 @@ class _Line:
 
 
 class Progress:
-    """Both forms of the display; `counts` asks the database for the study's trials per state."""
+    """Both forms of the display; `counts` asks the database for the study's trials per state,
+    `stop` whether the user wants to end."""
 
-    def __init__(self, plan: Plan, counts: Callable[[], Counts], console: Console, *, quiet: bool) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        counts: Callable[[], Counts],
+        console: Console,
+        stop: Callable[[], int],
+        *,
+        quiet: bool,
+    ) -> None:
+        self._stop = stop
         self._plan = plan
         self._counts = counts
         self._console = console
@@ -134,17 +144,14 @@ class Progress:
 
     def tick(self) -> None:
         now = time.monotonic()
+        if self._stop() and not self._stopping:
+            self._stopping = True
+            self._say("stopping: finishing the batch and writing checkpoints (Ctrl-C again to kill)")
         if now - self._counted_at >= _COUNT_SECONDS:
             self._count()
         if self._live is not None and now - self._drawn_at >= _REDRAW_SECONDS:
             self._drawn_at = now
             self._live.update(self._panel(), refresh=True)
-
-    def stopping(self) -> None:
-        """Called from a signal handler's wake: say once that the wish was heard."""
-        if not self._stopping:
-            self._stopping = True
-            self._say("stopping: finishing the batch and writing checkpoints (Ctrl-C again to kill)")
 
     def close(self) -> None:
         if self._live is not None:

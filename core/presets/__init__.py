@@ -15,3 +15,8 @@ def preset_names() -> list[str]:
 def preset_text(name: str) -> str:
     """The TOML of one preset, comments included; raises FileNotFoundError for an unknown name."""
     return (files(__package__) / f"{name}.toml").read_text(encoding="utf-8")
+
+
+def study_template() -> str:
+    """A commented study file with every key and its default; as it stands it is a small, valid study."""
+    return (files(__package__) / "study.toml.template").read_text(encoding="utf-8")

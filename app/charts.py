@@ -1,0 +1,189 @@
+"""Charts as text: pure functions from rows to a string, coloured or plain, that fit the width they are given.
+
+plotext draws what has two axes; bars and heatmaps, which need their numbers beside them, are drawn here. plotext's figure
+is global, so one chart is built at a time. To add a chart: a function here and a line in `app/cli/results.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+MARKERS = "●◆▲■○◇△□×+*#"
+_PLAIN_COLOURS = ("cyan", "orange", "green", "magenta", "yellow", "blue", "red", "white")
+_BLOCKS = " ▏▎▍▌▋▊▉█"
+_SHADES = " ░▒▓█"
+MOST_CURVES = 8
+"""Curves in one chart before it turns into a thicket."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One labelled value with its interval; `note` stands behind it."""
+
+    label: str
+    value: float | None
+    low: float | None
+    high: float | None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One labelled line through points (x ascending)."""
+
+    label: str
+    x: Sequence[float]
+    y: Sequence[float]
+
+
+def bars(title: str, items: Sequence[Bar], full: float, width: int) -> str:
+    """Horizontal bars from 0 to `full`, the interval drawn over them as ├─┤, the value in front."""
+    if not items:
+        return f"{title}\n(nothing to show yet)"
+    label_width = min(max(len(item.label) for item in items), max(10, width // 3))
+    note_width = max(len(item.note) for item in items)
+    room = max(10, width - label_width - 9 - (note_width + 1 if note_width else 0))
+    lines = [title]
+    for item in items:
+        label = item.label if len(item.label) <= label_width else item.label[: label_width - 1] + "…"
+        value = "    -" if item.value is None else f"{item.value:5.1f}"
+        drawn = _bar(item, full, room)
+        lines.append(f"{label:<{label_width}} {value} {drawn} {item.note}".rstrip())
+    lines.append(" " * (label_width + 7) + _axis(full, room))
+    return "\n".join(lines)
+
+
+def curves(
+    title: str,
+    lines: Sequence[Curve],
+    *,
+    x_label: str,
+    y_label: str,
+    y_limits: tuple[float, float] | None,
+    size: tuple[int, int],
+    colour: bool,
+) -> str:
+    """Lines with a marker of their own each, and a legend below that also names them without colour."""
+    import plotext
+
+    shown = lines[:MOST_CURVES]
+    figure = plotext.figure
+    figure.clear()
+    figure.plot_size(size[0], size[1])
+    figure.title(title)
+    figure.label(x_label, "x")
+    figure.label(y_label, "y")
+    for index, curve in enumerate(shown):
+        hue = _PLAIN_COLOURS[index % len(_PLAIN_COLOURS)]
+        line = plotext.marker("braille", plotext.pixel(hue)) if colour else "braille"
+        figure.draw(figure.signal(list(curve.x), list(curve.y), marker=line).lines())
+        mark = plotext.marker(MARKERS[index], plotext.pixel(hue)) if colour else MARKERS[index]
+        figure.draw(figure.signal(list(curve.x), list(curve.y), marker=mark))
+    if y_limits is not None:
+        figure.ruler("y").lim(*y_limits)
+    text = _built(figure, colour)
+    legend = _legend([f"{MARKERS[index]} {curve.label}" for index, curve in enumerate(shown)], size[0])
+    if len(lines) > len(shown):
+        legend += f"\n({len(lines) - len(shown)} more left out; narrow the study down with --where)"
+    return f"{text}\n{legend}"
+
+
+def scatter(
+    title: str, points: Sequence[Curve], *, x_label: str, y_label: str, size: tuple[int, int], colour: bool
+) -> str:
+    """Single points, each with a letter of its own, explained below."""
+    import plotext
+
+    figure = plotext.figure
+    figure.clear()
+    figure.plot_size(size[0], size[1])
+    figure.title(title)
+    figure.label(x_label, "x")
+    figure.label(y_label, "y")
+    for index, point in enumerate(points):
+        letter = letter_of(index)
+        mark: Any = letter
+        if colour:
+            mark = plotext.marker(letter, plotext.pixel(_PLAIN_COLOURS[index % len(_PLAIN_COLOURS)]))
+        figure.draw(figure.signal(list(point.x), list(point.y), marker=mark))
+    text = _built(figure, colour)
+    return f"{text}\n{_legend([f'{letter_of(i)} {point.label}' for i, point in enumerate(points)], size[0])}"
+
+
+def letter_of(index: int) -> str:
+    """a … z, A … Z, then over again: one character per point."""
+    letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    return letters[index % len(letters)]
+
+
+def heatmap(
+    title: str,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    values: Mapping[tuple[str, str], float | None],
+    width: int,
+    *,
+    full: float,
+) -> str:
+    """A table of numbers, each with a block whose shade grows from 0 to `full`."""
+    first = max(len(row) for row in rows)
+    size = max(8, min(max(len(column) for column in columns), (width - first) // max(1, len(columns)) - 2))
+    fitting = max(1, (width - first) // (size + 2))
+
+    def cut(text: str) -> str:
+        return text if len(text) <= size else text[: size - 1] + "…"
+
+    parts = [title]
+    for start in range(0, len(columns), fitting):
+        shown = columns[start : start + fitting]
+        parts.append(" " * first + "".join(f"  {cut(column):>{size}}" for column in shown))
+        for row in rows:
+            cells = []
+            for column in shown:
+                value = values.get((row, column))
+                if value is None:
+                    cells.append(f"  {'-':>{size}}")
+                else:
+                    shade = _SHADES[min(4, max(0, round(4 * value / full)))] * 2
+                    cells.append(f"  {f'{shade}{value:5.1f}':>{size}}")
+            parts.append(f"{row:<{first}}" + "".join(cells))
+    return "\n".join(line.rstrip() for line in parts)
+
+
+def _bar(item: Bar, full: float, room: int) -> str:
+    if item.value is None:
+        return " " * room
+    eighths = round(8 * room * min(1.0, max(0.0, item.value / full)))
+    cells = list("█" * (eighths // 8) + (_BLOCKS[eighths % 8] if eighths % 8 else ""))
+    cells += [" "] * (room - len(cells))
+    if item.low is not None and item.high is not None:
+        low, high = (
+            min(room - 1, max(0, round((room - 1) * min(1.0, max(0.0, end / full))))) for end in (item.low, item.high)
+        )
+        if high > low:
+            for position in range(low + 1, high):
+                cells[position] = "─"
+            cells[low], cells[high] = "├", "┤"
+    return "".join(cells[:room])
+
+
+def _axis(full: float, room: int) -> str:
+    half = f"{full / 2:g}"
+    return "0" + half.rjust(room // 2) + f"{full:g}".rjust(room - room // 2 - 1)
+
+
+def _built(figure: Any, colour: bool) -> str:
+    text = str(figure.build().string(colorless=not colour))
+    return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def _legend(entries: Sequence[str], width: int) -> str:
+    lines, current = [], ""
+    for entry in entries:
+        if current and len(current) + 3 + len(entry) > width:
+            lines.append(current)
+            current = ""
+        current = f"{current}   {entry}" if current else entry
+    return "\n".join([*lines, current])

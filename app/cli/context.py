@@ -1,0 +1,94 @@
+"""The global options, and how commands get at the database: to read, or to write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from core.errors import BadInput
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+    from storage.home import Home
+
+
+@dataclass(frozen=True)
+class Context:
+    """What stood before the command's name."""
+
+    home: Home
+    database: Path
+    read_only: bool
+    colour: bool
+    quiet: bool
+    verbose: bool
+
+    @classmethod
+    def of(cls, home: Path | None, db: Path | None, *, colour: bool, quiet: bool, verbose: bool) -> Context:
+        from storage.home import locate
+
+        place = locate(home)
+        return cls(place, db or place.database, db is not None, colour, quiet, verbose)
+
+    def reading(self) -> Database:
+        """The database for a listing; an empty one where there is none yet, so that a fresh home lists nothing."""
+        from storage.database import connect, empty
+
+        if not self.read_only and not self.database.exists():
+            self.say("nothing here yet; start with: innate run quick")
+            return empty()
+        return connect(self.database, read_only=self.read_only)
+
+    def writing(self) -> Database:
+        """The database for a change; raises BadInput under `--db`."""
+        from storage.database import connect
+        from storage.home import prepare
+
+        if self.read_only:
+            raise BadInput("--db opens a database to read only; this command writes: use --home DIR")
+        prepare(self.home)
+        return connect(self.database)
+
+    def say(self, text: str) -> None:
+        """Narration, on stderr."""
+        if not self.quiet:
+            typer.echo(text, err=True)
+
+
+def context_of(ctx: typer.Context) -> Context:
+    """The global options of a running command."""
+    context = ctx.find_object(Context)
+    assert context is not None, "the root callback sets it"
+    return context
+
+
+def chosen_study(db: Database, study: str | None) -> str | None:
+    """`--study`, else the study run last, else None where there is no study. Raises NotFound for an unknown name."""
+    from storage.studies import latest_study, study_row
+
+    if study is None:
+        return latest_study(db)
+    study_row(db, study)
+    return study
+
+
+def complete_study(incomplete: str) -> list[str]:
+    """Study names for the shell."""
+    from storage.studies import studies
+
+    try:
+        context = Context.of(None, None, colour=False, quiet=True, verbose=False)
+        return [row["study"] for row in studies(context.reading()) if row["study"].startswith(incomplete)]
+    except Exception:  # completion must never print a traceback into somebody's prompt
+        return []
+
+
+def complete_preset(incomplete: str) -> list[str]:
+    """Preset names for the shell."""
+    from core.presets import preset_names
+
+    return [name for name in preset_names() if name.startswith(incomplete)]

@@ -1,0 +1,153 @@
+"""`doctor`: whether this machine and home are fit to work."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.cli.context import Context, context_of
+from app.cli.output import emit_json, table
+from core.errors import ExitCode, InnateError
+
+if TYPE_CHECKING:
+    from storage.home import Home
+
+_LOW_DISK = 1 << 30
+
+
+def register(app: typer.Typer) -> None:
+    app.command("doctor", epilog="Example: innate doctor --json")(doctor)
+
+
+def doctor(
+    ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False
+) -> None:
+    """Check home, database, lock, devices, disk, data sets. A machine without a GPU is fine."""
+    rows = [{"check": name, "status": status, "detail": detail} for name, status, detail in _checks(context_of(ctx))]
+    if as_json:
+        emit_json("doctor", rows)
+    else:
+        typer.echo(table(["check", "status", "detail"], [list(row.values()) for row in rows]))
+    if any(row["status"] == "bad" for row in rows):
+        raise typer.Exit(int(ExitCode.BAD_INPUT))
+
+
+def _checks(context: Context) -> Iterator[tuple[str, str, str]]:
+    """(what, "ok" | "note" | "bad", words)."""
+    home = context.home
+    yield "python", "ok", f"{sys.version.split()[0]} at {sys.executable}"
+    for package in ("innate", "torch", "torchvision"):
+        try:
+            yield package, "ok", importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            yield package, "bad", "not installed"
+    yield _home(home)
+    yield _database(context)
+    yield _lock(home)
+    yield _devices()
+    yield _memory()
+    yield _disk(home)
+    yield from _data_sets(home)
+    encoding = (sys.stdout.encoding or "").lower()
+    size = shutil.get_terminal_size()
+    unicode = "ok" if "utf" in encoding else "note"
+    yield (
+        "terminal",
+        unicode,
+        f"{os.environ.get('TERM', 'no TERM')}, {size.columns}×{size.lines}, {encoding or 'no encoding'}",
+    )
+
+
+def _home(home: Home) -> tuple[str, str, str]:
+    from storage.home import file_system_of, refuse_network
+
+    place = home.root
+    try:
+        refuse_network(place, file_system_of)
+    except InnateError as error:
+        return "home", "bad", str(error)
+    if not place.exists():
+        while not place.exists() and place != place.parent:
+            place = place.parent
+        if not os.access(place, os.W_OK):
+            return "home", "bad", f"{home.root} cannot be made: {place} is not writable; use --home DIR"
+        return "home", "ok", f"{home.root} (will be made by the first run)"
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        return "home", "bad", f"{home.root} is not a folder that can be written; use --home DIR"
+    return "home", "ok", str(home.root)
+
+
+def _database(context: Context) -> tuple[str, str, str]:
+    from storage.database import connect
+    from storage.schema import SCHEMA_VERSION
+
+    if not context.database.exists():
+        return "database", "note", f"{context.database} is not there yet"
+    try:
+        db = connect(context.database, read_only=True)
+        sound = db.execute("PRAGMA quick_check").fetchone()[0]
+        trials = db.execute("SELECT count(*) FROM trial").fetchone()[0]
+    except InnateError as error:
+        return "database", "bad", str(error)
+    if sound != "ok":
+        return "database", "bad", f"{context.database}: {sound}; restore a backup"
+    return "database", "ok", f"sound, schema {SCHEMA_VERSION}, {trials} trials"
+
+
+def _lock(home: Home) -> tuple[str, str, str]:
+    from app.worker.owner import holder
+
+    who = holder(home)
+    if who is None:
+        return "worker", "ok", "none; the home is free"
+    return "worker", "ok", f"{who.get('role', 'a worker')}, pid {who.get('pid', 'unknown')}, owns the home"
+
+
+def _devices() -> tuple[str, str, str]:
+    from app.worker.devices import cores, has_mps, visible_gpus
+
+    gpus = visible_gpus()
+    found = [
+        f"{cores()} CPU cores",
+        *([f"{gpus} NVIDIA GPU(s)"] if gpus else []),
+        *(["Apple GPU"] if has_mps() else []),
+    ]
+    return "devices", "ok", ", ".join(found) + ("" if len(found) > 1 else " (no GPU: trials run on the CPU)")
+
+
+def _memory() -> tuple[str, str, str]:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    low = "note" if memory.available < _LOW_DISK else "ok"
+    return "memory", low, f"{memory.available / 2**30:.1f} GiB free of {memory.total / 2**30:.1f}"
+
+
+def _disk(home: Home) -> tuple[str, str, str]:
+    place: Path = home.root
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    return "disk", "note" if free < _LOW_DISK else "ok", f"{free / 2**30:.1f} GiB free"
+
+
+def _data_sets(home: Home) -> Iterator[tuple[str, str, str]]:
+    from core.datasets import DATASETS, parse_source, problem
+
+    here = []
+    for name, entry in DATASETS.items():
+        if entry.load is None:
+            continue
+        fault = problem(parse_source(name, home.root), home.data_root)
+        if fault is None:
+            here.append(name)
+        elif "is missing" not in fault:
+            yield "data set", "note", fault
+    yield "data sets", "ok", f"at hand: {', '.join(here)} (root {home.data_root})"

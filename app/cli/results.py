@@ -1,0 +1,281 @@
+"""`results` and `chart`."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.cli.context import Context, chosen_study, complete_study, context_of
+from app.cli.output import emit_json, number, percent, table, width
+from core.errors import BadInput
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+    from app.aggregate import Estimate
+
+Study = Annotated[
+    str | None, typer.Option("--study", help="The study; the one run last if not given.", autocompletion=complete_study)
+]
+FORMATS = ("table", "json", "csv", "markdown", "latex")
+BY = ("architecture", "optimizer", "activation", "defense", "seed")
+KINDS = ("scores", "curves", "heatmap", "tradeoff", "training")
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        "results",
+        epilog="Examples: innate results; innate results --by optimizer --score worst_case; innate results --format latex",
+    )(results)
+    app.command(
+        "chart",
+        epilog="Examples: innate chart scores; innate chart curves --where activation=relu; innate chart heatmap",
+    )(chart)
+
+
+def results(
+    ctx: typer.Context,
+    study: Study = None,
+    by: Annotated[str | None, typer.Option(help=f"Average over all but these factors: {', '.join(BY)}.")] = None,
+    score: Annotated[str | None, typer.Option(help="The score (see innate scores); innate if not given.")] = None,
+    form: Annotated[str, typer.Option("--format", help=", ".join(FORMATS) + ".")] = "table",
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+) -> None:
+    """Scores of a study's variants, with intervals and trust."""
+    form = "json" if as_json else form
+    _one_of(form, FORMATS, "--format")
+    context = context_of(ctx)
+    db = context.reading()
+    name = chosen_study(db, study)
+    factors = [_one_of(factor.strip(), BY, "--by") for factor in by.split(",")] if by else []
+    score_name = _score(score)
+    if name is None:
+        rows: list[dict[str, Any]] = []
+    elif factors:
+        from app.aggregate import by_factors
+        from storage.queries import scores
+
+        rows = by_factors(scores(db, name, score_name), factors)
+    else:
+        from storage.queries import leaderboard
+
+        rows = leaderboard(db, name)
+        if score is not None and score_name != "innate":
+            rows.sort(key=lambda row: (row[score_name] is None, -(row[score_name] or 0.0)))
+    if form == "json":
+        emit_json("results", rows)
+    elif form == "table":
+        if name is not None:
+            typer.echo(by_table(name, rows, factors, score_name) if factors else leaderboard_table(db, name, rows))
+            if not rows:
+                context.say(f"study {name} has no finished trial yet; see innate trials --study {name}")
+    else:
+        typer.echo(_document(rows, form), nl=False)
+
+
+def leaderboard_table(db: Database, study: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """The leaderboard for a person: varying factors, scores with the interval of the headline, trust in footnotes."""
+    from app.aggregate import over_seeds, worst_trust
+    from app.variants import constant, level, varying
+    from storage.queries import scores
+    from storage.studies import study_row
+
+    if not rows:
+        return f"{study}: no results yet"
+    stored = study_row(db, study)
+    trials = scores(db, study, "innate")
+    estimates, verdicts = over_seeds(trials), worst_trust(trials)
+    factors = varying(rows) or ["architecture"]
+    threat = _threat(stored)
+    lines, notes = [], []
+    for row in rows:
+        trust, reasons = verdicts[row["variant_id"]]
+        mark = ""
+        for reason in reasons:
+            if reason not in notes:
+                notes.append(reason)
+            mark += f"[{notes.index(reason) + 1}]"
+        lines.append(
+            [
+                *(level(row, factor, rows) for factor in factors),
+                number(row["innate"]),
+                _interval(estimates[row["variant_id"]]),
+                percent(row["clean_accuracy"]),
+                percent(row["worst_case"]),
+                percent(row["retention"]),
+                str(row["seeds"]),
+                f"{trust} {mark}".strip(),
+            ]
+        )
+    count = len(factors)
+    text = table(
+        [*factors, "innate", "95 % CI", "clean", "worst", "kept", "n", "trust"],
+        lines,
+        right=range(count, count + 6),
+        fill=max(range(count), key=lambda index: max(len(line[index]) for line in lines)),
+    )
+    head = [f"{study}: {stored['dataset']}, {constant(rows)}" if constant(rows) else f"{study}: {stored['dataset']}"]
+    foot = [f"clean, worst and kept in %; worst: survives every attack at {threat}; kept: worst / clean; n: seeds"]
+    if all(estimates[row["variant_id"]].basis == "samples" for row in rows):
+        foot.append("One seed: the intervals are over test samples only and say nothing about other seeds.")
+    foot += [f"[{index}] {note}" for index, note in enumerate(notes, 1)]
+    return "\n".join([*_wrapped(head), text, "", *_wrapped(foot)])
+
+
+def by_table(study: str, rows: Sequence[Mapping[str, Any]], factors: Sequence[str], score: str) -> str:
+    """Means over all other factors, with t intervals over variants."""
+    from core.scoring import SCORES
+
+    scale = 100.0 if SCORES[score].percent else 1.0
+    lines = [
+        [
+            *(str(row[factor]) for factor in factors),
+            *(number(None if row[key] is None else scale * row[key]) for key in ("score", "low", "high")),
+            str(row["n"]),
+        ]
+        for row in rows
+    ]
+    unit = " in %" if scale == 100.0 else ""
+    count = len(factors)
+    text = table([*factors, score, "low", "high", "n"], lines, right=range(count, count + 4), fill=0)
+    replicate = "trials" if "seed" in factors else "variants"
+    return f"{study}: {score}{unit}, mean over n {replicate} with its 95 % t interval\n{text}"
+
+
+def chart(
+    ctx: typer.Context,
+    kind: Annotated[
+        str, typer.Argument(help=", ".join(KINDS) + ".", autocompletion=lambda: list(KINDS), metavar="KIND")
+    ],
+    study: Study = None,
+    score: Annotated[str | None, typer.Option(help="For scores, heatmap and tradeoff.")] = None,
+    by: Annotated[str | None, typer.Option(help="For heatmap: two factors, such as optimizer,activation.")] = None,
+    attack: Annotated[str | None, typer.Option(help="For curves: one attack instead of the worst case.")] = None,
+    where: Annotated[list[str] | None, typer.Option(help="Only these, such as activation=relu; repeatable.")] = None,
+    columns: Annotated[
+        int | None, typer.Option("--width", min=40, help="Columns; the terminal's if not given.")
+    ] = None,
+    lines: Annotated[int | None, typer.Option("--height", min=10, help="Rows.")] = None,
+) -> None:
+    """Draw a study's results: scores, curves (accuracy against ε), heatmap, tradeoff, training."""
+    from app import study_charts
+
+    _one_of(kind, KINDS, "chart")
+    context = context_of(ctx)
+    db = context.reading()
+    name = chosen_study(db, study)
+    if name is None:
+        return
+    size = (columns or width(), lines or (min(24, shutil.get_terminal_size().lines - 4) if sys.stdout.isatty() else 20))
+    frame = study_charts.Frame(db, name, size, context.colour and sys.stdout.isatty(), pairs(where or ()))
+    draw: dict[str, Callable[[], str]] = {
+        "scores": lambda: study_charts.score_bars(frame, _score(score)),
+        "curves": lambda: study_charts.robustness_curves(frame, attack),
+        "heatmap": lambda: study_charts.score_heatmap(frame, _score(score), _two_factors(by)),
+        "tradeoff": lambda: study_charts.tradeoff(frame, _score(score or "worst_case")),
+        "training": lambda: study_charts.training_curves(frame),
+    }
+    typer.echo(draw[kind]())
+
+
+def pairs(conditions: Sequence[str]) -> dict[str, str]:
+    """`--where KEY=VALUE` as a mapping; raises BadInput for anything else."""
+    found = {}
+    for condition in conditions:
+        key, separator, value = condition.partition("=")
+        if not separator:
+            raise BadInput(f"--where {condition}: expected KEY=VALUE, such as optimizer=adam")
+        found[key.strip()] = value.strip()
+    return found
+
+
+def after_run(db: Database, context: Context, study: str) -> str:
+    """What `innate run` ends with: the leaderboard and a chart of the scores."""
+    from app import study_charts
+    from storage.queries import leaderboard
+
+    rows = leaderboard(db, study)
+    text = leaderboard_table(db, study, rows)
+    if not rows:
+        return text
+    frame = study_charts.Frame(db, study, (width(), 20), context.colour and sys.stdout.isatty(), {})
+    return f"{text}\n\n{study_charts.score_bars(frame, 'innate')}"
+
+
+def _document(rows: Sequence[Mapping[str, Any]], form: str) -> str:
+    """csv, markdown or latex."""
+    import csv
+    import io
+
+    names = [key for key in rows[0] if not key.endswith("_options")] if rows else []
+
+    def cell(value: Any) -> str:
+        return "" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
+
+    if form == "csv":
+        stream = io.StringIO()
+        writer = csv.writer(stream, lineterminator="\n")
+        if rows:
+            writer.writerow(names)
+        writer.writerows([["" if row[name] is None else row[name] for name in names] for row in rows])
+        return stream.getvalue()
+    shown = [name for name in names if name not in ("study", "variant_id")]
+    cells = [[cell(row[name]) for name in shown] for row in rows]
+    if form == "markdown":
+        out = [f"| {' | '.join(shown)} |", f"|{'---|' * len(shown)}"] + [f"| {' | '.join(line)} |" for line in cells]
+        return "\n".join(out) + "\n"
+    escaped = [[_latex(text) for text in line] for line in [shown, *cells]]
+    body = [" & ".join(line) + r" \\" for line in escaped]
+    frame = [f"\\begin{{tabular}}{{{'l' * len(shown)}}}", r"\hline", body[0], r"\hline", *body[1:], r"\hline"]
+    return "\n".join([*frame, r"\end{tabular}"]) + "\n"
+
+
+def _latex(text: str) -> str:
+    for sign in "&%$#_{}":
+        text = text.replace(sign, f"\\{sign}")
+    return text
+
+
+def _interval(estimate: Estimate) -> str:
+    if estimate.low is None or estimate.high is None:
+        return "-"
+    return f"{max(0.0, estimate.low):.1f}–{min(100.0, estimate.high):.1f}"
+
+
+def _threat(stored: Mapping[str, Any]) -> str:
+    if stored["threat_norm"] is None:
+        return "no ε (the study has no attacks)"
+    return f"{ {'linf': 'ℓ∞', 'l2': 'ℓ2'}[stored['threat_norm']] } ε = {stored['threat_eps']:g}"
+
+
+def _score(name: str | None) -> str:
+    from core.scoring import SCORES
+
+    return SCORES.find(name or "innate", "--score").name
+
+
+def _two_factors(by: str | None) -> tuple[str, str] | None:
+    if by is None:
+        return None
+    factors = [_one_of(factor.strip(), BY, "--by") for factor in by.split(",")]
+    if len(factors) != 2 or factors[0] == factors[1]:
+        raise BadInput(f"--by {by}: a heatmap needs two different factors, such as optimizer,activation")
+    return factors[0], factors[1]
+
+
+def _one_of(value: str, allowed: Sequence[str], where: str) -> str:
+    from core.registry import nearest
+
+    if value not in allowed:
+        raise BadInput(f"{where} {value}: not one of {', '.join(allowed)}{nearest(value, allowed)}")
+    return value
+
+
+def _wrapped(lines: Sequence[str]) -> list[str]:
+    import textwrap
+
+    return [part for line in lines for part in textwrap.wrap(line, width(), subsequent_indent="    ")]

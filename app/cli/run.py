@@ -1,0 +1,306 @@
+"""`run`, `plan`, `attack`, `retry`: what makes trials."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.cli.context import Context, complete_preset, complete_study, context_of
+from app.cli.output import emit_json
+from core.errors import BadInput, ExitCode
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+    from core.records import Plan, Study
+    from storage.studies import Submission
+
+Spec = Annotated[str, typer.Argument(help="A preset (innate presets) or a study file.", autocompletion=complete_preset)]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set a key, such as training.epochs=1; repeatable."),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Yes, more than 10,000 trials.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
+Slots = Annotated[int | None, typer.Option(min=1, max=1024, help="Trials at a time; one per core, or per GPU.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Threads = Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads per slot; 1 keeps digests comparable.")]
+Crafting = Annotated[str, typer.Option(help="auto or fp32: the precision in which attacks take gradients.")]
+_LEAST_DISK = 64 << 20
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        "run", epilog="Examples: innate run quick; innate run study.toml --set training.epochs=1 --set test_samples=50"
+    )(run)
+    app.command("plan", epilog="Example: innate plan paper-mnist --set seeds=1")(plan)
+    app.command("attack", epilog="Example: innate attack 1f00ba4d --attack pgd --eps 0.1,8/255 --set steps=100")(attack)
+    app.command("retry", epilog="Examples: innate retry 1f00ba4d; innate retry --all")(retry)
+
+
+def run(
+    ctx: typer.Context,
+    spec: Spec,
+    sets: Set = None,
+    slots: Slots = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    crafting: Crafting = "auto",
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Train and attack what is missing of a study, then print the leaderboard and a chart. Ctrl-C stops, the same
+    command resumes."""
+    from app.worker import foreground
+    from app.worker.devices import resolve_slots
+    from core.study import load_study
+
+    context = context_of(ctx)
+    if context.read_only:
+        raise BadInput("--db opens a database to read only; run writes: use --home DIR")
+    study = load_study(spec, sets or ())
+    _check_crafting(crafting)
+    resolved = resolve_slots(device, slots, threads)
+    _check_precision(study, [slot.device for slot in resolved])
+    planned = _plan(context, study, large=yes, fetch=True)
+    db = context.writing()
+    _check_disk(context)
+    submission = foreground.submit(db, context.home, dict(study.document), study.name)
+    _announce(context, submission)
+    finished = _work(context, db, planned, resolved, crafting)
+    _close(context, db, study.name, finished=finished, as_json=as_json)
+
+
+def plan(ctx: typer.Context, spec: Spec, sets: Set = None, yes: Yes = False, as_json: Json = False) -> None:
+    """Show a study's grid before it runs: what is new, done, failed; how long it may take."""
+    from app.forecast import forecast
+    from core.study import load_study
+    from storage.studies import preview
+
+    context = context_of(ctx)
+    study = load_study(spec, sets or ())
+    planned = _plan(context, study, large=yes, fetch=False)
+    db = context.reading()
+    submission = preview(db, planned)
+    seconds = forecast(db, planned, submission)
+    if as_json:
+        emit_json("plan", [{**submission.as_json(), "forecast_seconds": seconds}])
+        return
+    typer.echo(_plan_text(planned, submission, seconds))
+
+
+def attack(
+    ctx: typer.Context,
+    trials: Annotated[list[str], typer.Argument(help="Ids, or beginnings of ids.", metavar="TRIAL...")],
+    name: Annotated[str, typer.Option("--attack", help="See innate attacks.")],
+    eps: Annotated[str | None, typer.Option(help="Radii, such as 0.1,8/255; the study's if not given.")] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option, such as steps=100; repeatable.")
+    ] = None,
+    study: Annotated[
+        str | None,
+        typer.Option("--study", help="In which study; the last run that has it.", autocompletion=complete_study),
+    ] = None,
+    slots: Slots = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    crafting: Crafting = "auto",
+    as_json: Json = False,
+) -> None:
+    """Try another attack on trained trials, without training again. It stands in the results beside the study's own
+    attacks, and leaves the study's scores alone."""
+    from app.worker import requests
+    from app.worker.devices import resolve_slots
+    from core.plan import make_plan
+    from core.study import apply_overrides, parse_study
+    from storage import queries
+    from storage.studies import document
+
+    context = context_of(ctx)
+    db = context.writing()
+    _check_crafting(crafting)
+    resolved = resolve_slots(device, slots, threads)
+    ids = [queries.find_trial(db, prefix) for prefix in trials]
+    name_of_study = study or _study_of(db, ids)
+    options: dict[str, Any] = apply_overrides({}, sets or ())
+    stored = parse_study(document(db, name_of_study), f"study {name_of_study}", Path("/"))
+    options["eps"] = _radii(eps, stored, options)
+    asked = {"study": name_of_study, "trials": ids, "name": name, "options": options}
+    done = requests.perform(db, context.home, "attack", asked)
+    context.say(f"{name_of_study}: {done['missing']} of {len(ids)} trials to attack with {name}")
+    planned = make_plan(stored, context.home.data_root, context.home.cache, large=True)
+    finished = _work(context, db, planned, resolved, crafting)
+    if not finished:
+        raise typer.Exit(int(ExitCode.INTERRUPTED))
+    rows = [
+        row
+        for trial in ids
+        for row in queries.results(db, name_of_study, trial)
+        if row["attack_id"] == done["attack_id"]
+    ]
+    if as_json:
+        emit_json("results", rows)
+    else:
+        for row in rows:
+            typer.echo(f"{row['trial_id'][:10]}  {name} {row['norm']} ε = {row['eps']:g}: {row['robust_accuracy']:.1%}")
+    if any(row["state"] == "failed" for trial in ids for row in queries.trial_detail(db, trial)["studies"]):
+        raise typer.Exit(int(ExitCode.TRIAL_FAILED))
+
+
+def retry(
+    ctx: typer.Context,
+    trials: Annotated[list[str] | None, typer.Argument(help="Ids, or beginnings of ids.", metavar="[TRIAL]...")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every failed trial.")] = False,
+) -> None:
+    """Queue failed trials again; the next innate run takes them."""
+    from app.worker.requests import perform
+    from storage import queries
+
+    if bool(trials) == everything:
+        raise BadInput("retry: name trials, or --all (and not both)")
+    context = context_of(ctx)
+    db = context.writing()
+    ids = (
+        sorted({row["trial_id"] for row in queries.trials(db, state="failed")})
+        if everything
+        else [queries.find_trial(db, prefix) for prefix in trials or ()]
+    )
+    queued = perform(db, context.home, "retry", {"trials": ids})["queued"]
+    context.say(f"queued {queued} trial{'' if queued == 1 else 's'} again; innate run takes them")
+
+
+def _plan(context: Context, study: Study, *, large: bool, fetch: bool) -> Plan:
+    """The plan, the data set made sure of first if `fetch`. Nothing is written to the home before the study is valid."""
+    from core import datasets
+    from core.plan import make_plan
+    from core.study import refuse_large_grid
+
+    refuse_large_grid(study, large=large)
+    if fetch and datasets.problem(study.source, context.home.data_root) is not None:
+        context.say(f"{study.source.name}: not at hand yet; downloading to {context.home.data_root}")
+        datasets.fetch(study.source, context.home.data_root)
+    return make_plan(study, context.home.data_root, context.home.cache, large=large)
+
+
+def _work(context: Context, db: Database, planned: Plan, slots: Any, crafting: str) -> bool:
+    """Work on the study or follow it, with the display; False if stopped before the end."""
+    from app.cli.progress import Progress, console_for_stderr
+    from app.worker import foreground
+    from storage import queue
+
+    name = planned.study.name
+    console = console_for_stderr(colour=context.colour)
+    with foreground.StopSignals().installed() as stop:
+        progress = Progress(planned, lambda: queue.remaining(db, name), console, stop, quiet=context.quiet)
+        try:
+            return foreground.see_through(db, context.home, name, slots, progress, stop, crafting)
+        finally:
+            progress.close()
+
+
+def _close(context: Context, db: Database, study: str, *, finished: bool, as_json: bool) -> None:
+    """The leaderboard and a chart; the exit code says whether all went well."""
+    from app.cli.results import after_run
+    from storage import queries, queue
+
+    if not finished:
+        context.say(f"stopped; the same command goes on with {study}")
+        raise typer.Exit(int(ExitCode.INTERRUPTED))
+    if as_json:
+        emit_json("results", queries.leaderboard(db, study))
+    else:
+        typer.echo(after_run(db, context, study))
+    failed = queue.remaining(db, study).get("failed", 0)
+    if failed:
+        context.say(
+            f"{failed} trial{'s' if failed > 1 else ''} failed; see innate trials --study {study} --state failed"
+        )
+        raise typer.Exit(int(ExitCode.TRIAL_FAILED))
+
+
+def _announce(context: Context, submission: dict[str, Any]) -> None:
+    counts = [
+        f"{submission[key]} {words}"
+        for key, words in (("new", "to train"), ("trained", "to attack"), ("done", "done"), ("failed", "failed before"))
+        if submission[key]
+    ]
+    context.say(f"{submission['study']}: {submission['trials']} trials ({', '.join(counts)})")
+
+
+def _plan_text(planned: Plan, submission: Submission, seconds: float | None) -> str:
+    from app.cli.progress import in_words
+
+    study, info = planned.study, planned.info
+    axes = [
+        ("architectures", study.architectures),
+        ("optimizers", study.optimizers),
+        ("activations", study.activations),
+        ("defenses", study.defenses),
+    ]
+    from app.labels import shown_choice
+
+    lines = [f"{study.name}: {submission.trials:,} trials on {info.source.name}"]
+    lines += [f"  {name:<14} {', '.join(shown_choice(choice, axis) for choice in axis)}" for name, axis in axes]
+    lines.append(f"  {'seeds':<14} {len(study.seeds)}")
+    for attack in study.attacks:
+        lines.append(f"  attack         {attack.name} {attack.norm}, ε {', '.join(f'{eps:g}' for eps in attack.eps)}")
+    if study.threat:
+        lines.append(f"  score at       {study.threat.norm}, ε {study.threat.eps:g}")
+    lines.append(
+        f"trials: {submission.new:,} new, {submission.trained:,} trained but to attack, {submission.done:,} done, "
+        f"{submission.failed:,} failed"
+    )
+    lines.append(f"evaluations: {submission.evaluations_missing:,} of {submission.evaluations:,} missing")
+    if submission.new + submission.trained == 0:
+        lines.append("time: nothing to do")
+    elif seconds is None:
+        lines.append("time: unknown until a trial like these has been run here")
+    else:
+        lines.append(f"time: about {in_words(seconds)}, learned from trials like these on this machine")
+    return "\n".join(lines)
+
+
+def _radii(eps: str | None, stored: Study, options: dict[str, Any]) -> list[str | float]:
+    if eps is not None:
+        return [part.strip() for part in eps.split(",")]
+    from core.attacks import parse_norm
+
+    norm = parse_norm(options["norm"], "--set norm") if "norm" in options else "linf"
+    known = sorted({radius for attack in stored.attacks if attack.norm == norm for radius in attack.eps})
+    if not known:
+        raise BadInput(f"--eps: the study {stored.name} attacks nothing in {norm}; give radii such as --eps 0.1,8/255")
+    return list(known)
+
+
+def _study_of(db: Database, trials: list[str]) -> str:
+    """The study run last that has all of `trials`."""
+    marks = ", ".join("?" * len(trials))
+    row = db.execute(
+        "SELECT s.name FROM study s JOIN study_trial st ON st.study = s.name "
+        f"WHERE st.trial_id IN ({marks}) GROUP BY s.name HAVING count(*) = ? ORDER BY s.run_at DESC LIMIT 1",
+        [*trials, len(set(trials))],
+    ).fetchone()
+    if row is None:
+        raise BadInput("attack: no study has all of these trials; name fewer at a time")
+    return str(row[0])
+
+
+def _check_crafting(crafting: str) -> None:
+    if crafting not in ("auto", "fp32"):
+        raise BadInput(f"--crafting {crafting}: not one of auto, fp32")
+
+
+def _check_precision(study: Study, devices: list[str]) -> None:
+    if study.training.precision == "fp16" and not all(device.startswith("cuda") for device in devices):
+        raise BadInput(f"{study.name}: training.precision: fp16 needs CUDA; use bf16 or fp32 on {devices[0]}")
+
+
+def _check_disk(context: Context) -> None:
+    free = shutil.disk_usage(context.home.root).free
+    if free < _LEAST_DISK:
+        raise BadInput(
+            f"{context.home.root}: only {free / 2**20:.0f} MiB of disk are free; free some space or use --home"
+        )

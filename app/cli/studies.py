@@ -1,0 +1,250 @@
+"""`studies`, `trials`, `show`, `delete`, `init`."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from app.cli.context import complete_preset, complete_study, context_of
+from app.cli.output import emit_json, number, percent, table
+from app.cli.results import pairs
+from core.errors import BadInput
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
+Study = Annotated[str | None, typer.Option("--study", help="Only of this study.", autocompletion=complete_study)]
+
+
+def register(app: typer.Typer) -> None:
+    app.command("studies", epilog="Example: innate studies --json")(studies)
+    app.command("trials", epilog="Example: innate trials --where optimizer=adam --state done --limit 20")(trials)
+    app.command("show", epilog="Example: innate show 1f00ba4d")(show)
+    app.command("delete", epilog="Examples: innate delete 1f00ba4d --yes; innate delete --study quick")(delete)
+    app.command("init", epilog="Examples: innate init study.toml; innate init paper.toml --from paper-mnist")(init)
+
+
+def studies(ctx: typer.Context, as_json: Json = False) -> None:
+    """List the studies, the one run last first."""
+    from storage.studies import studies as listed
+
+    rows = listed(context_of(ctx).reading())
+    if as_json:
+        emit_json("studies", rows)
+        return
+    states = ("done", "running", "queued", "failed")
+    lines = [
+        [row["study"], row["dataset"], *(str(row[key]) for key in ("trials", *states)), _when(row["run_at"])]
+        for row in rows
+    ]
+    typer.echo(table(["study", "dataset", "trials", *states, "run"], lines, right=range(2, 7), fill=0))
+
+
+def trials(
+    ctx: typer.Context,
+    study: Study = None,
+    where: Annotated[list[str] | None, typer.Option(help="Only these, such as optimizer=adam; repeatable.")] = None,
+    state: Annotated[str | None, typer.Option(help="queued, running, done, failed or cancelled.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List trials with their state."""
+    from app.variants import FACTORS, level, varying
+    from storage import queries
+
+    db = context_of(ctx).reading()
+    rows = queries.trials(db, study, pairs(where or ()), state, limit)
+    if as_json:
+        emit_json("trials", rows)
+        return
+    factors = [factor for factor in FACTORS if factor in (varying(rows) or ["architecture"])]
+    several = len({row["study"] for row in rows}) > 1
+    lines = [
+        [
+            row["trial_id"][:10],
+            *([row["study"]] if several else []),
+            *(level(row, factor, rows) for factor in factors),
+            str(row["seed"]),
+            row["state"],
+            percent(row["clean_accuracy"]),
+            row["reason"] or ("" if row["trust"] in (None, "ok") else row["trust"]),
+        ]
+        for row in rows
+    ]
+    headings = ["trial", *(["study"] if several else []), *factors, "seed", "state", "clean %", "remark"]
+    typer.echo(table(headings, lines, right=[len(headings) - 4, len(headings) - 2]))
+
+
+def show(
+    ctx: typer.Context,
+    trial: Annotated[str, typer.Argument(help="An id, or the beginning of one.")],
+    as_json: Json = False,
+) -> None:
+    """Everything about one trial: configuration, training, results, scores, attempts, what went wrong."""
+    from storage import queries
+
+    db = context_of(ctx).reading()
+    detail = queries.trial_detail(db, queries.find_trial(db, trial))
+    if as_json:
+        emit_json("trial", [detail])
+    else:
+        typer.echo("\n".join(_sections(detail)))
+
+
+def delete(
+    ctx: typer.Context,
+    trials: Annotated[list[str] | None, typer.Argument(help="Ids, or beginnings of ids.", metavar="[TRIAL]...")] = None,
+    study: Annotated[str | None, typer.Option("--study", help="A whole study.", autocompletion=complete_study)] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Forget trials, or a study and the trials that no other study has, with weights and results."""
+    from app.worker.requests import perform
+    from storage import queries
+    from storage.studies import study_row
+
+    if bool(trials) == bool(study):
+        raise BadInput("delete: name trials, or a study with --study (and not both)")
+    context = context_of(ctx)
+    db = context.writing()
+    if study:
+        study_row(db, study)
+        what = f"study {study} and the trials that only it has"
+    else:
+        ids = [queries.find_trial(db, prefix) for prefix in trials or ()]
+        what = f"{len(ids)} trial{'s' if len(ids) > 1 else ''} with all results"
+    if not yes:
+        if not sys.stdin.isatty():
+            raise BadInput(f"delete: this would remove {what} for good; add --yes")
+        typer.confirm(f"Remove {what} for good?", abort=True, err=True)
+    payload: dict[str, Any] = {"study": study} if study else {"trials": ids}
+    removed = perform(db, context.home, "delete", payload)["deleted"]
+    context.say(f"removed {len(removed)} trial{'' if len(removed) == 1 else 's'}")
+
+
+def init(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("study.toml"),
+    preset: Annotated[
+        str | None, typer.Option("--from", help="Start from this preset.", autocompletion=complete_preset)
+    ] = None,
+) -> None:
+    """Write a commented study file to edit."""
+    from core.presets import preset_names, preset_text, study_template
+    from core.registry import nearest
+
+    if preset is not None and preset not in preset_names():
+        raise BadInput(f"--from {preset}: no such preset{nearest(preset, preset_names())}")
+    text = preset_text(preset) if preset else study_template()
+    try:
+        with file.open("x", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError:
+        raise BadInput(f"{file}: exists already and was left as it is; name another file") from None
+    except OSError as error:
+        raise BadInput(f"{file}: cannot be written: {error.strerror}") from None
+    context_of(ctx).say(f"wrote {file}; edit it, then: innate plan {file}, innate run {file}")
+
+
+def _sections(detail: Mapping[str, Any]) -> list[str]:
+    """The page that `show` prints."""
+    lines = [f"trial {detail['trial_id']}", f"variant {detail['variant_id'][:10]}, seed {detail['seed']}", ""]
+    lines.append(f"dataset       {detail['dataset']} ({detail['train_samples'] or 'all'} training samples)")
+    for factor in ("architecture", "optimizer", "activation", "defense"):
+        options = detail[f"{factor}_options"] or {}
+        shown = ", ".join(f"{key}={value}" for key, value in options.items())
+        lines.append(f"{factor:<13} {detail[factor]}" + (f" ({shown})" if shown else ""))
+    for key, value in (detail["training"] or {}).items():
+        lines.append(f"{key:<15} {value['name'] if isinstance(value, dict) else value}")
+    for key in ("initial_digest", "final_digest"):
+        lines.append(f"{key:<15} {detail[key] or '-'}")
+    for study in detail["studies"]:
+        lines.append("")
+        lines.append(
+            f"in study {study['study']}: {study['state']}" + (f" - {study['reason']}" if study["reason"] else "")
+        )
+        if study["trust"]:
+            lines.append(f"trust: {study['trust']}")
+            lines += [f"  {reason}" for reason in study["trust_reasons"] or ()]
+        rows = [row for row in detail["scores"] if row["study"] == study["study"]]
+        if rows:
+            lines.append(_score_table(rows))
+        rows = [row for row in detail["results"] if row["study"] == study["study"]]
+        if rows:
+            lines += ["", _result_table(rows)]
+    if detail["epochs"]:
+        headings = ["epoch", "loss", "accuracy %", "validation %", "lr", "seconds"]
+        epochs = [
+            [
+                str(row["epoch"]),
+                number(row["loss"], 4),
+                percent(row["accuracy"]),
+                percent(row["validation_accuracy"]),
+                f"{row['lr']:g}",
+                number(row["seconds"]),
+            ]
+            for row in detail["epochs"]
+        ]
+        lines += ["", table(headings, epochs, right=range(6))]
+    for failed in detail["failed_evaluations"]:
+        lines += ["", f"{failed['attack']} failed: {failed['reason']}", *_end_of(failed["traceback"])]
+    lines += ["", *_attempts(detail["attempts"])]
+    return lines
+
+
+def _score_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    from core.scoring import SCORES
+
+    lines = []
+    for row in sorted(rows, key=lambda row: list(SCORES).index(row["name"])):
+        scale = 100.0 if SCORES[row["name"]].percent else 1.0
+        values = [number(None if row[key] is None else scale * row[key]) for key in ("value", "low", "high")]
+        lines.append([row["name"], *values])
+    return table(["score", "value", "low", "high"], lines, right=(1, 2, 3)) + "\n(95 % bootstrap over test samples)"
+
+
+def _result_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    lines = [
+        [
+            row["attack"],
+            row["norm"],
+            "-" if row["eps"] is None else f"{row['eps']:g}",
+            percent(row["robust_accuracy"]),
+            str(row["samples"]),
+            row["trust"] or "-",
+            f"{row['forward_passes']:,}",
+            f"{row['backward_passes']:,}",
+            number(row["seconds"]),
+        ]
+        for row in rows
+    ]
+    headings = ["attack", "norm", "eps", "robust %", "samples", "trust", "forward", "backward", "seconds"]
+    return table(headings, lines, right=(2, 3, 4, 6, 7, 8))
+
+
+def _attempts(attempts: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines = []
+    for attempt in attempts:
+        end = attempt["exit_kind"] or "under way"
+        lines.append(
+            f"attempt {attempt['number']} on {attempt['device'] or '?'}, {_when(attempt['started_at'])}: {end}"
+        )
+        if attempt["reason"]:
+            lines.append(f"  {attempt['reason']}")
+        lines += _end_of(attempt["traceback"])
+    environment = next((attempt["environment"] for attempt in reversed(attempts) if attempt["environment"]), None)
+    if environment:
+        lines.append(
+            "environment   " + ", ".join(f"{key} {value}" for key, value in environment.items() if value is not None)
+        )
+    return lines
+
+
+def _end_of(traceback: str | None, count: int = 8) -> list[str]:
+    return [f"  | {line}" for line in (traceback or "").strip().splitlines()[-count:]]
+
+
+def _when(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,98 @@
+"""Adversarial examples for eyes: clean | adversarial | amplified difference, in the terminal or as a PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Picture = NDArray[np.uint8]
+"""[height, width, 3]."""
+
+_RAMP = " .:-=+*#%@"
+_GAP = 2
+
+
+def triptych(row: Mapping[str, Any]) -> tuple[Picture, Picture, Picture, float]:
+    """Clean, adversarial and difference pictures of a stored example, and the difference's amplification.
+
+    The difference is shown around mid-grey, amplified so that its largest change spans the whole range.
+    """
+    clean, adversarial = (np.frombuffer(row[key], "<f4").reshape(row["shape"]) for key in ("clean", "adversarial"))
+    delta = adversarial - clean
+    largest = float(np.abs(delta).max())
+    factor = 0.5 / largest if largest > 0 else 1.0
+    amplified = (0.5 + factor * delta).astype(np.float32)
+    return _picture(clean), _picture(adversarial), _picture(amplified), factor
+
+
+def caption(row: Mapping[str, Any]) -> str:
+    """Such as "sample 17: 3 (99.1 %) → 8 (62.0 %), pgd ℓ∞ ε = 0.1"."""
+    names = row["class_names"]
+
+    def named(label: int) -> str:
+        return names[label] if label < len(names) else str(label)
+
+    norm = {"linf": "ℓ∞", "l2": "ℓ2"}[row["norm"]]
+    return (
+        f"sample {row['sample']}: {named(row['clean_prediction'])} ({row['clean_confidence']:.1%}) → "
+        f"{named(row['adversarial_prediction'])} ({row['adversarial_confidence']:.1%}), "
+        f"{row['attack']} {norm} ε = {row['eps']:g}"
+    )
+
+
+def in_terminal(row: Mapping[str, Any], width: int, *, colour: bool) -> str:
+    """The three pictures side by side: half blocks in 24-bit colour, or a ramp of characters without colour."""
+    clean, adversarial, difference, _ = triptych(row)
+    room = max(4, (width - 2 * _GAP) // 3)
+    step = max(1, -(-clean.shape[1] // (room if colour else room // 2)))
+    pictures = [picture[::step, ::step] for picture in (clean, adversarial, difference)]
+    return _half_blocks(pictures) if colour else _characters(pictures)
+
+
+def write_png(rows: Sequence[Mapping[str, Any]], path: Path, scale: int = 6) -> None:
+    """One row of three pictures per example, each pixel `scale` pixels wide. Raises OSError if `path` cannot be written."""
+    from PIL import Image
+
+    lines = []
+    for row in rows:
+        pictures = [np.kron(picture, np.ones((scale, scale, 1), np.uint8)) for picture in triptych(row)[:3]]
+        margin = np.full((pictures[0].shape[0], scale, 3), 255, np.uint8)
+        lines.append(np.hstack([pictures[0], margin, pictures[1], margin, pictures[2]]))
+        lines.append(np.full((scale, lines[-1].shape[1], 3), 255, np.uint8))
+    Image.fromarray(np.vstack(lines[:-1])).save(path, format="PNG")
+
+
+def _picture(image: NDArray[np.float32]) -> Picture:
+    shown = np.rint(255.0 * np.clip(image, 0.0, 1.0)).astype(np.uint8).transpose(1, 2, 0)
+    return np.repeat(shown, 3, axis=2) if shown.shape[2] == 1 else shown
+
+
+def _half_blocks(pictures: Sequence[Picture]) -> str:
+    lines = []
+    for top in range(0, pictures[0].shape[0], 2):
+        parts = []
+        for picture in pictures:
+            cells = []
+            for column in range(picture.shape[1]):
+                upper = picture[top, column]
+                lower = picture[min(top + 1, len(picture) - 1), column]
+                cells.append(f"\x1b[38;2;{upper[0]};{upper[1]};{upper[2]};48;2;{lower[0]};{lower[1]};{lower[2]}m▀")
+            parts.append("".join(cells) + "\x1b[0m")
+        lines.append((" " * _GAP).join(parts))
+    return "\n".join(lines)
+
+
+def _characters(pictures: Sequence[Picture]) -> str:
+    """Two characters per pixel, since a character is twice as high as wide."""
+    lines = []
+    for row in range(pictures[0].shape[0]):
+        parts = []
+        for picture in pictures:
+            grey = picture[row].mean(axis=1) / 255.0
+            parts.append("".join(_RAMP[min(9, int(10 * value))] * 2 for value in grey))
+        lines.append((" " * _GAP).join(parts).rstrip())
+    return "\n".join(lines)
