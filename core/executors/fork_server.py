@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 from core.executors import wire
@@ -26,7 +27,8 @@ from core.records import Crashed, Job
 def serve(control: socket.socket) -> None:
     """Fork on request until the worker is gone."""
     _ignore_the_terminal()
-    _import_everything()
+    with _ending_with_the_worker(control):
+        _import_everything()
     wake_reader, wake_writer = os.pipe()
     os.set_blocking(wake_writer, False)
     signal.set_wakeup_fd(wake_writer)
@@ -58,6 +60,28 @@ def _ignore_the_terminal() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def _ending_with_the_worker(control: socket.socket) -> Iterator[None]:
+    """Importing torch takes seconds; a worker killed meanwhile must not leave the server behind. The watching thread is
+    gone before anything forks."""
+    imported = threading.Event()
+
+    def watch() -> None:
+        while not imported.is_set():
+            readable, _, _ = select.select([control], [], [], 0.05)
+            if readable and not control.recv(1, socket.MSG_PEEK):
+                os._exit(1)
+            imported.wait(0.05)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        imported.set()
+        watcher.join()
 
 
 def _import_everything() -> None:
