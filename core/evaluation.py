@@ -163,7 +163,7 @@ def _single_step(sweep: _Sweep) -> Iterator[AttackProgress]:
         yield from _progress(sweep, attack.eps[-1], done, int((right[-1] & sweep.correct).sum()))
     for eps, still_right in zip(attack.eps, right, strict=True):
         survived = still_right & sweep.correct
-        sweep.ledgers.append(Ledger(eps, survived.cpu().numpy(), None, float(still_right.float().mean())))
+        sweep.ledgers.append(Ledger(eps, survived.cpu().numpy(), None, int(still_right.sum()) / len(test_set)))
 
 
 def _iterative(sweep: _Sweep) -> Iterator[AttackProgress]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from core.datasets import archives, embedded, image_folder, npz
 from core.datasets.arrays import Arrays, Labels, cached
-from core.datasets.fetch import fetch_into
+from core.datasets.download import fetch_into
 from core.errors import BadInput
 from core.records import DatasetInfo, DatasetSource
 from core.registry import Parameter, Registry, nearest

@@ -1,4 +1,4 @@
-"""Downloads a named data set through torchvision, in a process of its own: `python -P -m core.datasets.fetch NAME DIR`.
+"""Downloads a named data set through torchvision, in a process of its own: `python -P -m core.datasets.download NAME DIR`.
 
 The parent side makes sure that an answer comes soon without a network, that an interrupted download never looks whole,
 and that a root that cannot be written is one clear line.
@@ -39,7 +39,7 @@ def fetch_into(root: Path, name: str, host: str, folder: str, remedy: str) -> No
         if not _reachable(host):
             raise Unavailable(f"{host} cannot be reached, so the data set cannot be downloaded; {remedy}")
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "core.datasets.fetch", name, str(building)],
+            [sys.executable, "-P", "-m", "core.datasets.download", name, str(building)],
             stdout=sys.stderr,
             check=False,
         )

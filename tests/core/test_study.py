@@ -1,0 +1,210 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from core.errors import BadInput, NotFound
+from core.plan import make_plan
+from core.presets import preset_names, study_template
+from core.study import apply_overrides, load_study, parse_study, parse_toml
+from tests.conftest import plan_of, tiny
+
+
+def refusal(document):
+    with pytest.raises(BadInput) as caught:
+        parse_study(document, "study.toml", Path("/"))
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.startswith("study.toml: ")
+    return text
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"epochs": 3}, ["'epochs'", "training.epochs"]),
+        ({"optimisers": ["adam"]}, ["optimisers", "did you mean 'optimizers'"]),
+        ({"optimizers": ["adamm"]}, ["optimizers[0]", "adamm", "'adam'"]),
+        ({"optimizers": [{"name": "adam", "lrr": 1}]}, ["lrr", "'lr'"]),
+        ({"optimizers": [{"name": "adam", "lr": -1.0}]}, ["optimizers[0].lr", "above 0"]),
+        ({"optimizers": [{"name": "adam", "lr": float("nan")}]}, ["optimizers[0].lr", "finite"]),
+        ({"optimizers": []}, ["optimizers is empty"]),
+        ({"optimizers": ["adam", "adam"]}, ["optimizers[1]", "same as"]),
+        ({"optimizers": [{"lr": 0.1}]}, ["optimizers[0]", "name"]),
+        ({"optimizers": "adam"}, ["optimizers", "list"]),
+        ({"activations": ["swosh"]}, ["activations[0]"]),
+        ({"architectures": [{"name": "mlp", "hidden": []}]}, ["hidden"]),
+        ({"seeds": 0}, ["seeds", "at least 1"]),
+        ({"seeds": [1, 1]}, ["seeds[1]"]),
+        ({"seeds": 1.5}, ["seeds"]),
+        ({"train_samples": 0}, ["train_samples", "at least 1"]),
+        ({"training": {"epochs": "two"}}, ["training.epochs", "whole number"]),
+        ({"training": {"epochs": 0}}, ["training.epochs"]),
+        ({"training": {"weight_decay": float("nan")}}, ["training.weight_decay", "finite"]),
+        ({"training": {"augment": 1}}, ["training.augment", "true or false"]),
+        ({"training": {"precision": "fp8"}}, ["training.precision", "fp32"]),
+        ({"training": {"hyperparameters": "tuned"}}, ["tuned"]),
+        ({"training": {"schedule": {"name": "step", "at": [3, 1], "lr": [0.1, 0.2]}}}, ["schedule.at", "ascend"]),
+        ({"training": {"schedule": {"name": "step", "at": [1], "lr": []}}}, ["schedule"]),
+        ({"training": {"validation": 1.0}}, ["training.validation", "below 1"]),
+        ({"attacks": [{"name": "fgsm"}]}, ["attacks[0].eps", "missing"]),
+        ({"attacks": [{"name": "fgsm", "eps": []}]}, ["attacks[0].eps", "empty"]),
+        ({"attacks": [{"name": "fgsm", "eps": [1.5]}]}, ["attacks[0].eps", "1.5", "at most 1"]),
+        ({"attacks": [{"name": "fgsm", "eps": [float("nan")]}]}, ["attacks[0].eps", "finite"]),
+        ({"attacks": [{"name": "fgsm", "eps": ["8/0"]}]}, ["attacks[0].eps", "8/0"]),
+        ({"attacks": [{"name": "fgsm", "eps": [0.1, "1/10"]}]}, ["named twice"]),
+        ({"attacks": [{"name": "fgsm", "eps": [0.1], "steps": 3}]}, ["fgsm has no option 'steps'"]),
+        ({"attacks": [{"name": "fgsn", "eps": [0.1]}]}, ["attacks[0].name", "'fgsm'"]),
+        ({"attacks": [{"name": "pgd", "eps": [0.1], "norm": "l7"}]}, ["attacks[0].norm", "l7"]),
+        ({"attacks": [{"name": "pgd", "eps": [0.1], "alpha": 0}]}, ["alpha", "above 0"]),
+        ({"attacks": [{"name": "fgsm", "eps": [0.1]}] * 2}, ["attacks[1]", "same as"]),
+        ({"score": {"norm": "l2"}}, ["score.norm", "l2"]),
+        ({"score": {"eps": 0.01}}, ["score.eps", "below every"]),
+        ({"name": "no spaces"}, ["name", "letters"]),
+        ({"dataset": "mnist55k"}, ["dataset", "mnist5k"]),
+        ({"dataset": "folder:"}, ["dataset", "PATH"]),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_the_key(changes, words):
+    text = refusal(tiny(**changes))
+    assert all(word in text for word in words), text
+
+
+def test_a_missing_key_is_named():
+    document = tiny()
+    del document["dataset"]
+    assert "'dataset' is missing" in refusal(document)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"train_samples": 5000}, ["train_samples", "5,000", "1,437"]),
+        ({"test_samples": 361}, ["test_samples", "360"]),
+        ({"test_samples": 9}, ["test_samples", "10 classes"]),
+        ({"architectures": ["keras-cnn"]}, ["architectures[0]", "18×18", "8×8"]),
+        ({"attacks": [{"name": "pgd", "eps": [8.5], "norm": "l2"}]}, ["attacks[0].eps", "8.5", "√d = 8"]),
+        ({"training": {"augment": True}}, ["training.augment", "grey"]),
+        ({"seeds": 100_000}, ["400,000", "--yes"]),
+        ({"training": {"validation": 0.01}}, ["training.validation", "too small"]),
+    ],
+)
+def test_what_only_the_data_can_tell_is_refused_by_the_plan(changes, words, cache):
+    with pytest.raises(BadInput) as caught:
+        plan_of(tiny(**changes), cache)
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_a_grid_of_millions_is_refused_before_it_is_made(cache):
+    with pytest.raises(BadInput, match="4,000,000,000,000"):
+        plan_of(tiny(seeds=10**12), cache)
+
+
+def test_seeds_are_outermost_and_paired(cache):
+    trials = plan_of(tiny(), cache).trials
+    assert [trial.seed for trial in trials] == [0] * 4 + [1] * 4
+    assert [trial.variant_id for trial in trials[:4]] == [trial.variant_id for trial in trials[4:]]
+
+
+def test_the_score_threat_defaults_to_linf_and_the_lower_median():
+    study = parse_study(
+        tiny(attacks=[{"name": "fgsm", "eps": [0.3, 0.1]}, {"name": "pgd", "eps": ["1/5", 0.4]}]), "s", Path("/")
+    )
+    assert (study.threat.norm, study.threat.eps) == ("linf", 0.2)
+    only_l2 = parse_study(tiny(attacks=[{"name": "pgd", "norm": "L2", "eps": [2, 1]}]), "s", Path("/"))
+    assert (only_l2.threat.norm, only_l2.threat.eps) == ("l2", 1.0)
+    assert parse_study(tiny(attacks=[]), "s", Path("/")).threat is None
+
+
+def test_defaults_are_those_of_the_design():
+    study = parse_study(
+        {
+            "name": "d",
+            "dataset": "mnist",
+            "architectures": ["kumar-cnn"],
+            "optimizers": ["adam"],
+            "activations": ["relu"],
+            "attacks": [{"name": "pgd", "eps": [0.3]}],
+        },
+        "s",
+        Path("/"),
+    )
+    training = study.training
+    assert (training.epochs, training.batch_size, training.precision) == (5, 128, "fp32")
+    assert (training.initialisation, training.schedule.name, training.validation) == ("torch", "constant", 0.0)
+    assert [choice.name for choice in study.defenses] == ["none"]
+    assert list(study.seeds) == [0]
+    (attack,) = study.attacks
+    assert (attack.norm, attack.seed) == ("linf", 0)
+    assert attack.params == {"steps": 40, "alpha": "eps/4", "restarts": 1, "loss": "ce", "random_start": True}
+
+
+def test_overrides_set_nested_keys_lists_and_names():
+    document = apply_overrides(
+        tiny(), ["training.epochs=7", "optimizers=adam,sgd", "attacks.1.steps=9", "dataset=mnist5k", "score.eps=0.2"]
+    )
+    assert document["training"]["epochs"] == 7
+    assert document["optimizers"] == ["adam", "sgd"]
+    assert document["attacks"][1]["steps"] == 9
+    assert document["dataset"] == "mnist5k"
+    assert document["score"] == {"eps": 0.2}
+
+
+@pytest.mark.parametrize("override", ["training.epochs", "=3", "attacks.9.steps=1", "name.x=1"])
+def test_an_override_that_fits_nowhere_is_refused(override):
+    with pytest.raises(BadInput, match="--set"):
+        apply_overrides(tiny(), [override])
+
+
+def test_malformed_toml_tells_the_place():
+    with pytest.raises(BadInput, match=r"x\.toml: not valid TOML: .*line 1"):
+        parse_toml("name = x\n", "x.toml")
+
+
+def test_a_spec_is_a_file_or_a_preset_or_not_found(tmp_path):
+    with pytest.raises(NotFound, match="did you mean 'quick'"):
+        load_study("quik")
+    with pytest.raises(NotFound, match="no such study file"):
+        load_study(str(tmp_path / "absent.toml"))
+    with pytest.raises(BadInput, match="folder"):
+        load_study(str(tmp_path))
+    (tmp_path / "bad.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(BadInput, match="text"):
+        load_study(str(tmp_path / "bad.toml"))
+
+
+def test_paths_of_data_sets_are_relative_to_the_study_file(tmp_path):
+    study = parse_study(tiny(dataset="npz:data/x.npz"), "s", tmp_path)
+    assert study.source.path == tmp_path / "data" / "x.npz"
+    again = parse_study(study.document, "s", Path("/elsewhere"))
+    assert again.source.path == study.source.path
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_is_a_valid_study(name):
+    study = load_study(name)
+    assert study.name == name
+    assert study.description
+
+
+def test_the_paper_s_grid_is_whole():
+    paper, quick = load_study("paper-mnist"), load_study("quick")
+    assert (len(paper.optimizers), len(paper.activations), len(paper.seeds)) == (7, 5, 3)
+    assert {attack.name for attack in paper.attacks} == {"fgsm", "bim", "pgd"}
+    assert len(quick.optimizers) * len(quick.activations) >= 12
+    assert all(len(attack.eps) == 3 for attack in quick.attacks)
+
+
+def test_the_template_is_a_valid_study(cache):
+    study = parse_study(parse_toml(study_template(), "template"), "template", Path("/"))
+    assert len(make_plan(study, cache, cache).trials) == 8
+
+
+def test_validating_a_study_loads_no_torch():
+    code = (
+        "import sys; from core.study import load_study; load_study('quick'); "
+        "print([m for m in ('torch', 'torchvision', 'sklearn', 'mlxtend', 'pandas') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

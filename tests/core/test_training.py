@@ -1,0 +1,357 @@
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from core import checkpoints, optimizers
+from core.activations import ACTIVATIONS, factory
+from core.architectures import ARCHITECTURES, check
+from core.datasets import load
+from core.defenses import DEFENSES, craft
+from core.errors import BadInput
+from core.model import build_model
+from core.optimizers import OPTIMIZERS
+from core.records import (
+    Choice,
+    CleanEvaluated,
+    EpochFinished,
+    EvaluationFailed,
+    EvaluationFinished,
+    EvaluationSpec,
+    Finished,
+    Job,
+    Started,
+    Stopped,
+    Trained,
+    TrialFailed,
+)
+from core.registry import resolve_options
+from core.schedules import learning_rate
+from core.training import batch_bounds
+from core.trial import run_trial
+from tests.conftest import plan_of, tiny
+
+torch.set_num_threads(1)
+
+
+def choice(registry, name, **given):
+    return Choice(name, resolve_options(registry[name], given, "test"))
+
+
+# --- architectures, activations ---
+
+
+@pytest.mark.parametrize("name", list(ARCHITECTURES))
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (1, 8, 8), (3, 20, 25)])
+def test_every_architecture_takes_every_size_it_says_it_takes(name, shape, cache):
+    picked = choice(ARCHITECTURES, name, **({"width": 0.125} if name not in ("mlp",) else {}))
+    if min(shape[1:]) < ARCHITECTURES[name].smallest:
+        with pytest.raises(BadInput, match="at least"):
+            check(picked, shape, "architectures[0]")
+        return
+    check(picked, shape, "architectures[0]")
+    trial = dataclasses.replace(plan_of(tiny(), cache).trials[0], architecture=picked)
+    images = torch.randint(0, 256, (4, *shape), dtype=torch.uint8)
+    model = build_model(trial, images, 7)
+    logits = model(images.float() / 255)
+    assert logits.shape == (4, 7)
+    assert bool(torch.isfinite(logits).all())
+
+
+@pytest.mark.parametrize("name", list(ARCHITECTURES))
+def test_the_smallest_size_is_the_smallest(name):
+    entry = ARCHITECTURES[name]
+    options = {key: value for key, value in choice(ARCHITECTURES, name).options.items() if key != "normalise"}
+    side = entry.smallest
+    model = entry.build((1, side, side), 3, factory(choice(ACTIVATIONS, "relu")), options)
+    assert model.eval()(torch.rand(2, 1, side, side)).shape == (2, 3)
+
+
+def test_the_papers_net_is_the_notebooks(cache):
+    trial = dataclasses.replace(plan_of(tiny(), cache).trials[0], architecture=choice(ARCHITECTURES, "kumar-cnn"))
+    model = build_model(trial, torch.zeros(2, 1, 28, 28, dtype=torch.uint8), 10)
+    shapes = [tuple(p.shape) for name, p in model.named_parameters() if "weight" in name]
+    assert shapes == [(64, 1, 8, 8), (128, 64, 6, 6), (128, 128, 5, 5), (128, 128), (10, 128)]
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in model.modules())
+
+
+@pytest.mark.parametrize("name", list(ACTIVATIONS))
+def test_every_activation_is_elementwise_and_finite(name):
+    module = factory(choice(ACTIVATIONS, name))()
+    x = torch.linspace(-20, 20, 101)
+    assert bool(torch.isfinite(module(x)).all())
+    assert torch.allclose(module(x[50:60]), module(x)[50:60])
+
+
+@pytest.mark.parametrize("initialisation", ["torch", "glorot"])
+def test_variants_that_share_a_seed_start_alike(initialisation, cache):
+    study = tiny(training={"initialisation": initialisation}, activations=["relu", "tanh"])
+    images = torch.zeros(2, 1, 8, 8, dtype=torch.uint8)
+    states = [build_model(trial, images, 10).state_dict() for trial in plan_of(study, cache).trials]
+    digests = [checkpoints.weights_digest(state) for state in states]
+    assert len(set(digests[:4])) == len(set(digests[4:])) == 1
+    assert digests[0] != digests[4]
+    if initialisation == "glorot":
+        weight = states[0]["network.1.weight"]
+        bound = (6 / sum(weight.shape)) ** 0.5
+        assert 0.9 * bound < float(weight.abs().max()) <= bound
+        assert float(states[0]["network.1.bias"].abs().max()) == 0
+
+
+def test_normalisation_is_a_layer_of_the_model(cache):
+    trial = plan_of(tiny(), cache).trials[0]
+    images = torch.randint(0, 256, (500, 1, 8, 8), dtype=torch.uint8)
+    model = build_model(trial, images, 10)
+    inside = (images.float() / 255 - model.mean) / model.deviation
+    assert float(inside.mean()) == pytest.approx(0, abs=1e-4)
+    assert float(inside.std()) == pytest.approx(1, abs=1e-3)
+
+
+# --- optimizers, schedules ---
+
+
+@pytest.mark.parametrize("profile", ["torch", "keras"])
+@pytest.mark.parametrize("name", list(OPTIMIZERS))
+def test_every_optimizer_moves_convolutions_downhill(name, profile):
+    torch.manual_seed(0)
+    layer = torch.nn.Conv2d(2, 3, 3)
+    optimizer = optimizers.build(optimizers.resolve(name, {}, profile, 0.0, "t"), layer.parameters())
+    x = torch.rand(4, 2, 6, 6)
+
+    def loss():
+        return ((layer(x) - 1) ** 2).mean()
+
+    first = float(loss().detach())
+    for _ in range(30):
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+    assert float(loss().detach()) < first
+
+
+def first_step(name, gradient, **given):
+    """How far one step moves a single weight from 0 under Keras's defaults."""
+    weight = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
+    optimizer = optimizers.build(optimizers.resolve(name, given, "keras", 0.0, "t"), [weight])
+    weight.grad = torch.tensor([gradient], dtype=torch.float64)
+    optimizer.step()
+    return float(weight)
+
+
+def test_keras_defaults_take_keras_s_first_steps():
+    g = 0.5
+    assert first_step("sgd", g) == pytest.approx(-0.01 * g)
+    assert first_step("adam", g) == pytest.approx(-0.001, rel=1e-5)
+    assert first_step("rmsprop", g) == pytest.approx(-0.001 * g / (0.1 * g * g) ** 0.5, rel=1e-5)
+    assert first_step("adagrad", g) == pytest.approx(-0.001 * g / (0.1 + g * g) ** 0.5, rel=1e-5)
+    assert first_step("adamax", g) == pytest.approx(-0.001, rel=1e-5)
+    # Adadelta: the step's own average starts at 0, so the first step is √ε / √((1-ρ)g² + ε) of the gradient
+    assert first_step("adadelta", g) == pytest.approx(-0.001 * g * (1e-7 / (0.05 * g * g + 1e-7)) ** 0.5, rel=1e-5)
+
+
+def test_what_is_given_beats_the_training_key_which_beats_the_profile():
+    assert optimizers.resolve("adamw", {}, "torch", 0.0, "t").options["weight_decay"] == 0.01
+    assert optimizers.resolve("adamw", {}, "torch", 0.5, "t").options["weight_decay"] == 0.5
+    assert optimizers.resolve("adamw", {"weight_decay": 0.2}, "torch", 0.5, "t").options["weight_decay"] == 0.2
+    assert optimizers.resolve("rmsprop", {}, "keras", 0.0, "t").options["alpha"] == 0.9
+    assert optimizers.resolve("rmsprop", {}, "torch", 0.0, "t").options["alpha"] == 0.99
+
+
+def test_schedules_are_functions_of_the_step():
+    cosine = Choice("cosine")
+    assert learning_rate(cosine, 0.1, 0, 10, 4) == 0.1
+    assert learning_rate(cosine, 0.1, 20, 10, 4) == pytest.approx(0.05)
+    assert learning_rate(cosine, 0.1, 39, 10, 4) < 0.001
+    step = Choice("step", {"at": [1, 3], "lr": [0.5, 0.25]})
+    assert [learning_rate(step, 1.0, n * 10, 10, 4) for n in range(4)] == [1.0, 0.5, 0.5, 0.25]
+    assert learning_rate(step, 1.0, 9, 10, 4) == 1.0
+
+
+@pytest.mark.parametrize(("samples", "size"), [(300, 64), (129, 64), (64, 64), (1, 64), (65, 64), (5, 1)])
+def test_batches_cover_every_sample_once(samples, size):
+    bounds = batch_bounds(samples, size)
+    assert list(itertools.chain(*(range(*bound) for bound in bounds))) == list(range(samples))
+    if size > 1 and samples > 1:
+        assert all(last - first > 1 for first, last in bounds)
+
+
+# --- defenses ---
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("name", ["fgsm-at", "pgd-at"])
+def test_crafted_images_keep_to_ball_and_box_raise_the_loss_and_restore_modes(name, norm):
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Flatten(), torch.nn.Linear(16, 3)
+    )
+    model.train()
+    model[1].eval()
+    statistics = model[1].running_mean.clone()
+    x, y = torch.rand(20, 1, 4, 4), torch.arange(20) % 3
+    crafted = craft(choice(DEFENSES, name, eps=0.2, norm=norm), model, x, y)
+    delta = (crafted - x).flatten(1)
+    size = delta.abs().amax(dim=1) if norm == "linf" else delta.norm(dim=1)
+    assert float(size.max()) <= 0.2 + 1e-5
+    assert float(crafted.min()) >= 0
+    assert float(crafted.max()) <= 1
+    loss = torch.nn.functional.cross_entropy
+    assert float(loss(model.eval()(crafted), y)) > float(loss(model(x), y))
+    model.train()
+    assert torch.equal(statistics, model[1].running_mean)
+
+
+def test_modes_are_restored_one_by_one():
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Dropout(0.5), torch.nn.Linear(4, 2))
+    model.train()
+    model[1].eval()
+    craft(choice(DEFENSES, "pgd-at"), model, torch.rand(2, 1, 2, 2), torch.tensor([0, 1]))
+    assert [module.training for module in model] == [True, False, True]
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+# --- whole trials ---
+
+
+def job(trial, plan, folder, cache, earlier=(), attacks=True):
+    specs = tuple(EvaluationSpec(attack, plan.study.test_samples) for attack in plan.study.attacks) if attacks else ()
+    return Job(trial, plan.info.source, specs, (plan.study.test_samples,), 1, folder, tuple(earlier), cache, cache)
+
+
+def events_of(job, stop=lambda: False):
+    return list(run_trial(job, stop))
+
+
+def one(events, kind):
+    (found,) = [event for event in events if isinstance(event, kind)]
+    return found
+
+
+RICH = {
+    "architectures": [{"name": "kumar-cnn", "width": 0.1, "batch_norm": True}],
+    "defenses": [{"name": "pgd-at", "eps": 0.1, "steps": 2}],
+    "training": {"epochs": 3, "batch_size": 64, "schedule": "cosine", "label_smoothing": 0.1, "validation": 0.2},
+}
+
+
+def test_a_trial_tells_its_story_in_order(tmp_path, cache):
+    plan = plan_of(tiny(), cache)
+    events = list(events_of(job(plan.trials[0], plan, tmp_path / "1", cache)))
+    kinds = [type(event) for event in events if not type(event).__name__.endswith("Progress")]
+    assert kinds == [
+        Started,
+        *[EpochFinished] * 3,
+        Trained,
+        CleanEvaluated,
+        *[EvaluationFinished] * 2,
+        Finished,
+    ]
+    trained = one(events, Trained)
+    assert trained.weights.is_file()
+    assert not (tmp_path / "1" / checkpoints.LAST).exists()
+    assert trained.history[-1].accuracy > trained.history[0].accuracy
+    assert one(events, Started).environment["threads"] == 1
+    clean = one(events, CleanEvaluated)
+    assert clean.correct.mean() > 0.5
+    assert np.array_equal(clean.correct, clean.predictions == clean.labels)
+
+
+@pytest.mark.parametrize("changes", [{}, RICH], ids=["plain", "rich"])
+def test_stopped_anywhere_and_resumed_the_weights_are_bit_identical(changes, tmp_path, cache):
+    plan = plan_of(tiny(**changes), cache)
+    trial = plan.trials[0]
+    undisturbed = one(events_of(job(trial, plan, tmp_path / "whole", cache, attacks=False)), Trained)
+    folders, patience = [], itertools.cycle([2, 5, 1, 7])
+    for attempt in range(40):
+        left = next(patience)
+        counter = itertools.count()
+        folder = tmp_path / str(attempt)
+        events = events_of(
+            job(trial, plan, folder, cache, reversed(folders), attacks=False), lambda c=counter, n=left: next(c) >= n
+        )
+        folders.append(folder)
+        if isinstance(events[-1], Finished):
+            break
+        assert isinstance(events[-1], Stopped)
+    assert attempt > 2
+    resumed = one(events, Trained)
+    assert resumed.final_digest == undisturbed.final_digest
+    assert resumed.initial_digest == undisturbed.initial_digest
+    assert [dataclasses.replace(r, seconds=0) for r in resumed.history] == [
+        dataclasses.replace(r, seconds=0) for r in undisturbed.history
+    ]
+
+
+def test_trained_weights_are_taken_over_and_only_attacked(tmp_path, cache):
+    plan = plan_of(tiny(), cache)
+    first = events_of(job(plan.trials[0], plan, tmp_path / "1", cache))
+    again = events_of(job(plan.trials[0], plan, tmp_path / "2", cache, [tmp_path / "1"]))
+    assert not any(isinstance(event, EpochFinished) for event in again)
+    assert one(again, Trained).weights == tmp_path / "1" / checkpoints.WEIGHTS
+    for before, after in zip(
+        (e for e in first if isinstance(e, EvaluationFinished)),
+        (e for e in again if isinstance(e, EvaluationFinished)),
+        strict=True,
+    ):
+        for one_ledger, other in zip(before.ledgers, after.ledgers, strict=True):
+            assert np.array_equal(one_ledger.survived, other.survived)
+
+
+def test_damaged_and_foreign_checkpoints_are_passed_over(tmp_path, cache):
+    plan = plan_of(tiny(), cache)
+    trial, other = plan.trials[:2]
+    whole = one(events_of(job(trial, plan, tmp_path / "1", cache, attacks=False)), Trained)
+    events_of(job(other, plan, tmp_path / "other", cache, attacks=False))
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / checkpoints.WEIGHTS).write_bytes(whole.weights.read_bytes()[:2000])
+    (tmp_path / "half" / checkpoints.LAST).write_bytes(b"")
+    events = events_of(job(trial, plan, tmp_path / "2", cache, [tmp_path / "half", tmp_path / "other"], attacks=False))
+    assert len([event for event in events if isinstance(event, EpochFinished)]) == 3
+    assert one(events, Trained).final_digest == whole.final_digest
+
+
+def test_a_loss_that_is_not_a_number_fails_the_trial_with_the_epoch(tmp_path, cache):
+    plan = plan_of(tiny(optimizers=[{"name": "sgd", "lr": 1e30}]), cache)
+    failed = events_of(job(plan.trials[0], plan, tmp_path, cache))[-1]
+    assert isinstance(failed, TrialFailed)
+    assert "epoch 1" in failed.reason
+    assert "learning rate" in failed.reason
+    assert "\n" not in failed.reason
+
+
+def test_one_failed_attack_leaves_the_others_alone(tmp_path, cache, monkeypatch):
+    from core import trial as module
+
+    genuine = module.evaluate
+
+    def sabotaged(model, tests, attack, *rest):
+        if attack.name == "fgsm":
+            raise RuntimeError("something broke\nin the middle")
+        return genuine(model, tests, attack, *rest)
+
+    monkeypatch.setattr(module, "evaluate", sabotaged)
+    plan = plan_of(tiny(), cache)
+    events = events_of(job(plan.trials[0], plan, tmp_path, cache))
+    assert one(events, EvaluationFailed).reason == "RuntimeError: something broke"
+    assert one(events, EvaluationFinished).attack.name == "pgd"
+    assert isinstance(events[-1], Finished)
+
+
+def test_augmentation_moves_and_mirrors_colour_images(real_data, tmp_path, cache):
+    from core.training import _augmented
+
+    images = torch.arange(2 * 3 * 8 * 8).view(2, 3, 8, 8).to(torch.uint8)
+    torch.manual_seed(0)
+    moved = _augmented(images)
+    assert moved.shape == images.shape
+    assert not torch.equal(moved, images)
+    study = tiny(dataset=f"npz:{real_data}/cifar10-mini.npz", training={"epochs": 1, "augment": True})
+    plan = plan_of(study, cache)
+    assert isinstance(events_of(job(plan.trials[0], plan, tmp_path, cache))[-1], Finished)
+
+
+def test_the_subset_is_the_same_for_every_trial(cache, digits_info):
+    arrays = load(digits_info.source, cache, cache)
+    assert len(np.unique(arrays.train_labels)) == 10
