@@ -6,7 +6,6 @@ import contextlib
 import os
 import sqlite3
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -183,10 +182,9 @@ def _copy_beside(path: Path, version: int) -> None:
 
 
 def _migrated_copy(connection: sqlite3.Connection) -> sqlite3.Connection:
-    """A private, migrated copy of an older database that may not be touched; it vanishes with the connection."""
-    with tempfile.NamedTemporaryFile(prefix="innate-", suffix=".db") as file:
-        copy = sqlite3.connect(file.name, isolation_level=None)
-        connection.backup(copy)
+    """A migrated copy, in memory, of an older database that may not be touched."""
+    copy = sqlite3.connect(":memory:", isolation_level=None)
+    connection.backup(copy)
     connection.close()
     _apply(_wrapped(copy))
     return copy

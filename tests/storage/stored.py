@@ -1,0 +1,77 @@
+"""Filling a database by hand: events as a worker would record them, without training anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from core.records import CleanEvaluated, EpochRecord, EvaluationFinished, Ledger, Started, Trained
+from storage import queue, recording
+from storage.home import Home
+
+SAMPLES = 60
+
+
+def epoch(number: int) -> EpochRecord:
+    return EpochRecord(number, 1.0 / number, 0.5, None, 0.01, 0.25)
+
+
+def weights_file(home: Home, claim: queue.Claim) -> Path:
+    return home.checkpoints / claim.trial_id / str(claim.number) / "weights.pt"
+
+
+def train(db, home: Home, claim: queue.Claim) -> None:
+    """Started, two epochs, trained."""
+    recording.record_started(db, claim.attempt_id, Started({"device": "cpu", "torch": "x"}, 1, "i" * 64))
+    recording.record_epochs(db, claim.trial_id, [epoch(1)])
+    history = (epoch(1), epoch(2))
+    recording.record_trained(
+        db, claim.attempt_id, Trained(weights_file(home, claim), "i" * 64, "f" * 64, history, 1000), home
+    )
+
+
+def evaluate(db, claim: queue.Claim, seed: int = 0) -> None:
+    """The clean outcomes and every evaluation that the claim asks for, with plausible ledgers."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(SAMPLES) % 10
+    samples = samples_of(db)
+    correct = rng.random(SAMPLES) < 0.9
+    for test_samples in claim.clean:
+        predictions = np.where(correct, labels, (labels + 1) % 10)
+        recording.record_clean(
+            db, claim.trial_id, CleanEvaluated(samples[test_samples], test_samples, correct, predictions, labels, 10)
+        )
+    for wanted in claim.evaluations:
+        standing, ledgers = correct, []
+        for eps in wanted.attack.eps:
+            standing = standing & (rng.random(SAMPLES) < 0.6)
+            ledgers.append(Ledger(eps, standing))
+        event = EvaluationFinished(
+            wanted.attack,
+            samples[wanted.test_samples],
+            wanted.test_samples,
+            tuple(ledgers),
+            (),
+            100,
+            50,
+            0.5,
+            256,
+            "fp32",
+        )
+        recording.record_evaluation(db, claim.attempt_id, event)
+
+
+def run_one(db, home: Home, study: str | None = None, seed: int = 0) -> queue.Claim | None:
+    """Claim, train unless trained, evaluate, settle."""
+    claim = queue.claim(db, study)
+    if claim is not None:
+        if queue.weights_path(db, claim.trial_id) is None:
+            train(db, home, claim)
+        evaluate(db, claim, seed)
+        queue.settle(db, claim.attempt_id)
+    return claim
+
+
+def samples_of(db) -> dict[int | None, str]:
+    return dict(db.execute("SELECT test_samples, samples FROM study").fetchall())
