@@ -132,7 +132,7 @@ def test_what_cannot_be_opened_is_one_line(tmp_path):
         database.connect(other)
     newer = tmp_path / "newer.db"
     database.connect(newer).execute("PRAGMA user_version = 99")
-    with pytest.raises(BadInput, match="newer innate .schema 99"):
+    with pytest.raises(BadInput, match=r"newer innate .schema 99"):
         database.connect(newer)
     with pytest.raises(NotFound, match="no such database"):
         database.connect(tmp_path / "none.db", read_only=True)

@@ -1,0 +1,401 @@
+"""Every command as a script would call it: what it prints, where, and with which exit code."""
+
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+from tests.conftest import ROOT, TINY, innate_command
+
+ESCAPE = "\x1b"
+
+
+@pytest.fixture
+def read(filled):
+    """`read(*arguments)` against the filled home: (stdout, stderr)."""
+
+    def call(*arguments, **options):
+        done = innate_command(*arguments, home=filled, **options)
+        return done.stdout, done.stderr
+
+    return call
+
+
+@pytest.fixture
+def rows(read):
+    """`rows(noun, *arguments)`: the rows of a JSON document."""
+
+    def call(noun, *arguments):
+        out, _ = read(*arguments, "--json")
+        document = json.loads(out)
+        assert document["schema_version"] == 1
+        assert list(document) == ["schema_version", noun]
+        return document[noun]
+
+    return call
+
+
+def view_columns(filled, view):
+    db = sqlite3.connect(filled / "innate.db")
+    return {column[0] for column in db.execute(f"SELECT * FROM {view}").description}
+
+
+# --- listings ---
+
+
+def test_results_carry_the_leaderboards_columns_best_first(rows, filled):
+    found = rows("results", "results")
+    assert len(found) == 4
+    assert found[0].keys() == view_columns(filled, "v_leaderboard")
+    scores = [row["innate"] for row in found]
+    assert scores == sorted(scores, reverse=True)
+    assert all(row["seeds"] == 2 for row in found)
+
+
+def test_results_by_factors_have_score_low_high_and_n(rows):
+    found = rows("results", "results", "--by", "optimizer,activation", "--score", "worst_case")
+    assert [set(row) for row in found] == [{"optimizer", "activation", "score", "low", "high", "n"}] * 4
+    (adam, sgd) = sorted(rows("results", "results", "--by", "optimizer"), key=lambda row: row["optimizer"])
+    assert (adam["optimizer"], adam["n"], sgd["n"]) == ("adam", 2, 2)
+    assert adam["low"] < adam["score"] < adam["high"]
+
+
+def test_the_table_says_what_it_shows(read):
+    out, _ = read("results")
+    assert "optimizer" in out
+    assert "activation" in out
+    assert "digits, mlp, no defense" in out
+    assert "ℓ∞ ε = 0.1" in out
+
+
+@pytest.mark.parametrize(
+    ("form", "pattern"),
+    [("csv", r"^study,variant_id,"), ("markdown", r"^\| dataset \|"), ("latex", r"\\begin\{tabular\}")],
+)
+def test_results_come_in_other_forms(form, pattern, read):
+    out, _ = read("results", "--format", form)
+    assert re.search(pattern, out)
+    assert len(out.splitlines()) >= 5
+
+
+def test_trials_list_the_views_columns_and_filter(rows, filled):
+    found = rows("trials", "trials")
+    assert len(found) == 8
+    assert found[0].keys() == view_columns(filled, "v_trials")
+    assert len(rows("trials", "trials", "--where", "optimizer=sgd", "--where", "seed=1", "--state", "done")) == 2
+    assert len(rows("trials", "trials", "--limit", "3")) == 3
+
+
+def test_show_tells_everything_of_one_trial(rows, read):
+    trial = rows("trials", "trials")[0]["trial_id"]
+    (detail,) = rows("trial", "show", trial[:10])
+    assert detail["trial_id"] == trial
+    assert len(detail["epochs"]) == 3
+    assert len(detail["results"]) == 4
+    assert {score["name"] for score in detail["scores"]} >= {"innate", "clean_accuracy", "retention"}
+    assert detail["attempts"][0]["environment"]["threads"] == 1
+    out, _ = read("show", trial[:8])
+    for word in (trial, "torch", "pgd", "bootstrap", "attempt 1 on cpu"):
+        assert word in out
+
+
+def test_studies_are_listed(rows):
+    (study,) = rows("studies", "studies")
+    assert (study["study"], study["trials"], study["done"]) == ("tiny", 8, 8)
+
+
+@pytest.mark.parametrize(
+    "noun", ["presets", "datasets", "architectures", "optimizers", "activations", "attacks", "defenses", "scores"]
+)
+def test_catalogues_name_summary_and_source(noun, rows, read):
+    found = rows(noun, noun)
+    assert len(found) >= 3
+    assert all(row["name"] and row["summary"] for row in found)
+    out, _ = read(noun)
+    assert all(row["name"] in out for row in found)
+
+
+@pytest.mark.parametrize("kind", ["scores", "curves", "heatmap", "tradeoff", "training"])
+def test_charts_are_plain_when_piped_and_fit_80_columns(kind, read):
+    out, _ = read("chart", kind)
+    assert ESCAPE not in out
+    assert max(len(line) for line in out.splitlines()) <= 80
+    assert "tiny" in out
+    assert "sgd" in out
+    narrow, _ = read("chart", kind, "--width", "60", "--height", "12")
+    assert max(len(line) for line in narrow.splitlines()) <= 60
+
+
+def test_charts_can_be_narrowed_down(read):
+    out, _ = read("chart", "curves", "--attack", "fgsm", "--where", "optimizer=sgd")
+    assert "under fgsm" in out
+    assert "adam" not in out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["results"], ["results", "--by", "optimizer"], ["trials"], ["studies"], ["plan", "quick"], ["attacks"], ["datasets"],
+     ["optimizers"], ["doctor"], ["presets"], ["scores"]],
+)  # fmt: skip
+def test_what_is_piped_has_no_escape_codes_and_fits_80_columns(arguments, read):
+    out, err = read(*arguments)
+    assert ESCAPE not in out + err
+    long = [line for line in out.splitlines() if len(line) > 80]
+    assert long == []
+
+
+def test_examples_come_as_text_and_as_png(read, rows, tmp_path):
+    trial = next(row["trial_id"] for row in rows("trials", "trials") if row["clean_accuracy"] > 0.5)
+    out, _ = read("examples", trial, "--attack", "pgd")
+    assert "→" in out
+    assert "pgd ℓ∞ ε" in out
+    read("examples", trial, "-o", str(tmp_path / "a.png"))
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    _, err = read("examples", trial, "-o", str(tmp_path / "a.jpg"), check=2)
+    assert "PNG" in err
+
+
+def test_exports(read, rows, tmp_path):
+    read("export", "csv", str(tmp_path / "r.csv"))
+    assert len((tmp_path / "r.csv").read_text().splitlines()) == 33
+    read("export", "jsonl", str(tmp_path / "r.jsonl"), "--study", "tiny")
+    assert len((tmp_path / "r.jsonl").read_text().splitlines()) == 32
+    read("export", "sqlite", str(tmp_path / "copy.db"))
+    copied, _ = read("--db", str(tmp_path / "copy.db"), "results", "--json")
+    assert json.loads(copied)["results"] == rows("results", "results")
+    read("export", "weights", str(tmp_path / "w"))
+    manifest = json.loads((tmp_path / "w" / "manifest.json").read_text())
+    assert len(manifest) == len(list((tmp_path / "w").glob("*.pt"))) == 8
+    _, err = read("export", "csv", str(tmp_path / "r.csv"), check=2)
+    assert "exists already" in err
+
+
+def test_a_database_named_by_db_is_never_written(read, filled, tmp_path):
+    before = (filled / "innate.db").read_bytes()
+    for command in (["run", "quick"], ["delete", "--study", "tiny", "--yes"], ["retry", "--all"]):
+        _, err = read("--db", str(filled / "innate.db"), *command, check=2)
+        assert "--home" in err
+    assert (filled / "innate.db").read_bytes() == before
+
+
+# --- help, versions, empty homes ---
+
+COMMANDS = [
+    "run", "plan", "init", "presets", "datasets", "architectures", "optimizers", "activations", "attacks", "defenses",
+    "scores", "studies", "trials", "show", "results", "chart", "attack", "examples", "export", "delete", "retry", "doctor",
+]  # fmt: skip
+
+
+def test_help_names_every_command_and_is_what_innate_alone_prints(innate):
+    out = innate("--help").stdout
+    assert innate().stdout == out
+    assert all(re.search(rf"^  {command}  ", out, re.MULTILINE) for command in COMMANDS)
+    assert re.fullmatch(r"innate \d+\.\d+\.\d+\n", innate("--version").stdout)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help_has_an_example(command, innate):
+    out = innate(command, "--help").stdout
+    assert re.search(rf"Examples?: +innate {command}", out), out
+
+
+def test_the_shell_completes_commands_chart_kinds_presets_and_studies(filled):
+    def completed(words):
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name("innate"))],
+            capture_output=True,
+            text=True,
+            env={
+                **os.environ,
+                "_INNATE_COMPLETE": "complete_bash",
+                "COMP_WORDS": words,
+                "COMP_CWORD": str(len(words.split())),
+                "INNATE_HOME": str(filled),
+            },
+        )
+        return done.stdout.split()
+
+    assert "results" in completed("innate ")
+    assert "heatmap" in completed("innate chart ")
+    assert "quick" in completed("innate run ")
+    assert completed("innate results --study ") == ["tiny"]
+
+
+@pytest.mark.parametrize("arguments", [["results"], ["trials"], ["studies"], ["chart", "scores"]])
+def test_a_fresh_home_lists_nothing_says_what_to_do_and_stays_untouched(arguments, innate, tmp_path):
+    place = tmp_path / "fresh"
+    done = innate_command(*arguments, home=place)
+    assert "innate run quick" in done.stderr
+    assert not place.exists()
+
+
+def test_doctor_is_content_without_a_gpu_and_not_with_a_broken_database(innate, home):
+    document = json.loads(innate("doctor", "--json").stdout)
+    assert {row["check"] for row in document["doctor"]} >= {
+        "home",
+        "database",
+        "worker",
+        "devices",
+        "disk",
+        "data sets",
+    }
+    home.database.write_text("no database at all " * 100)
+    assert "bad" in innate("doctor", check=2).stdout
+
+
+def test_init_writes_a_study_that_can_be_planned_and_overwrites_nothing(innate, tmp_path):
+    innate("init", str(tmp_path / "s.toml"))
+    assert "8 trials" in innate("plan", str(tmp_path / "s.toml")).stdout
+    text = (tmp_path / "s.toml").read_text()
+    assert "exists already" in innate("init", str(tmp_path / "s.toml"), check=2).stderr
+    assert (tmp_path / "s.toml").read_text() == text
+    innate("init", str(tmp_path / "p.toml"), "--from", "paper-mnist")
+    assert "105 trials" in innate("plan", str(tmp_path / "p.toml")).stdout
+
+
+# --- bad input ---
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["run", "quik"], 3, "did you mean 'quick'"),
+        (["run", "none.toml"], 3, "no such study file"),
+        (["run", "quick", "--set", "training.epochs=0"], 2, "training.epochs"),
+        (["run", "quick", "--set", "optimizers=adamm"], 2, "did you mean 'adam'"),
+        (["run", "quick", "--set", "seeds=1000000"], 2, "12,000,000"),
+        (["run", "quick", "--set", "attacks.0.eps=[nan]"], 2, "attacks[0].eps"),
+        (["run", "quick", "--device", "cuda"], 4, "no NVIDIA GPU"),
+        (["run", "quick", "--device", "gpu"], 2, "--device gpu"),
+        (["run", "quick", "--crafting", "fp64"], 2, "--crafting"),
+        (["run", "quick", "--set", "training.precision=fp16"], 2, "fp16 needs CUDA"),
+        (["run", "quick", "--set", "dataset=folder:nowhere"], 2, "no such folder"),
+        (["plan", "quick", "--set", "dataset=npz:nowhere.npz"], 2, "no such file"),
+        (["results", "--study", "none"], 3, "no study"),
+        (["results", "--by", "optimiser"], 2, "'optimizer'"),
+        (["results", "--score", "inate"], 2, "'innate'"),
+        (["results", "--format", "xml"], 2, "--format xml"),
+        (["chart", "score"], 2, "'scores'"),
+        (["chart", "heatmap", "--by", "optimizer"], 2, "two different factors"),
+        (["chart", "curves", "--attack", "pdg"], 3, "'pgd'"),
+        (["trials", "--where", "optimiser=adam"], 2, "'optimizer'"),
+        (["trials", "--where", "adam"], 2, "KEY=VALUE"),
+        (["trials", "--state", "finished"], 2, "--state finished"),
+        (["show", "0123456789abcdef"], 3, "no trial"),
+        (["show", "quick"], 2, "hex digits"),
+        (["attack", "0123456789abcdef", "--attack", "pgd"], 3, "no trial"),
+        (["export", "cvs", "x"], 2, "'csv'"),
+        (["delete", "--study", "tiny"], 2, "--yes"),
+        (["delete"], 2, "name trials"),
+        (["retry"], 2, "name trials"),
+        (["init", "--from", "quik"], 2, "'quick'"),
+        (["--db", "none.db", "results"], 3, "no such database"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_the_right_exit_code(arguments, code, words, filled):
+    before = (filled / "innate.db").stat().st_mtime_ns, sorted(path.name for path in filled.iterdir())
+    done = innate_command(*arguments, home=filled, check=code)
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("innate: ")
+    assert words in line
+    assert done.stdout == ""
+    assert before == ((filled / "innate.db").stat().st_mtime_ns, sorted(path.name for path in filled.iterdir()))
+
+
+def test_a_missing_data_set_without_network_is_answered_soon(innate, home):
+    done = innate("run", "paper-mnist", check=4)
+    assert "put its files under" in done.stderr.splitlines()[-1]
+    assert list((home.root / "data").iterdir()) == []
+    assert not home.database.exists()
+
+
+def test_a_home_that_is_a_file_is_one_line(innate, tmp_path):
+    (tmp_path / "file").write_text("")
+    done = innate_command("run", "quick", home=tmp_path / "file", check=2)
+    assert done.stderr.count("\n") == 1
+    assert "home" in done.stderr
+
+
+def test_a_foreign_or_newer_database_is_refused_and_left_alone(innate, home):
+    home.database.write_text("these are my notes " * 100)
+    for command in (["results"], ["run", "quick"]):
+        assert "not a sound SQLite database" in innate(*command, check=2).stderr
+    assert home.database.read_text().startswith("these are my notes")
+    home.database.unlink()
+    sqlite3.connect(home.database).execute("PRAGMA user_version = 77").connection.execute("CREATE TABLE t (x)")
+    assert "newer innate" in innate("results", check=2).stderr
+
+
+# --- what is loaded ---
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["results"], ["trials"], ["studies"], ["chart", "curves"], ["plan", "quick"], ["optimizers"], ["doctor"],
+     ["export", "csv", "/dev/null", "--force"]],
+)  # fmt: skip
+def test_nothing_but_training_loads_torch(arguments, filled):
+    code = (
+        "import sys, atexit\n"
+        "heavy = ('torch', 'torchvision', 'sklearn', 'mlxtend', 'textual', 'pandas')\n"
+        "atexit.register(lambda: print('LOADED', [m for m in heavy if m in sys.modules], file=sys.stderr))\n"
+        "from app.main import main\nmain()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--home", str(filled), *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=dict(os.environ),
+    )
+    assert "LOADED []" in done.stderr, done.stderr
+
+
+# --- changing things ---
+
+
+def test_run_prints_json_exits_1_after_a_failure_and_retry_queues_it_again(innate, tmp_path):
+    study = {
+        **TINY,
+        "optimizers": [{"name": "sgd", "lr": 1e30}, {"name": "sgd", "lr": 0.3}],
+        "seeds": 1,
+        "activations": ["relu", "silu"],
+    }
+    (tmp_path / "s.toml").write_text(tomli_w.dumps(study))
+    done = innate("run", str(tmp_path / "s.toml"), "--json", check=1)
+    assert len(json.loads(done.stdout)["results"]) == 2
+    assert "2 trials failed" in done.stderr
+    failed = json.loads(innate("trials", "--state", "failed", "--json").stdout)["trials"]
+    assert all("epoch 1" in row["reason"] for row in failed)
+    innate("run", str(tmp_path / "s.toml"), "--json", check=1)
+    assert "queued 1 trial" in innate("retry", failed[0]["trial_id"]).stderr
+    states = [row["state"] for row in json.loads(innate("trials", "--json").stdout)["trials"]]
+    assert sorted(states) == ["done", "done", "failed", "queued"]
+
+
+def test_attack_tries_another_attack_without_training_and_delete_forgets(innate, home, tmp_path):
+    (tmp_path / "s.toml").write_text(tomli_w.dumps({**TINY, "seeds": 1, "optimizers": [{"name": "adam", "lr": 0.02}]}))
+    innate("run", str(tmp_path / "s.toml"), "-h")
+    innate("--quiet", "run", str(tmp_path / "s.toml"))
+    before = json.loads(innate("trials", "--json").stdout)["trials"]
+    trial = before[0]["trial_id"]
+    done = innate("attack", trial[:10], "--attack", "bim", "--eps", "0.1,51/255", "--set", "steps=3", "--json")
+    added = json.loads(done.stdout)["results"]
+    assert [(row["attack"], row["eps"]) for row in added] == [("bim", 0.1), ("bim", 0.2)]
+    after = json.loads(innate("trials", "--json").stdout)["trials"]
+    assert [row["final_digest"] for row in after] == [row["final_digest"] for row in before]
+    assert {row["state"] for row in after} == {"done"}
+    assert "eps" in innate("attack", trial, "--attack", "fgsm", "--eps", "2", check=2).stderr
+    assert (home.checkpoints / trial).is_dir()
+    innate("delete", trial, "--yes")
+    assert not (home.checkpoints / trial).exists()
+    assert len(json.loads(innate("trials", "--json").stdout)["trials"]) == len(before) - 1
+    innate("delete", "--study", "tiny", "--yes")
+    assert json.loads(innate("studies", "--json").stdout)["studies"] == []
+    assert list(home.checkpoints.iterdir()) == []
