@@ -62,10 +62,14 @@ def curves(
     x_label: str,
     y_label: str,
     y_limits: tuple[float, float] | None,
+    x_ticks: Sequence[int] | None,
     size: tuple[int, int],
     colour: bool,
 ) -> str:
-    """Lines with a marker of their own each, and a legend below that also names them without colour."""
+    """Lines with a marker of their own each, and a legend below that also names them without colour.
+
+    `x_ticks` are whole numbers to mark instead of even divisions; where there are many, some are left out.
+    """
     import plotext
 
     shown = lines[:MOST_CURVES]
@@ -83,6 +87,9 @@ def curves(
         figure.draw(figure.signal(list(curve.x), list(curve.y), marker=mark))
     if y_limits is not None:
         figure.ruler("y").lim(*y_limits)
+    if x_ticks:
+        marked = list(x_ticks)[:: max(1, len(x_ticks) // 10)]
+        figure.ruler("x").ticks(marked, [str(tick) for tick in marked])
     text = _built(figure, colour)
     legend = _legend([f"{MARKERS[index]} {curve.label}" for index, curve in enumerate(shown)], size[0])
     if len(lines) > len(shown):

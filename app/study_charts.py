@@ -97,11 +97,12 @@ def robustness_curves(frame: Frame, attack: str | None) -> str:
     lines.sort(key=lambda curve: -sum(curve.y))
     shown = {row["norm"] for row in rows}
     return charts.curves(
-        f"{frame.study}: accuracy under {attack or 'attack'}",
+        f"{frame.study}: accuracy under {attack}" if attack else f"{frame.study}: lowest accuracy over the attacks",
         lines,
         x_label=f"ε ({', '.join(_NORMS[norm] for norm in sorted(shown))})",
         y_label="%",
         y_limits=(0.0, 100.0),
+        x_ticks=None,
         size=frame.size,
         colour=frame.colour,
     )
@@ -177,6 +178,7 @@ def training_curves(frame: Frame) -> str:
         x_label="epoch",
         y_label="loss",
         y_limits=None,
+        x_ticks=sorted({row["epoch"] for row in rows}),
         size=frame.size,
         colour=frame.colour,
     )

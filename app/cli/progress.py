@@ -39,7 +39,9 @@ Counts = Mapping[str, int]
 
 
 def in_words(seconds: float) -> str:
-    """A duration as a person says it: "8 s", "3 min", "2 h 05 min"."""
+    """A duration as a person says it: "0.3 s", "48 s", "3 min", "2 h 05 min"."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.context import complete_preset, complete_study, context_of
-from app.cli.output import emit_json, number, percent, table
+from app.cli.output import emit_json, number, percent, table, width
 from app.cli.results import pairs
 from core.errors import BadInput
 
@@ -91,7 +92,7 @@ def show(
     if as_json:
         emit_json("trial", [detail])
     else:
-        typer.echo("\n".join(_sections(detail)))
+        typer.echo("\n".join(part for line in _sections(detail) for part in _folded(line)))
 
 
 def delete(
@@ -192,6 +193,13 @@ def _sections(detail: Mapping[str, Any]) -> list[str]:
         lines += ["", f"{failed['attack']} failed: {failed['reason']}", *_end_of(failed["traceback"])]
     lines += ["", *_attempts(detail["attempts"])]
     return lines
+
+
+def _folded(line: str) -> list[str]:
+    """Prose cut to the terminal's width; tables, which come as several lines, fit already."""
+    if "\n" in line or len(line) <= width():
+        return [line]
+    return textwrap.wrap(line, width(), subsequent_indent=" " * 14)
 
 
 def _score_table(rows: Sequence[Mapping[str, Any]]) -> str:
