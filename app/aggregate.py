@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.variants import level
+from app.variants import levels
 from core.statistics import t_interval
 
 _TRUST = ("ok", "suspect", "invalid")
@@ -50,8 +50,9 @@ def by_factors(rows: Sequence[Mapping[str, Any]], factors: Sequence[str]) -> lis
     """One row per combination of levels of `factors`: mean over its variants (each a mean over seeds), t interval over
     them, n variants; best first. For the factor "seed" the replicate is the trial."""
     groups: dict[tuple[str, ...], dict[str, list[float]]] = {}
-    for row in rows:
-        key = tuple(level(row, factor, rows) for factor in factors)
+    columns = [levels(rows, factor) for factor in factors]
+    for row, *key_parts in zip(rows, *columns, strict=True):
+        key = tuple(key_parts)
         replicate = row["trial_id"] if "seed" in factors else row["variant_id"]
         values = groups.setdefault(key, {}).setdefault(replicate, [])
         if row["value"] is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from app import charts
 from app.aggregate import over_seeds, worst_trust
-from app.variants import FACTORS, labels, level, varying
+from app.variants import FACTORS, labels, levels, varying
 from core.errors import BadInput, NotFound
 from core.registry import nearest
 from core.scoring import SCORES
@@ -80,20 +80,13 @@ def robustness_curves(frame: Frame, attack: str | None) -> str:
     if not rows:
         return frame.nothing()
     names = labels(rows)
-    lines = []
-    for variant, name in names.items():
-        mine = [row for row in rows if row["variant_id"] == variant]
-        seeds = {row["trial_id"]: row["clean_accuracy"] for row in mine}
-        points = {0.0: list(seeds.values())}
-        for eps in sorted({row["eps"] for row in mine}):
-            points[eps] = [
-                min(row["robust_accuracy"] for row in mine if row["trial_id"] == trial and row["eps"] == eps)
-                for trial in seeds
-                if any(row["trial_id"] == trial and row["eps"] == eps for row in mine)
-            ]
-        lines.append(
-            charts.Curve(name, list(points), [100.0 * sum(values) / len(values) for values in points.values()])
-        )
+    lowest: dict[str, dict[tuple[float, str], float]] = {variant: {} for variant in names}
+    for row in rows:
+        points = lowest[row["variant_id"]]
+        points[0.0, row["trial_id"]] = 100.0 * row["clean_accuracy"]
+        key = row["eps"], row["trial_id"]
+        points[key] = min(100.0 * row["robust_accuracy"], points.get(key, 100.0))
+    lines = [_mean_curve(names[variant], points) for variant, points in lowest.items()]
     lines.sort(key=lambda curve: -sum(curve.y))
     shown = {row["norm"] for row in rows}
     return charts.curves(
@@ -119,17 +112,15 @@ def score_heatmap(frame: Frame, score: str, factors: tuple[str, str] | None) -> 
         second = next((factor for factor in ("activation", *differing) if factor != first), "activation")
         factors = first, second
     cells: dict[tuple[str, str], list[float]] = {}
-    for row in rows:
+    firsts, seconds = levels(rows, factors[0]), levels(rows, factors[1])
+    for row, *key in zip(rows, firsts, seconds, strict=True):
         if row["value"] is not None:
-            key = level(row, factors[0], rows), level(row, factors[1], rows)
-            cells.setdefault(key, []).append(float(row["value"]))
+            cells.setdefault((key[0], key[1]), []).append(float(row["value"]))
     scale = 100.0 if SCORES[score].percent else 1.0
-    down = list(dict.fromkeys(level(row, factors[0], rows) for row in rows))
-    across = list(dict.fromkeys(level(row, factors[1], rows) for row in rows))
     return charts.heatmap(
         f"{frame.study}: {score}{' in %' if scale == 100.0 else ''}, {factors[0]} × {factors[1]}",
-        down,
-        across,
+        list(dict.fromkeys(firsts)),
+        list(dict.fromkeys(seconds)),
         {key: scale * sum(values) / len(values) for key, values in cells.items()},
         frame.size[0],
         full=100.0,
@@ -165,13 +156,11 @@ def training_curves(frame: Frame) -> str:
     rows = frame.kept(queries.training(frame.db, frame.study))
     if not rows:
         return frame.nothing()
-    lines = []
-    for variant, name in labels(rows).items():
-        points: dict[int, list[float]] = {}
-        for row in rows:
-            if row["variant_id"] == variant:
-                points.setdefault(row["epoch"], []).append(row["loss"])
-        lines.append(charts.Curve(name, list(points), [sum(values) / len(values) for values in points.values()]))
+    names = labels(rows)
+    losses: dict[str, dict[tuple[float, str], float]] = {variant: {} for variant in names}
+    for row in rows:
+        losses[row["variant_id"]][row["epoch"], row["trial_id"]] = row["loss"]
+    lines = [_mean_curve(names[variant], points) for variant, points in losses.items()]
     return charts.curves(
         f"{frame.study}: training loss",
         lines,
@@ -182,6 +171,14 @@ def training_curves(frame: Frame) -> str:
         size=frame.size,
         colour=frame.colour,
     )
+
+
+def _mean_curve(label: str, points: Mapping[tuple[float, str], float]) -> charts.Curve:
+    """The mean over trials at each x, from (x, trial) → y."""
+    columns: dict[float, list[float]] = {}
+    for (x, _), y in sorted(points.items()):
+        columns.setdefault(x, []).append(y)
+    return charts.Curve(label, list(columns), [sum(values) / len(values) for values in columns.values()])
 
 
 def _times(scale: float, value: float | None) -> float | None:

@@ -10,29 +10,42 @@ FACTORS = ("architecture", "optimizer", "activation", "defense")
 Row = Mapping[str, Any]
 
 
-def level(row: Row, factor: str, among: Sequence[Row]) -> str:
-    """A factor's level, with the options in which it differs from its namesakes in `among`: "adam lr=0.005"."""
+def levels(rows: Sequence[Row], factor: str) -> list[str]:
+    """Each row's level of a factor, with the options in which it differs from its namesakes: "adam lr=0.005".
+
+    One pass to learn what differs and one to name it: listings have ten thousand rows.
+    """
     if factor == "seed":
-        return str(row["seed"])
-    name = row[factor] if row[factor] is not None else "unknown"
-    options = row.get(f"{factor}_options") or {}
-    namesakes = [other.get(f"{factor}_options") or {} for other in among if other[factor] == row[factor]]
-    differing = [key for key, value in options.items() if any(other.get(key) != value for other in namesakes)]
-    return " ".join([name, *(f"{key}={short(options[key])}" for key in differing)])
+        return [str(row["seed"]) for row in rows]
+    seen: dict[str | None, dict[str, set[str]]] = {}
+    for row in rows:
+        values = seen.setdefault(row[factor], {})
+        for key, value in (row.get(f"{factor}_options") or {}).items():
+            values.setdefault(key, set()).add(repr(value))
+    differing = {name: [key for key, found in values.items() if len(found) > 1] for name, values in seen.items()}
+    return [
+        " ".join(
+            [
+                row[factor] or "unknown",
+                *(f"{key}={short(row[f'{factor}_options'][key])}" for key in differing[row[factor]]),
+            ]
+        )
+        for row in rows
+    ]
 
 
 def varying(rows: Sequence[Row]) -> list[str]:
     """The factors with more than one level among `rows`."""
-    return [factor for factor in FACTORS if len({level(row, factor, rows) for row in rows}) > 1]
+    return [factor for factor in FACTORS if len(set(levels(rows, factor))) > 1]
 
 
 def constant(rows: Sequence[Row]) -> str:
     """The factors with a single level, as a phrase: "kumar-cnn, no defense"."""
     parts = []
     for factor in FACTORS:
-        levels = {level(row, factor, rows) for row in rows}
-        if len(levels) == 1:
-            only = levels.pop()
+        found = set(levels(rows, factor))
+        if len(found) == 1:
+            only = found.pop()
             parts.append("no defense" if (factor, only) == ("defense", "none") else only)
     return ", ".join(parts)
 
@@ -40,7 +53,8 @@ def constant(rows: Sequence[Row]) -> str:
 def labels(rows: Sequence[Row]) -> dict[str, str]:
     """variant_id → label, from the varying factors."""
     factors = varying(rows) or ["architecture"]
-    return {row["variant_id"]: " ".join(level(row, factor, rows) for factor in factors) for row in rows}
+    columns = [levels(rows, factor) for factor in factors]
+    return {row["variant_id"]: " ".join(parts) for row, *parts in zip(rows, *columns, strict=True)}
 
 
 def short(value: object) -> str:

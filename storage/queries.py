@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Mapping
@@ -180,4 +181,13 @@ def examples(db: Database, trial_id: str, attack: str | None = None) -> list[Row
 
 
 def _decoded(row: Row) -> Row:
-    return {key: json.loads(value) if key in _JSON and value is not None else value for key, value in row.items()}
+    for key in _JSON & row.keys():
+        if row[key] is not None:
+            row[key] = _parsed(row[key])
+    return row
+
+
+@functools.lru_cache(maxsize=4096)
+def _parsed(text: str) -> Any:
+    """Ten thousand trials share a few dozen option texts; what is read here is never changed."""
+    return json.loads(text)

@@ -80,7 +80,7 @@ def results(
 def leaderboard_table(db: Database, study: str, rows: Sequence[Mapping[str, Any]]) -> str:
     """The leaderboard for a person: varying factors, scores with the interval of the headline, trust in footnotes."""
     from app.aggregate import over_seeds, worst_trust
-    from app.variants import constant, level, varying
+    from app.variants import constant, levels, varying
     from storage.queries import scores
     from storage.studies import study_row
 
@@ -92,7 +92,8 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[Mapping[str, Any]
     factors = varying(rows) or ["architecture"]
     threat = _threat(stored)
     lines, notes = [], []
-    for row in rows:
+    columns = [levels(rows, factor) for factor in factors]
+    for row, *names in zip(rows, *columns, strict=True):
         trust, reasons = verdicts[row["variant_id"]]
         mark = ""
         for reason in reasons:
@@ -101,7 +102,7 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[Mapping[str, Any]
             mark += f"[{notes.index(reason) + 1}]"
         lines.append(
             [
-                *(level(row, factor, rows) for factor in factors),
+                *names,
                 number(row["innate"]),
                 _interval(estimates[row["variant_id"]]),
                 percent(row["clean_accuracy"]),

@@ -53,7 +53,7 @@ def trials(
     as_json: Json = False,
 ) -> None:
     """List trials with their state."""
-    from app.variants import FACTORS, level, varying
+    from app.variants import levels, varying
     from storage import queries
 
     db = context_of(ctx).reading()
@@ -61,19 +61,20 @@ def trials(
     if as_json:
         emit_json("trials", rows)
         return
-    factors = [factor for factor in FACTORS if factor in (varying(rows) or ["architecture"])]
+    factors = varying(rows) or ["architecture"]
+    columns = [levels(rows, factor) for factor in factors]
     several = len({row["study"] for row in rows}) > 1
     lines = [
         [
             row["trial_id"][:10],
             *([row["study"]] if several else []),
-            *(level(row, factor, rows) for factor in factors),
+            *names,
             str(row["seed"]),
             row["state"],
             percent(row["clean_accuracy"]),
             row["reason"] or ("" if row["trust"] in (None, "ok") else row["trust"]),
         ]
-        for row in rows
+        for row, *names in zip(rows, *columns, strict=True)
     ]
     headings = ["trial", *(["study"] if several else []), *factors, "seed", "state", "clean %", "remark"]
     typer.echo(table(headings, lines, right=[len(headings) - 4, len(headings) - 2]))
