@@ -107,6 +107,7 @@ class Progress:
     def began(self, trial: TrialSpec, slot_number: int, slot: Slot) -> None:
         slot_name = f"{slot.device} {slot_number + 1}" if slot.device == "cpu" else slot.device
         self._lines[trial.id] = _Line(trial_label(trial, self._plan), slot_name, time.monotonic())
+        self._draw()  # the first trial waits for torch to load, seconds in which a blank screen would worry
 
     def happened(self, trial: TrialSpec, event: Event) -> None:
         line = self._lines[trial.id]
@@ -151,8 +152,12 @@ class Progress:
             self._say("stopping: finishing the batch and writing checkpoints (Ctrl-C again to kill)")
         if now - self._counted_at >= _COUNT_SECONDS:
             self._count()
-        if self._live is not None and now - self._drawn_at >= _REDRAW_SECONDS:
-            self._drawn_at = now
+        if now - self._drawn_at >= _REDRAW_SECONDS:
+            self._draw()
+
+    def _draw(self) -> None:
+        if self._live is not None:
+            self._drawn_at = time.monotonic()
             self._live.update(self._panel(), refresh=True)
 
     def close(self) -> None:
@@ -208,10 +213,10 @@ class Progress:
         for line in self._lines.values():
             bar = ProgressBar(total=1.0, completed=line.share or 0.0, width=10)
             table.add_row(line.slot, Text(line.label), line.text, bar, line.detail)
+        whole = Table.grid()  # a bar alone does not end its line
+        whole.add_row(ProgressBar(total=max(1, total), completed=settled, width=min(76, self._console.width - 2)))
         return Group(
-            Text(f"{head}  ·  {self._time_left()}", style="bold", no_wrap=True, overflow="ellipsis"),
-            ProgressBar(total=max(1, total), completed=settled, width=min(76, self._console.width - 2)),
-            table,
+            Text(f"{head}  ·  {self._time_left()}", style="bold", no_wrap=True, overflow="ellipsis"), whole, table
         )
 
 
