@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,7 +42,8 @@ class Context:
         if not self.read_only and not self.database.exists():
             self.say("nothing here yet; start with: innate run quick")
             return empty()
-        return connect(self.database, read_only=self.read_only)
+        # Somebody else's home, or one on a read-only disk, can still be read.
+        return connect(self.database, read_only=self.read_only or not os.access(self.database, os.W_OK))
 
     def writing(self) -> Database:
         """The database for a change; raises BadInput under `--db`."""

@@ -205,6 +205,17 @@ def test_a_home_is_named_by_option_then_environment_then_system(monkeypatch, tmp
     assert Home(tmp_path).data_root == tmp_path / "data"
 
 
+def test_a_database_on_a_read_only_disk_can_be_read(tmp_path, monkeypatch):
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    database.connect(folder / "innate.db").conn.close()
+    monkeypatch.setattr(database.os, "access", lambda *_: False)
+    db = database.connect(folder / "innate.db", read_only=True)
+    assert db.execute("SELECT count(*) FROM v_trials").fetchone()[0] == 0
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        db.execute("DELETE FROM trial")
+
+
 @pytest.mark.parametrize("kind", ["nfs4", "fuse.sshfs", "cifs"])
 def test_a_network_file_system_is_refused_with_the_remedy(kind, tmp_path):
     with pytest.raises(BadInput, match=f"network file system .{kind}.*--home on a local disk"):
