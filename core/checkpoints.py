@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.records import EpochRecord
+from core.events import EpochRecord
 
 LAST = "last.pt"
 """Within an attempt's folder: the state to resume from."""

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from core.attacks import ATTACKS
 from core.attacks.geometry import project
 from core.attacks.victim import Victim, under_attack
-from core.records import AttackProgress, AttackSpec, CleanEvaluated, EvaluationFinished, Example, Ledger
+from core.events import AttackProgress, CleanEvaluated, EvaluationFinished
+from core.records import AttackSpec, Example, Ledger
 
 BATCH = 256
 _PROGRESS_SECONDS = 0.25

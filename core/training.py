@@ -20,8 +20,9 @@ from torch.nn import functional
 from core import checkpoints, optimizers
 from core.defenses import craft
 from core.errors import InnateError
+from core.events import EpochFinished, EpochRecord, TrainingProgress
 from core.identity import stream_seed
-from core.records import EpochFinished, EpochRecord, TrainingProgress, TrialSpec
+from core.records import TrialSpec
 from core.schedules import learning_rate
 
 _PROGRESS_SECONDS = 0.25

@@ -21,17 +21,9 @@ from core.datasets.subsets import holdout, samples_digest, stratified
 from core.environment import environment, peak_memory
 from core.errors import InnateError
 from core.evaluation import EvaluationStopped, TestSet, clean_outcome, evaluate
+from core.events import EvaluationFailed, Event, Finished, Started, Stopped, Trained, TrialFailed
 from core.model import PixelModel, build_model
-from core.records import (
-    EvaluationFailed,
-    Event,
-    Finished,
-    Job,
-    Started,
-    Stopped,
-    Trained,
-    TrialFailed,
-)
+from core.records import Job
 from core.training import TrainingData, TrainingStopped, train
 
 

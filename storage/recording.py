@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from core.events import CleanEvaluated, EpochRecord, EvaluationFailed, EvaluationFinished, Started, Trained
 from core.identity import digest
-from core.records import CleanEvaluated, EpochRecord, EvaluationFailed, EvaluationFinished, Started, Trained
 from core.scoring import trust_of_evaluation
 from storage.database import transaction
 from storage.home import Home

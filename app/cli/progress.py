@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.labels import trial_label
-from core.executors.protocol import Slot
-from core.records import (
+from core.events import (
     AttackProgress,
     CleanEvaluated,
     Crashed,
@@ -19,14 +18,14 @@ from core.records import (
     EvaluationFinished,
     Event,
     Finished,
-    Plan,
     Started,
     Stopped,
     Trained,
     TrainingProgress,
     TrialFailed,
-    TrialSpec,
 )
+from core.executors.protocol import Slot
+from core.records import Plan, TrialSpec
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

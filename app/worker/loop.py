@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from app.worker.requests import carry_out
 from core.errors import Unavailable
-from core.executors.protocol import Executor, Slot
-from core.records import (
+from core.events import (
     LAST_EVENTS,
     CleanEvaluated,
     Crashed,
@@ -24,13 +23,13 @@ from core.records import (
     EvaluationFinished,
     Event,
     Finished,
-    Job,
     Started,
     Stopped,
     Trained,
     TrialFailed,
-    TrialSpec,
 )
+from core.executors.protocol import Executor, Slot
+from core.records import Job, TrialSpec
 from storage import commands, queue, recording
 from storage.home import Home
 

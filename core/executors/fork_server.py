@@ -20,8 +20,9 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from core.events import Crashed
 from core.executors import wire
-from core.records import Crashed, Job
+from core.records import Job
 
 
 def serve(control: socket.socket) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from core.events import LAST_EVENTS, Crashed, Event
 from core.executors.protocol import Slot
-from core.records import LAST_EVENTS, Crashed, Event, Job
+from core.records import Job
 
 RunTrial = Callable[[Job, Callable[[], bool]], Iterator[Event]]
 

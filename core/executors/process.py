@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.errors import Unavailable
+from core.events import LAST_EVENTS, Crashed, Event
 from core.executors import wire
 from core.executors.protocol import Slot
-from core.records import LAST_EVENTS, Crashed, Event, Job
+from core.records import Job
 
 _SERVER_START_SECONDS = 120.0
 """Importing torch from a cold disk takes tens of seconds; longer than this means that it hangs."""

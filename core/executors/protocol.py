@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from core.records import Event, Job
+from core.events import Event
+from core.records import Job
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Executor(Protocol):
     """Carries jobs to where they run and their events back; knows nothing of storage.
 
     A job is known by the key that `submit` was given. Its events come in order, and the last one is one of
-    `records.LAST_EVENTS`; only then is its slot free again.
+    `events.LAST_EVENTS`; only then is its slot free again.
     """
 
     def capacity(self) -> Sequence[Slot]:

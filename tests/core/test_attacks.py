@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from core.attacks import ATTACKS, geometry, resolve
 from core.attacks.victim import NonFiniteLogits, Victim, under_attack
 from core.evaluation import EvaluationStopped, clean_outcome, crafting_precision, evaluate
-from core.records import EvaluationFinished
+from core.events import EvaluationFinished
 from tests.core.linear import Linear, grey_images, samples_of, small_net
 
 torch.set_num_threads(1)

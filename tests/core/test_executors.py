@@ -7,21 +7,11 @@ import time
 import psutil
 import pytest
 
+from core.events import LAST_EVENTS, Crashed, EpochFinished, Finished, Started, Stopped, Trained, TrainingProgress
 from core.executors.inline import InlineExecutor
 from core.executors.process import ProcessExecutor
 from core.executors.protocol import Slot
-from core.records import (
-    LAST_EVENTS,
-    Crashed,
-    EpochFinished,
-    EvaluationSpec,
-    Finished,
-    Job,
-    Started,
-    Stopped,
-    Trained,
-    TrainingProgress,
-)
+from core.records import EvaluationSpec, Job
 from core.trial import run_trial
 from tests.conftest import plan_of, tiny
 

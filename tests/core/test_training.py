@@ -11,22 +11,20 @@ from core.architectures import ARCHITECTURES, check
 from core.datasets import load
 from core.defenses import DEFENSES, craft
 from core.errors import BadInput
-from core.model import build_model
-from core.optimizers import OPTIMIZERS
-from core.records import (
-    Choice,
+from core.events import (
     CleanEvaluated,
     EpochFinished,
     EvaluationFailed,
     EvaluationFinished,
-    EvaluationSpec,
     Finished,
-    Job,
     Started,
     Stopped,
     Trained,
     TrialFailed,
 )
+from core.model import build_model
+from core.optimizers import OPTIMIZERS
+from core.records import Choice, EvaluationSpec, Job
 from core.registry import resolve_options
 from core.schedules import learning_rate
 from core.training import batch_bounds

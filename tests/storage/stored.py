@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from core.records import CleanEvaluated, EpochRecord, EvaluationFinished, Ledger, Started, Trained
+from core.events import CleanEvaluated, EpochRecord, EvaluationFinished, Started, Trained
+from core.records import Ledger
 from storage import queue, recording
 from storage.home import Home
 

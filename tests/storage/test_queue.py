@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from core.attacks import resolve
 from core.errors import BadInput, NotFound, Unavailable
-from core.records import EvaluationFailed
+from core.events import EvaluationFailed
 from storage import commands, database, deletion, export, queries, queue, recording, states, studies
 from tests.conftest import plan_of, tiny
 from tests.storage import stored
