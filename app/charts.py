@@ -73,12 +73,7 @@ def curves(
     import plotext
 
     shown = lines[:MOST_CURVES]
-    figure = plotext.figure
-    figure.clear()
-    figure.plot_size(size[0], size[1])
-    figure.title(title)
-    figure.label(x_label, "x")
-    figure.label(y_label, "y")
+    figure = _fresh_figure(title, x_label, y_label, size)
     for index, curve in enumerate(shown):
         hue = _PLAIN_COLOURS[index % len(_PLAIN_COLOURS)]
         line = plotext.marker("braille", plotext.pixel(hue)) if colour else "braille"
@@ -103,12 +98,7 @@ def scatter(
     """Single points, each with a letter of its own, explained below."""
     import plotext
 
-    figure = plotext.figure
-    figure.clear()
-    figure.plot_size(size[0], size[1])
-    figure.title(title)
-    figure.label(x_label, "x")
-    figure.label(y_label, "y")
+    figure = _fresh_figure(title, x_label, y_label, size)
     for index, point in enumerate(points):
         letter = letter_of(index)
         mark: Any = letter
@@ -179,6 +169,19 @@ def _bar(item: Bar, full: float, room: int) -> str:
 def _axis(full: float, room: int) -> str:
     half = f"{full / 2:g}"
     return "0" + half.rjust(room // 2) + f"{full:g}".rjust(room - room // 2 - 1)
+
+
+def _fresh_figure(title: str, x_label: str, y_label: str, size: tuple[int, int]) -> Any:
+    """plotext's one figure, emptied and labelled."""
+    import plotext
+
+    figure = plotext.figure
+    figure.clear()
+    figure.plot_size(size[0], size[1])
+    figure.title(title)
+    figure.label(x_label, "x")
+    figure.label(y_label, "y")
+    return figure
 
 
 def _built(figure: Any, colour: bool) -> str:

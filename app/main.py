@@ -37,7 +37,9 @@ def root(
     version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="No colours (NO_COLOR does the same).")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No narration on stderr.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="More narration on stderr.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="More narration on stderr, such as every epoch.")
+    ] = False,
 ) -> None:
     if version:
         from importlib.metadata import version as version_of

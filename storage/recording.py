@@ -133,12 +133,12 @@ def record_failed_evaluation(db: Database, attempt_id: int, event: EvaluationFai
         )
 
 
-def record_event(db: Database, kind: str, study: str | None, trial_id: str | None, content: Any) -> None:
+def record_event(db: Database, kind: str, trial_id: str, content: Any) -> None:
     """Append to the log of what happened."""
     with transaction(db):
         db.execute(
-            "INSERT INTO event (at, kind, study, trial_id, content) VALUES (?, ?, ?, ?, ?)",
-            (time.time(), kind, study, trial_id, json.dumps(content)),
+            "INSERT INTO event (at, kind, trial_id, content) VALUES (?, ?, ?, ?)",
+            (time.time(), kind, trial_id, json.dumps(content)),
         )
 
 

@@ -14,6 +14,7 @@ from core.events import (
     AttackProgress,
     CleanEvaluated,
     Crashed,
+    EpochFinished,
     EvaluationFailed,
     EvaluationFinished,
     Event,
@@ -78,7 +79,9 @@ class Progress:
         stop: Callable[[], int],
         *,
         quiet: bool,
+        verbose: bool,
     ) -> None:
+        self._verbose = verbose
         self._stop = stop
         self._plan = plan
         self._counts = counts
@@ -117,6 +120,11 @@ class Progress:
                 line.text = f"epoch {event.epoch}/{event.epochs}"
                 line.share = (event.epoch - 1 + event.batch / max(1, event.batches)) / event.epochs
                 line.detail = f"loss {event.loss:.3f}  acc {event.accuracy:.1%}"
+            case EpochFinished(record) if self._verbose:
+                self._say(
+                    f"{self._position()} {line.label}: epoch {record.epoch}, loss {record.loss:.4f}, "
+                    f"accuracy {record.accuracy:.1%} in {in_words(record.seconds)}"
+                )
             case Trained(history=history):
                 seconds = sum(record.seconds for record in history)
                 self._say(f"{self._position()} {line.label}: trained in {in_words(seconds)}")

@@ -194,7 +194,9 @@ def _work(context: Context, db: Database, planned: Plan, slots: Any, crafting: s
     name = planned.study.name
     console = console_for_stderr(colour=context.colour)
     with foreground.StopSignals().installed() as stop:
-        progress = Progress(planned, lambda: queue.remaining(db, name), console, stop, quiet=context.quiet)
+        progress = Progress(
+            planned, lambda: queue.remaining(db, name), console, stop, quiet=context.quiet, verbose=context.verbose
+        )
         try:
             return foreground.see_through(db, context.home, name, slots, progress, stop, crafting)
         finally:

@@ -16,6 +16,7 @@ from app.worker.requests import carry_out
 from core.errors import Unavailable
 from core.events import (
     LAST_EVENTS,
+    AttackProgress,
     CleanEvaluated,
     Crashed,
     EpochFinished,
@@ -26,6 +27,7 @@ from core.events import (
     Started,
     Stopped,
     Trained,
+    TrainingProgress,
     TrialFailed,
 )
 from core.executors.protocol import Executor, Slot
@@ -171,6 +173,8 @@ class Worker:
                 self._record_crash(attempt, event)
         if isinstance(event, EpochFinished | EvaluationFinished | Finished):
             self._blameless_crashes = 0
+        if not isinstance(event, EpochFinished | TrainingProgress | AttackProgress):
+            recording.record_event(db, type(event).__name__, claim.trial_id, _for_the_log(event))
 
     def _record_crash(self, attempt: int, event: Crashed) -> None:
         at_fault = event.trial_at_fault and self._asked_to_stop is Stop.NO
@@ -197,3 +201,13 @@ class Worker:
             with contextlib.suppress(Exception):  # a database that cannot be written is reclaimed by the next owner
                 queue.release(self._db, running.claim.attempt_id, "stopped")
         self._running.clear()
+
+
+def _for_the_log(event: Event) -> dict[str, str]:
+    """What is worth keeping of an event beside its kind: why something went wrong, and with which attack."""
+    content = {}
+    if isinstance(event, TrialFailed | EvaluationFailed | Crashed):
+        content["reason"] = event.reason
+    if isinstance(event, EvaluationFinished | EvaluationFailed):
+        content["attack"] = event.attack.id
+    return content

@@ -382,7 +382,7 @@ def test_run_prints_json_exits_1_after_a_failure_and_retry_queues_it_again(innat
 def test_attack_tries_another_attack_without_training_and_delete_forgets(innate, home, tmp_path):
     (tmp_path / "s.toml").write_text(tomli_w.dumps({**TINY, "seeds": 1, "optimizers": [{"name": "adam", "lr": 0.02}]}))
     innate("run", str(tmp_path / "s.toml"), "-h")
-    innate("--quiet", "run", str(tmp_path / "s.toml"))
+    assert "epoch 2, loss" in innate("-v", "run", str(tmp_path / "s.toml")).stderr
     before = json.loads(innate("trials", "--json").stdout)["trials"]
     trial = before[0]["trial_id"]
     done = innate("attack", trial[:10], "--attack", "bim", "--eps", "0.1,51/255", "--set", "steps=3", "--json")
