@@ -36,6 +36,7 @@ def refusal(document):
         ({"activations": ["swosh"]}, ["activations[0]"]),
         ({"architectures": [{"name": "mlp", "hidden": []}]}, ["hidden"]),
         ({"seeds": 0}, ["seeds", "at least 1"]),
+        ({"seeds": 10**30}, ["seeds", "at most"]),
         ({"seeds": [1, 1]}, ["seeds[1]"]),
         ({"seeds": 1.5}, ["seeds"]),
         ({"train_samples": 0}, ["train_samples", "at least 1"]),
