@@ -40,7 +40,7 @@ def export(
     context = context_of(ctx)
     db = context.reading()
     if kind == "weights":
-        count, what = _weights(db, context.home.checkpoints, dest, study, force=force), "models"
+        count, what = _weights(db, context.database.parent / "checkpoints", dest, study, force=force), "models"
     elif kind == "sqlite":
         count, what = export_sqlite(db, dest, study, force=force), "trials"
     else:

@@ -179,9 +179,8 @@ def _plan(context: Context, study: Study, *, large: bool, fetch: bool) -> Plan:
     from core.study import refuse_large_grid
 
     refuse_large_grid(study, large=large)
-    if fetch and datasets.problem(study.source, context.home.data_root) is not None:
-        context.say(f"{study.source.name}: not at hand yet; downloading to {context.home.data_root}")
-        datasets.fetch(study.source, context.home.data_root)
+    if fetch:
+        datasets.fetch(study.source, context.home.data_root, context.say)
     return make_plan(study, context.home.data_root, context.home.cache, large=large)
 
 

@@ -231,12 +231,24 @@ def problem(source: DatasetSource, data_root: Path) -> str | None:
     return f"data set {entry.name}: {found}; {_remedy(entry, data_root)}"
 
 
-def fetch(source: DatasetSource, data_root: Path) -> None:
-    """Download a named set; raises Unavailable (no network) or BadInput (a root that cannot be written)."""
+def fetch(source: DatasetSource, data_root: Path, report: Callable[[str], None]) -> None:
+    """Download a named set unless it is there and whole; `report` hears when that begins.
+
+    Raises Unavailable (no network) or BadInput (a root that cannot be written), each saying what is wrong with the files
+    and where to put them by hand.
+    """
     entry = DATASETS[source.kind]
-    if entry.download is not None:
-        folder = entry.folder.removesuffix("/raw")
-        fetch_into(data_root, entry.download.torchvision_class, entry.download.host, folder, _remedy(entry, data_root))
+    found = entry.problem(data_root / entry.folder)
+    if entry.download is not None and found is not None:
+        fetch_into(
+            data_root,
+            entry.download.torchvision_class,
+            entry.download.host,
+            entry.folder.removesuffix("/raw"),
+            found=f"data set {entry.name}: {found}",
+            remedy=_remedy(entry, data_root),
+            report=report,
+        )
 
 
 def load(source: DatasetSource, data_root: Path, cache: Path) -> Arrays:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from core.errors import BadInput, Unavailable
@@ -22,29 +23,31 @@ _STALL_SECONDS = 20.0
 """Socket time-out within a download that has begun."""
 
 
-def fetch_into(root: Path, name: str, host: str, folder: str, remedy: str) -> None:
+def fetch_into(
+    root: Path, name: str, host: str, folder: str, *, found: str, remedy: str, report: Callable[[str], None]
+) -> None:
     """Download the set that torchvision's class `name` describes, so that `root`/`folder` holds it whole.
 
-    `host` is asked first whether it can be reached. Raises Unavailable without a network or when the download fails,
-    BadInput for a root that cannot be written; `remedy` says where to put which files by hand.
+    `host` is asked first whether it can be reached; `report` hears when the download begins. Raises Unavailable without
+    a network or when the download fails, BadInput for a root that cannot be written. `found` is what is wrong with the
+    files that are there, `remedy` where to put which by hand.
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(dir=root, prefix=".downloading-"))
     except OSError as error:
-        raise BadInput(
-            f"{root}: cannot be written ({error.strerror}), so nothing can be downloaded; {remedy}"
-        ) from None
+        raise BadInput(f"{found}, and {root} cannot be written ({error.strerror}) to download it; {remedy}") from None
     try:
         if not _reachable(host):
-            raise Unavailable(f"{host} cannot be reached, so the data set cannot be downloaded; {remedy}")
+            raise Unavailable(f"{found}, and {host} cannot be reached to download it; {remedy}")
+        report(f"{found}; downloading from {host} to {root}")
         done = subprocess.run(
             [sys.executable, "-P", "-m", "core.datasets.download", name, str(building)],
             stdout=sys.stderr,
             check=False,
         )
         if done.returncode != 0:
-            raise Unavailable(f"downloading from {host} failed; {remedy}")
+            raise Unavailable(f"{found}, and downloading it from {host} failed; {remedy}")
         # What torchvision put beside (archives) is only of use to it while unpacking.
         target = root / folder
         target.parent.mkdir(parents=True, exist_ok=True)

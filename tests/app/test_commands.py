@@ -310,7 +310,9 @@ def test_bad_input_is_one_clear_line_and_the_right_exit_code(arguments, code, wo
 
 def test_a_missing_data_set_without_network_is_answered_soon(innate, home):
     done = innate("run", "paper-mnist", check=4)
-    assert "put its files under" in done.stderr.splitlines()[-1]
+    (line,) = done.stderr.strip().splitlines()
+    assert "train-images-idx3-ubyte is missing" in line
+    assert "put its files under" in line
     assert list((home.root / "data").iterdir()) == []
     assert not home.database.exists()
 

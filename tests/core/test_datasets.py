@@ -135,8 +135,10 @@ def test_without_a_network_the_answer_comes_soon_and_says_where_files_go(tmp_pat
 
     monkeypatch.setattr(download.socket, "create_connection", nowhere)
     begun = time.monotonic()
-    with pytest.raises(Unavailable, match="cannot be reached") as caught:
-        datasets.fetch(datasets.parse_source("cifar10", tmp_path), tmp_path / "root")
+    told = []
+    with pytest.raises(Unavailable, match=r"data_batch_1 is missing.*cannot be reached") as caught:
+        datasets.fetch(datasets.parse_source("cifar10", tmp_path), tmp_path / "root", told.append)
+    assert told == []
     assert "put its files under" in str(caught.value)
     assert time.monotonic() - begun < 30
     assert list((tmp_path / "root").iterdir()) == []
@@ -145,7 +147,7 @@ def test_without_a_network_the_answer_comes_soon_and_says_where_files_go(tmp_pat
 def test_a_root_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match="cannot be written"):
-        datasets.fetch(datasets.parse_source("mnist", tmp_path), tmp_path / "file" / "root")
+        datasets.fetch(datasets.parse_source("mnist", tmp_path), tmp_path / "file" / "root", print)
 
 
 def test_real_mnist_is_whole(real_data, tmp_path):
