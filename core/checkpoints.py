@@ -31,8 +31,10 @@ def weights_digest(state: Mapping[str, Tensor]) -> str:
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
-    """Write beside, fsync, rename, fsync the folder: after a crash there is the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write beside, fsync, rename, fsync the folder: after a crash there is the old file or the new one.
+
+    The folder must be there: making it would raise a home again that somebody has deleted.
+    """
     partial = path.with_suffix(".partial")
     try:
         with partial.open("wb") as file:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from core.attacks import ATTACKS
 from core.attacks.geometry import project
-from core.attacks.victim import Victim, under_attack
+from core.attacks.victim import EvaluationStopped, Victim, under_attack
 from core.events import AttackProgress, CleanEvaluated, EvaluationFinished
 from core.records import AttackSpec, Example, Ledger
 
@@ -24,10 +24,6 @@ BATCH = 256
 _PROGRESS_SECONDS = 0.25
 _EXAMPLES = 8
 """Adversarial images kept per evaluation, for eyes."""
-
-
-class EvaluationStopped(Exception):
-    """The worker asked to stop; what the attack had found so far is dropped, since only whole evaluations count."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +80,7 @@ class _Sweep:
     examples: dict[tuple[int, float], Tensor] = field(default_factory=dict)
     """(row, ε) → the image that broke it."""
     notes: list[str] = field(default_factory=list)
-    shown_at: float = field(default_factory=time.monotonic)
+    shown_at: float = -1e9
 
 
 def evaluate(
@@ -99,14 +95,19 @@ def evaluate(
     """Attack `model` on every sample of `test_set`; `correct` [n] is its clean outcome.
 
     Yields progress a few times a second and EvaluationFinished last. Raises EvaluationStopped when `stop()` is true
-    between two batches, NonFiniteLogits for a model that answers with NaN. Memory running out halves the batch.
+    between two batches or steps, NonFiniteLogits for a model that answers with NaN. Memory running out halves the batch.
     """
     begun = time.monotonic()
     device = test_set.labels.device
     entry = ATTACKS[attack.name]
     precision = "fp32" if entry.single_step else crafting_precision(crafting, device)
     sweep = _Sweep(
-        Victim(model, precision), test_set, attack, torch.from_numpy(np.asarray(correct)).to(device), stop, batch_size
+        Victim(model, precision, stop),
+        test_set,
+        attack,
+        torch.from_numpy(np.asarray(correct)).to(device),
+        stop,
+        batch_size,
     )
     with under_attack(model):
         yield from _single_step(sweep) if entry.single_step else _iterative(sweep)
@@ -158,6 +159,7 @@ def _single_step(sweep: _Sweep) -> Iterator[AttackProgress]:
                 right[number, rows] &= ~fooled
                 _keep_examples(sweep, rows, fooled & sweep.correct[rows], adversarial, eps)
 
+    yield from _progress(sweep, attack.eps[-1], 0, int(sweep.correct.sum()))
     for rows in _batches(sweep, torch.arange(len(test_set), device=test_set.labels.device)):
         _within_memory(sweep, rows, judge)
         done += len(rows)
@@ -177,6 +179,7 @@ def _iterative(sweep: _Sweep) -> Iterator[AttackProgress]:
         for restart in range(attack.params.get("restarts", 1)):
             standing = torch.nonzero(survived).flatten()
             done = len(test_set) - len(standing)
+            yield from _progress(sweep, eps, done, len(standing))
 
             def run(rows: Tensor, eps: float = eps, restart: int = restart) -> None:
                 x, y = test_set.pixels(rows), test_set.labels[rows]

@@ -307,3 +307,5 @@ class Job:
     device: str = "cpu"
     threads: int = 1
     crafting: str = "auto"
+    memory_fraction: float | None = None
+    """Share of a CUDA device's memory that this job may take."""

@@ -16,11 +16,12 @@ import numpy as np
 import torch
 
 from core import checkpoints, datasets
+from core.attacks.victim import EvaluationStopped
 from core.datasets.arrays import Arrays
 from core.datasets.subsets import holdout, samples_digest, stratified
 from core.environment import environment, peak_memory
 from core.errors import InnateError
-from core.evaluation import EvaluationStopped, TestSet, clean_outcome, evaluate
+from core.evaluation import TestSet, clean_outcome, evaluate
 from core.events import EvaluationFailed, Event, Finished, Started, Stopped, Trained, TrialFailed
 from core.model import PixelModel, build_model
 from core.records import Job
@@ -50,7 +51,8 @@ def run_trial(job: Job, stop: Callable[[], bool]) -> Iterator[Event]:
 
 
 def _run(job: Job, stop: Callable[[], bool]) -> Iterator[Event]:
-    _make_deterministic(job)
+    _settle_torch(job)
+    job.folder.mkdir(parents=True, exist_ok=True)
     arrays = datasets.load(job.source, job.data_root, job.cache)
     classes = int(arrays.train_labels.max()) + 1
     data, model = _prepare(job, arrays, classes)
@@ -75,7 +77,7 @@ def _run(job: Job, stop: Callable[[], bool]) -> Iterator[Event]:
     yield Finished()
 
 
-def _make_deterministic(job: Job) -> None:
+def _settle_torch(job: Job) -> None:
     torch.set_num_threads(job.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -83,6 +85,8 @@ def _make_deterministic(job: Job) -> None:
     torch.backends.cudnn.deterministic = True
     # A denormal costs a hundred times a normal number, and saturated sigmoids make many.
     torch.set_flush_denormal(True)
+    if job.memory_fraction is not None and job.device.startswith("cuda"):
+        torch.cuda.set_per_process_memory_fraction(job.memory_fraction, torch.device(job.device))
 
 
 def _prepare(job: Job, arrays: Arrays, classes: int) -> tuple[TrainingData, PixelModel]:

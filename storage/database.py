@@ -59,8 +59,12 @@ def empty() -> Database:
 def transaction(db: Database) -> Iterator[None]:
     """One write transaction, begun at once: a deferred one that reads first fails under a concurrent writer.
 
-    Raises Unavailable or BadInput in one line for what SQLite complains of (locked, disk full, read-only).
+    Within another one it joins that, so that several records can be written together. Raises Unavailable or BadInput in
+    one line for what SQLite complains of (locked, disk full, read-only).
     """
+    if db.conn.in_transaction:
+        yield
+        return
     try:
         db.conn.execute("BEGIN IMMEDIATE")
         try:

@@ -45,10 +45,11 @@ def delete_trials(db: Database, trial_ids: Sequence[str]) -> list[str]:
 
 def _refuse_running(db: Database, chosen: str, values: Sequence[str]) -> None:
     row = db.execute(
-        f"SELECT trial_id FROM study_trial WHERE state = 'running' AND trial_id IN ({chosen}) LIMIT 1", values
+        f"SELECT trial_id FROM attempt WHERE ended_at IS NULL AND trial_id IN ({chosen}) LIMIT 1", values
     ).fetchone()
     if row is not None:
-        raise Unavailable(f"trial {str(row[0])[:10]} is running; stop it first (Ctrl-C in its `innate run`)")
+        trial = str(row[0])[:10]
+        raise Unavailable(f"trial {trial} is running; stop it first: innate cancel {trial}")
 
 
 def _forget(db: Database, trial_ids: Sequence[str]) -> None:

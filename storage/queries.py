@@ -70,6 +70,18 @@ def trials(
     return [_decoded(row) for row in db.query(sql, values)]
 
 
+def unfinished(db: Database, study: str | None = None) -> list[Row]:
+    """Rows of v_trials that are running, queued or failed, of one study if it is named."""
+    if study is not None:
+        study_row(db, study)
+    chosen = "AND study = ?" if study is not None else ""
+    rows = db.query(
+        f"SELECT * FROM v_trials WHERE state IN ('running', 'queued', 'failed') {chosen} ORDER BY study, position",
+        [study] if study is not None else [],
+    )
+    return [_decoded(row) for row in rows]
+
+
 def leaderboard(db: Database, study: str) -> list[Row]:
     """Rows of v_leaderboard, best `innate` first; variants without a score last."""
     study_row(db, study)

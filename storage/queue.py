@@ -1,4 +1,4 @@
-"""The queue: claiming a trial, handing it back, settling, failing, crashing. Only the owner of a home calls these."""
+"""The queue: claiming a trial, handing it back, settling, failing, crashing, cancelling. Only the owner of a home calls these."""
 
 from __future__ import annotations
 
@@ -51,17 +51,27 @@ def reclaim(db: Database) -> int:
 def claim(db: Database, study: str | None = None) -> Claim | None:
     """The next queued trial (of `study`, or of any): highest priority, then the study's order. None if there is none.
 
-    A trial that is running for one study is not claimed for another; what is missing for that one comes after.
+    A trial that is running for one study, or still stopping after it was cancelled there, is not claimed for another;
+    what is missing for that one comes after.
     """
+    # Asked before the write lock is taken: an idle worker looks several times a second and must keep nobody waiting.
+    if next_trial(db, study) is None:
+        return None
     with transaction(db):
-        row = db.execute(
-            "SELECT trial_id FROM study_trial st WHERE state = 'queued' "
-            + ("AND study = :study " if study else "")
-            + "AND NOT EXISTS (SELECT 1 FROM study_trial r WHERE r.trial_id = st.trial_id AND r.state = 'running') "
-            "ORDER BY priority DESC, study, position LIMIT 1",
-            {"study": study} if study else {},
-        ).fetchone()
-        return None if row is None else _take(db, str(row[0]))
+        trial_id = next_trial(db, study)
+        return None if trial_id is None else _take(db, trial_id)
+
+
+def next_trial(db: Database, study: str | None = None) -> str | None:
+    """The trial that `claim` would take."""
+    row = db.execute(
+        "SELECT trial_id FROM study_trial st WHERE state = 'queued' "
+        + ("AND study = :study " if study else "")
+        + "AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.trial_id = st.trial_id AND a.ended_at IS NULL) "
+        "ORDER BY priority DESC, study, position LIMIT 1",
+        {"study": study} if study else {},
+    ).fetchone()
+    return None if row is None else str(row[0])
 
 
 def _take(db: Database, trial_id: str) -> Claim:
@@ -140,10 +150,10 @@ def crash(db: Database, attempt_id: int, reason: str, exit_code: int | None, at_
         _requeue(db, trial_id)
 
 
-def retry(db: Database, trial_ids: Sequence[str]) -> int:
-    """Queue failed and cancelled trials again, forgetting why; returns how many were."""
+def retry(db: Database, trial_ids: Sequence[str]) -> list[str]:
+    """Queue failed and cancelled trials again, forgetting why; returns which were."""
     with transaction(db):
-        queued = 0
+        queued = []
         for trial_id in trial_ids:
             db.execute("UPDATE trial SET failure = NULL, crashes = 0 WHERE id = ?", (trial_id,))
             db.execute("DELETE FROM evaluation WHERE trial_id = ? AND state = 'failed'", (trial_id,))
@@ -152,7 +162,56 @@ def retry(db: Database, trial_ids: Sequence[str]) -> int:
             ).fetchall()
             for (study,) in rows:
                 settle_in(db, study, trial_id)
-            queued += bool(rows)
+            if rows:
+                queued.append(trial_id)
+        return queued
+
+
+def cancel(db: Database, trial_ids: Sequence[str] | None, study: str | None) -> list[str]:
+    """Take queued and running trials out of the queue: these, or all of `study`; in `study` only if it is named.
+
+    Returns the ids of those that were cancelled. The attempt of a running one goes on until its worker stops it.
+    """
+    conditions, values = ["state IN ('queued', 'running')"], []
+    if study is not None:
+        conditions.append("study = ?")
+        values.append(study)
+    with transaction(db):
+        cancelled: dict[str, None] = {}
+        for trial_id in trial_ids if trial_ids is not None else (None,):
+            chosen, parameters = list(conditions), list(values)
+            if trial_id is not None:
+                chosen.append("trial_id = ?")
+                parameters.append(trial_id)
+            rows = db.execute(
+                f"UPDATE study_trial SET state = 'cancelled', reason = 'cancelled' WHERE {' AND '.join(chosen)} "
+                "RETURNING trial_id",
+                parameters,
+            ).fetchall()
+            cancelled.update((str(row[0]), None) for row in rows)
+        return list(cancelled)
+
+
+def unwanted(db: Database, trial_ids: Sequence[str]) -> list[str]:
+    """Which of these trials, all under way, no study waits for any more."""
+    return [
+        trial_id
+        for trial_id in trial_ids
+        if not db.execute(
+            "SELECT 1 FROM study_trial WHERE trial_id = ? AND state = 'running' LIMIT 1", (trial_id,)
+        ).fetchone()
+    ]
+
+
+def prioritise(db: Database, trial_ids: Sequence[str], priority: int) -> int:
+    """Claim these trials before those of lower priority (0 unless set); returns how many of them are queued."""
+    with transaction(db):
+        queued = 0
+        for trial_id in trial_ids:
+            db.execute("UPDATE study_trial SET priority = ? WHERE trial_id = ?", (priority, trial_id))
+            queued += bool(
+                db.execute("SELECT 1 FROM study_trial WHERE trial_id = ? AND state = 'queued'", (trial_id,)).fetchone()
+            )
         return queued
 
 
@@ -167,9 +226,51 @@ def remaining(db: Database, study: str) -> dict[str, int]:
 
 
 def weights_path(db: Database, trial_id: str) -> str | None:
-    """The weights' path relative to the checkpoints folder, None while untrained."""
-    row = db.execute("SELECT weights FROM trial WHERE id = ?", (trial_id,)).fetchone()
+    """The weights' path relative to the checkpoints folder, None while untrained or once removed."""
+    row = db.execute("SELECT weights FROM trial WHERE id = ? AND NOT weights_removed", (trial_id,)).fetchone()
     return None if row is None else row[0]
+
+
+def weights_removed(db: Database, trial_id: str) -> bool:
+    """Whether the trial was trained and its weights have been removed since."""
+    return bool(db.execute("SELECT 1 FROM trial WHERE id = ? AND weights_removed", (trial_id,)).fetchone())
+
+
+def is_under_way(db: Database, trial_id: str) -> bool:
+    """Whether an attempt of the trial has not ended."""
+    return bool(db.execute("SELECT 1 FROM attempt WHERE trial_id = ? AND ended_at IS NULL", (trial_id,)).fetchone())
+
+
+def under_way(db: Database) -> set[str]:
+    """The trials with an attempt that has not ended."""
+    return {str(row[0]) for row in db.execute("SELECT trial_id FROM attempt WHERE ended_at IS NULL")}
+
+
+def seconds_per_trial(db: Database) -> float | None:
+    """Mean wall time of the last attempts that came to their end; None if there is none."""
+    row = db.execute(
+        "SELECT avg(ended_at - started_at) FROM (SELECT ended_at, started_at FROM attempt "
+        "WHERE exit_kind = 'finished' ORDER BY id DESC LIMIT 50)"
+    ).fetchone()
+    return None if row[0] is None else float(row[0])
+
+
+def is_complete(db: Database, trial_id: str) -> bool:
+    """Whether every study that has the trial has all it wants of it."""
+    states = db.execute("SELECT DISTINCT state FROM study_trial WHERE trial_id = ?", (trial_id,)).fetchall()
+    return [str(state) for (state,) in states] == ["done"] and not is_under_way(db, trial_id)
+
+
+def remove_weights(db: Database, trial_id: str) -> bool:
+    """Note that the weights of a complete trial are about to go; False if it is not complete.
+
+    The trial stays done; whatever is asked of it later trains it again, to the same weights.
+    """
+    with transaction(db):
+        complete = is_complete(db, trial_id)
+        if complete:
+            db.execute("UPDATE trial SET weights_removed = 1 WHERE id = ?", (trial_id,))
+        return complete
 
 
 def _end(db: Database, attempt_id: int, exit_kind: str, reason: str | None, traceback: str | None) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from core.events import CleanEvaluated, EpochRecord, EvaluationFailed, EvaluationFinished, Started, Trained
@@ -36,6 +36,8 @@ def record_started(db: Database, attempt_id: int, event: Started) -> None:
 
 def record_epochs(db: Database, trial_id: str, records: Sequence[EpochRecord]) -> None:
     """Finished epochs; the same epoch again replaces itself."""
+    if not records:
+        return
     with transaction(db):
         _store_epochs(db, trial_id, records)
         db.execute("UPDATE trial SET crashes = 0 WHERE id = ?", (trial_id,))
@@ -47,7 +49,8 @@ def record_trained(db: Database, attempt_id: int, event: Trained, home: Home) ->
         trial_id = _trial_of(db, attempt_id)
         _store_epochs(db, trial_id, event.history)
         db.execute(
-            "UPDATE trial SET weights = ?, initial_digest = ?, final_digest = ?, train_seconds = ?, peak_memory = ? "
+            "UPDATE trial SET weights = ?, weights_removed = 0, initial_digest = ?, final_digest = ?, train_seconds = ?, "
+            "peak_memory = ? "
             "WHERE id = ?",
             (
                 event.weights.relative_to(home.checkpoints).as_posix(),
@@ -133,12 +136,22 @@ def record_failed_evaluation(db: Database, attempt_id: int, event: EvaluationFai
         )
 
 
-def record_event(db: Database, kind: str, trial_id: str, content: Any) -> None:
-    """Append to the log of what happened."""
+@dataclass(frozen=True)
+class LogLine:
+    """One line of the append-only log of what happened."""
+
+    at: float
+    kind: str
+    trial_id: str
+    content: Mapping[str, Any]
+
+
+def record_log(db: Database, lines: Sequence[LogLine]) -> None:
+    """Append to the log."""
     with transaction(db):
-        db.execute(
+        db.conn.executemany(
             "INSERT INTO event (at, kind, trial_id, content) VALUES (?, ?, ?, ?)",
-            (time.time(), kind, trial_id, json.dumps(content)),
+            [(line.at, line.kind, line.trial_id, json.dumps(line.content)) for line in lines],
         )
 
 

@@ -1,7 +1,8 @@
 """The tables and views, as numbered migrations. A released migration is never edited; a change is a new one.
 
-Times are Unix seconds; shares are fractions in [0, 1]; `*_options`, `document`, `spec` and `reasons` are JSON. Large
-values (bitmaps, distances, pictures) stand in tables that no listing reads.
+Times are Unix seconds, but for marks, which are the machine's monotonic clock (`time.monotonic`); shares are fractions
+in [0, 1]; `*_options`, `document`, `spec` and `reasons` are JSON. Large values (bitmaps, distances, pictures) stand in
+tables that no listing reads.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
     from sqlite_utils.migrations import Migrations
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """How many migrations this program knows; PRAGMA user_version says how many a file has had."""
 
 _TABLES = """
@@ -290,6 +291,45 @@ SELECT trial_id, epoch, loss, accuracy, validation_accuracy, lr, seconds FROM ep
 """
 
 
+_WORKER_TABLES = """
+CREATE TABLE worker (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    pid INTEGER NOT NULL,
+    role TEXT NOT NULL,
+    started_at REAL NOT NULL,
+    heartbeat_at REAL NOT NULL,
+    beat_mark REAL NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('working', 'idle', 'paused', 'draining', 'stopping')),
+    reason TEXT,
+    study TEXT,
+    slots TEXT NOT NULL,
+    finished INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE progress (
+    trial_id TEXT PRIMARY KEY REFERENCES trial (id) ON DELETE CASCADE,
+    slot INTEGER NOT NULL,
+    device TEXT NOT NULL,
+    pid INTEGER,
+    phase TEXT NOT NULL,
+    share REAL,
+    detail TEXT,
+    rate REAL,
+    memory INTEGER,
+    seconds_left REAL,
+    began_at REAL NOT NULL,
+    progress_mark REAL NOT NULL
+) STRICT;
+
+CREATE TABLE setting (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT;
+
+ALTER TABLE trial ADD COLUMN weights_removed INTEGER NOT NULL DEFAULT 0;
+"""
+
+
 def migrations() -> Migrations:
     """Every migration in order; the import of sqlite-utils is `storage.database`'s to arrange."""
     from sqlite_utils.migrations import Migrations
@@ -299,6 +339,11 @@ def migrations() -> Migrations:
     @steps(name="1: tables and views")
     def first(db: Database) -> None:
         for statement in _statements(_TABLES + _VIEWS):
+            db.execute(statement)
+
+    @steps(name="2: the worker's heartbeat, live progress, settings, removed weights")
+    def second(db: Database) -> None:
+        for statement in _statements(_WORKER_TABLES):
             db.execute(statement)
 
     return steps

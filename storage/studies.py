@@ -131,8 +131,11 @@ def document(db: Database, name: str) -> dict[str, Any]:
 
 
 def _store_study(db: Database, plan: Plan) -> None:
-    study, info, now = plan.study, plan.info, time.time()
+    study, info = plan.study, plan.info
     source = info.source
+    # The study run last is the one with the greatest time, also after the clock was set back.
+    latest = db.execute("SELECT max(run_at) FROM study").fetchone()[0] or 0.0
+    now = max(time.time(), latest + 1e-3)
     db.execute(
         "INSERT INTO study (name, description, document, dataset, source_kind, source_path, dataset_identity, shape, "
         "class_names, test_samples, samples, threat_norm, threat_eps, created_at, run_at) "
@@ -224,7 +227,10 @@ def _count(db: Database, plan: Plan) -> Submission:
     wanted = [attack.id for attack in plan.study.attacks]
     known = {
         row["id"]: row
-        for row in db.query("SELECT id, weights IS NOT NULL AS trained, failure IS NOT NULL AS failed FROM trial")
+        for row in db.query(
+            "SELECT id, weights IS NOT NULL AS trained, weights_removed AS removed, failure IS NOT NULL AS failed "
+            "FROM trial"
+        )
     }
     evaluated: dict[str, dict[str, str]] = {}
     for row in db.query("SELECT trial_id, attack_id, state FROM evaluation WHERE samples = ?", (plan.samples,)):
@@ -251,4 +257,6 @@ def _planned_state(trial: Mapping[str, Any] | None, evaluated: Mapping[str, str]
         return "failed"
     if not trial["trained"]:
         return "new"
-    return "done" if all(attack in evaluated for attack in wanted) else "trained"
+    if all(attack in evaluated for attack in wanted):
+        return "done"
+    return "new" if trial["removed"] else "trained"

@@ -5,7 +5,7 @@ Imports torch: for children only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -23,16 +23,21 @@ class NonFiniteLogits(InnateError):
     """The model answered with NaN or infinity: nothing it says under attack can be judged."""
 
 
+class EvaluationStopped(Exception):
+    """The worker asked to stop; what the attack had found so far is dropped, since only whole evaluations count."""
+
+
 class Victim:
     """`forward_passes` and `backward_passes` count images, so that they do not hang on the batch size.
 
     `crafting` is the precision of gradient passes ("fp32", "bf16", "fp16"); what counts as broken is always decided by
-    an fp32 pass.
+    an fp32 pass. `stop` is asked before every gradient.
     """
 
-    def __init__(self, model: nn.Module, crafting: str = "fp32") -> None:
+    def __init__(self, model: nn.Module, crafting: str = "fp32", stop: Callable[[], bool] = lambda: False) -> None:
         self.model = model
         self.crafting = crafting
+        self.stop = stop
         self.forward_passes = 0
         self.backward_passes = 0
 
@@ -44,7 +49,12 @@ class Victim:
         return _finite(logits)
 
     def gradient(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """∇ₓ of the summed cross-entropy, like x, and the logits [n, classes] of the same pass."""
+        """∇ₓ of the summed cross-entropy, like x, and the logits [n, classes] of the same pass.
+
+        Raises EvaluationStopped once `stop()` is true.
+        """
+        if self.stop():
+            raise EvaluationStopped
         x = x.detach().requires_grad_()
         with torch.enable_grad():
             if self.crafting == "fp32":

@@ -94,7 +94,11 @@ def _import_everything() -> None:
     import torch._dynamo
 
     import core.trial  # noqa: F401
+    from core.environment import processor, source_revision
 
+    # Asked once, of the source that was imported just now; each child has the answers from its first line.
+    processor()
+    source_revision()
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         raise RuntimeError("importing core.trial initialised CUDA, which does not survive a fork")
 

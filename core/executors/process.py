@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,23 +21,26 @@ from core.executors import wire
 from core.executors.protocol import Slot
 from core.records import Job
 
-_SERVER_START_SECONDS = 120.0
-"""Importing torch from a cold disk takes tens of seconds; longer than this means that it hangs."""
 _SERVERS_IN_A_ROW = 5
 """Fork servers that may die without any event between them before the machine, not bad luck, is to blame."""
+_LOG_BYTES = 4 << 20
 _EXIT_STATUS_SECONDS = 2.0
 """How long an ended child may wait for its server to say how it ended."""
 
 
 @dataclass
 class _Child:
-    pid: int
+    job: Job
     sock: socket.socket
     inbox: wire.Inbox
+    pid: int | None = None
+    """None until the server has forked it, which takes seconds while the server imports torch."""
     last_event_seen: bool = False
     exit_code: int | None = None
     closed_at: float | None = None
     killed: bool = False
+    cancelled: bool = False
+    """Asked to stop before it was forked."""
     fault: bool = True
 
 
@@ -55,29 +59,31 @@ class ProcessExecutor:
         self._log = log
         self._server: _Server | None = None
         self._children: dict[str, _Child] = {}
+        self._asked: deque[str] = deque()
+        """Jobs whose fork was asked for and has not been answered, in that order."""
         self._servers_lost = 0
 
     def capacity(self) -> Sequence[Slot]:
         return self._slots
 
     def pids(self) -> dict[str, int]:
-        """The process of each running job."""
-        return {key: child.pid for key, child in self._children.items()}
+        """The process of each running job that has one by now."""
+        return {key: child.pid for key, child in self._children.items() if child.pid is not None}
+
+    def warm(self) -> None:
+        """Start the fork server now and do not wait for it: importing torch takes seconds that others can use."""
+        if self._server is None:
+            self._server = self._launch()
 
     def submit(self, key: str, job: Job) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            pid = self._fork(theirs)
-        child = _Child(pid, ours, wire.Inbox(ours))
-        self._children[key] = child
-        ours.setblocking(True)
-        with contextlib.suppress(OSError):  # a child that is already gone is reported by poll
-            wire.send(ours, job)
-        ours.setblocking(False)
+        self._ask_for(key, job)
 
     def poll(self, timeout: float) -> Sequence[tuple[str, Event]]:
         self._wait(timeout)
         self._read_server()
+        for key, child in list(self._children.items()):
+            if child.pid is None and key not in self._asked:  # its server died before it could fork
+                self._ask_for(key, child.job)
         events: list[tuple[str, Event]] = []
         for key, child in list(self._children.items()):
             for event in child.inbox.take():
@@ -97,7 +103,10 @@ class ProcessExecutor:
         child = self._children.get(key)
         if child is None or child.inbox.closed:
             return
-        if now:
+        if child.pid is None:
+            child.cancelled = True
+            child.killed = now
+        elif now:
             child.killed = True
             _kill(child.pid)
         else:
@@ -106,7 +115,7 @@ class ProcessExecutor:
 
     def close(self) -> None:
         for child in self._children.values():
-            if not child.inbox.closed:
+            if not child.inbox.closed and child.pid is not None:
                 _kill(child.pid)
             child.sock.close()
         self._children.clear()
@@ -118,24 +127,33 @@ class ProcessExecutor:
 
     # --- the server ---
 
-    def _fork(self, job_socket: socket.socket) -> int:
-        """The pid of a new child; starts the server first if there is none, again if it died under the request."""
-        while True:
-            server = self._server or self._start_server()
+    def _ask_for(self, key: str, job: Job) -> None:
+        """Ask the server to fork a child for a job; starts the server first if there is none.
+
+        Does not wait: a server that still imports torch has the request in its socket, and `poll` takes the answer.
+        """
+        before = self._children.get(key)
+        ours, theirs = socket.socketpair()
+        child = _Child(job, ours, wire.Inbox(ours))
+        if before is not None:
+            before.sock.close()
+            child.cancelled, child.killed = before.cancelled, before.killed
+        self._children[key] = child
+        with theirs:
+            if self._server is None:
+                self._server = self._launch()
             try:
-                socket.send_fds(server.control, [b"F"], [job_socket.fileno()])
-                while True:
-                    word, *numbers = self._next_line(server, _SERVER_START_SECONDS).split()
-                    if word == b"pid":
-                        return int(numbers[0])
-                    self._note_exit(numbers)
-            except (OSError, EOFError):
+                socket.send_fds(self._server.control, [b"F"], [theirs.fileno()])
+                self._asked.append(key)
+            except OSError:
                 self._lose_server()
 
-    def _start_server(self) -> _Server:
+    def _launch(self) -> _Server:
         if self._servers_lost >= _SERVERS_IN_A_ROW:
             raise Unavailable(f"the processes that train cannot be started; their last words are in {self._log}")
         self._log.parent.mkdir(parents=True, exist_ok=True)
+        if self._log.exists() and self._log.stat().st_size > _LOG_BYTES:
+            self._log.replace(self._log.with_name(self._log.name + ".1"))
         ours, theirs = socket.socketpair()
         with theirs, self._log.open("ab") as log:
             process = subprocess.Popen(
@@ -147,13 +165,7 @@ class ProcessExecutor:
                 env=_environment(),
                 start_new_session=True,  # the terminal's Ctrl-C is the worker's to answer
             )
-        self._server = _Server(process, ours)
-        try:
-            self._next_line(self._server, _SERVER_START_SECONDS)
-        except (OSError, EOFError):
-            self._lose_server()
-            return self._start_server()
-        return self._server
+        return _Server(process, ours)
 
     def _lose_server(self) -> None:
         """The server is dead. Its children live on without a parent to report them: end each, so that no attempt of
@@ -166,24 +178,27 @@ class ProcessExecutor:
         self._server.process.wait()
         self._server = None
         self._servers_lost += 1
+        self._asked.clear()  # poll asks the next server for what this one has not forked
         for child in self._children.values():
+            if child.pid is None:
+                continue
             child.fault = child.exit_code is not None
-            if child.exit_code is None and not child.inbox.closed:
+            if child.pid is not None and child.exit_code is None and not child.inbox.closed:
                 _kill(child.pid)
 
     def _read_server_lines_left(self) -> None:
         assert self._server is not None
         with contextlib.suppress(OSError, EOFError):
             while True:
-                self._note_exit(self._next_line(self._server, 0.0).split()[1:])
+                self._heed(self._next_line(self._server, 0.0))
 
     def _read_server(self) -> None:
-        """Take in "exit" lines; notice a dead server."""
+        """Take in what the server says; notice a dead one."""
         if self._server is None:
             return
         try:
             while True:
-                self._note_exit(self._next_line(self._server, 0.0).split()[1:])
+                self._heed(self._next_line(self._server, 0.0))
         except TimeoutError:
             pass
         except (OSError, EOFError):
@@ -204,11 +219,27 @@ class ProcessExecutor:
         server.lines[:] = rest
         return line
 
-    def _note_exit(self, numbers: Sequence[bytes]) -> None:
-        if len(numbers) == 2:
+    def _heed(self, line: bytes) -> None:
+        """ "ready", "pid N" in the order of the requests, "exit N CODE"."""
+        word, *numbers = line.split()
+        if word == b"pid":
+            self._begin(self._children[self._asked.popleft()], int(numbers[0]))
+        elif word == b"exit":
             for child in self._children.values():
                 if child.pid == int(numbers[0]) and child.exit_code is None:
                     child.exit_code = int(numbers[1])
+
+    def _begin(self, child: _Child, pid: int) -> None:
+        child.pid = pid
+        if child.killed:
+            _kill(pid)
+            return
+        child.sock.setblocking(True)
+        with contextlib.suppress(OSError):  # a child that is already gone is reported by poll
+            wire.send(child.sock, child.job)
+            if child.cancelled:
+                wire.send(child.sock, "stop")
+        child.sock.setblocking(False)
 
     # --- the children ---
 

@@ -12,10 +12,12 @@ from core.records import Job
 
 @dataclass(frozen=True)
 class Slot:
-    """Room for one trial at a time: a device ("cpu", "cuda:0", "mps") and the CPU threads it may use."""
+    """Room for one trial at a time: a device ("cpu", "cuda:0", "mps"), the CPU threads and the share of the device's
+    memory that it may use (None: all that is free)."""
 
     device: str
     threads: int
+    memory_fraction: float | None = None
 
 
 class Executor(Protocol):

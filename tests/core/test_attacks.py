@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.attacks import ATTACKS, geometry, resolve
-from core.attacks.victim import NonFiniteLogits, Victim, under_attack
-from core.evaluation import EvaluationStopped, clean_outcome, crafting_precision, evaluate
+from core.attacks.victim import EvaluationStopped, NonFiniteLogits, Victim, under_attack
+from core.evaluation import clean_outcome, crafting_precision, evaluate
 from core.events import EvaluationFinished
 from tests.core.linear import Linear, grey_images, samples_of, small_net
 

@@ -131,7 +131,7 @@ def test_a_failed_trial_stays_failed_until_it_is_retried(db, home, cache):
     (row,) = queries.trials(db, state="failed")
     assert row["reason"] == "the loss became NaN"
     assert queries.trial_detail(db, row["trial_id"])["attempts"][0]["traceback"] == "Traceback …"
-    assert queue.retry(db, [row["trial_id"]]) == 1
+    assert queue.retry(db, [row["trial_id"]]) == [row["trial_id"]]
     assert counts(db) == {"queued": 8}
 
 
