@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli import catalogue, doctor, examples, export, results, run, studies
+from app.cli import catalogue, doctor, examples, export, queue, results, run, studies, worker
 from app.cli.context import Context
 from core.errors import ExitCode, InnateError
 
@@ -51,7 +51,7 @@ def root(
         typer.echo(ctx.get_help())
 
 
-for group in (run, results, studies, examples, export, catalogue, doctor):
+for group in (run, queue, worker, results, studies, examples, export, catalogue, doctor):
     group.register(app)
 
 

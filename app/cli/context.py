@@ -35,12 +35,16 @@ class Context:
         place = locate(home)
         return cls(place, db or place.database, db is not None, colour, quiet, verbose)
 
-    def reading(self) -> Database:
-        """The database for a listing; an empty one where there is none yet, so that a fresh home lists nothing."""
+    def reading(self, *, hint: bool = True) -> Database:
+        """The database for a listing; an empty one where there is none yet, so that a fresh home lists nothing.
+
+        `hint`: then say how to start, unless the command has something to say of it itself.
+        """
         from storage.database import connect, empty
 
         if not self.read_only and not self.database.exists():
-            self.say("nothing here yet; start with: innate run quick")
+            if hint:
+                self.say("nothing here yet; start with: innate run quick")
             return empty()
         # Somebody else's home, or one on a read-only disk, can still be read.
         return connect(self.database, read_only=self.read_only or not os.access(self.database, os.W_OK))

@@ -113,10 +113,12 @@ def _lock(home: Home) -> tuple[str, str, str]:
 def _devices() -> tuple[str, str, str]:
     from app.worker.devices import cores, has_mps, visible_gpus
 
-    gpus = visible_gpus()
     found = [
         f"{cores()} CPU cores",
-        *([f"{gpus} NVIDIA GPU(s)"] if gpus else []),
+        *(
+            f"{gpu.name} {gpu.model} ({gpu.free / 2**30:.1f} of {gpu.total / 2**30:.1f} GiB free)"
+            for gpu in visible_gpus()
+        ),
         *(["Apple GPU"] if has_mps() else []),
     ]
     return "devices", "ok", ", ".join(found) + ("" if len(found) > 1 else " (no GPU: trials run on the CPU)")

@@ -16,7 +16,15 @@ SCHEMA_VERSION = 1
 
 def emit_json(noun: str, rows: Iterable[Mapping[str, Any]]) -> None:
     """`{"schema_version": 1, noun: [row, …]}` on stdout; NaN and infinities become null."""
-    document = {"schema_version": SCHEMA_VERSION, noun: [_finite(dict(row)) for row in rows]}
+    emit_document({noun: rows})
+
+
+def emit_document(nouns: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:
+    """The same with more than one kind of row."""
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        **{noun: [_finite(dict(row)) for row in rows] for noun, rows in nouns.items()},
+    }
     typer.echo(json.dumps(document, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
 
 

@@ -5,64 +5,33 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app.labels import trial_label
-from core.events import (
-    AttackProgress,
-    CleanEvaluated,
-    Crashed,
-    EpochFinished,
-    EvaluationFailed,
-    EvaluationFinished,
-    Event,
-    Finished,
-    Started,
-    Stopped,
-    Trained,
-    TrainingProgress,
-    TrialFailed,
-)
+from app.worker.narration import in_words, told
+from app.worker.pulse import Pulse
+from core.events import LAST_EVENTS, Event, Finished
 from core.executors.protocol import Slot
 from core.records import Plan, TrialSpec
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-NORM_SIGNS = {"linf": "ℓ∞", "l2": "ℓ2"}
 _REDRAW_SECONDS = 0.25
 _COUNT_SECONDS = 1.0
 
 Counts = Mapping[str, int]
 
 
-def in_words(seconds: float) -> str:
-    """A duration as a person says it: "0.3 s", "48 s", "3 min", "2 h 05 min"."""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def accuracies(event: EvaluationFinished) -> str:
-    """Robust accuracy at each ε: "pgd ℓ∞ 0.05→81.0% 0.1→35.2%"."""
-    parts = [f"{ledger.eps:g}→{ledger.survived.mean():.1%}" for ledger in event.ledgers if ledger.eps is not None]
-    return f"{event.attack.name} {NORM_SIGNS[event.attack.norm]} {' '.join(parts)}"
-
-
 @dataclass
 class _Line:
-    """One running trial, as last heard of."""
+    """One running trial on screen."""
 
     label: str
     slot: str
-    since: float
-    clean: float | None = None
-    text: str = "starting"
+    text: str = "loading"
     share: float | None = None
     detail: str = ""
 
@@ -88,6 +57,9 @@ class Progress:
         self._console = console
         self._quiet = quiet
         self._lines: dict[str, _Line] = {}
+        self._pulses: dict[str, Pulse] = {}
+        self._labels = {trial.id: trial_label(trial, plan) for trial in plan.trials}
+        self._followed: int | None = -1
         self._state: Counts = counts()
         self._begun = time.monotonic()
         self._settled_at_start = self._settled()
@@ -103,54 +75,43 @@ class Progress:
 
     # --- what the worker tells ---
 
-    def following(self, pid: int | None) -> None:
-        self._say(f"another worker (pid {pid or 'unknown'}) owns this home: following it; Ctrl-C stops following only")
+    def following(self, pid: int | None, running: Sequence[Mapping[str, Any]]) -> None:
+        if pid != self._followed:
+            self._followed = pid
+            self._say(
+                f"another worker (pid {pid or 'unknown'}) owns this home: following it; Ctrl-C only stops following"
+            )
+        self._lines = {
+            row["trial_id"]: _Line(
+                self._labels[row["trial_id"]],
+                _slot_name(row["device"], row["slot"]),
+                row["phase"],
+                row["share"],
+                row["detail"],
+            )
+            for row in running
+            if row["trial_id"] in self._labels
+        }
 
     def began(self, trial: TrialSpec, slot_number: int, slot: Slot) -> None:
-        slot_name = f"{slot.device} {slot_number + 1}" if slot.device == "cpu" else slot.device
-        self._lines[trial.id] = _Line(trial_label(trial, self._plan), slot_name, time.monotonic())
+        self._pulses[trial.id] = Pulse(trial.id, slot_number, slot)
+        self._lines[trial.id] = _Line(self._label(trial), _slot_name(slot.device, slot_number))
         self._draw()  # the first trial waits for torch to load, seconds in which a blank screen would worry
 
     def happened(self, trial: TrialSpec, event: Event) -> None:
-        line = self._lines[trial.id]
-        match event:
-            case Started(resumed=resumed) if resumed:
-                self._say(f"{self._position()} {line.label}: resumed after epoch {resumed[-1].epoch}")
-            case TrainingProgress():
-                line.text = f"epoch {event.epoch}/{event.epochs}"
-                line.share = (event.epoch - 1 + event.batch / max(1, event.batches)) / event.epochs
-                line.detail = f"loss {event.loss:.3f}  acc {event.accuracy:.1%}"
-            case EpochFinished(record) if self._verbose:
-                self._say(
-                    f"{self._position()} {line.label}: epoch {record.epoch}, loss {record.loss:.4f}, "
-                    f"accuracy {record.accuracy:.1%} in {in_words(record.seconds)}"
-                )
-            case Trained(history=history):
-                seconds = sum(record.seconds for record in history)
-                self._say(f"{self._position()} {line.label}: trained in {in_words(seconds)}")
-            case CleanEvaluated():
-                line.clean = float(event.correct.mean())
-            case AttackProgress():
-                at = "" if event.eps is None else f" ε={event.eps:g}"
-                line.text = f"{event.attack.name}{at}"
-                line.share = event.done / max(1, event.total)
-                line.detail = f"{event.survivors}/{event.total} survive"
-            case EvaluationFinished():
-                clean = "" if line.clean is None else f"clean {line.clean:.1%}, "
-                self._say(f"{self._position()} {line.label}: {clean}{accuracies(event)} in {in_words(event.seconds)}")
-                for note in event.notes:
-                    self._say(f"{self._position()} {line.label}: {note}")
-            case EvaluationFailed():
-                self._say(f"{self._position()} {line.label}: {event.attack.name} failed: {event.reason}")
-            case TrialFailed(reason=reason) | Crashed(reason=reason):
-                self._say(f"{self._position()} {line.label}: {reason}")
-            case Stopped():
-                self._say(f"{self._position()} {line.label}: stopped, checkpoint written")
-            case Finished():
-                self._count()
-                self._say(f"{self._position()} {line.label}: done in {in_words(time.monotonic() - line.since)}")
-        if isinstance(event, TrialFailed | Stopped | Finished | Crashed):
-            del self._lines[trial.id]
+        pulse, line = self._pulses[trial.id], self._lines[trial.id]
+        pulse.feel(event)
+        line.text, line.share, line.detail = pulse.phase, pulse.share, pulse.detail
+        for text in told(event, clean=pulse.clean, epochs=self._verbose):
+            self._say(f"{self._position()} {line.label}: {text}")
+        if isinstance(event, Finished):
+            self._count()
+            self._say(f"{self._position()} {line.label}: done in {in_words(time.time() - pulse.began_at)}")
+        if isinstance(event, LAST_EVENTS):
+            del self._lines[trial.id], self._pulses[trial.id]
+
+    def noted(self, text: str) -> None:
+        self._say(text)
 
     def tick(self) -> None:
         now = time.monotonic()
@@ -189,6 +150,9 @@ class Progress:
     def _settled(self) -> int:
         return sum(self._state.get(state, 0) for state in ("done", "failed", "cancelled"))
 
+    def _label(self, trial: TrialSpec) -> str:
+        return self._labels.get(trial.id) or trial_label(trial, self._plan)
+
     def _total(self) -> int:
         return len(self._plan.trials)
 
@@ -225,6 +189,10 @@ class Progress:
         return Group(
             Text(f"{head}  ·  {self._time_left()}", style="bold", no_wrap=True, overflow="ellipsis"), whole, table
         )
+
+
+def _slot_name(device: str, number: int) -> str:
+    return f"{device} {number + 1}" if device == "cpu" else device
 
 
 def console_for_stderr(*, colour: bool) -> Console:

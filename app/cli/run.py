@@ -1,8 +1,7 @@
-"""`run`, `plan`, `attack`, `retry`: what makes trials."""
+"""`run`, `plan`, `attack`: what makes trials."""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +9,7 @@ import typer
 
 from app.cli.context import Context, complete_preset, complete_study, context_of
 from app.cli.output import emit_json
+from app.cli.worker import Crafting, Device, Fraction, Slots, Threads, begin, check_crafting
 from core.errors import BadInput, ExitCode
 
 if TYPE_CHECKING:
@@ -25,11 +25,6 @@ Set = Annotated[
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Yes, more than 10,000 trials.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
-Slots = Annotated[int | None, typer.Option(min=1, max=1024, help="Trials at a time; one per core, or per GPU.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
-Threads = Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads per slot; 1 keeps digests comparable.")]
-Crafting = Annotated[str, typer.Option(help="auto or fp32: the precision in which attacks take gradients.")]
-_LEAST_DISK = 64 << 20
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +33,6 @@ def register(app: typer.Typer) -> None:
     )(run)
     app.command("plan", epilog="Example: innate plan paper-mnist --set seeds=1")(plan)
     app.command("attack", epilog="Example: innate attack 1f00ba4d --attack pgd --eps 0.1,8/255 --set steps=100")(attack)
-    app.command("retry", epilog="Examples: innate retry 1f00ba4d; innate retry --all")(retry)
 
 
 def run(
@@ -46,9 +40,13 @@ def run(
     spec: Spec,
     sets: Set = None,
     slots: Slots = None,
-    device: Device = "auto",
+    device: Device = None,
     threads: Threads = None,
+    memory_fraction: Fraction = None,
     crafting: Crafting = "auto",
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Queue it, make sure a worker runs, and leave: innate wait, status.")
+    ] = False,
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
@@ -62,14 +60,22 @@ def run(
     if context.read_only:
         raise BadInput("--db opens a database to read only; run writes: use --home DIR")
     study = load_study(spec, sets or ())
-    _check_crafting(crafting)
-    resolved = resolve_slots(device, slots, threads)
+    check_crafting(crafting)
+    resolved = resolve_slots(device or (), slots, threads, memory_fraction)
     _check_precision(study, [slot.device for slot in resolved])
     planned = _plan(context, study, large=yes, fetch=True)
     db = context.writing()
     _check_disk(context)
+    if detach:
+        # Before the study is queued: the worker's children import torch meanwhile.
+        begin(context, slots, device, threads, memory_fraction, crafting, succeed=True)
     submission = foreground.submit(db, context.home, dict(study.document), study.name)
     _announce(context, submission)
+    if detach:
+        context.say("queued; innate status shows it, innate wait waits for it, innate results has what is done")
+        if as_json:
+            emit_json("run", [submission])
+        return
     finished = _work(context, db, planned, resolved, crafting)
     _close(context, db, study.name, finished=finished, as_json=as_json)
 
@@ -105,8 +111,9 @@ def attack(
         typer.Option("--study", help="In which study; the last run that has it.", autocompletion=complete_study),
     ] = None,
     slots: Slots = None,
-    device: Device = "auto",
+    device: Device = None,
     threads: Threads = None,
+    memory_fraction: Fraction = None,
     crafting: Crafting = "auto",
     as_json: Json = False,
 ) -> None:
@@ -121,8 +128,8 @@ def attack(
 
     context = context_of(ctx)
     db = context.writing()
-    _check_crafting(crafting)
-    resolved = resolve_slots(device, slots, threads)
+    check_crafting(crafting)
+    resolved = resolve_slots(device or (), slots, threads, memory_fraction)
     ids = [queries.find_trial(db, prefix) for prefix in trials]
     name_of_study = study or _study_of(db, ids)
     options: dict[str, Any] = apply_overrides({}, sets or ())
@@ -148,28 +155,6 @@ def attack(
             typer.echo(f"{row['trial_id'][:10]}  {name} {row['norm']} ε = {row['eps']:g}: {row['robust_accuracy']:.1%}")
     if any(row["state"] == "failed" for trial in ids for row in queries.trial_detail(db, trial)["studies"]):
         raise typer.Exit(int(ExitCode.TRIAL_FAILED))
-
-
-def retry(
-    ctx: typer.Context,
-    trials: Annotated[list[str] | None, typer.Argument(help="Ids, or beginnings of ids.", metavar="[TRIAL]...")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every failed trial.")] = False,
-) -> None:
-    """Queue failed trials again; the next innate run takes them."""
-    from app.worker.requests import perform
-    from storage import queries
-
-    if bool(trials) == everything:
-        raise BadInput("retry: name trials, or --all (and not both)")
-    context = context_of(ctx)
-    db = context.writing()
-    ids = (
-        sorted({row["trial_id"] for row in queries.trials(db, state="failed")})
-        if everything
-        else [queries.find_trial(db, prefix) for prefix in trials or ()]
-    )
-    queued = perform(db, context.home, "retry", {"trials": ids})["queued"]
-    context.say(f"queued {queued} trial{'' if queued == 1 else 's'} again; innate run takes them")
 
 
 def _plan(context: Context, study: Study, *, large: bool, fetch: bool) -> Plan:
@@ -232,7 +217,7 @@ def _announce(context: Context, submission: dict[str, Any]) -> None:
 
 
 def _plan_text(planned: Plan, submission: Submission, seconds: float | None) -> str:
-    from app.cli.progress import in_words
+    from app.worker.narration import in_words
 
     study, info = planned.study, planned.info
     axes = [
@@ -289,19 +274,14 @@ def _study_of(db: Database, trials: list[str]) -> str:
     return str(row[0])
 
 
-def _check_crafting(crafting: str) -> None:
-    if crafting not in ("auto", "fp32"):
-        raise BadInput(f"--crafting {crafting}: not one of auto, fp32")
-
-
 def _check_precision(study: Study, devices: list[str]) -> None:
     if study.training.precision == "fp16" and not all(device.startswith("cuda") for device in devices):
         raise BadInput(f"{study.name}: training.precision: fp16 needs CUDA; use bf16 or fp32 on {devices[0]}")
 
 
 def _check_disk(context: Context) -> None:
-    free = shutil.disk_usage(context.home.root).free
-    if free < _LEAST_DISK:
-        raise BadInput(
-            f"{context.home.root}: only {free / 2**20:.0f} MiB of disk are free; free some space or use --home"
-        )
+    from app.worker.conditions import low_disk
+
+    low = low_disk(context.home)
+    if low is not None:
+        raise BadInput(f"{low}, or use --home")

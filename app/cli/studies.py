@@ -88,8 +88,10 @@ def show(
     """Everything about one trial: configuration, training, results, scores, attempts, what went wrong."""
     from storage import queries
 
-    db = context_of(ctx).reading()
+    context = context_of(ctx)
+    db = context.reading()
     detail = queries.trial_detail(db, queries.find_trial(db, trial))
+    detail["log"] = _log_of(context.home.logs / "worker.log", detail["trial_id"])
     if as_json:
         emit_json("trial", [detail])
     else:
@@ -193,7 +195,18 @@ def _sections(detail: Mapping[str, Any]) -> list[str]:
     for failed in detail["failed_evaluations"]:
         lines += ["", f"{failed['attack']} failed: {failed['reason']}", *_end_of(failed["traceback"])]
     lines += ["", *_attempts(detail["attempts"])]
+    if detail["log"]:
+        lines += ["", "last in the worker's log:", *(f"  {line}" for line in detail["log"])]
     return lines
+
+
+def _log_of(path: Path, trial_id: str, count: int = 8) -> list[str]:
+    """The end of what a detached worker's log says of a trial."""
+    from app.cli.worker import last_lines
+
+    if not path.exists():
+        return []
+    return [line for line in last_lines(path, 20_000) if trial_id[:10] in line][-count:]
 
 
 def _folded(line: str) -> list[str]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from app.worker import requests
 from app.worker.loop import Stop, Watcher, Worker
-from app.worker.owner import acquire, holder
+from app.worker.owner import DETACHED, FOREGROUND, acquire, holder
 from core.executors.process import ProcessExecutor
 from core.executors.protocol import Slot
-from storage import queue
+from storage import queue, worker_state
 from storage.home import Home
 
 if TYPE_CHECKING:
@@ -25,13 +25,14 @@ _FOLLOW_SECONDS = 1.0
 class Audience(Watcher, Protocol):
     """A watcher that can also be told that somebody else does the work."""
 
-    def following(self, pid: int | None) -> None: ...
+    def following(self, pid: int | None, running: Sequence[Mapping[str, Any]]) -> None: ...
 
 
 class StopSignals:
-    """Ctrl-C, SIGTERM and hang-up as a degree of urgency: the first asks, the second insists."""
+    """Signals (Ctrl-C, SIGTERM and hang-up unless named) as a degree of urgency: the first asks, the second insists."""
 
-    def __init__(self) -> None:
+    def __init__(self, *numbers: signal.Signals) -> None:
+        self._numbers = numbers or (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         self.level = Stop.NO
 
     def __call__(self) -> Stop:
@@ -42,8 +43,7 @@ class StopSignals:
         def more(*_: object) -> None:
             self.level = Stop.NOW if self.level else Stop.CLEANLY
 
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        before = {number: signal.signal(number, more) for number in numbers}
+        before = {number: signal.signal(number, more) for number in self._numbers}
         try:
             yield self
         finally:
@@ -63,25 +63,25 @@ def see_through(
     """Work on or follow `study` until nothing of it is queued or running; False if stopped before that.
 
     The study has been submitted. Whichever process owns the home does the work; when it ends with this study still
-    open, this one takes over.
+    open, this one takes over. A worker that was drained counts as stopped.
     """
-    told = False
     while _open_trials(db, study):
         if stop():
             return False
-        ownership = acquire(home, "innate run")
+        ownership = acquire(home, FOREGROUND)
         if ownership is None:
-            if not told:
-                audience.following((holder(home) or {}).get("pid"))
-                told = True
+            who = holder(home) or {}
+            if who.get("role") in (FOREGROUND, DETACHED):
+                audience.following(who.get("pid"), list(worker_state.live_progress(db).values()))
             audience.tick()
             time.sleep(_FOLLOW_SECONDS if not stop() else 0)
             continue
-        told = False
         try:
             queue.reclaim(db)
             executor = ProcessExecutor(slots, home.logs / "children.log")
-            Worker(home, db, executor, audience, crafting).work(study, stop)
+            worker = Worker(home, db, executor, audience, ownership, role=FOREGROUND, crafting=crafting)
+            if not worker.work(study, stop):
+                return False
         finally:
             ownership.release()
     return True

@@ -6,39 +6,32 @@ The only writer of results. Imports no torch: trials run in the executor's child
 from __future__ import annotations
 
 import contextlib
-import shutil
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
-from app.worker.requests import carry_out
-from core.errors import Unavailable
-from core.events import (
-    LAST_EVENTS,
-    AttackProgress,
-    CleanEvaluated,
-    Crashed,
-    EpochFinished,
-    EvaluationFailed,
-    EvaluationFinished,
-    Event,
-    Finished,
-    Started,
-    Stopped,
-    Trained,
-    TrainingProgress,
-    TrialFailed,
-)
+from app.worker import conditions, pulse, requests, retention
+from app.worker.devices import Gpu, visible_gpus
+from app.worker.owner import Ownership
+from app.worker.pulse import Pulse
+from app.worker.recorder import Recorder
+from core.errors import BadInput, InnateError, Unavailable
+from core.events import LAST_EVENTS, Crashed, EpochFinished, EvaluationFinished, Event, Finished, TrialFailed
 from core.executors.protocol import Executor, Slot
 from core.records import Job, TrialSpec
-from storage import commands, queue, recording
+from storage import commands, queue, worker_state
 from storage.home import Home
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
 _POLL_SECONDS = 0.2
+_IDLE_BEAT_SECONDS = 5.0
+"""An idle worker has nothing to tell; it must not keep a disk awake either."""
+_GRACE_SECONDS = 30.0
+"""How long a trial may take to finish its batch and write a checkpoint before it is killed."""
 _BLAMELESS_CRASHES = 5
 """Attempts lost in a row to what is not the trials' fault (a full disk, a dying fork server) before giving up."""
 
@@ -57,68 +50,173 @@ class Watcher(Protocol):
 
     def began(self, trial: TrialSpec, slot_number: int, slot: Slot) -> None: ...
     def happened(self, trial: TrialSpec, event: Event) -> None: ...
+    def noted(self, text: str) -> None: ...
     def tick(self) -> None: ...
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Running:
     claim: queue.Claim
-    slot_number: int
+    pulse: Pulse
+    kill_at: float | None = None
+    """Monotonic; set once the trial was asked to stop."""
+    killed: bool = False
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Why no trial starts: `state` as the worker tells it, and the reason. `hand_back`: what runs is to stop too."""
+
+    state: str
+    reason: str
+    hand_back: bool
 
 
 class Worker:
-    """Drives all slots of an executor for one home. Whoever makes one holds the home's lock."""
+    """Drives all slots of an executor for one home, whose lock it was given.
 
-    def __init__(self, home: Home, db: Database, executor: Executor, watcher: Watcher, crafting: str = "auto") -> None:
+    `stay`: go on when the queue is empty or the disk is low, as a detached worker does. `gpus` and `free_disk` are what
+    it asks of the machine.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        db: Database,
+        executor: Executor,
+        watcher: Watcher,
+        ownership: Ownership,
+        *,
+        role: str,
+        crafting: str = "auto",
+        stay: bool = False,
+        gpus: Callable[[], Sequence[Gpu]] = visible_gpus,
+        free_disk: Callable[[Home], int] = conditions.free_disk,
+    ) -> None:
         self._home = home
         self._db = db
         self._executor = executor
         self._watcher = watcher
+        self._ownership = ownership
+        self._role = role
         self._crafting = crafting
+        self._stay = stay
+        self._gpus = gpus
+        self._free_disk = free_disk
+        self._study: str | None = None
         self._running: dict[str, _Running] = {}
+        self._recorder = Recorder(db, home, give_up=lambda: self._asked_to_stop is Stop.NOW)
+        self._stop: Callable[[], Stop] = lambda: Stop.NO
+        self._draining = False
+        self._hold: Hold | None = None
+        self._crowded: Mapping[str, str] = {}
+        self._looked_at = -1e9
+        self._beat_at = -1e9
+        self._told = ""
+        self._started_at = time.time()
+        self._finished = 0
         self._blameless_crashes = 0
-        self._asked_to_stop = Stop.NO
 
-    def work(self, study: str | None, stop: Callable[[], Stop]) -> None:
-        """Until nothing is queued in `study` (None: anywhere), or `stop` says so.
+    @property
+    def _asked_to_stop(self) -> Stop:
+        return self._stop()
 
-        Raises Unavailable when the machine, not the trials, keeps failing; whatever was running is handed back.
+    def work(self, study: str | None, stop: Callable[[], Stop]) -> bool:
+        """Until nothing is left of `study` (None: of any), then True; False when told to end before, by `stop` or a drain.
+
+        Raises Unavailable when the machine, not the trials, keeps failing, and BadInput for a full disk unless it is to
+        stay; whatever was running is handed back.
         """
+        self._study, self._stop = study, stop
         try:
+            self._look_around()
+            self._beat()
+            self._watcher.tick()
             while True:
-                for command in commands.pending(self._db):
-                    carry_out(self._db, self._home, command)
-                idle = not self._fill_slots(study) if not self._obey(stop()) else True
-                if idle and not self._running:
-                    return
+                self._carry_out_commands()
+                self._look_around()
+                if stop() or self._draining:
+                    if not self._running:
+                        return False
+                elif self._hold is None:
+                    self._fill_slots()
+                if not self._running and not self._stay and queue.next_trial(self._db, study) is None:
+                    return True
+                self._stop_what_must()
                 for key, event in self._executor.poll(_POLL_SECONDS):
                     self._take(key, event)
+                if self._recorder.due:
+                    self._recorder.flush()
+                self._beat()
                 self._watcher.tick()
         finally:
             self._hand_back()
 
-    def _obey(self, stop: Stop) -> bool:
-        """Pass a new wish to stop on to the children, once for each degree; True while stopping."""
-        if stop > self._asked_to_stop:
-            self._asked_to_stop = stop
-            for key in list(self._running):
-                self._executor.cancel(key, now=stop is Stop.NOW)
-        return stop > Stop.NO
+    # --- what others ask ---
 
-    def _fill_slots(self, study: str | None) -> bool:
-        """Give each free slot a trial; False if a slot stays free because nothing is queued."""
+    def _carry_out_commands(self) -> None:
+        with contextlib.suppress(Unavailable):  # a locked database: asked again at the next turn
+            for command in commands.pending(self._db):
+                if command.kind == "drain":
+                    self._draining = True
+                    commands.answer(self._db, command.id, result={"running": len(self._running)})
+                    continue
+                if command.kind == "resume":
+                    self._draining = False
+                requests.carry_out(self._db, self._home, command)
+                self._looked_at = -1e9
+
+    # --- what the surroundings allow ---
+
+    def _look_around(self) -> None:
+        """Once a second: is the home still there, is the queue paused, is there disk, are the devices free."""
+        if time.monotonic() - self._looked_at < 1.0:
+            return
+        self._looked_at = time.monotonic()
+        if not self._ownership.holds(self._home):
+            raise Unavailable(f"{self._home.root} was removed or replaced under its worker, which ends")
+        reason = worker_state.paused(self._db)
+        low = conditions.low_disk(self._home, self._free_disk) if reason is None else None
+        if low is not None and not self._stay and not self._running:
+            raise BadInput(low)
+        before = self._hold
+        self._hold = (
+            Hold("paused", reason, hand_back=True)
+            if reason is not None
+            else Hold("paused", low, hand_back=False)
+            if low is not None
+            else None
+        )
+        if self._hold != before:
+            self._watcher.noted(f"paused: {self._hold.reason}" if self._hold else "going on")
+        free = [slot for _, slot in self._free_slots()]
+        crowded = conditions.crowded(self._db, free, self._gpus)
+        for device in crowded.keys() - self._crowded.keys():
+            self._watcher.noted(f"waiting: {crowded[device]}")
+        self._crowded = crowded
+
+    # --- trials in and out ---
+
+    def _fill_slots(self) -> None:
+        """Give each free slot a trial, as long as there are any."""
         for number, slot in self._free_slots():
-            claim = queue.claim(self._db, study)
+            if slot.device in self._crowded:
+                continue
+            if not self._ownership.holds(self._home):  # a child would raise a home again that was just deleted
+                return
+            try:
+                claim = queue.claim(self._db, self._study)
+            except Unavailable:  # a locked database: tried again at the next turn
+                return
             if claim is None:
-                return False
+                return
             key = f"{claim.trial_id}/{claim.number}"
-            self._running[key] = _Running(claim, number)
+            self._running[key] = _Running(claim, Pulse(claim.trial_id, number, slot))
             self._watcher.began(claim.trial, number, slot)
             self._executor.submit(key, self._job(claim, slot))
-        return True
 
     def _free_slots(self) -> Iterator[tuple[int, Slot]]:
-        taken = {running.slot_number for running in self._running.values()}
+        taken = {running.pulse.slot_number for running in self._running.values()}
         for number, slot in enumerate(self._executor.capacity()):
             if number not in taken:
                 yield number, slot
@@ -138,76 +236,92 @@ class Worker:
             device=slot.device,
             threads=slot.threads,
             crafting=self._crafting,
+            memory_fraction=slot.memory_fraction,
         )
+
+    def _stop_what_must(self) -> None:
+        """Ask what has to stop to do so, once; after a grace period, or when told to end now, kill it."""
+        stop = self._stop()
+        everything = stop > Stop.NO or (self._hold is not None and self._hold.hand_back)
+        unwanted = set(queue.unwanted(self._db, [running.claim.trial_id for running in self._running.values()]))
+        for key, running in self._running.items():
+            if running.kill_at is None and (everything or running.claim.trial_id in unwanted):
+                running.kill_at = time.monotonic() + _GRACE_SECONDS
+                self._executor.cancel(key)
+            overdue = running.kill_at is not None and time.monotonic() > running.kill_at
+            if not running.killed and (stop is Stop.NOW or overdue):
+                running.killed = True
+                self._executor.cancel(key, now=True)
 
     def _take(self, key: str, event: Event) -> None:
         running = self._running[key]
-        self._record(running.claim, event)
-        self._watcher.happened(running.claim.trial, event)
+        running.pulse.feel(event)
+        asked = running.kill_at is not None or running.killed
+        at_fault = isinstance(event, Crashed) and event.trial_at_fault and not asked
+        self._recorder.take(running.claim, event, at_fault)
         if isinstance(event, LAST_EVENTS):
             del self._running[key]
-
-    def _record(self, claim: queue.Claim, event: Event) -> None:
-        db, attempt = self._db, claim.attempt_id
-        match event:
-            case Started():
-                recording.record_started(db, attempt, event)
-            case EpochFinished(record):
-                recording.record_epochs(db, claim.trial_id, (record,))
-            case Trained():
-                recording.record_trained(db, attempt, event, self._home)
-            case CleanEvaluated():
-                recording.record_clean(db, claim.trial_id, event)
-            case EvaluationFinished():
-                recording.record_evaluation(db, attempt, event)
-            case EvaluationFailed():
-                recording.record_failed_evaluation(db, attempt, event)
-            case Finished():
-                queue.settle(db, attempt)
-                self._remove_superseded(claim)
-            case TrialFailed(reason, traceback):
-                queue.fail(db, attempt, reason, traceback)
-            case Stopped():
-                queue.release(db, attempt, "stopped")
-            case Crashed():
-                self._record_crash(attempt, event)
+        if isinstance(event, Finished | TrialFailed):
+            self._finished += 1
+        if isinstance(event, Finished):
+            with contextlib.suppress(OSError):
+                retention.after_trial(self._db, self._home, running.claim.trial_id)
+        self._watcher.happened(running.claim.trial, event)
         if isinstance(event, EpochFinished | EvaluationFinished | Finished):
             self._blameless_crashes = 0
-        if not isinstance(event, EpochFinished | TrainingProgress | AttackProgress):
-            recording.record_event(db, type(event).__name__, claim.trial_id, _for_the_log(event))
-
-    def _record_crash(self, attempt: int, event: Crashed) -> None:
-        at_fault = event.trial_at_fault and self._asked_to_stop is Stop.NO
-        queue.crash(self._db, attempt, event.reason, event.exit_code, at_fault)
-        if not at_fault and self._asked_to_stop is Stop.NO:
+        if isinstance(event, Crashed) and not at_fault and not asked:
             self._blameless_crashes += 1
             if self._blameless_crashes >= _BLAMELESS_CRASHES:
                 raise Unavailable(f"{event.reason}; the trials are back in the queue, the same command resumes them")
 
-    def _remove_superseded(self, claim: queue.Claim) -> None:
-        """Only the attempt that holds the weights keeps its folder."""
-        weights = queue.weights_path(self._db, claim.trial_id)
-        if weights is None:
+    # --- what it tells ---
+
+    def _beat(self) -> None:
+        """The heartbeat: at once when the state changes, each second at work, seldom when idle."""
+        state, reason = self._state()
+        age = time.monotonic() - self._beat_at
+        if state == self._told and age < (1.0 if self._running else _IDLE_BEAT_SECONDS):
             return
-        keep = (self._home.checkpoints / weights).parent
-        for folder in (self._home.checkpoints / claim.trial_id).iterdir():
-            if folder != keep:
-                shutil.rmtree(folder, ignore_errors=True)
+        self._beat_at, self._told = time.monotonic(), state
+        on_slot = {running.pulse.slot_number: running.claim.trial_id for running in self._running.values()}
+        slots = [
+            {
+                "number": number,
+                "device": slot.device,
+                "threads": slot.threads,
+                "trial_id": on_slot.get(number),
+                "waits": None if number in on_slot else self._crowded.get(slot.device),
+            }
+            for number, slot in enumerate(self._executor.capacity())
+        ]
+        worker = worker_state.WorkerState(
+            self._role, self._started_at, state, reason, self._study, slots, self._finished
+        )
+        uuids = {gpu.name: gpu.uuid for gpu in self._gpus()} if any(s["device"] != "cpu" for s in slots) else {}
+        with contextlib.suppress(InnateError):  # the next beat tells; what matters is recorded with patience
+            worker_state.beat(self._db, worker, pulse.rows([r.pulse for r in self._running.values()], uuids))
+
+    def _state(self) -> tuple[str, str | None]:
+        if self._stop():
+            return "stopping", "finishing batches and writing checkpoints"
+        if self._hold is not None:
+            return self._hold.state, self._hold.reason
+        if self._draining:
+            return "draining", "finishing what runs, then ending"
+        return ("working" if self._running else "idle"), None
 
     def _hand_back(self) -> None:
         """However the loop ends, no child outlives it and no trial stays marked as running."""
         self._executor.close()
+        if not self._ownership.holds(self._home):
+            self._running.clear()
+            return
+        # A database that cannot be written now is put in order by the next owner.
+        with contextlib.suppress(Exception):
+            self._recorder.flush()
         for running in self._running.values():
-            with contextlib.suppress(Exception):  # a database that cannot be written is reclaimed by the next owner
+            with contextlib.suppress(Exception):
                 queue.release(self._db, running.claim.attempt_id, "stopped")
+        with contextlib.suppress(Exception):
+            worker_state.bow_out(self._db)
         self._running.clear()
-
-
-def _for_the_log(event: Event) -> dict[str, str]:
-    """What is worth keeping of an event beside its kind: why something went wrong, and with which attack."""
-    content = {}
-    if isinstance(event, TrialFailed | EvaluationFailed | Crashed):
-        content["reason"] = event.reason
-    if isinstance(event, EvaluationFinished | EvaluationFailed):
-        content["attack"] = event.attack.id
-    return content

@@ -1,7 +1,7 @@
 """One owner per home: an exclusive file lock held for life, which the kernel frees however the owner dies.
 
 No lease, no PID to trust: whether a worker lives is asked of the lock itself. The file's text (pid, what it is) is for
-people only.
+people, and for signals to a process that holds the lock at that moment.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ from typing import Any
 from core.errors import BadInput, Unavailable
 from storage.home import Home
 
+DETACHED = "worker"
+FOREGROUND = "innate run"
+"""Roles of those who work on the queue; short commands call themselves "innate delete" and the like."""
+
 
 @dataclass(frozen=True)
 class Ownership:
@@ -25,20 +29,29 @@ class Ownership:
 
     descriptor: int
 
+    def holds(self, home: Home) -> bool:
+        """Whether the lock is still the one that others see: not once somebody has deleted or replaced the home."""
+        try:
+            return os.path.samestat(home.lock.stat(), os.fstat(self.descriptor))
+        except OSError:
+            return False
+
     def release(self) -> None:
         with contextlib.suppress(OSError):
             os.ftruncate(self.descriptor, 0)
         os.close(self.descriptor)
 
 
-def acquire(home: Home, role: str) -> Ownership | None:
+def acquire(home: Home, role: str, *, successor: bool = False) -> Ownership | None:
     """The lock of `home`, or None while another process holds it. `role` says in the file what the holder is.
 
-    Raises BadInput if the home cannot be written.
+    With `successor` it is the lock of the one worker that waits to take over from an `innate run`. Raises BadInput if the
+    home cannot be written.
     """
     try:
         # os.open makes the descriptor close-on-exec: a fork server must not keep the lock of a killed worker alive.
-        descriptor = os.open(home.lock, os.O_RDWR | os.O_CREAT, 0o644)
+        path = home.lock.with_name("successor.lock") if successor else home.lock
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise BadInput(f"{home.lock}: cannot be opened for writing: {error.strerror}; use --home DIR") from None
     try:

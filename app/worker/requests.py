@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.worker import retention
 from app.worker.owner import acquire
 from core.attacks import check_eps
 from core.attacks import resolve as resolve_attack
 from core.errors import BadInput, InnateError, Unavailable
 from core.plan import make_plan
 from core.study import parse_study
-from storage import commands, deletion, queries, queue, studies
+from storage import commands, deletion, queries, queue, studies, worker_state
 from storage.home import Home
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def perform(db: Database, home: Home, kind: str, payload: Mapping[str, Any]) -> 
         ownership = acquire(home, f"innate {kind}")
         if ownership is not None:
             try:
+                queue.reclaim(db)  # nobody works: what a killed worker left running runs no more
                 if request is not None and not commands.withdraw(db, request):
                     return _answer(db, request)
                 return execute(db, home, kind, payload)
@@ -66,6 +68,8 @@ def carry_out(db: Database, home: Home, command: commands.Command) -> None:
         result = execute(db, home, command.kind, command.payload)
     except InnateError as error:
         commands.answer(db, command.id, error=str(error), exit_code=int(error.exit_code))
+    except Exception as error:  # a command that trips over a fault of ours must not take the worker with it
+        commands.answer(db, command.id, error=f"{command.kind}: {type(error).__name__}: {error}", exit_code=1)
     else:
         commands.answer(db, command.id, result=result)
 
@@ -81,6 +85,18 @@ def execute(db: Database, home: Home, kind: str, payload: Mapping[str, Any]) -> 
             return _delete(db, home, payload)
         case "retry":
             return {"queued": queue.retry(db, payload["trials"])}
+        case "cancel":
+            return {"cancelled": queue.cancel(db, payload["trials"], payload["study"])}
+        case "priority":
+            return {"queued": queue.prioritise(db, payload["trials"], payload["priority"])}
+        case "pause":
+            return {"changed": worker_state.pause(db, payload["reason"])}
+        case "resume":
+            return {"changed": worker_state.resume(db)}
+        case "drain":
+            raise Unavailable("no worker is running, so there is nothing to drain")
+        case "gc":
+            return _sweep(db, home, payload)
     raise BadInput(f"the worker does not know the command {kind!r}; it may be older than this program")
 
 
@@ -98,6 +114,15 @@ def _attack(db: Database, home: Home, payload: Mapping[str, Any]) -> dict[str, A
     check_eps(attack, info.shape, "--eps")
     missing = studies.add_attack(db, study, payload["trials"], attack)
     return {"study": study, "attack_id": attack.id, "missing": missing}
+
+
+def _sweep(db: Database, home: Home, payload: Mapping[str, Any]) -> dict[str, Any]:
+    setting = payload["retention"] or worker_state.retention(db)
+    if not payload["dry"]:
+        worker_state.set_retention(db, setting)
+    swept = retention.sweep(db, home, setting, dry=payload["dry"])
+    paths = [path.relative_to(home.root).as_posix() for path in swept.paths]
+    return {"retention": setting, "removed": paths, "bytes": swept.bytes, "weights": swept.weights}
 
 
 def _delete(db: Database, home: Home, payload: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,299 @@
+"""`status`, `wait`, `cancel`, `retry`, `priority`, `gc`: the queue, seen and steered."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.cli.context import Context, chosen_study, complete_study, context_of
+from app.cli.output import emit_document, emit_json, table
+from core.errors import BadInput, ExitCode, NotFound, Unavailable
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
+Trials = Annotated[list[str] | None, typer.Argument(help="Ids, or beginnings of ids.", metavar="[TRIAL]...")]
+_SHOWN = 12
+_NO_WORKER_SECONDS = 3.0
+"""How long `wait` gives a worker that is just being started, or replaced, to show up."""
+
+
+def register(app: typer.Typer) -> None:
+    app.command("status", epilog="Examples: innate status; innate status --study quick --json")(status)
+    app.command("wait", epilog="Example: innate wait && innate results (after innate run study.toml --detach)")(wait)
+    app.command("cancel", epilog="Examples: innate cancel 1f00ba4d; innate cancel --study quick")(cancel)
+    app.command("retry", epilog="Examples: innate retry 1f00ba4d; innate retry --all")(retry)
+    app.command(
+        "priority",
+        epilog="Examples: innate priority 1f00ba4d 10; innate priority 1f00 8a77 -5",
+        context_settings={"ignore_unknown_options": True},  # -5 is a number here
+    )(priority)
+    app.command("gc", epilog="Examples: innate gc --dry-run; innate gc --retention none")(gc)
+
+
+def status(
+    ctx: typer.Context,
+    study: Annotated[
+        str | None, typer.Option("--study", help="Only of this study.", autocompletion=complete_study)
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every trial, not only the first of a state.")] = False,
+    stalled_after: Annotated[
+        float, typer.Option(min=0.1, help="Seconds of silence after which a running trial is called stalled.")
+    ] = 180.0,
+    as_json: Json = False,
+) -> None:
+    """What runs and how far it is, what waits and why, what failed and why."""
+    from app.cli.worker import describe
+    from app.status import seconds_left, unfinished, worker_view
+    from app.worker.narration import in_words
+    from storage import queue
+
+    context = context_of(ctx)
+    db = context.reading()
+    view = worker_view(db, context.home)
+    rows = unfinished(db, view, study, stalled_after)
+    left = seconds_left(rows, view, queue.seconds_per_trial(db))
+    if as_json:
+        emit_document({"status": rows, "worker": [{**view.as_row(), "seconds_left": left}]})
+        return
+    for line in describe(view)[:2]:
+        typer.echo(line)
+    if left is not None and rows:
+        typer.echo(f"about {in_words(left)} until the queue is empty")
+    if not rows:
+        typer.echo("nothing is queued, running or failed; innate run quick, or innate run study.toml --detach")
+    names = _names(rows)
+    for state, show in (("running", _running), ("queued", _queued), ("failed", _failed)):
+        chosen = [row for row in rows if row["state"] == state]
+        if chosen:
+            shown = chosen if everything else chosen[:_SHOWN]
+            typer.echo(f"\n{len(chosen):,} {state}")
+            typer.echo(show(shown, names))
+            if len(shown) < len(chosen):
+                typer.echo(f"and {len(chosen) - len(shown):,} more; --all shows them")
+
+
+def wait(
+    ctx: typer.Context,
+    study: Annotated[
+        str | None,
+        typer.Option("--study", help="The study; the one run last if not given.", autocompletion=complete_study),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Wait until a study is done. Exit code 1 if a trial failed, 4 if no worker is there to finish it."""
+    from app.status import worker_view
+    from storage import queue
+
+    context = context_of(ctx)
+    db = context.reading(hint=False)
+    name = chosen_study(db, study)
+    if name is None:
+        raise NotFound("there is no study to wait for; none has been run yet")
+    alive_at = time.monotonic()
+    told = ""
+    while True:
+        counts = queue.remaining(db, name)
+        if not counts.get("queued", 0) + counts.get("running", 0):
+            break
+        view = worker_view(db, context.home)
+        if view.alive:
+            alive_at = time.monotonic()
+        elif time.monotonic() - alive_at > _NO_WORKER_SECONDS:
+            raise Unavailable(f"{name} is not done ({_in_words(counts)}) and no worker is running: innate worker start")
+        now = f"{name}: {_in_words(counts)}" + (f"; {view.state}: {view.reason}" if view.state == "paused" else "")
+        if now != told:
+            context.say(now)
+            told = now
+        time.sleep(0.5)
+    if as_json:
+        emit_json(
+            "wait", [{"study": name, **{state: counts.get(state, 0) for state in ("done", "failed", "cancelled")}}]
+        )
+    context.say(f"{name}: {_in_words(counts)}")
+    if counts.get("failed"):
+        raise typer.Exit(int(ExitCode.TRIAL_FAILED))
+
+
+def cancel(
+    ctx: typer.Context,
+    trials: Trials = None,
+    study: Annotated[
+        str | None,
+        typer.Option("--study", help="All of a study; with trials: in this study only.", autocompletion=complete_study),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Take trials out of the queue; one that runs stops with a checkpoint. innate retry queues them again."""
+    from storage.studies import study_row
+
+    if not trials and not study:
+        raise BadInput("cancel: name trials, or a study with --study")
+    context = context_of(ctx)
+    db = context.writing()
+    if study:
+        study_row(db, study)
+    ids = _ids(db, trials) if trials else None
+    cancelled = _perform(context, db, "cancel", {"trials": ids, "study": study})["cancelled"]
+    _report(context, f"cancelled {_trials(len(cancelled))}", cancelled, as_json=as_json)
+
+
+def retry(
+    ctx: typer.Context,
+    trials: Trials = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every failed trial.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Queue failed and cancelled trials again; the worker, or the next innate run, takes them."""
+    from storage import queries
+
+    if bool(trials) == everything:
+        raise BadInput("retry: name trials, or --all (and not both)")
+    context = context_of(ctx)
+    db = context.writing()
+    ids = (
+        sorted({row["trial_id"] for row in queries.trials(db, state="failed")})
+        if everything
+        else _ids(db, trials or [])
+    )
+    queued = _perform(context, db, "retry", {"trials": ids})["queued"]
+    _report(context, f"queued {_trials(len(queued))} again", queued, as_json=as_json)
+
+
+def priority(
+    ctx: typer.Context,
+    trials: Annotated[list[str], typer.Argument(help="Ids, then the priority.", metavar="TRIAL... N")],
+    as_json: Json = False,
+) -> None:
+    """Run trials before those of lower priority; 0 unless set, higher first, negative last."""
+    *names, number = trials
+    try:
+        value = int(number)
+    except ValueError:
+        raise BadInput(
+            f"priority: the last word is a whole number, not {number!r}: innate priority TRIAL... N"
+        ) from None
+    if not names:
+        raise BadInput("priority: name at least one trial before the number")
+    if abs(value) > 10**9:
+        raise BadInput(f"priority: {value} is beyond ±1,000,000,000")
+    context = context_of(ctx)
+    db = context.writing()
+    ids = _ids(db, names)
+    queued = _perform(context, db, "priority", {"trials": ids, "priority": value})["queued"]
+    if as_json:
+        emit_json("priority", [{"trial_id": trial, "priority": value} for trial in ids])
+    context.say(f"priority {value} for {_trials(len(ids))}, {queued} of them queued")
+
+
+def gc(
+    ctx: typer.Context,
+    retention: Annotated[
+        str | None,
+        typer.Option(help="From now on keep all checkpoints, the last (the weights), or none once all is evaluated."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only say what would go.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove checkpoints that the retention setting lets go, and whatever nothing refers to."""
+    from storage.worker_state import RETENTIONS
+
+    if retention is not None and retention not in RETENTIONS:
+        raise BadInput(f"--retention {retention}: not one of {', '.join(RETENTIONS)}")
+    context = context_of(ctx)
+    done = _perform(context, context.writing(), "gc", {"retention": retention, "dry": dry_run})
+    if as_json:
+        emit_json("gc", [{**done, "dry_run": dry_run}])
+    verb = "would remove" if dry_run else "removed"
+    models = f", the weights of {done['weights']} models" if done["weights"] else ""
+    context.say(
+        f"{verb} {len(done['removed'])} files and folders, {done['bytes'] / 2**20:.1f} MiB{models} "
+        f"(retention: {done['retention']})"
+    )
+
+
+def _names(rows: list[dict[str, Any]]) -> dict[tuple[str, str], str]:
+    """(study, trial id) → what differs among the rows."""
+    from app.variants import labels
+
+    variants = labels(rows)
+    several_seeds = len({row["seed"] for row in rows}) > 1
+    several_studies = len({row["study"] for row in rows}) > 1
+    return {
+        (row["study"], row["trial_id"]): " ".join(
+            [
+                *([f"{row['study']}:"] if several_studies else []),
+                variants[row["variant_id"]],
+                *([f"s{row['seed']}"] if several_seeds else []),
+            ]
+        )
+        for row in rows
+    }
+
+
+Names = dict[tuple[str, str], str]
+
+
+def _running(rows: list[dict[str, Any]], names: Names) -> str:
+    from app.worker.narration import in_words
+
+    lines = []
+    for row in rows:
+        rate = "-" if row["rate"] is None else f"{row['rate']:,.0f}"
+        left = "-" if row["seconds_left"] is None else in_words(row["seconds_left"])
+        memory = "-" if row["memory"] is None else f"{row['memory'] / 2**20:,.0f}M"
+        phase = f"STALLED {row['phase'] or ''}" if row["stalled"] else row["phase"] or "starting"
+        share = "-" if row["share"] is None else f"{row['share']:.0%}"
+        what = names[row["study"], row["trial_id"]]
+        device, detail = row["device"] or "-", row["detail"] or ""
+        lines.append([row["trial_id"][:10], what, device, phase, share, rate, left, memory, detail])
+    headings = ["trial", "what", "on", "at", "share", "img/s", "left", "memory", "detail"]
+    return table(headings, lines, right=(4, 5, 6, 7))
+
+
+def _queued(rows: list[dict[str, Any]], names: Names) -> str:
+    ranked = any(row["priority"] for row in rows)
+    lines = [
+        [
+            row["trial_id"][:10],
+            names[row["study"], row["trial_id"]],
+            *([str(row["priority"])] if ranked else []),
+            row["waits_for"],
+        ]
+        for row in rows
+    ]
+    return table(["trial", "what", *(["priority"] if ranked else []), "waits because"], lines)
+
+
+def _failed(rows: list[dict[str, Any]], names: Names) -> str:
+    lines = [[row["trial_id"][:10], names[row["study"], row["trial_id"]], row["reason"] or ""] for row in rows]
+    return table(["trial", "what", "reason (innate show TRIAL has more)"], lines)
+
+
+def _in_words(counts: Any) -> str:
+    return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()) if count) or "no trials"
+
+
+def _ids(db: Database, prefixes: list[str]) -> list[str]:
+    from storage.queries import find_trial
+
+    return list(dict.fromkeys(find_trial(db, prefix) for prefix in prefixes))
+
+
+def _perform(context: Context, db: Database, kind: str, payload: dict[str, Any]) -> dict[str, Any]:
+    from app.worker.requests import perform
+
+    return perform(db, context.home, kind, payload)
+
+
+def _report(context: Context, what: str, trials: list[str], *, as_json: bool) -> None:
+    if as_json:
+        emit_json("trials", [{"trial_id": trial} for trial in trials])
+    context.say(what)
+
+
+def _trials(count: int) -> str:
+    return f"{count} trial{'' if count == 1 else 's'}"

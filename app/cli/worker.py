@@ -1,0 +1,248 @@
+"""`worker start|status|stop|pause|resume|drain|logs`: the detached worker."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.cli.context import Context, context_of
+from app.cli.output import emit_json
+from core.errors import BadInput, NotFound, Unavailable
+
+if TYPE_CHECKING:
+    from app.status import WorkerView
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
+Slots = Annotated[int | None, typer.Option(min=1, max=1024, help="Trials at a time; one per core, or per GPU.")]
+Device = Annotated[list[str] | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps; repeatable.")]
+Threads = Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads per slot; 1 keeps digests comparable.")]
+Crafting = Annotated[str, typer.Option(help="auto or fp32: the precision in which attacks take gradients.")]
+Fraction = Annotated[
+    float | None, typer.Option("--memory-fraction", help="Share of a GPU's memory that each slot may take.")
+]
+
+group = typer.Typer(
+    help="The detached worker: trains and attacks what is queued, whatever becomes of your terminal.",
+    epilog="Examples: innate worker start; innate worker status; innate worker logs -f",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(group, name="worker")
+
+
+@group.command("start", epilog="Examples: innate worker start; innate worker start --device cuda:0 --slots 2")
+def start(
+    ctx: typer.Context,
+    slots: Slots = None,
+    device: Device = None,
+    threads: Threads = None,
+    memory_fraction: Fraction = None,
+    crafting: Crafting = "auto",
+    as_json: Json = False,
+) -> None:
+    """Start the worker in the background; returns once it works, or says why not."""
+    context = context_of(ctx)
+    context.writing().conn.close()
+    begin(context, slots, device, threads, memory_fraction, crafting)
+    if as_json:
+        emit_json("worker", [_view(context).as_row()])
+
+
+def begin(
+    context: Context,
+    slots: int | None,
+    device: list[str] | None,
+    threads: int | None,
+    memory_fraction: float | None,
+    crafting: str,
+    *,
+    succeed: bool = False,
+) -> None:
+    """Make sure that a worker lives, and say which."""
+    from app.worker import daemon, login
+    from app.worker.devices import resolve_slots
+
+    check_crafting(crafting)
+    resolved = resolve_slots(device or (), slots, threads, memory_fraction)
+    started = daemon.start(context.home, resolved, crafting, succeed=succeed)
+    if started.waits_for is not None:
+        context.say(f"an innate run (pid {started.waits_for}) owns this home; the worker takes over when it ends")
+    elif started.already:
+        context.say(f"a worker is running already (pid {started.pid})")
+    else:
+        context.say(f"worker started (pid {started.pid}, {len(resolved)} slots: {', '.join(_devices(resolved))})")
+        warning = login.logout_warning()
+        if warning:
+            context.say(warning)
+    view = _view(context)
+    if view.state == "paused":
+        context.say(f"the queue is paused ({view.reason}): innate worker resume")
+
+
+@group.command("status", epilog="Example: innate worker status --json")
+def status(ctx: typer.Context, as_json: Json = False) -> None:
+    """Whether a worker lives, its heartbeat, devices and slots."""
+    view = _view(context_of(ctx))
+    if as_json:
+        emit_json("worker", [view.as_row()])
+        return
+    for line in describe(view):
+        typer.echo(line)
+
+
+@group.command("stop", epilog="Examples: innate worker stop; innate worker stop --now")
+def stop(
+    ctx: typer.Context,
+    now: Annotated[
+        bool, typer.Option("--now", help="Kill what runs; at most an epoch and an attack are lost.")
+    ] = False,
+) -> None:
+    """End the worker: finish batches, write checkpoints, hand the trials back."""
+    from app.worker import daemon
+
+    context = context_of(ctx)
+    _refuse_read_only(context)
+    pid = daemon.stop(context.home, now=now)
+    if pid is None:
+        raise Unavailable(f"no worker is running in {context.home.root}")
+    context.say(f"worker {pid} stopped; innate worker start goes on")
+
+
+@group.command("pause", epilog='Example: innate worker pause --reason "the GPU is needed until six"')
+def pause(
+    ctx: typer.Context,
+    reason: Annotated[str, typer.Option(help="Shown to whoever asks why nothing runs.")] = "innate worker pause",
+) -> None:
+    """Hand back what runs, with checkpoints, and start nothing until resume. Frees the GPUs' memory."""
+    changed = _ask(ctx, "pause", {"reason": reason})["changed"]
+    context_of(ctx).say("paused; innate worker resume goes on" if changed else "the queue was paused already")
+
+
+@group.command("resume", epilog="Example: innate worker resume")
+def resume(ctx: typer.Context) -> None:
+    """Undo pause and drain."""
+    context = context_of(ctx)
+    changed = _ask(ctx, "resume", {})["changed"]
+    context.say("resumed" if changed else "the queue was not paused")
+    if not _view(context).alive:
+        context.say("no worker is running: innate worker start")
+
+
+@group.command("drain", epilog="Example: innate worker drain")
+def drain(ctx: typer.Context) -> None:
+    """Finish what runs, start nothing more, then end the worker."""
+    running = _ask(ctx, "drain", {})["running"]
+    context_of(ctx).say(f"draining: {running} trial{'' if running == 1 else 's'} to finish, then the worker ends")
+
+
+@group.command("logs", epilog="Examples: innate worker logs; innate worker logs -f --lines 5")
+def logs(
+    ctx: typer.Context,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes; Ctrl-C ends.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines.")] = 40,
+) -> None:
+    """The worker's log."""
+    path = context_of(ctx).home.logs / "worker.log"
+    if not path.exists():
+        raise NotFound(f"{path}: no worker has written a log here yet")
+    for line in last_lines(path, lines):
+        typer.echo(line)
+    if follow:
+        _follow(path)
+
+
+def last_lines(path: Path, count: int) -> list[str]:
+    """The end of a log, from the file rotated out before it too if it is short."""
+    found: list[str] = []
+    for part in (path.with_name(path.name + ".1"), path):
+        if part.exists():
+            found += part.read_text(encoding="utf-8", errors="replace").splitlines()
+    return found[len(found) - count :] if 0 < count < len(found) else found if count else []
+
+
+def _follow(path: Path) -> None:
+    """Print what is added, also after the log was rotated."""
+    stream = path.open(encoding="utf-8", errors="replace")
+    try:
+        stream.seek(0, 2)
+        while True:
+            line = stream.readline()
+            if line:
+                typer.echo(line, nl=False)
+                continue
+            time.sleep(0.3)
+            try:
+                rotated = path.stat().st_ino != _inode(stream.fileno())
+            except OSError:
+                continue
+            if rotated:
+                for rest in stream:
+                    typer.echo(rest, nl=False)
+                stream.close()
+                stream = path.open(encoding="utf-8", errors="replace")
+    finally:
+        stream.close()
+
+
+def _inode(descriptor: int) -> int:
+    import os
+
+    return os.fstat(descriptor).st_ino
+
+
+def describe(view: WorkerView) -> list[str]:
+    """The worker in a few lines."""
+    from app.worker.narration import in_words
+
+    if not view.alive:
+        return [f"no worker is running{f' ({view.reason})' if view.reason else ''}: innate worker start"]
+    what = "innate run" if view.role == "innate run" else "worker"
+    head = f"{what} {view.pid or '?'}: {view.state}{f' - {view.reason}' if view.reason else ''}"
+    lines = [head]
+    if view.started_at is not None:
+        since = datetime.datetime.fromtimestamp(view.started_at).strftime("%Y-%m-%d %H:%M")
+        beat = max(0.0, time.time() - (view.heartbeat_at or 0.0))
+        lines.append(f"since {since}, {view.finished} trials ended, last heartbeat {in_words(beat)} ago")
+    for slot in view.slots:
+        state = slot["trial_id"][:10] if slot["trial_id"] else slot["waits"] or "free"
+        lines.append(f"  slot {slot['number'] + 1}  {slot['device']}, {slot['threads']} thread(s)  {state}")
+    return lines
+
+
+def check_crafting(crafting: str) -> None:
+    if crafting not in ("auto", "fp32"):
+        raise BadInput(f"--crafting {crafting}: not one of auto, fp32")
+
+
+def _devices(slots: Any) -> list[str]:
+    return list(dict.fromkeys(slot.device for slot in slots))
+
+
+def _view(context: Context) -> WorkerView:
+    from app.status import worker_view
+
+    db = context.reading()
+    try:
+        return worker_view(db, context.home)
+    finally:
+        db.conn.close()
+
+
+def _ask(ctx: typer.Context, kind: str, payload: dict[str, Any]) -> dict[str, Any]:
+    from app.worker.requests import perform
+
+    context = context_of(ctx)
+    return perform(context.writing(), context.home, kind, payload)
+
+
+def _refuse_read_only(context: Context) -> None:
+    if context.read_only:
+        raise BadInput("--db opens a database to read only; this command steers a worker: use --home DIR")

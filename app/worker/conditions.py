@@ -1,0 +1,68 @@
+"""What keeps a trial from starting though a slot is free: too little disk, a device that others have filled."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from app.worker.devices import Gpu, visible_gpus
+from core.executors.protocol import Slot
+from storage.home import Home
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+LEAST_DISK = 64 << 20
+"""Bytes that must be free for a trial to start: a checkpoint, its successor beside it, and the database's log."""
+_CONTEXT = 600 << 20
+"""Bytes that CUDA takes for a process before the first tensor."""
+_UNKNOWN_NEED = 2 << 30
+"""Bytes asked for while no trial has been measured on a GPU in this home."""
+
+
+def low_disk(home: Home, free: Callable[[Home], int] | None = None) -> str | None:
+    """Why nothing starts for want of disk space, None if there is enough."""
+    left = (free or free_disk)(home)
+    if left >= LEAST_DISK:
+        return None
+    return f"only {left / 2**20:.0f} MiB of disk are free in {home.root}; free some space"
+
+
+def free_disk(home: Home) -> int:
+    """Bytes free where the home lies; 0 once it is gone."""
+    try:
+        return shutil.disk_usage(home.root).free
+    except OSError:
+        return 0
+
+
+def crowded(db: Database, slots: Sequence[Slot], gpus: Callable[[], Sequence[Gpu]] = visible_gpus) -> Mapping[str, str]:
+    """Device → why a trial waits for it: those of `slots` that are CUDA devices with too little free memory.
+
+    Needed is what the largest trial measured so far on a GPU took, and a quarter more, beside CUDA's own share; a slot
+    with a memory fraction needs no more than that. So a device that somebody else has filled makes trials wait.
+    """
+    asked = {slot.device: slot for slot in slots if slot.device.startswith("cuda")}
+    if not asked:
+        return {}
+    peak = db.execute(
+        "SELECT max(t.peak_memory) FROM trial t WHERE EXISTS "
+        "(SELECT 1 FROM attempt a WHERE a.trial_id = t.id AND a.device LIKE 'cuda%')"
+    ).fetchone()[0]
+    wanted = _CONTEXT + int(1.25 * peak) if peak else _UNKNOWN_NEED
+    found = {gpu.name: gpu for gpu in gpus()}
+    reasons = {}
+    for name, slot in asked.items():
+        gpu = found.get(name)
+        if gpu is None:
+            reasons[name] = f"{name} is gone; the driver no longer shows it"
+            continue
+        limit = gpu.total if slot.memory_fraction is None else int(gpu.total * slot.memory_fraction)
+        need = min(wanted, int(0.9 * limit))
+        if gpu.free < need:
+            reasons[name] = (
+                f"{name} has {gpu.free / 2**30:.1f} GiB free of {gpu.total / 2**30:.1f}, {need / 2**30:.1f} needed: "
+                "other processes fill it"
+            )
+    return reasons

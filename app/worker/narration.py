@@ -1,0 +1,61 @@
+"""What happens to a trial, in a line: for the log of a detached worker and the narration of a foreground one."""
+
+from __future__ import annotations
+
+from core.events import (
+    CleanEvaluated,
+    Crashed,
+    EpochFinished,
+    EvaluationFailed,
+    EvaluationFinished,
+    Event,
+    Finished,
+    Started,
+    Stopped,
+    Trained,
+    TrialFailed,
+)
+
+NORM_SIGNS = {"linf": "ℓ∞", "l2": "ℓ2"}
+
+
+def in_words(seconds: float) -> str:
+    """A duration as a person says it: "0.3 s", "48 s", "3 min", "2 h 05 min"."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def accuracies(event: EvaluationFinished) -> str:
+    """Robust accuracy at each ε: "pgd ℓ∞ 0.05→81.0% 0.1→35.2%"."""
+    parts = [f"{ledger.eps:g}→{ledger.survived.mean():.1%}" for ledger in event.ledgers if ledger.eps is not None]
+    return f"{event.attack.name} {NORM_SIGNS[event.attack.norm]} {' '.join(parts)}"
+
+
+def told(event: Event, *, clean: float | None = None, epochs: bool = False) -> list[str]:
+    """The lines that an event is worth, none for most. `clean` is the trial's clean accuracy so far as it is known;
+    `epochs` tells every epoch too."""
+    match event:
+        case Started(resumed=resumed) if resumed:
+            return [f"resumed after epoch {resumed[-1].epoch}"]
+        case EpochFinished(record) if epochs:
+            return [
+                f"epoch {record.epoch}, loss {record.loss:.4f}, accuracy {record.accuracy:.1%} in {in_words(record.seconds)}"
+            ]
+        case Trained(history=history):
+            return [f"trained in {in_words(sum(record.seconds for record in history))}"]
+        case EvaluationFinished():
+            known = "" if clean is None else f"clean {clean:.1%}, "
+            return [f"{known}{accuracies(event)} in {in_words(event.seconds)}", *event.notes]
+        case EvaluationFailed():
+            return [f"{event.attack.name} failed: {event.reason}"]
+        case TrialFailed(reason=reason) | Crashed(reason=reason):
+            return [reason]
+        case Stopped():
+            return ["stopped, checkpoint written"]
+        case CleanEvaluated() | Finished():
+            return []
+    return []
