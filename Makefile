@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench faults clean
 
 demo: $(VENV)/.installed
 	$(BIN)/innate run quick
@@ -20,6 +20,9 @@ check: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(BIN)/python -m pytest -m benchmark -s tests/benchmarks
+
+faults: $(VENV)/.test
+	INNATE_KILLS=200 $(BIN)/python -m pytest -s tests/faults
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

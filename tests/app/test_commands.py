@@ -189,6 +189,7 @@ def test_a_database_named_by_db_is_never_written(read, filled, tmp_path):
 COMMANDS = [
     "run", "plan", "init", "presets", "datasets", "architectures", "optimizers", "activations", "attacks", "defenses",
     "scores", "studies", "trials", "show", "results", "chart", "attack", "examples", "export", "delete", "retry", "doctor",
+    "status", "wait", "cancel", "priority", "gc",
 ]  # fmt: skip
 
 
@@ -203,6 +204,63 @@ def test_help_names_every_command_and_is_what_innate_alone_prints(innate):
 def test_every_help_has_an_example(command, innate):
     out = innate(command, "--help").stdout
     assert re.search(rf"Examples?: +innate {command}", out), out
+
+
+@pytest.mark.parametrize("command", ["start", "status", "stop", "pause", "resume", "drain", "logs"])
+def test_every_worker_command_has_an_example(command, innate):
+    out = innate("worker", command, "--help").stdout
+    assert re.search(rf"Examples?: +innate worker {command}", out), out
+
+
+def test_the_queue_of_a_fresh_home_and_bad_input_to_it(innate, home):
+    assert "innate run quick" in innate("status").stdout
+    assert json.loads(innate("status", "--json").stdout)["status"] == []
+    for arguments, code, word in [
+        (["wait"], 3, "no study"),
+        (["wait", "--study", "nope"], 3, "no study 'nope'"),
+        (["worker", "stop"], 4, "no worker"),
+        (["worker", "drain"], 4, "no worker"),
+        (["worker", "logs"], 3, "no worker has written"),
+        (["worker", "start", "--device", "tpu"], 2, "expected auto"),
+        (["worker", "start", "--device", "cuda"], 4, "no NVIDIA GPU"),
+        (["worker", "start", "--crafting", "fp8"], 2, "not one of auto, fp32"),
+        (["cancel"], 2, "name trials"),
+        (["cancel", "zzz"], 2, "hex digits"),
+        (["cancel", "--study", "nope"], 3, "nope"),
+        (["cancel", "abc"], 3, "no trial"),
+        (["priority", "abc"], 2, "whole number"),
+        (["priority", "5"], 2, "at least one trial"),
+        (["priority", "abc", "-5"], 3, "no trial"),
+        (["gc", "--retention", "some"], 2, "not one of all, last, none"),
+        (["retry"], 2, "name trials"),
+    ]:
+        done = innate(*arguments, check=code)
+        assert word in done.stderr, (arguments, done.stderr)
+        assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert innate("worker", "pause").stderr.startswith("paused")
+    assert "paused already" in innate("worker", "pause").stderr
+    assert "the queue is paused" in innate("worker", "status").stdout
+    assert innate("worker", "resume").stderr.startswith("resumed")
+    row = json.loads(innate("gc", "--dry-run", "--json").stdout)["gc"][0]
+    assert (row["removed"], row["retention"], row["dry_run"]) == ([], "last", True)
+
+
+def test_cancel_and_priority_without_a_worker_change_the_queue_at_once(innate, tmp_path):
+    (tmp_path / "s.toml").write_text(tomli_w.dumps({**TINY, "name": "s", "seeds": 1}))
+    innate("worker", "pause")
+    innate("run", str(tmp_path / "s.toml"), "--detach")
+    innate("worker", "stop")
+    rows = json.loads(innate("trials", "--json").stdout)["trials"]
+    assert {row["state"] for row in rows} == {"queued"}
+    out = json.loads(innate("priority", rows[2]["trial_id"], "5", "--json").stdout)
+    assert out["priority"] == [{"trial_id": rows[2]["trial_id"], "priority": 5}]
+    cancelled = json.loads(innate("cancel", rows[0]["trial_id"], "--json").stdout)["trials"]
+    assert cancelled == [{"trial_id": rows[0]["trial_id"]}]
+    status = json.loads(innate("status", "--json").stdout)["status"]
+    assert next(row["trial_id"] for row in status) == rows[2]["trial_id"]
+    assert len(status) == 3
+    assert "the queue is paused" in status[0]["waits_for"]
+    assert "4 before it" not in innate("status").stdout
 
 
 def test_the_shell_completes_commands_chart_kinds_presets_and_studies(filled):

@@ -1,36 +1,19 @@
-"""Real processes of the real program, killed at random: nothing is lost, trained twice or left behind."""
+"""Killed at random, by kill -9, Ctrl-C or SIGTERM: nothing is lost, trained twice or left behind."""
 
 import os
 import random
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 
 import psutil
 import pytest
-import tomli_w
 
-from tests.conftest import tiny
+from tests.faults.machinery import STUDY, Lab, all_gone
 
-STUDY = tiny(training={"epochs": 12, "batch_size": 16}, train_samples=800)
-
-
-def start(home, study, *arguments):
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", "app.main", "--home", str(home), "run", str(study), *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def finish(process, code=0):
-    out, err = process.communicate(timeout=240)
-    assert process.returncode == code, err
-    return out, err
+KILLS = int(os.environ.get("INNATE_KILLS", "24"))
+"""`make faults` does 200."""
+KILLED = {**STUDY, "name": "killed", "seeds": max(3, KILLS // 5)}
 
 
 def family(process):
@@ -40,109 +23,105 @@ def family(process):
         return []
 
 
-def all_gone(processes, seconds=10):
-    _, left = psutil.wait_procs(processes, timeout=seconds)
-    return [process for process in left if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+def finish(process, code=0):
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == code, err
+    return out, err
 
 
-def truth(home):
-    """Everything that a kill must not change: weights, ledgers, scores."""
-    db = sqlite3.connect(home / "innate.db")
-    return [
-        db.execute(sql).fetchall()
-        for sql in (
-            "SELECT trial_id, state, initial_digest, final_digest FROM v_trials ORDER BY study, trial_id",
-            "SELECT e.trial_id, e.attack_id, e.state, l.eps, l.survived, c.bitmap FROM evaluation e JOIN ledger l "
-            "ON l.evaluation_id = e.id JOIN ledger_content c ON c.evaluation_id = e.id AND c.position = l.position "
-            "ORDER BY 1, 2, 4",
-            "SELECT trial_id, epoch, loss, accuracy, lr FROM epoch ORDER BY 1, 2",
-            "SELECT study, trial_id, name, value, low, high FROM score ORDER BY 1, 2, 3",
-        )
-    ]
+def test_child_server_and_worker_killed_at_random_every_trial_is_done_once_with_the_same_results(lab, tmp_path):
+    calm = Lab(tmp_path / "calm")
+    calm.folder.mkdir()
+    calm.innate("run", calm.study(KILLED), timeout=600)
+    rng = random.Random(20)
+    counts = {"child": 0, "server": 0, "worker": 0}
+    lab.innate("run", lab.study(KILLED), "--detach", "--slots", "1")
+    worker = lab.worker()
+    deadline = time.monotonic() + 12 * KILLS + 120
+    while sum(counts.values()) < KILLS and time.monotonic() < deadline:
+        time.sleep(rng.uniform(0.05, 1.2))
+        if worker is None or not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE:
+            worker = lab.start()
+        if not lab.query("SELECT 1 FROM study_trial WHERE state IN ('queued', 'running') LIMIT 1"):
+            break  # all done: more kills would hit nothing
+        target = rng.choice(sorted(counts))
+        victim = {"worker": lab.itself, "server": lab.server_of, "child": lab.child_of}[target](worker)
+        if victim is None:
+            continue
+        members = lab.family(worker)
+        try:
+            victim.kill()
+        except psutil.NoSuchProcess:
+            continue
+        counts[target] += 1
+        if target == "worker":
+            worker.wait(10)
+            assert all_gone(members) == [], f"something outlived its worker after {counts}"
+            worker = None
+    lab.innate("worker", "start", "--slots", "1")
+    lab.innate("wait", timeout=600)
+    print(f"killed: {counts}, {12 * KILLED['seeds'] // 3} trials")
+    assert lab.truth() == calm.truth()
+    assert sum(counts.values()) >= min(KILLS, 12), counts
+    done = lab.query("SELECT trial_id FROM attempt WHERE exit_kind = 'finished' GROUP BY 1 HAVING count(*) > 1")
+    assert done == [], "a trial came to its end twice"
+    lab.innate("worker", "stop")
+    assert all_gone(lab.seen) == []
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("undisturbed")
-    (folder / "study.toml").write_text(tomli_w.dumps(STUDY))
-    finish(start(folder / "home", folder / "study.toml", "--slots", "1"))
-    return folder / "study.toml", truth(folder / "home")
-
-
-@pytest.mark.parametrize("seed", [1, 2])
-def test_killed_at_random_the_same_command_ends_with_the_same_results(seed, undisturbed, tmp_path):
-    study, expected = undisturbed
+@pytest.mark.parametrize("seed", [1])
+def test_a_foreground_run_killed_at_random_goes_on_with_the_same_command(seed, lab, undisturbed):
     rng = random.Random(seed)
-    home = tmp_path / "home"
-    seen, kills = [], []
-    for _ in range(12):
-        process = start(home, study)
+    study = lab.study(STUDY)
+    seen = []
+    for _ in range(6):
+        process = lab.popen("run", study)
         deadline = time.monotonic() + rng.uniform(2.5, 6.0)
         while process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
         members = family(process)
         seen += members
-        target = rng.choice(["group", "worker", "child", "server"])
-        kills.append(target)
         if process.poll() is not None:
             break
-        if target == "worker" or not members:
-            process.kill()
-        elif target == "group":
-            for member in [process, *members]:
-                member.kill()
-        elif target == "server":
-            members[0].kill()  # the first of its descendants is the fork server
-        else:
-            members[-1].kill()
-        if target in ("child", "server") and members:
-            time.sleep(rng.uniform(0.0, 1.0))
-            process.kill()
+        for member in [process, *(members if rng.random() < 0.5 else [])]:
+            member.kill()
         process.communicate()
-        assert all_gone(members) == [], f"something outlived its worker after {kills}"
-    out, _ = finish(start(home, study))
+        assert all_gone(members) == [], "something outlived its worker"
+    out, _ = finish(lab.popen("run", study))
     assert "tiny" in out
-    assert truth(home) == expected
+    assert lab.truth() == undisturbed
     assert all_gone(seen) == []
 
 
-def test_ctrl_c_checkpoints_and_leaves_with_130_and_the_same_command_resumes(undisturbed, tmp_path):
-    study, expected = undisturbed
-    home = tmp_path / "home"
+def test_ctrl_c_checkpoints_and_leaves_with_130_and_the_same_command_resumes(lab, undisturbed):
+    study = lab.study(STUDY)
     for patience in (3.0, 4.5):
-        process = start(home, study, "--slots", "2")
+        process = lab.popen("run", study, "--slots", "2")
         time.sleep(patience)
         members = family(process)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the whole foreground group
         _, err = finish(process, 130)
         assert "the same command goes on" in err
         assert all_gone(members) == []
-    db = sqlite3.connect(home / "innate.db")
-    assert db.execute("SELECT count(*) FROM study_trial WHERE state = 'running'").fetchone()[0] == 0
-    finish(start(home, study, "--slots", "2"))
-    assert truth(home) == expected
+    assert lab.query("SELECT count(*) FROM study_trial WHERE state = 'running'") == [(0,)]
+    finish(lab.popen("run", study, "--slots", "2"))
+    assert lab.truth() == undisturbed
 
 
-def test_sigterm_is_a_clean_stop_too(undisturbed, tmp_path):
-    study, _ = undisturbed
-    process = start(tmp_path / "home", study)
+def test_sigterm_is_a_clean_stop_of_a_foreground_run_too(lab):
+    process = lab.popen("run", lab.study(STUDY))
     time.sleep(4)
     process.terminate()
     finish(process, 130)
 
 
-def test_two_runs_of_overlapping_studies_share_trials_and_train_none_twice(undisturbed, tmp_path):
-    study, expected = undisturbed
-    other = tmp_path / "other.toml"
-    other.write_text(tomli_w.dumps({**STUDY, "name": "other", "seeds": [1, 2]}))
-    home = tmp_path / "home"
-    first = start(home, study)
-    second = start(home, other)
-    third = start(home, study)
+def test_two_runs_of_overlapping_studies_share_trials_and_train_none_twice(lab, undisturbed):
+    study, other = lab.study(STUDY), lab.study({**STUDY, "name": "other", "seeds": [1, 2]})
+    first, second, third = (lab.popen("run", path) for path in (study, other, study))
     finish(first)
     finish(third)
     _, err = finish(second)
-    db = sqlite3.connect(home / "innate.db")
+    db = sqlite3.connect(lab.home / "innate.db")
     finished = db.execute("SELECT trial_id, count(*) FROM attempt WHERE exit_kind = 'finished' GROUP BY 1").fetchall()
     trained = db.execute(
         "SELECT count(*) FROM (SELECT trial_id FROM attempt a JOIN epoch e USING (trial_id) WHERE a.number = 1 GROUP BY 1)"
@@ -150,6 +129,6 @@ def test_two_runs_of_overlapping_studies_share_trials_and_train_none_twice(undis
     assert trained == len(finished) == 12, err
     # Only a trial whose first job was planned before the other study asked for it has a second, which trains nothing.
     assert db.execute("SELECT count(*) FROM epoch").fetchone()[0] == 12 * 12
-    mine = [row for row in truth(home)[0] if row[0] in {old[0] for old in expected[0]}]
-    assert {row[3] for row in mine} == {row[3] for row in expected[0]}
+    mine = [row for row in lab.truth()[0] if row[0] in {old[0] for old in undisturbed[0]}]
+    assert {row[3] for row in mine} == {row[3] for row in undisturbed[0]}
     assert {state for (state,) in db.execute("SELECT DISTINCT state FROM study_trial")} == {"done"}
