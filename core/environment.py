@@ -11,6 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+_CONTEXT = 1 << 30
+"""Bytes of a device that CUDA may take for a process beside its tensors: half of this, and more with every library."""
+
 
 def environment(device: str, threads: int, precision: str) -> dict[str, Any]:
     """Versions, source revision, processor, device, threads, precision and determinism flags, as plain data.
@@ -79,6 +82,21 @@ def peak_memory(device: str) -> int:
         return int(torch.cuda.max_memory_allocated(device))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def memory_beside_others(device: str) -> tuple[int, int] | None:
+    """(bytes that this process holds of a CUDA device, bytes that others do); None where nobody else holds any to speak of.
+
+    CUDA's own share of this process cannot be told from somebody else's memory, so little is taken for that.
+    """
+    import torch
+
+    if not device.startswith("cuda"):
+        return None
+    free, total = torch.cuda.mem_get_info(device)
+    held = int(torch.cuda.memory_reserved(device))
+    others = total - free - held
+    return (held, others) if others > max(_CONTEXT, total // 20) else None
 
 
 def _version(package: str) -> str | None:

@@ -161,6 +161,8 @@ class Crashed:
     reason: str
     exit_code: int | None
     trial_at_fault: bool = True
+    memory_needed: int | None = None
+    """Bytes of a device that were not enough, where that is why it ended."""
 
 
 Event = (

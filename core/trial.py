@@ -19,19 +19,19 @@ from core import checkpoints, datasets
 from core.attacks.victim import EvaluationStopped
 from core.datasets.arrays import Arrays
 from core.datasets.subsets import holdout, samples_digest, stratified
-from core.environment import environment, peak_memory
+from core.environment import environment, memory_beside_others, peak_memory
 from core.errors import InnateError
 from core.evaluation import TestSet, clean_outcome, evaluate
-from core.events import EvaluationFailed, Event, Finished, Started, Stopped, Trained, TrialFailed
+from core.events import Crashed, EvaluationFailed, Event, Finished, Started, Stopped, Trained, TrialFailed
 from core.model import PixelModel, build_model
 from core.records import Job
 from core.training import TrainingData, TrainingStopped, train
 
 
 def run_trial(job: Job, stop: Callable[[], bool]) -> Iterator[Event]:
-    """The events of `job`, the last of which is TrialFailed, Stopped or Finished.
+    """The events of `job`, the last of which is TrialFailed, Stopped, Finished, or Crashed on a device that others fill.
 
-    `stop` is asked at every batch of training and every batch under attack. OSError passes through: a full disk is not
+    `stop` is asked at every batch of training and every step under attack. OSError passes through: a full disk is not
     the trial's fault.
     """
     try:
@@ -41,13 +41,23 @@ def run_trial(job: Job, stop: Callable[[], bool]) -> Iterator[Event]:
     except InnateError as error:
         yield TrialFailed(str(error))
     except torch.OutOfMemoryError:
-        yield TrialFailed(
-            f"out of memory on {job.device} at batch size {job.trial.training.batch_size}; "
-            "a smaller training.batch_size is another trial",
-            traceback.format_exc(),
-        )
+        yield _out_of_memory(job)
     except (RuntimeError, ValueError, TypeError, ArithmeticError) as error:
         yield TrialFailed(f"{type(error).__name__}: {_first_line(error)}", traceback.format_exc())
+
+
+def _out_of_memory(job: Job) -> TrialFailed | Crashed:
+    """Final if the trial had the device to itself; beside other processes it is tried again once there is more room."""
+    shared = memory_beside_others(job.device)
+    if shared is not None:
+        held, others = shared
+        reason = f"out of memory on {job.device}, of which other processes hold {others / 2**30:.1f} GiB"
+        return Crashed(reason, None, memory_needed=held)
+    return TrialFailed(
+        f"out of memory on {job.device} at batch size {job.trial.training.batch_size}; "
+        "a smaller training.batch_size is another trial",
+        traceback.format_exc(),
+    )
 
 
 def _run(job: Job, stop: Callable[[], bool]) -> Iterator[Event]:

@@ -30,6 +30,8 @@ class Claim:
     """Of the attempt, from 1."""
     trial: TrialSpec
     source: DatasetSource
+    data_root: Path | None
+    """Of the study that waited for it first; None if it named none."""
     evaluations: tuple[EvaluationSpec, ...]
     clean: tuple[int | None, ...]
     earlier_attempts: tuple[int, ...]
@@ -48,8 +50,10 @@ def reclaim(db: Database) -> int:
         return len(rows)
 
 
-def claim(db: Database, study: str | None = None) -> Claim | None:
+def claim(db: Database, study: str | None = None, device: str | None = None) -> Claim | None:
     """The next queued trial (of `study`, or of any): highest priority, then the study's order. None if there is none.
+
+    `device` is where it will run.
 
     A trial that is running for one study, or still stopping after it was cancelled there, is not claimed for another;
     what is missing for that one comes after.
@@ -59,7 +63,7 @@ def claim(db: Database, study: str | None = None) -> Claim | None:
         return None
     with transaction(db):
         trial_id = next_trial(db, study)
-        return None if trial_id is None else _take(db, trial_id)
+        return None if trial_id is None else _take(db, trial_id, device)
 
 
 def next_trial(db: Database, study: str | None = None) -> str | None:
@@ -74,10 +78,10 @@ def next_trial(db: Database, study: str | None = None) -> str | None:
     return None if row is None else str(row[0])
 
 
-def _take(db: Database, trial_id: str) -> Claim:
+def _take(db: Database, trial_id: str, device: str | None) -> Claim:
     rows = list(
         db.query(
-            "SELECT s.name, s.test_samples, s.dataset, s.source_kind, s.source_path FROM study_trial st "
+            "SELECT s.name, s.test_samples, s.dataset, s.source_kind, s.source_path, s.data_root FROM study_trial st "
             "JOIN study s ON s.name = st.study WHERE st.trial_id = ? AND st.state = 'queued' ORDER BY s.name",
             (trial_id,),
         )
@@ -95,13 +99,14 @@ def _take(db: Database, trial_id: str) -> Claim:
     )
     number = (earlier[-1] if earlier else 0) + 1
     attempt = db.execute(
-        "INSERT INTO attempt (trial_id, number, started_at) VALUES (?, ?, ?)", (trial_id, number, time.time())
+        "INSERT INTO attempt (trial_id, number, started_at, device) VALUES (?, ?, ?, ?)",
+        (trial_id, number, time.time(), device),
     ).lastrowid
     db.execute(
         "UPDATE study_trial SET state = 'running', reason = NULL WHERE trial_id = ? AND state = 'queued'", (trial_id,)
     )
     spec = json.loads(db.execute("SELECT spec FROM trial WHERE id = ?", (trial_id,)).fetchone()[0])
-    path = rows[0]["source_path"]
+    path, root = rows[0]["source_path"], rows[0]["data_root"]
     assert attempt is not None
     return Claim(
         trial_id=trial_id,
@@ -109,6 +114,7 @@ def _take(db: Database, trial_id: str) -> Claim:
         number=number,
         trial=TrialSpec.from_json(spec),
         source=DatasetSource(rows[0]["dataset"], rows[0]["source_kind"], None if path is None else Path(path)),
+        data_root=None if root is None else Path(root),
         evaluations=tuple(evaluations.values()),
         clean=tuple(clean),
         earlier_attempts=earlier,
@@ -137,10 +143,20 @@ def fail(db: Database, attempt_id: int, reason: str, traceback: str) -> None:
         _fail(db, trial_id, reason)
 
 
-def crash(db: Database, attempt_id: int, reason: str, exit_code: int | None, at_fault: bool) -> None:
-    """The process died. Back to the queue, unless it was the trial's own fault too often in a row."""
+def crash(
+    db: Database, attempt_id: int, reason: str, exit_code: int | None, at_fault: bool, memory_needed: int | None = None
+) -> None:
+    """The process died. Back to the queue, unless it was the trial's own fault too often in a row.
+
+    `memory_needed` bytes of its device were not enough: it waits until there are more.
+    """
     with transaction(db):
         trial_id = _end(db, attempt_id, "crashed", reason if exit_code is None else f"{reason} [{exit_code}]", None)
+        if memory_needed is not None:
+            db.execute(
+                "UPDATE trial SET peak_memory = max(coalesce(peak_memory, 0), ?) WHERE id = ?",
+                (memory_needed, trial_id),
+            )
         if at_fault:
             db.execute("UPDATE trial SET crashes = crashes + 1 WHERE id = ?", (trial_id,))
             crashes = db.execute("SELECT crashes FROM trial WHERE id = ?", (trial_id,)).fetchone()[0]

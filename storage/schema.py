@@ -327,6 +327,7 @@ CREATE TABLE setting (
 ) STRICT;
 
 ALTER TABLE trial ADD COLUMN weights_removed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE study ADD COLUMN data_root TEXT;
 """
 
 
@@ -341,7 +342,7 @@ def migrations() -> Migrations:
         for statement in _statements(_TABLES + _VIEWS):
             db.execute(statement)
 
-    @steps(name="2: the worker's heartbeat, live progress, settings, removed weights")
+    @steps(name="2: the worker's heartbeat, live progress, settings, removed weights, data roots")
     def second(db: Database) -> None:
         for statement in _statements(_WORKER_TABLES):
             db.execute(statement)

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import BadInput, NotFound
@@ -38,8 +39,10 @@ class Submission:
         return asdict(self)
 
 
-def submit(db: Database, plan: Plan) -> Submission:
+def submit(db: Database, plan: Plan, data_root: Path | None = None) -> Submission:
     """Make the stored study what `plan` says and queue what is missing, in one transaction.
+
+    `data_root` is where whoever submits it has its data set, which need not be where the worker would look.
 
     Cells that the grid no longer has leave the study, but their trials stay. A failed trial stays failed (`retry` queues
     it again), a cancelled one is queued again. Submitting the same study twice changes nothing but the time.
@@ -47,7 +50,7 @@ def submit(db: Database, plan: Plan) -> Submission:
     assert plan.samples is not None, "the data set is at hand when a study is submitted"
     name = plan.study.name
     with transaction(db):
-        _store_study(db, plan)
+        _store_study(db, plan, data_root)
         _store_attacks(db, name, plan.study.attacks)
         _store_trials(db, plan)
         for row in list(db.query("SELECT trial_id, state FROM study_trial WHERE study = ?", (name,))):
@@ -130,7 +133,13 @@ def document(db: Database, name: str) -> dict[str, Any]:
     return dict(json.loads(study_row(db, name)["document"]))
 
 
-def _store_study(db: Database, plan: Plan) -> None:
+def data_root(db: Database, name: str) -> Path | None:
+    """Where the study was told that its data set lies; None if it was not."""
+    root = study_row(db, name)["data_root"]
+    return None if root is None else Path(root)
+
+
+def _store_study(db: Database, plan: Plan, data_root: Path | None) -> None:
     study, info = plan.study, plan.info
     source = info.source
     # The study run last is the one with the greatest time, also after the clock was set back.
@@ -138,13 +147,13 @@ def _store_study(db: Database, plan: Plan) -> None:
     now = max(time.time(), latest + 1e-3)
     db.execute(
         "INSERT INTO study (name, description, document, dataset, source_kind, source_path, dataset_identity, shape, "
-        "class_names, test_samples, samples, threat_norm, threat_eps, created_at, run_at) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
+        "class_names, test_samples, samples, threat_norm, threat_eps, data_root, created_at, run_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
         "description = excluded.description, document = excluded.document, dataset = excluded.dataset, "
         "source_kind = excluded.source_kind, source_path = excluded.source_path, "
         "dataset_identity = excluded.dataset_identity, shape = excluded.shape, class_names = excluded.class_names, "
         "test_samples = excluded.test_samples, samples = excluded.samples, threat_norm = excluded.threat_norm, "
-        "threat_eps = excluded.threat_eps, run_at = excluded.run_at",
+        "threat_eps = excluded.threat_eps, data_root = excluded.data_root, run_at = excluded.run_at",
         (
             study.name,
             study.description,
@@ -159,6 +168,7 @@ def _store_study(db: Database, plan: Plan) -> None:
             plan.samples,
             study.threat.norm if study.threat else None,
             study.threat.eps if study.threat else None,
+            None if data_root is None else str(data_root),
             now,
             now,
         ),

@@ -51,6 +51,7 @@ def _checks(context: Context) -> Iterator[tuple[str, str, str]]:
     yield _home(home)
     yield _database(context)
     yield _lock(home)
+    yield _logout()
     yield _devices()
     yield _memory()
     yield _disk(home)
@@ -108,6 +109,13 @@ def _lock(home: Home) -> tuple[str, str, str]:
     if who is None:
         return "worker", "ok", "none; the home is free"
     return "worker", "ok", f"{who.get('role', 'a worker')}, pid {who.get('pid', 'unknown')}, owns the home"
+
+
+def _logout() -> tuple[str, str, str]:
+    from app.worker.login import logout_warning
+
+    warning = logout_warning()
+    return "logout", "note" if warning else "ok", warning or "a detached worker outlives your login"
 
 
 def _devices() -> tuple[str, str, str]:

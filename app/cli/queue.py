@@ -242,16 +242,20 @@ def _running(rows: list[dict[str, Any]], names: Names) -> str:
 
     lines = []
     for row in rows:
-        rate = "-" if row["rate"] is None else f"{row['rate']:,.0f}"
-        left = "-" if row["seconds_left"] is None else in_words(row["seconds_left"])
-        memory = "-" if row["memory"] is None else f"{row['memory'] / 2**20:,.0f}M"
-        phase = f"STALLED {row['phase'] or ''}" if row["stalled"] else row["phase"] or "starting"
-        share = "-" if row["share"] is None else f"{row['share']:.0%}"
-        what = names[row["study"], row["trial_id"]]
-        device, detail = row["device"] or "-", row["detail"] or ""
-        lines.append([row["trial_id"][:10], what, device, phase, share, rate, left, memory, detail])
-    headings = ["trial", "what", "on", "at", "share", "img/s", "left", "memory", "detail"]
-    return table(headings, lines, right=(4, 5, 6, 7))
+        phase = f"STALLED in {row['phase'] or 'its start'}" if row["stalled"] else row["phase"] or "starting"
+        far = "" if row["share"] is None else f"{row['share']:.0%}"
+        if row["seconds_left"] is not None:
+            far += f", {in_words(row['seconds_left'])} left"
+        told = [
+            row["device"] or "",
+            f"{phase} ({far})" if far else phase,
+            row["detail"] or "",
+            "" if row["rate"] is None else f"{row['rate']:,.0f} images/s",
+            "" if row["memory"] is None else f"{row['memory'] / 2**20:,.0f} MiB",
+        ]
+        lines.append(f"{row['trial_id'][:10]}  {names[row['study'], row['trial_id']]}")
+        lines.append(f"  {', '.join(part for part in told if part)}")
+    return "\n".join(lines)
 
 
 def _queued(rows: list[dict[str, Any]], names: Names) -> str:

@@ -124,7 +124,7 @@ def attack(
     from core.plan import make_plan
     from core.study import apply_overrides, parse_study
     from storage import queries
-    from storage.studies import document
+    from storage.studies import data_root, document
 
     context = context_of(ctx)
     db = context.writing()
@@ -138,7 +138,8 @@ def attack(
     asked = {"study": name_of_study, "trials": ids, "name": name, "options": options}
     done = requests.perform(db, context.home, "attack", asked)
     context.say(f"{name_of_study}: {done['missing']} of {len(ids)} trials to attack with {name}")
-    planned = make_plan(stored, context.home.data_root, context.home.cache, large=True)
+    root = data_root(db, name_of_study) or context.home.data_root
+    planned = make_plan(stored, root, context.home.cache, large=True)
     finished = _work(context, db, planned, resolved, crafting)
     if not finished:
         raise typer.Exit(int(ExitCode.INTERRUPTED))

@@ -52,8 +52,7 @@ def start(
     context = context_of(ctx)
     context.writing().conn.close()
     begin(context, slots, device, threads, memory_fraction, crafting)
-    if as_json:
-        emit_json("worker", [_view(context).as_row()])
+    _emit(context, as_json)
 
 
 def begin(
@@ -90,11 +89,11 @@ def begin(
 @group.command("status", epilog="Example: innate worker status --json")
 def status(ctx: typer.Context, as_json: Json = False) -> None:
     """Whether a worker lives, its heartbeat, devices and slots."""
-    view = _view(context_of(ctx))
+    context = context_of(ctx)
     if as_json:
-        emit_json("worker", [view.as_row()])
+        _emit(context, as_json)
         return
-    for line in describe(view):
+    for line in describe(_view(context)):
         typer.echo(line)
 
 
@@ -104,6 +103,7 @@ def stop(
     now: Annotated[
         bool, typer.Option("--now", help="Kill what runs; at most an epoch and an attack are lost.")
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """End the worker: finish batches, write checkpoints, hand the trials back."""
     from app.worker import daemon
@@ -114,33 +114,42 @@ def stop(
     if pid is None:
         raise Unavailable(f"no worker is running in {context.home.root}")
     context.say(f"worker {pid} stopped; innate worker start goes on")
+    _emit(context, as_json)
 
 
 @group.command("pause", epilog='Example: innate worker pause --reason "the GPU is needed until six"')
 def pause(
     ctx: typer.Context,
-    reason: Annotated[str, typer.Option(help="Shown to whoever asks why nothing runs.")] = "innate worker pause",
+    reason: Annotated[
+        str, typer.Option(help="Shown to whoever asks why nothing runs.")
+    ] = "innate worker resume goes on",
+    as_json: Json = False,
 ) -> None:
     """Hand back what runs, with checkpoints, and start nothing until resume. Frees the GPUs' memory."""
     changed = _ask(ctx, "pause", {"reason": reason})["changed"]
-    context_of(ctx).say("paused; innate worker resume goes on" if changed else "the queue was paused already")
+    context = context_of(ctx)
+    context.say("paused; innate worker resume goes on" if changed else "the queue was paused already")
+    _emit(context, as_json)
 
 
 @group.command("resume", epilog="Example: innate worker resume")
-def resume(ctx: typer.Context) -> None:
+def resume(ctx: typer.Context, as_json: Json = False) -> None:
     """Undo pause and drain."""
     context = context_of(ctx)
     changed = _ask(ctx, "resume", {})["changed"]
     context.say("resumed" if changed else "the queue was not paused")
     if not _view(context).alive:
         context.say("no worker is running: innate worker start")
+    _emit(context, as_json)
 
 
 @group.command("drain", epilog="Example: innate worker drain")
-def drain(ctx: typer.Context) -> None:
+def drain(ctx: typer.Context, as_json: Json = False) -> None:
     """Finish what runs, start nothing more, then end the worker."""
     running = _ask(ctx, "drain", {})["running"]
-    context_of(ctx).say(f"draining: {running} trial{'' if running == 1 else 's'} to finish, then the worker ends")
+    context = context_of(ctx)
+    context.say(f"draining: {running} trial{'' if running == 1 else 's'} to finish, then the worker ends")
+    _emit(context, as_json)
 
 
 @group.command("logs", epilog="Examples: innate worker logs; innate worker logs -f --lines 5")
@@ -148,12 +157,19 @@ def logs(
     ctx: typer.Context,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes; Ctrl-C ends.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines.")] = 40,
+    as_json: Json = False,
 ) -> None:
     """The worker's log."""
+    if follow and as_json:
+        raise BadInput("logs: --json is one document, --follow has no end: use one of them")
     path = context_of(ctx).home.logs / "worker.log"
     if not path.exists():
         raise NotFound(f"{path}: no worker has written a log here yet")
-    for line in last_lines(path, lines):
+    found = last_lines(path, lines)
+    if as_json:
+        emit_json("logs", [{"line": line} for line in found])
+        return
+    for line in found:
         typer.echo(line)
     if follow:
         _follow(path)
@@ -224,6 +240,12 @@ def check_crafting(crafting: str) -> None:
 
 def _devices(slots: Any) -> list[str]:
     return list(dict.fromkeys(slot.device for slot in slots))
+
+
+def _emit(context: Context, as_json: bool) -> None:
+    """With --json, what every command on the worker prints: how it stands after it."""
+    if as_json:
+        emit_json("worker", [_view(context).as_row()])
 
 
 def _view(context: Context) -> WorkerView:

@@ -82,6 +82,7 @@ def start(home: Home, slots: Sequence[Slot], crafting: str, *, succeed: bool = F
                 stdin=subprocess.DEVNULL,
                 stdout=stderr,
                 stderr=stderr,
+                env=_environment(home),
                 start_new_session=True,  # the end of the terminal is none of its concern
             )
     except OSError as error:
@@ -90,6 +91,12 @@ def start(home: Home, slots: Sequence[Slot], crafting: str, *, succeed: bool = F
     finally:
         os.close(writer)
     return _answer(reader, process, home)
+
+
+def _environment(home: Home) -> dict[str, str]:
+    """This process's own, but for a data root that is relative: the worker leaves the current directory."""
+    moved = {"INNATE_DATA": str(home.data_root)} if os.environ.get("INNATE_DATA") else {}
+    return {**os.environ, **moved}
 
 
 def _answer(reader: int, process: subprocess.Popen[bytes], home: Home) -> Started:

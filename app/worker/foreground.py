@@ -89,7 +89,8 @@ def see_through(
 
 def submit(db: Database, home: Home, document: dict[str, object], where: str) -> dict[str, object]:
     """Queue a study, through the owner if there is one; returns the counts of `studies.Submission`."""
-    return requests.perform(db, home, "submit", {"document": document, "where": where})
+    asked = {"document": document, "where": where, "data_root": str(home.data_root)}
+    return requests.perform(db, home, "submit", asked)
 
 
 def _open_trials(db: Database, study: str) -> int:

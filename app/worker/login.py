@@ -1,33 +1,46 @@
-"""Whether a detached worker outlives the login: systemd may be told to kill whatever a user leaves behind."""
+"""Whether a detached worker outlives the login: systemd may be told to end whatever a user leaves behind."""
 
 from __future__ import annotations
 
-import getpass
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 Ask = Callable[[Sequence[str]], str]
 
 
-def logout_warning(ask: Ask | None = None) -> str | None:
-    """One line if logging out would kill the worker, with what to do; None where it would not, or nobody can tell.
+def logout_warning(ask: Ask | None = None, control_group: str | None = None) -> str | None:
+    """One line if logging out would end a worker started from here, with what to do; None where it would not.
 
-    systemd kills the processes of an ended session if KillUserProcesses is on (logind.conf). What runs under the user's
-    own service manager survives, and that goes on without a login only if lingering is on.
+    Two things can: the service manager of the user (user@UID.service), which ends with the last login unless lingering
+    is on, and takes with it what runs under it; and KillUserProcesses (logind.conf), which ends what an SSH session left
+    behind outside of it. `ask` runs loginctl, `control_group` is this process's own. None too where nobody can tell.
     """
     ask = ask or _loginctl
+    lingers = _value(ask(["show-user", str(os.getuid()), "--property=Linger"])) == "yes"
+    if "/user@" in (_control_group() if control_group is None else control_group):
+        if lingers or not _value(ask(["show-session", "--property=KillUserProcesses"])):
+            return None
+        return "lingering is off, so the worker ends with your last login; to keep it: loginctl enable-linger"
     if _value(ask(["show-session", "--property=KillUserProcesses"])) != "yes":
         return None
-    user = getpass.getuser()
     remedy = "systemd-run --user --scope innate worker start"
-    if _value(ask(["show-user", user, "--property=Linger"])) != "yes":
+    if not lingers:
         remedy = f"loginctl enable-linger && {remedy}"
-    return f"this system kills what you leave behind at logout; to keep the worker: innate worker stop && {remedy}"
+    return f"this system ends what you leave behind at logout; to keep the worker: innate worker stop && {remedy}"
 
 
 def _value(line: str) -> str:
     return line.strip().partition("=")[2]
+
+
+def _control_group() -> str:
+    try:
+        return Path("/proc/self/cgroup").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def _loginctl(arguments: Sequence[str]) -> str:

@@ -205,7 +205,7 @@ class Worker:
             if not self._ownership.holds(self._home):  # a child would raise a home again that was just deleted
                 return
             try:
-                claim = queue.claim(self._db, self._study)
+                claim = queue.claim(self._db, self._study, slot.device)
             except Unavailable:  # a locked database: tried again at the next turn
                 return
             if claim is None:
@@ -231,7 +231,7 @@ class Worker:
             attempt=claim.number,
             folder=folder / str(claim.number),
             earlier=tuple(folder / str(number) for number in sorted(claim.earlier_attempts, reverse=True)),
-            data_root=self._home.data_root,
+            data_root=claim.data_root or self._home.data_root,
             cache=self._home.cache,
             device=slot.device,
             threads=slot.threads,
@@ -269,6 +269,8 @@ class Worker:
         self._watcher.happened(running.claim.trial, event)
         if isinstance(event, EpochFinished | EvaluationFinished | Finished):
             self._blameless_crashes = 0
+        if isinstance(event, Crashed):
+            self._looked_at = -1e9  # a device that others fill must be seen to be full before the next claim
         if isinstance(event, Crashed) and not at_fault and not asked:
             self._blameless_crashes += 1
             if self._blameless_crashes >= _BLAMELESS_CRASHES:

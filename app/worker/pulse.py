@@ -43,7 +43,7 @@ class Pulse:
             case TrainingProgress():
                 self.phase = f"epoch {event.epoch}/{event.epochs}"
                 self._moved("training", (event.epoch - 1 + event.batch / max(1, event.batches)) / event.epochs)
-                self.detail = f"loss {event.loss:.3f}, accuracy {event.accuracy:.1%}"
+                self.detail = f"loss {event.loss:.3f} acc {event.accuracy:.1%}"
                 self.rate = event.samples_per_second
             case Trained():
                 self.phase, self.share, self.detail, self.rate = "trained", None, "", None

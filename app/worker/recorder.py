@@ -95,7 +95,7 @@ class Recorder:
                 case Stopped():
                     queue.release(db, attempt, "stopped")
                 case Crashed():
-                    queue.crash(db, attempt, event.reason, event.exit_code, at_fault)
+                    queue.crash(db, attempt, event.reason, event.exit_code, at_fault, event.memory_needed)
         self._epochs.pop(claim.trial_id, None)
 
     def _write_put_off(self) -> None:

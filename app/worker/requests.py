@@ -102,15 +102,15 @@ def execute(db: Database, home: Home, kind: str, payload: Mapping[str, Any]) -> 
 
 def _submit(db: Database, home: Home, payload: Mapping[str, Any]) -> dict[str, Any]:
     study = parse_study(payload["document"], payload["where"], Path("/"))
-    plan = make_plan(study, home.data_root, home.cache, large=True)
-    return studies.submit(db, plan).as_json()
+    root = Path(payload["data_root"])
+    return studies.submit(db, make_plan(study, root, home.cache, large=True), root).as_json()
 
 
 def _attack(db: Database, home: Home, payload: Mapping[str, Any]) -> dict[str, Any]:
     attack = resolve_attack(payload["name"], payload["options"], "attack")
     study = payload["study"]
     stored = parse_study(studies.document(db, study), f"study {study}", Path("/"))
-    info = make_plan(stored, home.data_root, home.cache, large=True).info
+    info = make_plan(stored, studies.data_root(db, study) or home.data_root, home.cache, large=True).info
     check_eps(attack, info.shape, "--eps")
     missing = studies.add_attack(db, study, payload["trials"], attack)
     return {"study": study, "attack_id": attack.id, "missing": missing}

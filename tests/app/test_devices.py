@@ -138,6 +138,42 @@ def test_what_a_trial_needs_is_learned_from_those_measured_on_a_gpu(driver, home
     assert conditions.crowded(db, [Slot("cuda:0", 1, 0.25)]) == {}, "it may not take more than its share"
 
 
+def test_out_of_memory_beside_others_waits_for_more_room_and_alone_it_fails(driver, home, cache, monkeypatch, tmp_path):
+    import torch
+
+    from core import trial
+    from core.events import Crashed, TrialFailed
+    from tests.core.test_executors import make_job
+
+    def exhausted(job):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(trial, "_settle_torch", exhausted)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 3 * GIB)
+    job = make_job(tmp_path, cache)
+    job = type(job)(**{**job.__dict__, "device": "cuda:0"})
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (GIB // 4, 4 * GIB))
+    (alone,) = trial.run_trial(job, lambda: False)
+    assert isinstance(alone, TrialFailed)
+    assert "smaller training.batch_size" in alone.reason
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (GIB, 8 * GIB))
+    (beside,) = trial.run_trial(job, lambda: False)
+    assert isinstance(beside, Crashed)
+    assert "other processes hold 4.0 GiB" in beside.reason
+
+    db = database.connect(home.database)
+    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    slot = [Slot("cuda:0", 1)]
+    driver.free[UUIDS[0]] = 4 * GIB
+    assert conditions.crowded(db, slot) == {}, "nothing is known of what a trial needs"
+    claim = queue.claim(db, device="cuda:0")
+    queue.crash(db, claim.attempt_id, beside.reason, None, True, beside.memory_needed)
+    assert "4.3 needed" in conditions.crowded(db, slot)["cuda:0"]
+    assert queue.next_trial(db) == claim.trial_id, "it waits, it has not failed"
+    driver.free[UUIDS[0]] = 5 * GIB
+    assert conditions.crowded(db, slot) == {}
+
+
 def test_a_device_that_disappears_is_waited_for(driver, home, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     db = database.connect(home.database)

@@ -297,11 +297,16 @@ def test_logging_out_is_warned_of_only_where_it_kills():
     def says(kills, lingers):
         return lambda words: f"KillUserProcesses={kills}\n" if words[0] == "show-session" else f"Linger={lingers}\n"
 
-    assert login.logout_warning(says("no", "no")) is None
-    assert login.logout_warning(lambda words: "") is None
-    text = login.logout_warning(says("yes", "no"))
+    ssh, own = "0::/user.slice/user-7.slice/session-3.scope", "0::/user.slice/user-7.slice/user@7.service/app.slice"
+    assert login.logout_warning(says("no", "no"), ssh) is None
+    text = login.logout_warning(says("yes", "no"), ssh)
     assert "loginctl enable-linger && systemd-run --user --scope innate worker start" in text
-    assert "enable-linger" not in login.logout_warning(says("yes", "yes"))
+    assert "enable-linger" not in login.logout_warning(says("yes", "yes"), ssh)
+    for kills in ("yes", "no"):
+        assert "lingering is off" in login.logout_warning(says(kills, "no"), own)
+        assert login.logout_warning(says(kills, "yes"), own) is None, "the remedy that was given holds"
+    for group in (ssh, own):
+        assert login.logout_warning(lambda words: "", group) is None, "no systemd here"
 
 
 def test_the_grace_period_ends(home, db, cache, make, monkeypatch):

@@ -8,10 +8,12 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 
+from storage.schema import SCHEMA_VERSION
 from tests.faults.machinery import LONG, MEDIUM, STUDY, all_gone
 
 SHORT = {**STUDY, "name": "short", "seeds": 1}
@@ -289,6 +291,24 @@ def test_a_disk_that_fills_up_pauses_the_queue_and_loses_nothing(lab, small_disk
     assert {row[3] for row in lab.truth()[0]} == medium_digests
     assert lab.query("SELECT count(*) FROM study_trial WHERE state = 'done'") == [(4,)]
     lab.innate("worker", "stop")
+    lab.home = lab.folder / "home"
+
+
+def test_a_migration_on_a_full_disk_leaves_the_old_file_and_works_once_there_is_room(lab, small_disk):
+    path = small_disk / "innate.db"
+    old = sqlite3.connect(path)
+    old.executescript((Path(__file__).parent.parent / "storage" / "schemas" / "v1.sql").read_text())
+    old.close()
+    before = path.read_bytes()
+    lab.home = small_disk
+    ballast = fill(small_disk)
+    _, err = lab.innate("studies", code=2)
+    assert "disk is full" in err
+    assert len(err.strip().splitlines()) == 1
+    assert path.read_bytes() == before
+    ballast.unlink()
+    assert "tiny" in lab.innate("studies")[0]
+    assert lab.query("PRAGMA user_version") == [(SCHEMA_VERSION,)]
     lab.home = lab.folder / "home"
 
 
