@@ -39,6 +39,11 @@ class Home:
         return self.root / "logs"
 
     @property
+    def worker_log(self) -> Path:
+        """What a detached worker writes of its work; older parts are beside it as .1, .2 …"""
+        return self.logs / "worker.log"
+
+    @property
     def cache(self) -> Path:
         """Decoded data sets; may be deleted at any time."""
         return self.root / "cache"

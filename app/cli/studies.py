@@ -91,7 +91,7 @@ def show(
     context = context_of(ctx)
     db = context.reading()
     detail = queries.trial_detail(db, queries.find_trial(db, trial))
-    detail["log"] = _log_of(context.home.logs / "worker.log", detail["trial_id"])
+    detail["log"] = _log_of(context.home.worker_log, detail["trial_id"])
     if as_json:
         emit_json("trial", [detail])
     else:

@@ -66,12 +66,12 @@ def begin(
     succeed: bool = False,
 ) -> None:
     """Make sure that a worker lives, and say which."""
-    from app.worker import daemon, login
+    from app.worker import control, login
     from app.worker.devices import resolve_slots
 
     check_crafting(crafting)
     resolved = resolve_slots(device or (), slots, threads, memory_fraction)
-    started = daemon.start(context.home, resolved, crafting, succeed=succeed)
+    started = control.start(context.home, resolved, crafting, succeed=succeed)
     if started.waits_for is not None:
         context.say(f"an innate run (pid {started.waits_for}) owns this home; the worker takes over when it ends")
     elif started.already:
@@ -106,11 +106,11 @@ def stop(
     as_json: Json = False,
 ) -> None:
     """End the worker: finish batches, write checkpoints, hand the trials back."""
-    from app.worker import daemon
+    from app.worker import control
 
     context = context_of(ctx)
     _refuse_read_only(context)
-    pid = daemon.stop(context.home, now=now)
+    pid = control.stop(context.home, now=now)
     if pid is None:
         raise Unavailable(f"no worker is running in {context.home.root}")
     context.say(f"worker {pid} stopped; innate worker start goes on")
@@ -162,7 +162,7 @@ def logs(
     """The worker's log."""
     if follow and as_json:
         raise BadInput("logs: --json is one document, --follow has no end: use one of them")
-    path = context_of(ctx).home.logs / "worker.log"
+    path = context_of(ctx).home.worker_log
     if not path.exists():
         raise NotFound(f"{path}: no worker has written a log here yet")
     found = last_lines(path, lines)
