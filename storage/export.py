@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import BadInput
 from storage.database import connect, in_words
+from storage.listing import Filter, page
 from storage.queries import results
 from storage.studies import study_row
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
+
+
+LISTING_ENDINGS = (".csv", ".json", ".jsonl")
 
 
 def export_sqlite(db: Database, dest: Path, study: str | None, *, force: bool = False) -> int:
@@ -65,18 +71,49 @@ def export_rows(db: Database, dest: Path, kind: str, study: str | None, *, force
     return len(rows)
 
 
+def export_listing(
+    db: Database, dest: Path, chosen: Filter, order: str | None, *, descending: bool = False, force: bool = False
+) -> int:
+    """The filtered table of runs in its order, one row each, as the ending of `dest` says: .csv, .json or .jsonl.
+
+    Returns the number of rows. Raises BadInput for another ending.
+    """
+    if dest.suffix not in LISTING_ENDINGS:
+        raise BadInput(f"{dest}: name it {', '.join(LISTING_ENDINGS)}; the ending decides the format")
+    rows = page(db, chosen, order, descending=descending)
+    with beside(dest, force=force) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        if dest.suffix == ".csv":
+            writer = csv.DictWriter(file, list(rows[0]) if rows else ["study", "trial_id"])
+            writer.writeheader()
+            writer.writerows([{key: _flat(value) for key, value in row.items()} for row in rows])
+        elif dest.suffix == ".json":
+            json.dump(rows, file, ensure_ascii=False, indent=1)
+        else:
+            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    return len(rows)
+
+
 @contextmanager
 def beside(dest: Path, *, force: bool) -> Iterator[Path]:
-    """A temporary path that becomes `dest` if all goes well. Raises BadInput if `dest` exists (unless `force`) or cannot
-    be written."""
-    if dest.exists() and not force:
+    """A temporary path that becomes `dest` if all goes well; what is no ordinary file (a device, a pipe, a link) is
+    written into, never replaced.
+
+    Raises BadInput if `dest` is a file that exists (unless `force`) or cannot be written.
+    """
+    into = dest.is_symlink() or (dest.exists() and not dest.is_file())
+    if dest.is_file() and not force:
         raise BadInput(f"{dest}: exists already; name another, or add --force")
-    partial = dest.with_name(f".{dest.name}.partial-{os.getpid()}")
+    folder = Path(tempfile.gettempdir()) if into else dest.parent
+    partial = folder / f".{dest.name}.partial-{os.getpid()}"
     try:
         try:
-            dest.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             yield partial
-            partial.rename(dest)
+            if into:
+                with partial.open("rb") as source, dest.open("wb") as target:
+                    shutil.copyfileobj(source, target)
+            else:
+                partial.rename(dest)
         finally:
             partial.unlink(missing_ok=True)
     except OSError as error:

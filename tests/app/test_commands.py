@@ -161,6 +161,26 @@ def test_examples_come_as_text_and_as_png(read, rows, tmp_path):
     assert "PNG" in err
 
 
+def test_what_is_no_ordinary_file_is_written_into_and_never_replaced(read, tmp_path):
+    """Once an export by root made /dev/null an ordinary file, and every program on the machine suffered."""
+    pipe, link, file = tmp_path / "pipe", tmp_path / "link", tmp_path / "file.csv"
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE, text=True)
+    read("export", "csv", str(pipe))
+    out, _ = reader.communicate(timeout=30)
+    assert out.startswith("study,trial_id")
+    assert pipe.is_fifo()
+    file.write_text("before")
+    link.symlink_to(file)
+    assert "exists already" in read("export", "csv", str(link), check=2)[1]
+    read("export", "csv", str(link), "--force")
+    assert link.is_symlink()
+    assert file.read_text() == out
+    read("export", "csv", "/dev/null", "--force")
+    assert Path("/dev/null").is_char_device()
+    assert not list(tmp_path.glob(".*partial*"))
+
+
 def test_exports(read, rows, tmp_path):
     read("export", "csv", str(tmp_path / "r.csv"))
     assert len((tmp_path / "r.csv").read_text().splitlines()) == 33
@@ -398,7 +418,7 @@ def test_a_foreign_or_newer_database_is_refused_and_left_alone(innate, home):
 @pytest.mark.parametrize(
     "arguments",
     [["--help"], ["results"], ["trials"], ["studies"], ["chart", "curves"], ["plan", "quick"], ["optimizers"], ["doctor"],
-     ["export", "csv", "/dev/null", "--force"]],
+     ["export", "csv", "/dev/null"]],
 )  # fmt: skip
 def test_nothing_but_training_loads_torch(arguments, filled):
     code = (
