@@ -48,7 +48,12 @@ def root(
         raise typer.Exit
     ctx.obj = Context.of(home, db, colour=not (no_color or os.environ.get("NO_COLOR")), quiet=quiet, verbose=verbose)
     if ctx.invoked_subcommand is None:
-        typer.echo(ctx.get_help())
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            typer.echo(ctx.get_help())
+            return
+        from app.tui.app import run as run_screens
+
+        raise typer.Exit(run_screens(ctx.obj))
 
 
 for group in (run, queue, worker, results, studies, examples, export, catalogue, doctor):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import BadInput, NotFound
 from core.registry import nearest
+from storage import listing
 from storage.studies import study_row
 
 if TYPE_CHECKING:
@@ -46,28 +46,30 @@ def trials(
     state: str | None = None,
     limit: int | None = None,
     offset: int = 0,
+    *,
+    chosen: listing.Filter | None = None,
+    order: str | None = None,
+    descending: bool = False,
 ) -> list[Row]:
-    """Rows of v_trials in the order of their studies. Raises BadInput for an unknown filter or state, NotFound for a study."""
-    conditions, values = [], []
+    """Rows of v_trials with their scores, in the order of their studies unless `order` names a key of listing.KEYS.
+
+    Raises BadInput for an unknown filter or state, NotFound for a study.
+    """
+    chosen = chosen or listing.EVERYTHING
     if study is not None:
         study_row(db, study)
-        conditions.append("study = ?")
-        values.append(study)
+        chosen = chosen.narrowed("study", study)
     if state is not None:
         if state not in STATES:
             raise BadInput(f"--state {state}: not one of {', '.join(STATES)}{nearest(state, STATES)}")
-        conditions.append("state = ?")
-        values.append(state)
+        chosen = chosen.narrowed("state", state)
     for key, value in (where or {}).items():
         if key not in FILTERS:
             raise BadInput(f"--where {key}: not one of {', '.join(FILTERS)}{nearest(key, FILTERS)}")
-        conditions.append(f"CAST({key} AS TEXT) = ?")
-        values.append(value)
-    sql = "SELECT * FROM v_trials"
-    if conditions:
-        sql += f" WHERE {' AND '.join(conditions)}"
-    sql += f" ORDER BY study, position LIMIT {-1 if limit is None else int(limit)} OFFSET {int(offset)}"
-    return [_decoded(row) for row in db.query(sql, values)]
+        chosen = chosen.narrowed(key, value)
+    return listing.page(
+        db, chosen, order or "study", descending=descending, offset=offset, limit=-1 if limit is None else limit
+    )
 
 
 def unfinished(db: Database, study: str | None = None) -> list[Row]:
@@ -127,6 +129,11 @@ def training(db: Database, study: str) -> list[Row]:
     return [_decoded(row) for row in rows]
 
 
+def trial_epochs(db: Database, trial_id: str) -> list[Row]:
+    """Rows of v_training of one trial, upwards."""
+    return list(db.query("SELECT * FROM v_training WHERE trial_id = ? ORDER BY epoch", (trial_id,)))
+
+
 def trial_detail(db: Database, trial_id: str) -> Row:
     """Everything about one trial: its row, where it stands in each study, epochs, attempts with environments, results."""
     (trial,) = db.query("SELECT * FROM trial WHERE id = ?", (trial_id,))
@@ -141,7 +148,7 @@ def trial_detail(db: Database, trial_id: str) -> Row:
             (trial_id,),
         )
     ]
-    trial["epochs"] = list(db.query("SELECT * FROM v_training WHERE trial_id = ? ORDER BY epoch", (trial_id,)))
+    trial["epochs"] = trial_epochs(db, trial_id)
     trial["scores"] = list(
         db.query("SELECT study, name, value, low, high FROM score WHERE trial_id = ? ORDER BY study, name", (trial_id,))
     )
@@ -195,11 +202,5 @@ def examples(db: Database, trial_id: str, attack: str | None = None) -> list[Row
 def _decoded(row: Row) -> Row:
     for key in _JSON & row.keys():
         if row[key] is not None:
-            row[key] = _parsed(row[key])
+            row[key] = listing.parsed(row[key])
     return row
-
-
-@functools.lru_cache(maxsize=4096)
-def _parsed(text: str) -> Any:
-    """Ten thousand trials share a few dozen option texts; what is read here is never changed."""
-    return json.loads(text)

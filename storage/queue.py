@@ -241,6 +241,16 @@ def remaining(db: Database, study: str) -> dict[str, int]:
     }
 
 
+def unfinished_counts(db: Database) -> dict[str, int]:
+    """How many trials are queued and how many running, whatever the study; a trial of two studies counts once."""
+    return {
+        str(state): int(count)
+        for state, count in db.execute(
+            "SELECT state, count(DISTINCT trial_id) FROM study_trial WHERE state IN ('queued', 'running') GROUP BY state"
+        )
+    }
+
+
 def weights_path(db: Database, trial_id: str) -> str | None:
     """The weights' path relative to the checkpoints folder, None while untrained or once removed."""
     row = db.execute("SELECT weights FROM trial WHERE id = ? AND NOT weights_removed", (trial_id,)).fetchone()

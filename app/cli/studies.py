@@ -22,7 +22,10 @@ Study = Annotated[str | None, typer.Option("--study", help="Only of this study."
 
 def register(app: typer.Typer) -> None:
     app.command("studies", epilog="Example: innate studies --json")(studies)
-    app.command("trials", epilog="Example: innate trials --where optimizer=adam --state done --limit 20")(trials)
+    app.command(
+        "trials",
+        epilog="Examples: innate trials --where optimizer=adam; innate trials --filter 'clean>0.9' --sort innate",
+    )(trials)
     app.command("show", epilog="Example: innate show 1f00ba4d")(show)
     app.command("delete", epilog="Examples: innate delete 1f00ba4d --yes; innate delete --study quick")(delete)
     app.command("init", epilog="Examples: innate init study.toml; innate init paper.toml --from paper-mnist")(init)
@@ -50,14 +53,21 @@ def trials(
     where: Annotated[list[str] | None, typer.Option(help="Only these, such as optimizer=adam; repeatable.")] = None,
     state: Annotated[str | None, typer.Option(help="queued, running, done, failed or cancelled.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
+    chosen: Annotated[
+        str, typer.Option("--filter", help='Such as "optimizer=adam clean>0.9 trust!=ok optimizer.lr<0.01".')
+    ] = "",
+    sort: Annotated[str | None, typer.Option(help="By study, clean, worst, kept, area, innate, seconds, … .")] = None,
+    descending: Annotated[bool, typer.Option("--descending", help="The largest first.")] = False,
     as_json: Json = False,
 ) -> None:
     """List trials with their state."""
     from app.variants import levels, varying
     from storage import queries
+    from storage.listing import parse_filter
 
+    wanted = parse_filter(chosen)
     db = context_of(ctx).reading()
-    rows = queries.trials(db, study, pairs(where or ()), state, limit)
+    rows = queries.trials(db, study, pairs(where or ()), state, limit, chosen=wanted, order=sort, descending=descending)
     if as_json:
         emit_json("trials", rows)
         return

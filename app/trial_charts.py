@@ -1,0 +1,75 @@
+"""The charts of one trial: accuracy against ε under each attack, and its training. `app.charts` draws."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from app import charts
+from storage import queries
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+_NORMS = {"linf": "ℓ∞", "l2": "ℓ2"}
+
+
+def attack_curves(db: Database, study: str, trial_id: str, size: tuple[int, int], colour: bool) -> str:
+    """One line per attack of the study, from the clean accuracy at ε = 0."""
+    points: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
+    for row in queries.results(db, study, trial_id):
+        if row["eps"] is not None:
+            line = points.setdefault(
+                (row["attack"], row["norm"], row["attack_id"]), [(0.0, 100.0 * row["clean_accuracy"])]
+            )
+            line.append((row["eps"], 100.0 * row["robust_accuracy"]))
+    if not points:
+        return "not attacked yet"
+    lines = [
+        charts.Curve(f"{attack} {_NORMS[norm]}", [eps for eps, _ in line], [share for _, share in line])
+        for (attack, norm, _), line in points.items()
+    ]
+    return charts.curves(
+        "",
+        lines,
+        x_label="ε",
+        y_label="%",
+        y_limits=(0.0, 100.0),
+        x_ticks=None,
+        size=(size[0], _above_legend(size, [curve.label for curve in lines])),
+        colour=colour,
+    )
+
+
+def training_curves(db: Database, trial_id: str, size: tuple[int, int], colour: bool) -> str:
+    """Loss, and accuracies as fractions, against the epoch."""
+    rows = queries.trial_epochs(db, trial_id)
+    if not rows:
+        return "no epoch is finished yet"
+    epochs = [row["epoch"] for row in rows]
+    lines = [
+        charts.Curve("loss", epochs, [row["loss"] for row in rows]),
+        charts.Curve("accuracy", epochs, [row["accuracy"] for row in rows]),
+    ]
+    validated = [row for row in rows if row["validation_accuracy"] is not None]
+    if validated:
+        lines.append(
+            charts.Curve(
+                "validation", [row["epoch"] for row in validated], [row["validation_accuracy"] for row in validated]
+            )
+        )
+    return charts.curves(
+        "",
+        lines,
+        x_label="epoch",
+        y_label="",
+        y_limits=None,
+        x_ticks=epochs,
+        size=(size[0], _above_legend(size, [curve.label for curve in lines])),
+        colour=colour,
+    )
+
+
+def _above_legend(size: tuple[int, int], labels: list[str]) -> int:
+    """Rows left for the figure when its legend stands below it."""
+    legend = 1 + sum(len(label) + 5 for label in labels) // max(1, size[0])
+    return max(5, size[1] - legend)

@@ -1,0 +1,1 @@
+"""What several screens show: a paged table, charts, the two lines around every screen."""

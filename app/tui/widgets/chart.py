@@ -1,0 +1,87 @@
+"""A chart as a widget: drawn as text on the charts' own thread, again only when its data or its room changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+from textual.widget import Widget
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+    from app.tui.app import InnateApp
+
+Draw = Callable[["Database", tuple[int, int], bool], str]
+"""(database, (columns, rows), with colours) → the chart."""
+
+
+class ChartView(Widget):
+    """Shows what `draw` was last asked for; the old chart stays until the new one is there."""
+
+    DEFAULT_CSS = "ChartView { height: 1fr; }"
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._draw: Draw | None = None
+        self._key: Hashable = None
+        self._shown: Hashable = None
+        self._busy = False
+        self._text = Text("")
+
+    @property
+    def innate(self) -> InnateApp:
+        return self.app  # type: ignore[return-value]
+
+    def draw(self, key: Hashable, draw: Draw) -> None:
+        """Show the chart that `draw` makes; `key` says what it depends on beside the room (the data's version too)."""
+        self._key, self._draw = key, draw
+        self._start()
+
+    def clear(self, text: str = "") -> None:
+        """Show a sentence instead of a chart."""
+        self._draw = self._key = self._shown = None
+        self._put(Text(text))
+
+    def render(self) -> Text:
+        return self._text
+
+    def on_resize(self) -> None:
+        self._start()
+
+    def _wish(self) -> Hashable:
+        return self._key, self.size, self.innate.theme
+
+    def _start(self) -> None:
+        if self._draw is None or self._busy or self._shown == self._wish() or not self.size.width:
+            return
+        self._busy = True
+        self.run_worker(self._drawn(), exit_on_error=False)
+
+    async def _drawn(self) -> None:
+        from app.tui.threads import sentence
+
+        try:
+            while self._draw is not None and self._shown != self._wish():
+                wish, draw = self._wish(), self._draw
+                room = (self.size.width, self.size.height)
+                try:
+                    text = await self.innate.charts.ask(partial(_drawn, draw, room, self.innate.colour))
+                except Exception as error:
+                    self.innate.note_fault(error)
+                    text = sentence(error)
+                self._shown = wish
+                self._put(Text.from_ansi(text))
+        finally:
+            self._busy = False
+
+    def _put(self, text: Text) -> None:
+        if text != self._text:
+            self._text = text
+            self.refresh()
+
+
+def _drawn(draw: Draw, room: tuple[int, int], colour: bool, db: Database) -> str:
+    return draw(db, room, colour)

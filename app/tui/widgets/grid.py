@@ -1,0 +1,353 @@
+"""A table of any length of which only the rows in sight are held: pages are asked for as they come into view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+Row = Mapping[str, Any]
+Cell = tuple[str, str]
+"""Text and the name of its colour: "", "dim", or a key of themes.STATE_COLOURS."""
+
+PAGE = 100
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: `cell` makes what a row shows in it."""
+
+    key: str
+    title: str
+    width: int
+    cell: Callable[[Row], Cell]
+    right: bool = False
+
+
+class Grid(ScrollView, can_focus=True):
+    """`fill` it with pages of rows as `Wanted` asks; it moves a cursor over them and tells.
+
+    `identify` gives a row the key under which it is marked.
+    """
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "grid--header", "grid--cursor", "grid--dim", "grid--mark", "grid--done", "grid--running", "grid--queued",
+        "grid--failed", "grid--cancelled", "grid--ok", "grid--suspect", "grid--invalid", "grid--title",
+    }  # fmt: skip
+    DEFAULT_CSS = """
+    Grid { height: 1fr; scrollbar-size-horizontal: 0; scrollbar-size-vertical: 1; background: $background; }
+    Grid > .grid--header { color: $primary; text-style: bold; background: $surface; }
+    Grid > .grid--cursor { background: $panel; text-style: bold; }
+    Grid:focus > .grid--cursor { background: $primary; color: $background; text-style: bold; }
+    Grid > .grid--dim { color: $foreground 60%; }
+    Grid > .grid--title { color: $accent; text-style: bold; }
+    Grid > .grid--mark { color: $accent; text-style: bold; }
+    Grid > .grid--done, Grid > .grid--ok { color: $success; }
+    Grid > .grid--running { color: $primary; text-style: bold; }
+    Grid > .grid--queued { color: $foreground 75%; }
+    Grid > .grid--failed, Grid > .grid--invalid { color: $error; }
+    Grid > .grid--cancelled { color: $foreground 60%; }
+    Grid > .grid--suspect { color: $warning; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down,j", "move(1)", "next row", show=False),
+        Binding("up,k", "move(-1)", "row before", show=False),
+        Binding("pagedown,ctrl+d", "move_page(1)", "page down", show=False),
+        Binding("pageup,ctrl+u", "move_page(-1)", "page up", show=False),
+        Binding("home,g", "move_to(0)", "first row", show=False),
+        Binding("end,G", "move_to(-1)", "last row", show=False),
+        Binding("enter", "choose", "open", show=False),
+    ]
+
+    cursor: reactive[int] = reactive(0)
+
+    class Wanted(Message):
+        """Rows from `offset` on are in sight and not here."""
+
+        def __init__(self, grid: Grid, offset: int) -> None:
+            super().__init__()
+            self.grid = grid
+            self.offset = offset
+
+        @property
+        def control(self) -> Grid:
+            return self.grid
+
+    class Moved(Message):
+        """The cursor stands on another row, or its row has changed."""
+
+        def __init__(self, grid: Grid, row: Row | None) -> None:
+            super().__init__()
+            self.grid = grid
+            self.row = row
+
+        @property
+        def control(self) -> Grid:
+            return self.grid
+
+    class Chosen(Message):
+        """The row under the cursor was opened."""
+
+        def __init__(self, grid: Grid, row: Row) -> None:
+            super().__init__()
+            self.grid = grid
+            self.row = row
+
+        @property
+        def control(self) -> Grid:
+            return self.grid
+
+    class HeadingClicked(Message):
+        """A column's title was clicked."""
+
+        def __init__(self, grid: Grid, key: str) -> None:
+            super().__init__()
+            self.grid = grid
+            self.key = key
+
+        @property
+        def control(self) -> Grid:
+            return self.grid
+
+    def __init__(
+        self,
+        columns: Sequence[Column] = (),
+        *,
+        identify: Callable[[Row], Hashable] = lambda row: row["trial_id"],
+        id: str | None = None,
+    ) -> None:
+        super().__init__(id=id)
+        self._columns: list[Column] = list(columns)
+        self._identify = identify
+        self._widths: dict[str, int] = {}
+        """As wide as what was shown so far: columns grow, up to their own limit, and never jump back."""
+        self._pages: dict[int, list[Row]] = {}
+        self._stale: set[int] = set()
+        self._asked: set[int] = set()
+        self.total: int | None = None
+        """Rows in all; None before the first answer."""
+        self.marks: set[Hashable] = set()
+        self.pinned: Hashable | None = None
+        """The row that others are compared with."""
+        self.sorted_by: tuple[str | None, bool] = (None, False)
+
+    # --- what the screen says ---
+
+    @property
+    def columns(self) -> list[Column]:
+        return self._columns
+
+    @columns.setter
+    def columns(self, columns: Sequence[Column]) -> None:
+        self._columns = list(columns)
+        for page in self._pages.values():
+            self._widen(page)
+        self._resize()
+
+    def fill(self, offset: int, rows: Sequence[Row], total: int) -> None:
+        """Take in one page, and how many rows there are now."""
+        page = offset // PAGE
+        before = self._pages.get(page)
+        self._pages[page] = list(rows)
+        self._widen(rows)
+        self._stale.discard(page)
+        self._asked.discard(page)
+        if self.total != total or before is None or len(before) != len(rows):
+            self.total = total
+            self._pages = {number: kept for number, kept in self._pages.items() if number * PAGE < max(1, total)}
+            self._resize()
+        else:  # over a slow line every cell counts: only rows that changed are drawn again
+            for place, (old, new) in enumerate(zip(before, rows, strict=True)):
+                if old != new:
+                    self.refresh_line(offset + place + 1)
+        self.cursor = max(0, min(self.cursor, total - 1))
+        self._tell()
+
+    def fill_all(self, rows: Sequence[Row]) -> None:
+        """The whole of a short table at once."""
+        self._pages.clear()
+        for offset in range(0, max(1, len(rows)), PAGE):
+            self.fill(offset, rows[offset : offset + PAGE], len(rows))
+
+    def expire(self, *, restart: bool = False) -> None:
+        """What is shown may have changed: it stays until the new pages come. `restart` goes back to the first row."""
+        self._stale = set(self._pages)
+        self._asked.clear()
+        if restart:
+            self._pages.clear()
+            self._stale.clear()
+            self.total = None
+            self.cursor = 0
+            self.scroll_to(0, 0, animate=False)
+        self._want()
+
+    @property
+    def current(self) -> Row | None:
+        """The row under the cursor."""
+        return self.row(self.cursor)
+
+    def row(self, index: int) -> Row | None:
+        """A row by its position, None while it is not here."""
+        page = self._pages.get(index // PAGE, [])
+        place = index % PAGE
+        return page[place] if index >= 0 and place < len(page) else None
+
+    def toggle_mark(self) -> bool | None:
+        """Mark the row under the cursor or undo it; None where there is no row."""
+        row = self.current
+        if row is None:
+            return None
+        key = self._identify(row)
+        self.marks ^= {key}
+        self.refresh()
+        return key in self.marks
+
+    # --- moving ---
+
+    def action_move(self, by: int) -> None:
+        self.move_to(self.cursor + by)
+
+    def action_move_page(self, by: int) -> None:
+        self.move_to(self.cursor + by * max(1, self.size.height - 2))
+
+    def action_move_to(self, index: int) -> None:
+        self.move_to((self.total or 1) - 1 if index < 0 else index)
+
+    def action_choose(self) -> None:
+        row = self.current
+        if row is not None:
+            self.post_message(self.Chosen(self, row))
+
+    def move_to(self, index: int) -> None:
+        """Put the cursor on a row and bring it into sight."""
+        self.cursor = max(0, min(index, (self.total or 1) - 1))
+        room = max(1, self.size.height - 1)
+        top = int(self.scroll_y)
+        if self.cursor < top:
+            self.scroll_to(y=self.cursor, animate=False)
+        elif self.cursor >= top + room:
+            self.scroll_to(y=self.cursor - room + 1, animate=False)
+        self._want()
+        self._tell()
+
+    def watch_cursor(self) -> None:
+        self.refresh()
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        self._want()
+
+    def on_resize(self) -> None:
+        self._want()
+
+    def on_click(self, event: events.Click) -> None:
+        if event.y == 0:
+            key = self._column_at(event.x)
+            if key is not None:
+                self.post_message(self.HeadingClicked(self, key))
+            return
+        index = int(self.scroll_y) + event.y - 1
+        if index < (self.total or 0):
+            self.move_to(index)
+            if event.chain > 1:
+                self.action_choose()
+
+    def _column_at(self, x: int) -> str | None:
+        left = 2
+        for column in self._columns:
+            width = self._width(column)
+            if left <= x < left + width:
+                return column.key
+            left += width + 1
+        return None
+
+    def _tell(self) -> None:
+        row = self.current
+        self.post_message(self.Moved(self, row))
+
+    def _want(self) -> None:
+        """Ask for the pages in sight that are not here or out of date."""
+        first = int(self.scroll_y) // PAGE
+        last = (int(self.scroll_y) + max(1, self.size.height)) // PAGE
+        if self.total is not None:
+            last = min(last, max(0, self.total - 1) // PAGE)
+        for page in range(first, last + 1):
+            if (page not in self._pages or page in self._stale) and page not in self._asked:
+                self._asked.add(page)
+                self.post_message(self.Wanted(self, page * PAGE))
+
+    def _widen(self, rows: Sequence[Row]) -> None:
+        for column in self._columns:
+            shown = max((cell_len(column.cell(row)[0]) for row in rows), default=0)
+            width = min(column.width, max(shown, cell_len(column.title) + 1))  # the arrow of the order fits too
+            if width > self._widths.get(column.key, 0):
+                self._widths[column.key] = width
+                self.refresh()
+
+    def _width(self, column: Column) -> int:
+        return self._widths.get(column.key, min(column.width, cell_len(column.title) + 1))
+
+    def _resize(self) -> None:
+        # The line of titles stays where it is, so the last row needs a line more.
+        self.virtual_size = Size(self.size.width, (self.total or 0) + 1)
+        self.refresh()
+
+    # --- drawing ---
+
+    def render_line(self, y: int) -> Strip:
+        width = self.size.width
+        if y == 0:
+            return self._header(width)
+        index = int(self.scroll_y) + y - 1
+        if self.total is None or index >= self.total:
+            return Strip.blank(width, self.rich_style)
+        return self._line(index, width)
+
+    def _header(self, width: int) -> Strip:
+        style = self.get_component_rich_style("grid--header")
+        text = "  "
+        for column in self._columns:
+            title = column.title
+            if self.sorted_by[0] == column.key:
+                title = f"{title}{'▼' if self.sorted_by[1] else '▲'}"
+            text += _cut(title, self._width(column), column.right) + " "
+        return Strip([Segment(set_cell_size(text, width), style)])
+
+    def _line(self, index: int, width: int) -> Strip:
+        row = self.row(index)
+        chosen = index == self.cursor
+        base = self.get_component_rich_style("grid--cursor") if chosen else self.rich_style
+        if row is None:
+            return Strip([Segment(set_cell_size("  …", width), base)])
+        key = self._identify(row)
+        sign = "◆" if key == self.pinned else "●" if key in self.marks else " "
+        segments = [Segment(f"{sign} ", self._style("mark", base, chosen))]
+        for column in self._columns:
+            text, colour = column.cell(row)
+            style = self._style(colour, base, chosen) if colour else base
+            segments.append(Segment(_cut(text, self._width(column), column.right) + " ", style))
+        return Strip(segments).adjust_cell_length(width, base)
+
+    def _style(self, name: str, base: Style, chosen: bool) -> Style:
+        # On the cursor's bar colours of their own would not be legible.
+        return (
+            base if chosen and self.has_focus else base + self.get_component_rich_style(f"grid--{name}", partial=True)
+        )
+
+
+def _cut(text: str, width: int, right: bool) -> str:
+    size = cell_len(text)
+    if size > width:
+        return set_cell_size(text, width - 1) + "…"
+    return " " * (width - size) + text if right else text + " " * (width - size)

@@ -1,0 +1,218 @@
+"""The table of runs: one row per trial × study with its scores, filtered, sorted and paged by SQLite.
+
+The filter is a line of conditions that must all hold, such as `optimizer=adam clean>0.9 trust!=ok optimizer.lr<0.01`; a
+bare word must occur in the row's names or begin its id.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from core.errors import BadInput
+from core.registry import nearest
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+Row = dict[str, Any]
+
+_TEXT = {
+    "id": "t.id", "study": "st.study", "dataset": "t.dataset", "architecture": "t.architecture",
+    "optimizer": "t.optimizer", "activation": "t.activation", "defense": "t.defense", "state": "st.state",
+    "trust": "st.trust", "reason": "st.reason",
+}  # fmt: skip
+_NUMBERS = {
+    "seed": "t.seed", "attempts": "(SELECT count(*) FROM attempt a WHERE a.trial_id = t.id)", "clean": "c.accuracy",
+    "worst": "sw.value", "kept": "sr.value", "area": "sa.value", "innate": "si.value", "seconds": "t.train_seconds",
+    "priority": "st.priority",
+}  # fmt: skip
+_SHARES = ("clean", "worst", "kept", "area")
+_ALIASES = {
+    "trial": "id", "arch": "architecture", "opt": "optimizer", "act": "activation", "def": "defense",
+    "clean_accuracy": "clean", "worst_case": "worst", "retention": "kept", "curve_area": "area",
+    "train_seconds": "seconds", "trial_id": "id",
+}  # fmt: skip
+_OPTIONS = ("architecture", "optimizer", "activation", "defense", "training")
+KEYS = (*_TEXT, *_NUMBERS)
+"""What can be filtered and sorted by."""
+
+_FROM = """
+FROM study_trial st JOIN study s ON s.name = st.study JOIN trial t ON t.id = st.trial_id
+LEFT JOIN clean c ON c.trial_id = t.id AND c.samples = s.samples
+LEFT JOIN score sw ON sw.study = st.study AND sw.trial_id = st.trial_id AND sw.name = 'worst_case'
+LEFT JOIN score sr ON sr.study = st.study AND sr.trial_id = st.trial_id AND sr.name = 'retention'
+LEFT JOIN score sa ON sa.study = st.study AND sa.trial_id = st.trial_id AND sa.name = 'curve_area'
+LEFT JOIN score si ON si.study = st.study AND si.trial_id = st.trial_id AND si.name = 'innate'
+"""
+_SELECT = (
+    "SELECT st.study, t.id AS trial_id, t.variant_id, t.dataset, t.architecture, t.optimizer, t.activation, t.defense, "
+    f"t.seed, st.state, st.reason, {_NUMBERS['attempts']} AS attempts, c.accuracy AS clean_accuracy, t.initial_digest, "
+    "t.final_digest, t.train_seconds, st.trust, st.trust_reasons, st.priority, st.position, t.train_samples, "
+    "t.architecture_options, t.optimizer_options, t.activation_options, t.defense_options, t.training, "
+    "sw.value AS worst_case, sr.value AS retention, sa.value AS curve_area, si.value AS innate"
+)
+"""The columns of v_trials, and the scores."""
+_JSON = {
+    "architecture_options", "optimizer_options", "activation_options", "defense_options", "training", "trust_reasons",
+}  # fmt: skip
+_CONDITION = re.compile(r"([A-Za-z_][\w.]*)\s*(!=|>=|<=|=|>|<|~)\s*(\"[^\"]*\"|\S*)|(\"[^\"]*\"|\S+)")
+_SQL_OPERATORS = {"=": "=", "!=": "<>", ">": ">", "<": "<", ">=": ">=", "<=": "<="}
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A parsed filter: an SQL condition and its values."""
+
+    text: str = ""
+    sql: str = "1"
+    values: tuple[Any, ...] = ()
+
+    def narrowed(self, column: str, value: Any) -> Filter:
+        """This and `column` = `value`; the column is one of KEYS that is text."""
+        return Filter(
+            self.text, f"{self.sql} AND CAST({({**_TEXT, **_NUMBERS})[column]} AS TEXT) = ?", (*self.values, value)
+        )
+
+
+EVERYTHING = Filter()
+
+
+def parse_filter(text: str) -> Filter:
+    """`text` as a Filter. Raises BadInput naming the condition at fault.
+
+    Operators: = != > < >= <= and ~ (contains). Shares may be written 0.9 or 90%. A dotted key names an option.
+    """
+    conditions: list[str] = []
+    values: list[Any] = []
+    for match in _CONDITION.finditer(text):
+        key, operator, value, word = match.groups()
+        if word is not None:
+            condition, found = _bare(word.strip('"'))
+        else:
+            condition, found = _compared(key, operator, value.strip('"'), match.group(0))
+        conditions.append(condition)
+        values += found
+    return Filter(text.strip(), " AND ".join(conditions) or "1", tuple(values))
+
+
+def _bare(word: str) -> tuple[str, list[Any]]:
+    if word.lstrip("!<>=~") != word:
+        raise BadInput(f"filter: {word!r} lacks a key; write KEY{word}, such as optimizer=adam")
+    columns = [
+        _TEXT[key] for key in ("study", "dataset", "architecture", "optimizer", "activation", "defense", "state")
+    ]
+    contained = " OR ".join(f"instr(lower({column}), ?)" for column in columns)
+    return f"(t.id LIKE ? OR {contained})", [f"{word.lower()}%", *[word.lower()] * len(columns)]
+
+
+def _compared(key: str, operator: str, value: str, whole: str) -> tuple[str, list[Any]]:
+    if not value:
+        raise BadInput(f"filter: {whole!r} lacks a value")
+    name = _ALIASES.get(key.lower(), key.lower())
+    if "." in name:
+        factor, _, option = name.partition(".")
+        factor = _ALIASES.get(factor, factor)
+        if factor not in _OPTIONS or not re.fullmatch(r"\w+", option):
+            raise BadInput(f"filter: {key}: options are named like optimizer.lr ({', '.join(_OPTIONS)})")
+        column = f"t.{factor}" if factor == "training" else f"t.{factor}_options"
+        return _compare(f"json_extract({column}, '$.{option}')", operator, _literal(value))
+    if name in _NUMBERS and operator != "~":
+        return _compare(_NUMBERS[name], operator, _number(name, value, whole))
+    if name in _NUMBERS:
+        raise BadInput(f"filter: {whole!r}: {name} is a number; use = != > < >= <=")
+    if name not in _TEXT:
+        raise BadInput(f"filter: {key}: not one of {', '.join(KEYS)}{nearest(name, KEYS)}")
+    column = _TEXT[name]
+    if operator == "~":
+        return f"instr(lower(coalesce({column}, '')), ?)", [value.lower()]
+    if operator not in ("=", "!="):
+        raise BadInput(f"filter: {whole!r}: {name} is text; use = != or ~ (contains)")
+    if name == "id":
+        return f"{'' if operator == '=' else 'NOT '}(t.id LIKE ?)", [f"{value.lower()}%"]
+    return f"lower(coalesce({column}, '')) {_SQL_OPERATORS[operator]} ?", [value.lower()]
+
+
+def _compare(expression: str, operator: str, value: Any) -> tuple[str, list[Any]]:
+    if operator == "~":
+        return f"instr(lower({expression}), ?)", [str(value).lower()]
+    return f"{expression} {_SQL_OPERATORS[operator]} ?", [value]
+
+
+def _literal(value: str) -> Any:
+    if value.lower() in ("true", "on", "false", "off"):
+        return int(value.lower() in ("true", "on"))
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
+def _number(name: str, value: str, whole: str) -> float:
+    share = value.endswith("%")
+    try:
+        number = float(value.removesuffix("%"))
+    except ValueError:
+        raise BadInput(f"filter: {whole!r}: {name} is a number, {value!r} is not") from None
+    return number / 100 if share and name in _SHARES else number
+
+
+def count(db: Database, chosen: Filter = EVERYTHING) -> int:
+    """How many rows the filter leaves."""
+    return int(db.execute(f"SELECT count(*) {_FROM} WHERE {chosen.sql}", chosen.values).fetchone()[0])
+
+
+def page(
+    db: Database,
+    chosen: Filter = EVERYTHING,
+    order: str | None = None,
+    *,
+    descending: bool = False,
+    offset: int = 0,
+    limit: int = -1,
+) -> list[Row]:
+    """Rows `offset` … of the filtered table, sorted by a key of KEYS (None: study run last first, in its own order).
+
+    What is unknown comes last in either direction. Raises BadInput for an unknown key.
+    """
+    if order is None:
+        sorting = "s.run_at DESC, st.study, st.position"
+    else:
+        name = _ALIASES.get(order.lower(), order.lower())
+        if name not in KEYS:
+            raise BadInput(f"sort: {order}: not one of {', '.join(KEYS)}{nearest(order, KEYS)}")
+        expression = {**_TEXT, **_NUMBERS}[name]
+        sorting = f"{expression} {'DESC' if descending else 'ASC'} NULLS LAST, st.study, st.position"
+    rows = db.query(
+        f"{_SELECT} {_FROM} WHERE {chosen.sql} ORDER BY {sorting} LIMIT {int(limit)} OFFSET {int(offset)}",
+        chosen.values,
+    )
+    return [_decoded(row) for row in rows]
+
+
+def one(db: Database, study: str, trial_id: str) -> Row | None:
+    """One row of the table, None if it is gone."""
+    rows = list(db.query(f"{_SELECT} {_FROM} WHERE st.study = ? AND st.trial_id = ?", (study, trial_id)))
+    return _decoded(rows[0]) if rows else None
+
+
+def some(db: Database, keys: Sequence[tuple[str, str]]) -> list[Row]:
+    """The rows of these (study, trial id), as many as are still there, in that order."""
+    return [row for study, trial_id in keys if (row := one(db, study, trial_id)) is not None]
+
+
+def _decoded(row: Row) -> Row:
+    for key in _JSON:
+        if row[key] is not None:
+            row[key] = parsed(row[key])
+    return row
+
+
+@functools.lru_cache(maxsize=4096)
+def parsed(text: str) -> Any:
+    """Stored JSON. Ten thousand trials share a few dozen option texts; what is read here is never changed."""
+    return json.loads(text)

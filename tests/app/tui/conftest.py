@@ -1,0 +1,70 @@
+"""Screens without a terminal: an app on a copy of a filled home, what it shows as text, and waiting until it is calm."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+
+import pytest
+
+from app.cli.context import Context
+from app.tui.app import InnateApp
+from app.tui.screens.page import Page
+from app.tui.widgets.chart import ChartView
+from storage.home import Home
+
+SMALL, LARGE = (80, 24), (140, 45)
+
+
+def context_for(home, *, read_only=False):
+    return Context(home, home.database, read_only, colour=True, quiet=True, verbose=False)
+
+
+@pytest.fixture
+def filled_home(filled, tmp_path):
+    """A copy of the home in which the tiny study (8 trials) was run, to change at will."""
+    shutil.copytree(filled, tmp_path / "filled")
+    return Home(tmp_path / "filled")
+
+
+@contextlib.asynccontextmanager
+async def opened(home, size=SMALL, *, read_only=False, press=()):
+    """`async with opened(home) as (app, pilot)`: the first screen is loaded, then `press`ed."""
+    app = InnateApp(context_for(home, read_only=read_only))
+    async with app.run_test(size=size) as pilot:
+        await calm(pilot)
+        await press_and_wait(pilot, *press)
+        yield app, pilot
+        assert app.fault is None, app.fault
+
+
+async def press_and_wait(pilot, *keys):
+    for key in keys:
+        await pilot.press(key)
+        await calm(pilot)
+
+
+async def calm(pilot, seconds=20.0):
+    """Until nothing is being loaded or drawn."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    quiet = 0
+    while quiet < 3:
+        await pilot.pause(0.05)
+        busy = any(
+            (isinstance(screen, Page) and screen._loading) or any(chart._busy for chart in screen.query(ChartView))
+            for screen in pilot.app.screen_stack
+        )
+        quiet = 0 if busy or pilot.app._looking else quiet + 1
+        assert asyncio.get_running_loop().time() < deadline, "the screen does not come to rest"
+
+
+def shown(app):
+    """The screen as lines of text, as a person would see it."""
+    width, height = app.size
+    lines = [
+        "".join(segment.text for segment in strip).rstrip() for strip in app.screen._compositor.render_strips(app.size)
+    ]
+    assert len(lines) == height
+    assert all(len(line) <= width for line in lines)
+    return "\n".join(lines)
