@@ -103,6 +103,9 @@ def parse_filter(text: str) -> Filter:
 def _bare(word: str) -> tuple[str, list[Any]]:
     if word.lstrip("!<>=~") != word:
         raise BadInput(f"filter: {word!r} lacks a key; write KEY{word}, such as optimizer=adam")
+    name = _ALIASES.get(word.lower(), word.lower())
+    if name in KEYS:
+        raise BadInput(f"filter: {word}: compare it with something, such as {name}{'>0.9' if name in _NUMBERS else '=adam'}")
     columns = [
         _TEXT[key] for key in ("study", "dataset", "architecture", "optimizer", "activation", "defense", "state")
     ]

@@ -38,7 +38,7 @@ class Delta:
     of: RunColumn
 
     def grid_column(self) -> Column:
-        return Column(f"Δ{self.of.key}", f"Δ{self.of.title}"[:6], 6, self._cell, right=True)
+        return Column(f"Δ{self.of.key}", "Δ", 5, self._cell, right=True)
 
     def _cell(self, row: Row) -> Cell:
         difference = (row.get("delta") or {}).get(self.of.key)
@@ -97,9 +97,9 @@ COLUMNS: dict[str, RunColumn] = {
         RunColumn("id", "run", 10, "the beginning of its id", lambda row: (row["trial_id"][:10], "dim")),
         RunColumn("study", "study", 11, "the study it belongs to", _text("study")),
         RunColumn("dataset", "data", 10, "the data set", _text("dataset")),
-        RunColumn("architecture", "architecture", 12, "the architecture", _text("architecture")),
+        RunColumn("architecture", "architecture", 13, "the architecture", _text("architecture")),
         RunColumn("optimizer", "optimizer", 14, "the optimizer and its learning rate", _choice("optimizer")),
-        RunColumn("activation", "activation", 10, "the activation", _text("activation")),
+        RunColumn("activation", "activation", 11, "the activation", _text("activation")),
         RunColumn("defense", "defense", 8, "the defense", _choice("defense", "none")),
         RunColumn("seed", "seed", 5, "the seed", _text("seed"), numeric=True),
         RunColumn("state", "state", 9, "queued, running, done, failed or cancelled", _state),
@@ -108,7 +108,7 @@ COLUMNS: dict[str, RunColumn] = {
         RunColumn("kept", "kept", 6, "worst / clean, %", _share("kept"), numeric=True, delta=True),
         RunColumn("area", "area", 6, "chance-corrected area under the curve, %", _share("area"), numeric=True, delta=True),
         RunColumn(
-            "innate", "innate", 6, "the headline score, 0 to 100",
+            "innate", "innate", 7, "the headline score, 0 to 100",
             lambda row: ("" if row["innate"] is None else f"{row['innate']:.1f}", ""), numeric=True, delta=True,
         ),
         RunColumn("trust", "trust", 8, "ok, suspect or invalid", _trust),

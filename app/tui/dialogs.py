@@ -14,6 +14,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from app.tui.widgets.field import Field
+
 _BOX = """
     align: center middle;
     background: $background 60%;
@@ -42,7 +44,7 @@ class Prompt(ModalScreen[str | None]):
         with Vertical() as box:
             box.border_title = self._title
             box.border_subtitle = "⏎ accept   esc leave it"
-            yield Input(self._value, select_on_focus=False)
+            yield Field(self._value, select_on_focus=False)
             yield Static(Content(self._hint), classes="hint")
             yield Static("", classes="problem")
 
@@ -95,7 +97,7 @@ class Picker(ModalScreen[Any]):
             box.border_subtitle = (
                 "tab tick   ⏎ accept   esc leave it" if self._many else "type to narrow   ⏎ choose   esc leave it"
             )
-            yield Input(placeholder="type to narrow", select_on_focus=False)
+            yield Field(placeholder="type to narrow", select_on_focus=False)
             yield OptionList()
 
     def on_mount(self) -> None:

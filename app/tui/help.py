@@ -12,6 +12,7 @@ _MOVING = (
     Key("up,k", "", "", "row before"),
     Key("pagedown,pageup", "", "", "a page on, a page back"),
     Key("g,G", "", "", "first row, last row"),
+    Key("right,left", "", "", "columns that have no room, on and back"),
 )
 
 

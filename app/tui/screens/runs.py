@@ -18,6 +18,7 @@ from app.tui.dialogs import Confirm, Item, Picker, Prompt
 from app.tui.keys import Key, bindings
 from app.tui.screens.page import Page
 from app.tui.widgets.chart import ChartView
+from app.tui.widgets.field import Field
 from app.tui.widgets.grid import PAGE, Grid, Row
 from core.errors import BadInput
 from storage import listing
@@ -60,7 +61,7 @@ class RunsScreen(Page):
     )
     BINDINGS = bindings(KEYS)
     CSS = """
-    RunsScreen #about { height: 1; color: $foreground 75%; }
+    RunsScreen #about { height: 1; color: $foreground 75%; text-wrap: nowrap; text-overflow: ellipsis; }
     RunsScreen #filter { border: none; height: 1; padding: 0; background: $panel; display: none; }
     RunsScreen #filter.open { display: block; }
     RunsScreen #empty { height: 1fr; padding: 1 2; display: none; }
@@ -70,7 +71,7 @@ class RunsScreen(Page):
     RunsScreen #curve { width: 1fr; height: 100%; }
     RunsScreen.-wide #split { layout: horizontal; }
     RunsScreen.-wide #grid { width: 1fr; }
-    RunsScreen.-wide #preview { width: 50; height: 1fr; border-top: none; border-left: solid $panel;
+    RunsScreen.-wide #preview { width: 46; height: 1fr; border-top: none; border-left: solid $panel;
         layout: vertical; padding: 0 0 0 1; }
     RunsScreen.-wide #preview Static { width: 1fr; height: auto; max-height: 60%; }
     RunsScreen.-wide #curve { height: 1fr; min-height: 8; }
@@ -89,7 +90,7 @@ class RunsScreen(Page):
 
     def body(self) -> ComposeResult:
         yield Static("", id="about")
-        yield Input(id="filter", placeholder="optimizer=adam clean>0.9 trust!=ok", select_on_focus=False)
+        yield Field(id="filter", placeholder="optimizer=adam clean>0.9 trust!=ok", select_on_focus=False)
         yield Static("", id="empty")
         with Container(id="split"):
             yield Grid(identify=lambda row: (row["study"], row["trial_id"]), id="grid")

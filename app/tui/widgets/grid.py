@@ -67,6 +67,8 @@ class Grid(ScrollView, can_focus=True):
         Binding("pageup,ctrl+u", "move_page(-1)", "page up", show=False),
         Binding("home,g", "move_to(0)", "first row", show=False),
         Binding("end,G", "move_to(-1)", "last row", show=False),
+        Binding("right,l", "shift(1)", "columns on", show=False),
+        Binding("left,h", "shift(-1)", "columns back", show=False),
         Binding("enter", "choose", "open", show=False),
     ]
 
@@ -132,6 +134,8 @@ class Grid(ScrollView, can_focus=True):
         self._identify = identify
         self._widths: dict[str, int] = {}
         """As wide as what was shown so far: columns grow, up to their own limit, and never jump back."""
+        self._shift = 0
+        """Columns that have moved out of sight to the left."""
         self._pages: dict[int, list[Row]] = {}
         self._stale: set[int] = set()
         self._asked: set[int] = set()
@@ -150,7 +154,7 @@ class Grid(ScrollView, can_focus=True):
 
     @columns.setter
     def columns(self, columns: Sequence[Column]) -> None:
-        self._columns = list(columns)
+        self._columns, self._shift = list(columns), 0
         for page in self._pages.values():
             self._widen(page)
         self._resize()
@@ -224,6 +228,15 @@ class Grid(ScrollView, can_focus=True):
     def action_move_to(self, index: int) -> None:
         self.move_to((self.total or 1) - 1 if index < 0 else index)
 
+    def action_shift(self, by: int) -> None:
+        """Bring columns into sight that have no room, as far as there are any."""
+        room, widths = self.size.width - 3, [self._width(column) + 1 for column in self._columns]
+        most = next((first for first in range(len(widths)) if sum(widths[first:]) <= room), max(0, len(widths) - 1))
+        shift = max(0, min(self._shift + by, most))
+        if shift != self._shift:
+            self._shift = shift
+            self.refresh()
+
     def action_choose(self) -> None:
         row = self.current
         if row is not None:
@@ -265,7 +278,7 @@ class Grid(ScrollView, can_focus=True):
 
     def _column_at(self, x: int) -> str | None:
         left = 2
-        for column in self._columns:
+        for column in self._columns[self._shift :]:
             width = self._width(column)
             if left <= x < left + width:
                 return column.key
@@ -316,8 +329,8 @@ class Grid(ScrollView, can_focus=True):
 
     def _header(self, width: int) -> Strip:
         style = self.get_component_rich_style("grid--header")
-        text = "  "
-        for column in self._columns:
+        text = "‹ " if self._shift else "  "
+        for column in self._columns[self._shift :]:
             title = column.title
             if self.sorted_by[0] == column.key:
                 title = f"{title}{'▼' if self.sorted_by[1] else '▲'}"
@@ -333,7 +346,7 @@ class Grid(ScrollView, can_focus=True):
         key = self._identify(row)
         sign = "◆" if key == self.pinned else "●" if key in self.marks else " "
         segments = [Segment(f"{sign} ", self._style("mark", base, chosen))]
-        for column in self._columns:
+        for column in self._columns[self._shift :]:
             text, colour = column.cell(row)
             style = self._style(colour, base, chosen) if colour else base
             segments.append(Segment(_cut(text, self._width(column), column.right) + " ", style))

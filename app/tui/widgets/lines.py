@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
+from textual import events
 from textual.content import Content
 from textual.widget import Widget
 
 if TYPE_CHECKING:
-    from app.tui.app import InnateApp
     from app.tui.keys import Key
 
 MODES = (("runs", "Runs"), ("compose", "Compose"), ("queue", "Queue"), ("compare", "Compare"), ("worker", "Worker"))
@@ -33,8 +34,9 @@ class Masthead(Widget):
     def render(self) -> Content:
         parts: list[Content | str | tuple[str, str]] = [("innate ", "bold $accent")]
         for number, (mode, name) in enumerate(MODES, 1):
-            style = "bold $background on $primary" if mode == self._mode else "$foreground"
-            parts.append(Content.from_markup(f"[@click=app.mode('{mode}')] {number} {name} [/]").stylize(style))
+            parts.append(
+                (f" {number} {name} ", "bold $background on $primary" if mode == self._mode else "$foreground")
+            )
         left = Content.assemble(*parts)
         text, colour = self._worker
         room = self.size.width - left.cell_length - 1
@@ -42,6 +44,14 @@ class Masthead(Widget):
             text = text[: max(0, room - 1)] + "…" if room > 4 else ""
         gap = " " * max(0, self.size.width - left.cell_length - len(text))
         return Content.assemble(left, gap, (text, colour))
+
+    async def on_click(self, event: events.Click) -> None:
+        left = len("innate ")
+        for number, (mode, name) in enumerate(MODES, 1):
+            width = len(f" {number} {name} ")
+            if left <= event.x < left + width:
+                await self.run_action(f"app.mode('{mode}')")
+            left += width
 
 
 class StatusLine(Widget):
@@ -74,23 +84,30 @@ class Hints(Widget):
         self._keys = tuple(key for key in keys if key.hint)
         self._always = tuple(key for key in always if key.hint)
 
-    @property
-    def innate(self) -> InnateApp:
-        return self.app  # type: ignore[return-value]
-
     def render(self) -> Content:
-        always = [self._hint(key, "app") for key in self._always]
-        room = self.size.width - sum(hint.cell_length for hint in always)
-        shown: list[Content] = []
-        for key in self._keys:
-            hint = self._hint(key, "screen")
-            if hint.cell_length > room:
-                break
-            shown.append(hint)
-            room -= hint.cell_length
-        return Content.assemble(*shown, *always)
+        parts: list[tuple[str, str]] = []
+        for key, _ in self._shown():
+            parts += [(f" {key.shown}", "bold $accent"), (f" {key.label} ", "$foreground")]
+        return Content.assemble(*parts)
 
-    @staticmethod
-    def _hint(key: Key, scope: str) -> Content:
-        text = Content.assemble((f" {key.shown}", "bold $accent"), (f" {key.label} ", "$foreground"))
-        return text.stylize(f"@click={scope}.{key.action}")
+    async def on_click(self, event: events.Click) -> None:
+        left = 0
+        for key, scope in self._shown():
+            if left <= event.x < left + _width(key):
+                await self.run_action(f"{scope}.{key.action}")
+            left += _width(key)
+
+    def _shown(self) -> list[tuple[Key, str]]:
+        """The keys that have room, with whose action each is."""
+        room = self.size.width - sum(map(_width, self._always))
+        shown = []
+        for key in self._keys:
+            room -= _width(key)
+            if room < 0:
+                break
+            shown.append((key, "screen"))
+        return shown + [(key, "app") for key in self._always]
+
+
+def _width(key: Key) -> int:
+    return cell_len(f" {key.shown} {key.label} ")
