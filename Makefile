@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench faults clean
+.PHONY: demo test check bench faults screens clean
 
 demo: $(VENV)/.installed
 	$(BIN)/innate run quick
@@ -23,6 +23,9 @@ bench: $(VENV)/.test
 
 faults: $(VENV)/.test
 	INNATE_KILLS=200 $(BIN)/python -m pytest -s tests/faults
+
+screens: $(VENV)/.test
+	$(BIN)/python -m tests.screens.make
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -184,11 +184,9 @@ class InnateApp(App[None]):
         left = f", {waiting} to do" if waiting else ""
         if not view.alive:
             text, colour = f"○ no worker{left}", "$warning" if waiting else "$foreground 60%"
-        elif view.state == "silent":
-            text, colour = f"● worker does not answer{left}", "$error"
         else:
-            calm = "$foreground 70%" if view.state == "idle" else "$success"
-            text, colour = f"● {view.state}{left}", "$warning" if view.state == "paused" else calm
+            colours = {"silent": "$error", "paused": "$warning", "draining": "$warning", "idle": "$foreground 70%"}
+            text, colour = f"● {view.state}{left}", colours.get(view.state, "$success")
         for screen in self.screen_stack:
             for masthead in screen.query(Masthead):
                 masthead.show_worker(text, colour)

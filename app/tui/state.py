@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,16 +31,49 @@ class Remembered:
     """The study being composed, in the study file's own keys."""
 
 
-def load(path: Path | None) -> Remembered:
-    """What was saved; a file that cannot be read or has another shape is forgotten."""
-    from pydantic import TypeAdapter, ValidationError
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_text, value))
+
+
+def _is_list_of(kind: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(map(kind, value))
+
+
+# By hand: importing pydantic for this file alone would cost a tenth of a second before the first screen.
+_SHAPES: dict[str, Callable[[Any], bool]] = {
+    "screen": _is_text,
+    "theme": _is_text,
+    "filter": _is_text,
+    "sort": lambda value: value is None or _is_text(value),
+    "descending": lambda value: isinstance(value, bool),
+    "columns": _is_list_of(_is_text),
+    "preview": lambda value: isinstance(value, bool),
+    "marks": _is_list_of(_is_pair),
+    "baseline": lambda value: value is None or _is_pair(value),
+    "compare": lambda value: isinstance(value, dict),
+    "draft": lambda value: value is None or isinstance(value, dict),
+}
+
+
+def load(path: Path | None) -> Remembered:
+    """What was saved; whatever cannot be read or has another shape is forgotten."""
+    state = Remembered()
     if path is None:
-        return Remembered()
+        return state
     try:
-        return TypeAdapter(Remembered).validate_json(path.read_bytes())
-    except (OSError, ValidationError):
-        return Remembered()
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return state
+    for name, fits in _SHAPES.items():
+        if isinstance(content, dict) and name in content and fits(content[name]):
+            setattr(state, name, content[name])
+    state.marks = [(study, trial) for study, trial in state.marks]
+    state.baseline = None if state.baseline is None else (state.baseline[0], state.baseline[1])
+    return state
 
 
 def save(state: Remembered, path: Path | None) -> None:

@@ -57,21 +57,21 @@ class Masthead(Widget):
 class StatusLine(Widget):
     """The last thing that happened, or went wrong, in a sentence."""
 
-    DEFAULT_CSS = "StatusLine { height: 1; background: $surface; }"
+    DEFAULT_CSS = "StatusLine { height: auto; min-height: 1; max-height: 4; background: $surface; }"
 
     def __init__(self) -> None:
         super().__init__()
         self._text, self._colour = "", "$foreground"
 
     def say(self, text: str, colour: str = "$foreground") -> None:
+        """Show `text`; a long one takes more lines, so that none of it is lost."""
         if (text, colour) != (self._text, self._colour):
+            longer = max(cell_len(text), cell_len(self._text)) > self.size.width
             self._text, self._colour = text, colour
-            self.refresh()
+            self.refresh(layout=longer)
 
     def render(self) -> Content:
-        room = self.size.width - 1
-        text = self._text if len(self._text) <= room else self._text[: room - 1] + "…"
-        return Content.assemble((text, self._colour))
+        return Content.assemble((self._text, self._colour))
 
 
 class Hints(Widget):

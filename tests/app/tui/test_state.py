@@ -46,3 +46,9 @@ def test_a_home_that_is_gone_or_read_only_is_no_matter(tmp_path):
     state.save(Remembered(), tmp_path / "gone" / "tui.json")
     state.save(Remembered(), None)
     assert state.load(None) == Remembered()
+
+
+def test_every_field_has_a_shape():
+    from dataclasses import fields
+
+    assert set(state._SHAPES) == {field.name for field in fields(Remembered)}

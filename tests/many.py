@@ -1,0 +1,64 @@
+"""A home with ten thousand trials of every state, as a year of work leaves it: filled by SQL, nothing is trained."""
+
+from __future__ import annotations
+
+import json
+import random
+
+from storage import database, studies
+from storage.home import Home, prepare
+from tests.conftest import plan_of, tiny
+
+TRIALS = 10_000
+SCORES = ("clean_accuracy", "worst_case", "retention", "curve_area", "innate")
+
+
+def fill(home: Home, *, done: int = 9_000, failed: int = 100) -> None:
+    """`done` trials with scores and two attacks each at two ε, `failed` ones with a reason, the rest queued."""
+    prepare(home)
+    db = database.connect(home.database)
+    studies.submit(db, plan_of(tiny(name="big", seeds=TRIALS // 4), home.cache))
+    rng = random.Random(1)
+    (samples,) = db.execute("SELECT samples FROM study").fetchone()
+    attacks = [
+        (attack, json.loads(spec)["eps"]) for attack, spec in db.execute("SELECT id, spec FROM attack").fetchall()
+    ]
+    trials = [str(row[0]) for row in db.execute("SELECT trial_id FROM study_trial ORDER BY position")]
+    evaluation = 0
+    with database.transaction(db):
+        for trial in trials[:done]:
+            clean = rng.uniform(0.1, 0.99)
+            verdict = "invalid" if clean < 0.15 else "suspect" if clean > 0.95 else "ok"
+            db.execute(
+                "UPDATE study_trial SET state = 'done', trust = ?, trust_reasons = '[]' WHERE trial_id = ?",
+                (verdict, trial),
+            )
+            db.execute("UPDATE trial SET train_seconds = ?, weights = 'x' WHERE id = ?", (rng.uniform(1, 100), trial))
+            db.execute("INSERT INTO clean VALUES (?, ?, 60, 10, ?, 0.1, 0.2, x'00')", (trial, samples, clean))
+            for name in SCORES:
+                scale = 100 if name == "innate" else 1
+                value = scale * clean * (1 if name == "clean_accuracy" else rng.random())
+                db.execute("INSERT INTO score VALUES ('big', ?, ?, ?, ?, ?)", (trial, name, value, 0.9 * value, value))
+            db.conn.executemany(
+                "INSERT INTO epoch VALUES (?, ?, ?, ?, NULL, 0.01, 1.0)",
+                [(trial, epoch, 1.0 / epoch, 1 - 0.5 / epoch) for epoch in (1, 2, 3)],
+            )
+            for attack, radii in attacks:
+                evaluation += 1
+                db.execute(
+                    "INSERT INTO evaluation (id, trial_id, attack_id, samples, state, trust, trust_reasons, count, "
+                    "forward_passes, backward_passes, seconds, crafting, notes, finished_at) "
+                    "VALUES (?, ?, ?, ?, 'done', 'ok', '[]', 60, 100, 50, 0.5, 'fp32', '[]', 0)",
+                    (evaluation, trial, attack, samples),
+                )
+                db.conn.executemany(
+                    "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, NULL)",
+                    [(evaluation, n, eps, 30, clean * 0.5 ** (n + 1)) for n, eps in enumerate(radii)],
+                )
+        for trial in trials[done : done + failed]:
+            db.execute(
+                "UPDATE study_trial SET state = 'failed', reason = 'the loss became NaN or infinite in epoch 1' "
+                "WHERE trial_id = ?",
+                (trial,),
+            )
+    db.conn.close()
