@@ -78,7 +78,7 @@ def _run(job: Job, stop: Callable[[], bool]) -> Iterator[Event]:
     )
     if trained is None:
         yield from train(job.trial, model, data, job.folder, initial, resume, stop)
-        trained = _store_weights(job, model, initial)
+        trained = _store_weights(job, model, initial, resume)
         yield _trained(job.folder, trained, job.device)
     else:
         model.load_state_dict(trained["model"])
@@ -126,9 +126,13 @@ def _stored_weights(job: Job) -> dict[str, Any] | None:
     return None
 
 
-def _store_weights(job: Job, model: PixelModel, initial: str) -> dict[str, Any]:
-    """Write the final weights; only then may the state to resume from go."""
-    last = checkpoints.read(job.folder / checkpoints.LAST, job.trial.id)
+def _store_weights(job: Job, model: PixelModel, initial: str, resume: dict[str, Any] | None) -> dict[str, Any]:
+    """Write the final weights; only then may the state to resume from go.
+
+    An attempt that was killed after its last epoch leaves the next one nothing to train and so no state of its own: the
+    epochs are then those of `resume`.
+    """
+    last = checkpoints.read(job.folder / checkpoints.LAST, job.trial.id) or resume
     history = last["history"] if last else []
     state = model.state_dict()
     content: dict[str, Any] = {

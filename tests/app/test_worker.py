@@ -321,3 +321,51 @@ def test_the_grace_period_ends(home, db, cache, make, monkeypatch):
 
     assert make(deaf).work(None, counting(20)) is False
     assert queue.remaining(db, "tiny") == {"queued": 1}
+
+
+def test_the_log_is_rotated_and_its_end_is_found_across_files(home, monkeypatch):
+    import logging
+
+    from app.cli.worker import last_lines
+    from app.worker import daemon
+
+    monkeypatch.setattr(daemon, "_LOG_BYTES", 2000)
+    daemon._log_to(home)
+    handler = daemon.log.handlers[-1]
+    try:
+        for number in range(300):
+            daemon.log.info("line %d", number)
+    finally:
+        daemon.log.removeHandler(handler)
+        handler.close()
+        logging.raiseExceptions = True
+    kept = sorted(path.name for path in home.logs.glob("worker.log*"))
+    assert kept == ["worker.log", "worker.log.1", "worker.log.2", "worker.log.3"]
+    assert all((home.logs / name).stat().st_size <= 2000 for name in kept)
+    end = last_lines(home.worker_log, 30)
+    assert [line.rpartition(" ")[2] for line in end] == [str(number) for number in range(270, 300)]
+
+
+def test_following_the_log_goes_on_after_it_was_rotated(home):
+    import subprocess
+    import sys
+
+    home.worker_log.write_text("before\n")
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-P", "-m", "app.main", "--home", str(home.root), "worker", "logs", "-f"],
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    )
+    try:
+        assert process.stdout.readline() == "before\n"
+        time.sleep(0.5)
+        home.worker_log.rename(home.logs / "worker.log.1")
+        with (home.logs / "worker.log.1").open("a") as old:
+            old.write("the last of the old\n")
+        home.worker_log.write_text("the first of the new\n")
+        assert process.stdout.readline() == "the last of the old\n"
+        assert process.stdout.readline() == "the first of the new\n"
+    finally:
+        process.kill()
+        process.wait()

@@ -282,6 +282,26 @@ def test_stopped_anywhere_and_resumed_the_weights_are_bit_identical(changes, tmp
     ]
 
 
+def test_killed_after_the_last_epoch_and_before_its_weights_the_history_is_kept(tmp_path, cache):
+    """Once in some hundred kills the epochs of such a trial were gone, and its training time was 0."""
+    plan = plan_of(tiny(), cache)
+    trial = plan.trials[0]
+    undisturbed = one(events_of(job(trial, plan, tmp_path / "whole", cache, attacks=False)), Trained)
+    killed = run_trial(job(trial, plan, tmp_path / "1", cache, attacks=False), lambda: False)
+    for event in killed:
+        if isinstance(event, EpochFinished) and event.record.epoch == trial.training.epochs:
+            break
+    killed.close()
+    assert not (tmp_path / "1" / "weights.pt").exists()
+    resumed = one(events_of(job(trial, plan, tmp_path / "2", cache, [tmp_path / "1"], attacks=False)), Trained)
+    assert resumed.final_digest == undisturbed.final_digest
+    assert [dataclasses.replace(r, seconds=0) for r in resumed.history] == [
+        dataclasses.replace(r, seconds=0) for r in undisturbed.history
+    ]
+    again = one(events_of(job(trial, plan, tmp_path / "3", cache, [tmp_path / "2"], attacks=False)), Trained)
+    assert again.history == resumed.history
+
+
 def test_trained_weights_are_taken_over_and_only_attacked(tmp_path, cache):
     plan = plan_of(tiny(), cache)
     first = events_of(job(plan.trials[0], plan, tmp_path / "1", cache))
