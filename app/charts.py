@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 MARKERS = "●◆▲■○◇△□×+*#"
-_PLAIN_COLOURS = ("cyan", "orange", "green", "magenta", "yellow", "blue", "red", "white")
+_COLOURS = ("cyan", "orange", "green", "magenta", "blue", "red", "cyan+", "magenta+")
+"""Of the terminal's sixteen, those that can be seen on a light and on a dark background."""
 _BLOCKS = " ▏▎▍▌▋▊▉█"
 _SHADES = " ░▒▓█"
 MOST_CURVES = 8
@@ -49,9 +50,8 @@ def bars(title: str, items: Sequence[Bar], full: float, width: int) -> str:
     for item in items:
         label = item.label if len(item.label) <= label_width else item.label[: label_width - 1] + "…"
         value = "    -" if item.value is None else f"{item.value:5.1f}"
-        drawn = _bar(item, full, room)
-        lines.append(f"{label:<{label_width}} {value} {drawn} {item.note}".rstrip())
-    lines.append(" " * (label_width + 7) + _axis(full, room))
+        lines.append(f"{label:<{label_width}} {value} {bar(item, full, room)} {item.note}".rstrip())
+    lines.append(" " * (label_width + 7) + axis(full, room))
     return "\n".join(lines)
 
 
@@ -65,17 +65,19 @@ def curves(
     x_ticks: Sequence[int] | None,
     size: tuple[int, int],
     colour: bool,
+    legend: bool = True,
 ) -> str:
     """Lines with a marker of their own each, and a legend below that also names them without colour.
 
-    `x_ticks` are whole numbers to mark instead of even divisions; where there are many, some are left out.
+    `x_ticks` are whole numbers to mark instead of even divisions; where there are many, some are left out. Without
+    `legend` whoever shows the chart names the markers beside it.
     """
     import plotext
 
     shown = lines[:MOST_CURVES]
     figure = _fresh_figure(title, x_label, y_label, size)
     for index, curve in enumerate(shown):
-        hue = _PLAIN_COLOURS[index % len(_PLAIN_COLOURS)]
+        hue = _COLOURS[index % len(_COLOURS)]
         line = plotext.marker("braille", plotext.pixel(hue)) if colour else "braille"
         figure.draw(figure.signal(list(curve.x), list(curve.y), marker=line).lines())
         mark = plotext.marker(MARKERS[index], plotext.pixel(hue)) if colour else MARKERS[index]
@@ -86,27 +88,59 @@ def curves(
         marked = list(x_ticks)[:: max(1, len(x_ticks) // 10)]
         figure.ruler("x").ticks(marked, [str(tick) for tick in marked])
     text = _built(figure, colour)
-    legend = _legend([f"{MARKERS[index]} {curve.label}" for index, curve in enumerate(shown)], size[0])
+    if not legend:
+        return text
+    named = _legend([f"{MARKERS[index]} {curve.label}" for index, curve in enumerate(shown)], size[0])
     if len(lines) > len(shown):
-        legend += f"\n({len(lines) - len(shown)} more left out; narrow the study down with --where)"
-    return f"{text}\n{legend}"
+        named += f"\n({len(lines) - len(shown)} more left out; narrow the study down with --where)"
+    return f"{text}\n{named}"
 
 
 def scatter(
-    title: str, points: Sequence[Curve], *, x_label: str, y_label: str, size: tuple[int, int], colour: bool
+    title: str,
+    points: Sequence[Curve],
+    *,
+    x_label: str,
+    y_label: str,
+    size: tuple[int, int],
+    colour: bool,
+    front: Sequence[int] = (),
+    legend: bool = True,
 ) -> str:
-    """Single points, each with a letter of its own, explained below."""
+    """Single points, each with a letter of its own, explained below.
+
+    `front` names points by their place, from left to right and down; stairs run along them, and they carry a star in the
+    legend.
+    """
     import plotext
 
     figure = _fresh_figure(title, x_label, y_label, size)
+    if front:
+        line = plotext.marker("braille", plotext.pixel("gray")) if colour else "braille"
+        corners = _stairs([(points[index].x[0], points[index].y[0]) for index in front], points)
+        figure.draw(figure.signal([x for x, _ in corners], [y for _, y in corners], marker=line).lines())
     for index, point in enumerate(points):
         letter = letter_of(index)
         mark: Any = letter
         if colour:
-            mark = plotext.marker(letter, plotext.pixel(_PLAIN_COLOURS[index % len(_PLAIN_COLOURS)]))
+            mark = plotext.marker(letter, plotext.pixel(_COLOURS[index % len(_COLOURS)]))
         figure.draw(figure.signal(list(point.x), list(point.y), marker=mark))
     text = _built(figure, colour)
-    return f"{text}\n{_legend([f'{letter_of(i)} {point.label}' for i, point in enumerate(points)], size[0])}"
+    if not legend:
+        return text
+    stars = ["*" if index in front else "" for index in range(len(points))]
+    named = [
+        f"{letter_of(index)}{star} {point.label}" for index, (star, point) in enumerate(zip(stars, points, strict=True))
+    ]
+    return f"{text}\n{_legend(named, size[0])}"
+
+
+def _stairs(front: Sequence[tuple[float, float]], points: Sequence[Curve]) -> list[tuple[float, float]]:
+    """The edge of what the front beats: everything below and to the left of it."""
+    corners = [(min(point.x[0] for point in points), front[0][1])]
+    for (x, y), (_, below) in zip(front, [*front[1:], (0.0, min(point.y[0] for point in points))], strict=True):
+        corners += [(x, y), (x, below)]
+    return corners
 
 
 def letter_of(index: int) -> str:
@@ -123,8 +157,11 @@ def heatmap(
     width: int,
     *,
     full: float,
+    signs: Mapping[tuple[str, str], str] | None = None,
 ) -> str:
-    """A table of numbers, each with a block whose shade grows from 0 to `full`."""
+    """A table of numbers, each with a block whose shade grows from 0 to `full`, and its sign from `signs` behind it."""
+    signs = signs or {}
+    tail = 1 if any(signs.values()) else 0
     first = max(len(row) for row in rows)
     size = max(8, min(max(len(column) for column in columns), (width - first) // max(1, len(columns)) - 2))
     fitting = max(1, (width - first) // (size + 2))
@@ -143,13 +180,24 @@ def heatmap(
                 if value is None:
                     cells.append(f"  {'-':>{size}}")
                 else:
-                    shade = _SHADES[min(4, max(0, round(4 * value / full)))] * 2
-                    cells.append(f"  {f'{shade}{value:5.1f}':>{size}}")
+                    sign = f"{signs.get((row, column), ''):<{tail}}"
+                    cells.append(f"  {f'{shade(value, full)}{value:5.1f}{sign}':>{size}}")
             parts.append(f"{row:<{first}}" + "".join(cells))
     return "\n".join(line.rstrip() for line in parts)
 
 
-def _bar(item: Bar, full: float, room: int) -> str:
+def shade(value: float, full: float) -> str:
+    """Two blocks, the denser the nearer `value` is to `full`."""
+    return _SHADES[heat(value, full)] * 2
+
+
+def heat(value: float, full: float) -> int:
+    """The shade as a step from 0 to 4."""
+    return min(4, max(0, round(4 * value / full)))
+
+
+def bar(item: Bar, full: float, room: int) -> str:
+    """One bar `room` cells wide, its interval drawn over it."""
     if item.value is None:
         return " " * room
     eighths = round(8 * room * min(1.0, max(0.0, item.value / full)))
@@ -166,7 +214,8 @@ def _bar(item: Bar, full: float, room: int) -> str:
     return "".join(cells[:room])
 
 
-def _axis(full: float, room: int) -> str:
+def axis(full: float, room: int) -> str:
+    """What stands below bars `room` cells wide: 0, the half, the whole."""
     half = f"{full / 2:g}"
     return "0" + half.rjust(room // 2) + f"{full:g}".rjust(room - room // 2 - 1)
 
@@ -177,6 +226,7 @@ def _fresh_figure(title: str, x_label: str, y_label: str, size: tuple[int, int])
 
     figure = plotext.figure
     figure.clear()
+    figure.theme("colorless")  # the default paints a white sheet, whatever the terminal's background
     figure.plot_size(size[0], size[1])
     figure.title(title)
     figure.label(x_label, "x")

@@ -44,13 +44,29 @@ def caption(row: Mapping[str, Any]) -> str:
     )
 
 
-def in_terminal(row: Mapping[str, Any], width: int, *, colour: bool) -> str:
-    """The three pictures side by side: half blocks in 24-bit colour, or a ramp of characters without colour."""
-    clean, adversarial, difference, _ = triptych(row)
+def in_terminal(
+    row: Mapping[str, Any], width: int, *, colour: bool, height: int | None = None, titled: bool = False
+) -> str:
+    """The three pictures side by side: half blocks in 24-bit colour, or a ramp of characters without colour.
+
+    They fit into `width` columns and, if given, `height` lines: averaged down where they are larger, and in whole
+    multiples where there is room for that. `titled` says above each what it is, in a line more.
+    """
+    *pictures, factor = triptych(row)
+    rows, columns = pictures[0].shape[:2]
     room = max(4, (width - 2 * _GAP) // 3)
-    step = max(1, -(-clean.shape[1] // (room if colour else room // 2)))
-    pictures = [picture[::step, ::step] for picture in (clean, adversarial, difference)]
-    return _half_blocks(pictures) if colour else _characters(pictures)
+    if height is not None:  # a character is twice as high as wide: it holds two pixels one above the other
+        room = max(4, min(room, 2 * height * columns // rows))
+    # Without colour a pixel is two characters wide, to be as wide as it is high.
+    unit, whole = (columns, 2 * columns) if colour else (2 * columns, 2 * columns)
+    across = unit * (room // unit) if room >= whole else room
+    down = max(1, round(rows * across / columns / 2)) * (2 if colour else 1)
+    sized = [_resized(picture, down, across) for picture in pictures]
+    text = _half_blocks(sized) if colour else _characters(sized)
+    if not titled:
+        return text
+    titles = [f"{title[:across]:<{across}}" for title in ("clean", "adversarial", f"difference × {factor:.3g}")]
+    return (" " * _GAP).join(titles).rstrip() + f"\n{text}"
 
 
 def write_png(rows: Sequence[Mapping[str, Any]], path: Path, scale: int = 6) -> None:
@@ -71,6 +87,22 @@ def _picture(image: NDArray[np.float32]) -> Picture:
     return np.repeat(shown, 3, axis=2) if shown.shape[2] == 1 else shown
 
 
+def _resized(picture: Picture, rows: int, columns: int) -> Picture:
+    """Each new pixel is the mean of the area that it covers, so that thin strokes do not fall between samples."""
+    down, across = _cover(picture.shape[0], rows), _cover(picture.shape[1], columns)
+    mean = np.einsum("ri,ijc,kj->rkc", down, picture.astype(np.float64), across, optimize=True)
+    return np.asarray(np.rint(mean), dtype=np.uint8)
+
+
+def _cover(size: int, parts: int) -> NDArray[np.float64]:
+    """[parts, size]: the share of each of `size` pixels in each of `parts` equal stretches."""
+    edges = np.linspace(0.0, size, parts + 1)
+    pixels = np.arange(size)
+    overlap = np.minimum(edges[1:, None], pixels + 1.0) - np.maximum(edges[:-1, None], pixels)
+    shares = np.clip(overlap, 0.0, None)
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True), dtype=np.float64)
+
+
 def _half_blocks(pictures: Sequence[Picture]) -> str:
     lines = []
     for top in range(0, pictures[0].shape[0], 2):
@@ -87,12 +119,11 @@ def _half_blocks(pictures: Sequence[Picture]) -> str:
 
 
 def _characters(pictures: Sequence[Picture]) -> str:
-    """Two characters per pixel, since a character is twice as high as wide."""
+    """One character per pixel."""
     lines = []
     for row in range(pictures[0].shape[0]):
-        parts = []
-        for picture in pictures:
-            grey = picture[row].mean(axis=1) / 255.0
-            parts.append("".join(_RAMP[min(9, int(10 * value))] * 2 for value in grey))
+        parts = [
+            "".join(_RAMP[min(9, int(value / 25.6))] for value in picture[row].mean(axis=1)) for picture in pictures
+        ]
         lines.append((" " * _GAP).join(parts).rstrip())
     return "\n".join(lines)

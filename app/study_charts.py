@@ -1,166 +1,113 @@
-"""The charts of one study: which rows, which labels, which axes. `app.charts` draws."""
+"""The charts of one study as text: which labels, which axes. `app.study_numbers` says what they show, `app.charts` draws."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import textwrap
+from collections.abc import Sequence
 
 from app import charts
-from app.aggregate import over_seeds, worst_trust
-from app.variants import FACTORS, labels, levels, varying
-from core.errors import BadInput, NotFound
-from core.registry import nearest
-from core.scoring import SCORES
+from app.study_numbers import (
+    Frame,
+    Point,
+    Robustness,
+    heat_table,
+    mean_curve,
+    points,
+    robustness,
+    scale_of,
+    standings,
+    unit_of,
+)
 from storage import queries
-from storage.studies import study_row
 
-if TYPE_CHECKING:
-    from sqlite_utils import Database
+__all__ = [
+    "SIGNS", "Frame", "drawn_curves", "drawn_tradeoff", "robustness_curves", "score_bars", "score_heatmap", "tradeoff",
+    "training_curves",
+]  # fmt: skip
 
-_NORMS = {"linf": "ℓ∞", "l2": "ℓ2"}
-
-
-@dataclass(frozen=True)
-class Frame:
-    """What every chart of a study needs: `size` is (columns, rows); `where` keeps rows whose factors match."""
-
-    db: Database
-    study: str
-    size: tuple[int, int]
-    colour: bool
-    where: Mapping[str, str]
-
-    def kept(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The rows that match `where`; raises BadInput for a factor that charts do not know."""
-        for key in self.where:
-            if key not in (*FACTORS, "seed"):
-                raise BadInput(f"--where {key}: not one of {', '.join((*FACTORS, 'seed'))}{nearest(key, FACTORS)}")
-        return [row for row in rows if all(str(row[key]) == value for key, value in self.where.items())]
-
-    def nothing(self) -> str:
-        return f"{self.study}: nothing to draw yet; see innate trials --study {self.study}"
+SIGNS = {"ok": "", "suspect": "?", "invalid": "!"}
+"""A verdict where there is room for one character."""
 
 
 def score_bars(frame: Frame, score: str) -> str:
     """One bar per variant, best first."""
-    rows = frame.kept(queries.scores(frame.db, frame.study, score))
-    if not rows:
+    found = standings(frame, score)
+    if not found:
         return frame.nothing()
-    scale = 100.0 if SCORES[score].percent else 1.0
-    names, estimates, verdicts = labels(rows), over_seeds(rows), worst_trust(rows)
-    items = [
-        charts.Bar(
-            names[variant],
-            _times(scale, estimate.value),
-            _times(scale, estimate.low),
-            _times(scale, estimate.high),
-            "" if verdicts[variant][0] == "ok" else verdicts[variant][0],
-        )
-        for variant, estimate in estimates.items()
-    ]
-    items.sort(key=lambda bar: (bar.value is None, -(bar.value or 0.0)))
-    unit = " in %" if scale == 100.0 else ""
-    return charts.bars(f"{frame.study}: {score}{unit}, with 95 % intervals", items, 100.0, frame.size[0])
+    title = f"{frame.study}: {score}{unit_of(score)}, with 95 % intervals"
+    return charts.bars(title, [one.bar for one in found], 100.0, frame.size[0])
 
 
 def robustness_curves(frame: Frame, attack: str | None) -> str:
-    """Accuracy against ε, from the clean accuracy at 0: the worst case over attacks, or one attack. Means over seeds.
+    """The lines of `robustness`, drawn."""
+    found = robustness(frame, attack)
+    return drawn_curves(found, frame.size, frame.colour) if found.lines else frame.nothing()
 
-    The worst case over attacks shown here is the minimum of the attacks' accuracies at each ε, an upper bound of the
-    per-sample worst case that scores use.
-    """
-    rows = frame.kept(queries.results(frame.db, frame.study))
-    norm = study_row(frame.db, frame.study)["threat_norm"]
-    tried = sorted({row["attack"] for row in rows})
-    if attack is not None and rows and attack not in tried:
-        raise NotFound(f"chart curves --attack {attack}: the study has {', '.join(tried)}{nearest(attack, tried)}")
-    rows = [row for row in rows if not row["added"] and row["eps"] is not None]
-    rows = [row for row in rows if row["attack"] == attack] if attack else [row for row in rows if row["norm"] == norm]
-    if not rows:
-        return frame.nothing()
-    names = labels(rows)
-    lowest: dict[str, dict[tuple[float, str], float]] = {variant: {} for variant in names}
-    for row in rows:
-        points = lowest[row["variant_id"]]
-        points[0.0, row["trial_id"]] = 100.0 * row["clean_accuracy"]
-        key = row["eps"], row["trial_id"]
-        points[key] = min(100.0 * row["robust_accuracy"], points.get(key, 100.0))
-    lines = [_mean_curve(names[variant], points) for variant, points in lowest.items()]
-    lines.sort(key=lambda curve: -sum(curve.y))
-    shown = {row["norm"] for row in rows}
+
+def drawn_curves(found: Robustness, size: tuple[int, int], colour: bool, *, legend: bool = True) -> str:
+    """Touches no database: the screens hold the lines already, and say elsewhere what they are (`legend` False)."""
     return charts.curves(
-        f"{frame.study}: accuracy under {attack}" if attack else f"{frame.study}: lowest accuracy over the attacks",
-        lines,
-        x_label=f"ε ({', '.join(_NORMS[norm] for norm in sorted(shown))})",
+        found.title if legend else "",
+        [charts.Curve(_judged(line.curve.label, line.trust), line.curve.x, line.curve.y) for line in found.lines],
+        x_label=found.x_label,
         y_label="%",
         y_limits=(0.0, 100.0),
         x_ticks=None,
-        size=frame.size,
-        colour=frame.colour,
+        size=size,
+        colour=colour,
+        legend=legend,
     )
 
 
 def score_heatmap(frame: Frame, score: str, factors: tuple[str, str] | None) -> str:
-    """Two factors against each other, means over everything else."""
-    rows = frame.kept(queries.scores(frame.db, frame.study, score))
-    if not rows:
+    """The table of `heat_table`, drawn."""
+    found = heat_table(frame, score, factors)
+    if found is None:
         return frame.nothing()
-    if factors is None:
-        differing = varying(rows)
-        first = "optimizer" if "optimizer" in differing or not differing else differing[0]
-        second = next((factor for factor in ("activation", *differing) if factor != first), "activation")
-        factors = first, second
-    cells: dict[tuple[str, str], list[float]] = {}
-    firsts, seconds = levels(rows, factors[0]), levels(rows, factors[1])
-    for row, *key in zip(rows, firsts, seconds, strict=True):
-        if row["value"] is not None:
-            cells.setdefault((key[0], key[1]), []).append(float(row["value"]))
-    scale = 100.0 if SCORES[score].percent else 1.0
-    return charts.heatmap(
-        f"{frame.study}: {score}{' in %' if scale == 100.0 else ''}, {factors[0]} × {factors[1]}",
-        list(dict.fromkeys(firsts)),
-        list(dict.fromkeys(seconds)),
-        {key: scale * sum(values) / len(values) for key, values in cells.items()},
-        frame.size[0],
-        full=100.0,
-    )
+    signs = {key: SIGNS[trust] for key, trust in found.trust.items()}
+    text = charts.heatmap(found.title, found.rows, found.columns, found.values, frame.size[0], full=100.0, signs=signs)
+    verdicts = [f"{SIGNS[trust]} {trust}" for trust in SIGNS if SIGNS[trust] and trust in found.trust.values()]
+    return "\n".join([text, *(["   ".join(verdicts)] if verdicts else [])])
 
 
 def tradeoff(frame: Frame, score: str) -> str:
-    """Clean accuracy against a robustness score, one letter per variant."""
-    clean = over_seeds(frame.kept(queries.scores(frame.db, frame.study, "clean_accuracy")))
-    rows = frame.kept(queries.scores(frame.db, frame.study, score))
-    robust = over_seeds(rows)
-    scale = 100.0 if SCORES[score].percent else 1.0
-    names = labels(rows)
-    points = [
-        charts.Curve(names[variant], [100.0 * clean[variant].value], [scale * estimate.value])  # type: ignore[operator]
-        for variant, estimate in robust.items()
-        if estimate.value is not None and clean[variant].value is not None
-    ]
-    if not points:
+    """The points of `points`, drawn: one letter per variant, a line through the Pareto front, which is named below."""
+    found = points(frame, score)
+    if not found:
         return frame.nothing()
+    best = ", ".join(point.label for point in found if point.front)
+    text = drawn_tradeoff(frame.study, score, found, frame.size, frame.colour)
+    named = textwrap.wrap(f"* Pareto front, no other is better in both: {best}", frame.size[0], subsequent_indent="  ")
+    return "\n".join([text, *named])
+
+
+def drawn_tradeoff(
+    study: str, score: str, found: Sequence[Point], size: tuple[int, int], colour: bool, *, legend: bool = True
+) -> str:
+    """Touches no database: the screens hold the points already, and say elsewhere what they are (`legend` False)."""
+    front = [index for index, point in enumerate(found) if point.front]
     return charts.scatter(
-        f"{frame.study}: clean accuracy against {score}",
-        points,
+        f"{study}: clean accuracy against {score}" if legend else "",
+        [charts.Curve(_judged(point.label, point.trust), [point.clean], [point.robust]) for point in found],
         x_label="clean accuracy, %",
-        y_label=f"{score}{', %' if scale == 100.0 else ''}",
-        size=frame.size,
-        colour=frame.colour,
+        y_label=f"{score}{', %' if scale_of(score) == 100.0 else ''}",
+        size=size,
+        colour=colour,
+        front=sorted(front, key=lambda index: found[index].clean),
+        legend=legend,
     )
 
 
 def training_curves(frame: Frame) -> str:
     """Training loss against epoch, means over seeds."""
-    rows = frame.kept(queries.training(frame.db, frame.study))
+    everything = queries.training(frame.db, frame.study)
+    rows, names = frame.kept(everything), frame.names(everything)
     if not rows:
         return frame.nothing()
-    names = labels(rows)
-    losses: dict[str, dict[tuple[float, str], float]] = {variant: {} for variant in names}
+    losses: dict[str, dict[tuple[float, str], float]] = {row["variant_id"]: {} for row in rows}
     for row in rows:
         losses[row["variant_id"]][row["epoch"], row["trial_id"]] = row["loss"]
-    lines = [_mean_curve(names[variant], points) for variant, points in losses.items()]
+    lines = [mean_curve(names[variant], points) for variant, points in losses.items()]
     return charts.curves(
         f"{frame.study}: training loss",
         lines,
@@ -173,13 +120,5 @@ def training_curves(frame: Frame) -> str:
     )
 
 
-def _mean_curve(label: str, points: Mapping[tuple[float, str], float]) -> charts.Curve:
-    """The mean over trials at each x, from (x, trial) → y."""
-    columns: dict[float, list[float]] = {}
-    for (x, _), y in sorted(points.items()):
-        columns.setdefault(x, []).append(y)
-    return charts.Curve(label, list(columns), [sum(values) / len(values) for values in columns.values()])
-
-
-def _times(scale: float, value: float | None) -> float | None:
-    return None if value is None else scale * value
+def _judged(label: str, trust: str) -> str:
+    return label if trust == "ok" else f"{label} ({trust})"

@@ -157,6 +157,7 @@ def chart(
     by: Annotated[str | None, typer.Option(help="For heatmap: two factors, such as optimizer,activation.")] = None,
     attack: Annotated[str | None, typer.Option(help="For curves: one attack instead of the worst case.")] = None,
     where: Annotated[list[str] | None, typer.Option(help="Only these, such as activation=relu; repeatable.")] = None,
+    trial: Annotated[list[str] | None, typer.Option(help="Only the variants of these trials; repeatable.")] = None,
     columns: Annotated[
         int | None, typer.Option("--width", min=40, help="Columns; the terminal's if not given.")
     ] = None,
@@ -172,7 +173,14 @@ def chart(
     if name is None:
         return
     size = (columns or width(), lines or (min(24, shutil.get_terminal_size().lines - 4) if sys.stdout.isatty() else 20))
-    frame = study_charts.Frame(db, name, size, context.colour and sys.stdout.isatty(), pairs(where or ()))
+    frame = study_charts.Frame(
+        db,
+        name,
+        size,
+        context.colour and sys.stdout.isatty(),
+        pairs(where or ()),
+        variants_of(db, trial) if trial else None,
+    )
     draw: dict[str, Callable[[], str]] = {
         "scores": lambda: study_charts.score_bars(frame, _score(score)),
         "curves": lambda: study_charts.robustness_curves(frame, attack),
@@ -181,6 +189,13 @@ def chart(
         "training": lambda: study_charts.training_curves(frame),
     }
     typer.echo(draw[kind]())
+
+
+def variants_of(db: Database, trials: Sequence[str]) -> frozenset[str]:
+    """The variants of some trials; raises NotFound or BadInput as `find_trial` does."""
+    from storage.queries import find_trial, trial_detail
+
+    return frozenset(str(trial_detail(db, find_trial(db, prefix))["variant_id"]) for prefix in trials)
 
 
 def pairs(conditions: Sequence[str]) -> dict[str, str]:

@@ -1,0 +1,311 @@
+"""The detail of a run: every tab and key of it, on a small and on a large screen."""
+
+import asyncio
+import sqlite3
+
+import pytest
+from textual.widgets import Input
+
+from app.tui.detail_data import TrialLog
+from app.tui.dialogs import Picker, TextPage
+from app.tui.screens.compare import CompareScreen
+from app.tui.screens.detail import DetailScreen
+from app.tui.screens.runs import RunsScreen
+from storage.database import connect
+from storage.queries import trials
+from tests.app.tui.conftest import LARGE, SMALL, calm, opened, press_and_wait, shown
+from tests.conftest import innate_command
+
+TABS = ("Overview", "Training", "Attacks", "Examples", "Config", "Log")
+
+
+def play(home, story, size=SMALL, keys=("enter",)):
+    async def run():
+        async with opened(home, size, press=keys) as (app, pilot):
+            await story(app, pilot)
+
+    asyncio.run(run())
+
+
+def change(home, statement, *values):
+    db = sqlite3.connect(home.database)
+    db.execute(statement, values)
+    db.commit()
+    db.close()
+
+
+def first_trial(home):
+    db = connect(home.database, read_only=True)
+    row = trials(db)[0]
+    db.conn.close()
+    return row["trial_id"]
+
+
+def write_log(home, lines):
+    trial = first_trial(home)[:10]
+    home.worker_log.parent.mkdir(exist_ok=True)
+    with home.worker_log.open("a", encoding="utf-8") as log:
+        for number, line in enumerate(lines):
+            log.write(f"2026-11-25 02:38:{number % 60:02d},954 INFO {trial} mlp adam relu none s0: {line}\n")
+            log.write(f"2026-11-25 02:38:{number % 60:02d},954 INFO 0123456789 mlp sgd relu none s0: of another\n")
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+def test_every_tab_shows_what_it_is_for(filled_home, size):
+    write_log(filled_home, ["begins on cpu (slot 1)", "epoch 1, loss 1.2"])
+
+    async def story(app, pilot):
+        assert isinstance(app.screen, DetailScreen)
+        texts = {}
+        for name in TABS:
+            texts[name] = shown(app)
+            assert f"[{name}]" in texts[name]
+            assert first_trial(filled_home)[:10] in texts[name]
+            await press_and_wait(pilot, "tab")
+        assert "[Overview]" in shown(app)
+        for word in ("done", "clean_accuracy %", "innate", "trust", "bootstrap", "pgd ℓ∞"):
+            assert word in texts["Overview"], texts["Overview"]
+        for word in ("epoch", "loss", "acc %", "● loss"):
+            assert word in texts["Training"]
+        for word in ("fgsm", "pgd", "0.1", "0.2", "robust %", "forward", "seconds", "samples, crafted in"):
+            assert word in texts["Attacks"]
+        for word in ("example 1 of", "→", "clean", "adversarial", "difference ×", "▀"):
+            assert word in texts["Examples"]
+        assert first_trial(filled_home) in texts["Config"]
+        assert "2 lines" in texts["Log"]
+        assert "02:38:01  epoch 1, loss 1.2" in texts["Log"]
+        assert "of another" not in texts["Log"]
+        await press_and_wait(pilot, "left_square_bracket")
+        assert "[Log]" in shown(app)
+        await press_and_wait(pilot, "right_square_bracket", "shift+tab", "shift+tab")
+        assert "[Config]" in shown(app)
+
+    play(filled_home, story, size)
+
+
+def test_config_holds_everything(filled_home):
+    change(filled_home, "UPDATE attempt SET traceback = 'Traceback\n  [bold]boom[/bold]', reason = 'it broke'")
+
+    async def story(app, pilot):
+        await press_and_wait(pilot, "shift+tab", "shift+tab")
+        text = app.screen.query_one("#config").content.plain
+        for word in (
+            "hidden",
+            "lr",
+            "beta1",
+            "epochs",
+            "batch_size",
+            "digits",
+            "torch",
+            "threads",
+            "device",
+            "initial",
+        ):
+            assert word in text
+        assert "[bold]boom[/bold]" in text
+        assert "it broke" in text
+        before = shown(app)
+        await press_and_wait(pilot, "j", "j", "down")
+        assert shown(app) != before
+        await press_and_wait(pilot, "k", "k", "up")
+        assert shown(app) == before
+
+    play(filled_home, story)
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+def test_examples_go_round_and_are_chosen_by_attack(filled_home, size):
+    async def story(app, pilot):
+        await press_and_wait(pilot, "n")
+        assert "n and p go through the examples" in shown(app)
+        await press_and_wait(pilot, "tab", "tab", "tab")
+        count = app.screen._run.example.count
+        assert count > 2
+        for keys, place in (("n", 2), ("j", 3), ("p", 2), ("k", 1), ("p", count), ("n", 1)):
+            await press_and_wait(pilot, keys)
+            assert f"example {place} of {count}" in shown(app)
+        assert "fgsm" in shown(app).splitlines()[4]
+        await press_and_wait(pilot, "a")
+        assert isinstance(app.screen, Picker)
+        app.screen.query_one(Input).value = "pgd"
+        await press_and_wait(pilot, "enter")
+        text = shown(app)
+        assert f"of {count}" not in text
+        assert "pgd ℓ∞" in text.splitlines()[4]
+        assert "--attack pgd" in app.screen.equivalents()["on(1)"]
+
+    play(filled_home, story, size)
+
+
+def test_without_colour_a_ramp_of_characters_stands_for_the_picture(filled_home):
+    async def story(app, pilot):
+        app.colour = False
+        await press_and_wait(pilot, "tab", "tab", "tab")
+        text = shown(app)
+        assert "▀" not in text
+        assert "@@" in text
+
+    play(filled_home, story)
+
+
+def test_what_is_not_there_is_said_in_a_sentence(filled_home):
+    trial = first_trial(filled_home)
+    change(filled_home, "DELETE FROM example")
+
+    async def unbroken(app, pilot):
+        await press_and_wait(pilot, "tab", "tab", "tab")
+        assert "nothing broke it" in shown(app)
+        await press_and_wait(pilot, "tab", "tab")
+        assert "log says nothing about this run" in shown(app)
+
+    play(filled_home, unbroken)
+    for table in ("evaluation", "epoch", "score"):
+        change(filled_home, f"DELETE FROM {table}")
+    change(filled_home, "UPDATE study_trial SET state = 'queued', trust = NULL, trust_reasons = NULL")
+
+    async def untouched(app, pilot):
+        text = shown(app)
+        assert "Not attacked yet: the run is queued" in text
+        assert "It waits for a worker: 3 says why" in text
+        await press_and_wait(pilot, "tab")
+        assert "No epoch is finished yet" in shown(app)
+        await press_and_wait(pilot, "tab")
+        assert "Not attacked yet" in shown(app)
+        await press_and_wait(pilot, "tab")
+        assert "Not attacked yet" in shown(app)
+        assert f"innate attack {trial[:10]} --attack pgd" in shown(app)
+        await press_and_wait(pilot, "a")
+        assert "nothing to choose" in shown(app)
+        await press_and_wait(pilot, "tab", "tab")
+        assert "it has not been started" in shown(app)
+
+    play(filled_home, untouched)
+
+
+def test_failed_evaluations_stand_in_the_table_with_their_reason(filled_home):
+    change(
+        filled_home,
+        "UPDATE evaluation SET state = 'failed', reason = 'out of memory [x]', traceback = 'Tr' WHERE id % 2",
+    )
+
+    async def story(app, pilot):
+        await press_and_wait(pilot, "tab", "tab", "G")
+        text = shown(app)
+        assert "failed" in text
+        assert "failed: out of memory [x]" in text
+
+    play(filled_home, story)
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+def test_the_log_is_searched_and_followed(filled_home, size):
+    write_log(filled_home, [f"epoch {number}, loss" if number % 3 else f"pause {number}" for number in range(60)])
+
+    async def story(app, pilot):
+        await press_and_wait(pilot, "slash")
+        assert "[Log]" in shown(app)
+        await press_and_wait(pilot, *"PAUSE")
+        assert "match 1 of 20" in shown(app)
+        await press_and_wait(pilot, "enter", "n", "n", "N")
+        assert "match 2 of 20" in shown(app)
+        await press_and_wait(pilot, "N", "N")
+        assert "match 20 of 20" in shown(app)
+        assert "pause 57" in shown(app)
+        await press_and_wait(pilot, "g")
+        assert "pause 0" in shown(app)
+        await press_and_wait(pilot, "F")
+        assert "following the end" in shown(app)
+        assert "epoch 59" in shown(app)
+        write_log(filled_home, ["the very last word"])
+        app.screen.data_changed()
+        await calm(pilot)
+        assert "the very last word" in shown(app)
+        await press_and_wait(pilot, "F")
+        assert "not following" in shown(app)
+        await press_and_wait(pilot, "slash", "x", "x")
+        assert "no match" in shown(app)
+        await press_and_wait(pilot, "escape")
+        assert isinstance(app.screen, DetailScreen)
+        assert "no match" not in shown(app)
+        await press_and_wait(pilot, "n")
+        assert "search for something first" in shown(app)
+        await press_and_wait(pilot, "escape")
+        assert isinstance(app.screen, RunsScreen)
+
+    play(filled_home, story, size)
+
+
+def test_a_log_is_read_again_only_when_it_has_changed(filled_home, monkeypatch):
+    write_log(filled_home, ["one"])
+    log = TrialLog(filled_home.worker_log, first_trial(filled_home))
+    first = log.lines()
+    assert len(first) == 1
+    assert log.lines() is first
+    filled_home.worker_log.rename(filled_home.worker_log.with_name("worker.log.1"))
+    write_log(filled_home, ["two"])
+    assert [line.split("  ")[1] for line in log.lines()] == ["one", "two"]
+
+
+def test_keys_that_lead_elsewhere(filled_home):
+    trial = first_trial(filled_home)
+
+    async def story(app, pilot):
+        await press_and_wait(pilot, "y")
+        assert app.clipboard == trial
+        for key in ("e", "question_mark"):
+            await press_and_wait(pilot, key)
+            assert isinstance(app.screen, TextPage)
+            await press_and_wait(pilot, "escape")
+        assert isinstance(app.screen, DetailScreen)
+        await press_and_wait(pilot, "4")
+        assert isinstance(app.screen, CompareScreen)
+        await press_and_wait(pilot, "1")
+        assert isinstance(app.screen, DetailScreen)  # it is still open over Runs
+        await press_and_wait(pilot, "1")
+        assert isinstance(app.screen, RunsScreen)
+        await press_and_wait(pilot, "enter", "backspace")
+        assert isinstance(app.screen, RunsScreen)
+
+    play(filled_home, story)
+
+
+def test_its_equivalent_commands_work(filled_home):
+    commands = {}
+
+    async def story(app, pilot):
+        commands.update(app.screen.equivalents())
+
+    play(filled_home, story)
+    for action in ("turn(1)", "on(1)", "copy"):
+        innate_command(*commands[action].split()[1:], home=filled_home.root)
+
+
+def test_a_run_that_is_deleted_meanwhile_says_so(filled_home):
+    async def story(app, pilot):
+        change(filled_home, "PRAGMA foreign_keys = OFF")
+        change(filled_home, "DELETE FROM study_trial")
+        app.screen.data_changed()
+        await calm(pilot)
+        assert "This run is gone" in shown(app)
+        await press_and_wait(pilot, "tab", "escape")
+        assert isinstance(app.screen, RunsScreen)
+
+    play(filled_home, story)
+
+
+def test_a_running_trial_grows_while_one_looks_and_nothing_else_is_drawn(filled_home):
+    change(filled_home, "UPDATE study_trial SET state = 'running'")
+
+    async def story(app, pilot):
+        assert app.screen.log_pane.view.follow
+        await press_and_wait(pilot, "tab")
+        assert app.screen.query_one("#epochs").total == 3
+        change(
+            filled_home, "INSERT INTO epoch SELECT trial_id, 4, 0.5, 0.9, NULL, 0.02, 1.0 FROM epoch WHERE epoch = 3"
+        )
+        app.screen.data_changed()
+        await calm(pilot)
+        assert app.screen.query_one("#epochs").total == 4
+        assert "0.5000" in shown(app)
+
+    play(filled_home, story)
