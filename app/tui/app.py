@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual import events
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -19,6 +20,7 @@ from app.tui.dialogs import TextPage
 from app.tui.keys import EVERYWHERE, bindings
 from app.tui.screens.page import Page
 from app.tui.threads import Doer, Reader, sentence
+from app.tui.typeahead import TypeAhead
 from app.tui.widgets.lines import Masthead
 from core.errors import BadInput, InnateError
 
@@ -98,6 +100,7 @@ class InnateApp(App[None]):
         self.worker: WorkerView | None = None
         self.unfinished: Mapping[str, int] = {}
         """Trials running and queued, in all studies."""
+        self._typeahead = TypeAhead(self, super().on_event)
         self._last_look: object = None
         self._looking = False
         self.animation_level = "none"
@@ -141,6 +144,12 @@ class InnateApp(App[None]):
         self.exit(return_code=1)
 
     fault: Exception | None = None
+
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.Key) and not event.is_forwarded:
+            self._typeahead.take(event)
+        else:
+            await super().on_event(event)
 
     # --- what others do meanwhile ---
 
@@ -194,7 +203,8 @@ class InnateApp(App[None]):
     # --- actions ---
 
     def action_mode(self, mode: str) -> None:
-        while isinstance(self.screen, TextPage):
+        # The number of the mode in front leads back to its first screen, from a run's detail too.
+        while isinstance(self.screen, TextPage) or (mode == self.current_mode and len(self.screen_stack) > 1):
             self.pop_screen()
         self.remembered.screen = mode
         self.switch_mode(mode)

@@ -29,7 +29,10 @@ class Page(Screen[None]):
 
     MODE: ClassVar[str] = ""
     KEYS: ClassVar[tuple[Key, ...]] = ()
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (110, "-wide")]
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - Textual declares it without ClassVar
+        (0, "-narrow"),
+        (110, "-wide"),
+    ]
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,6 +82,11 @@ class Page(Screen[None]):
     def data_changed(self) -> None:
         """The database moved on while this screen is in front."""
         self.reload()
+
+    @property
+    def loading_data(self) -> bool:
+        """Whether a load is under way."""
+        return self._loading
 
     def reload(self) -> None:
         """Load and show; while a load is under way, once more after it."""

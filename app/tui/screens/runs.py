@@ -89,7 +89,7 @@ class RunsScreen(Page):
         self._previewed: Any = None
 
     def body(self) -> ComposeResult:
-        yield Static("", id="about")
+        yield Static("reading the runs …", id="about")
         yield Field(id="filter", placeholder="optimizer=adam clean>0.9 trust!=ok", select_on_focus=False)
         yield Static("", id="empty")
         with Container(id="split"):
@@ -203,9 +203,8 @@ class RunsScreen(Page):
         parts = [count]
         if self._filter.text:
             parts.append(f"filter: {self._filter.text}")
-        parts.append(
-            f"by {remembered.sort} {'▼' if remembered.descending else '▲'}" if remembered.sort else "latest study first"
-        )
+        if remembered.sort:
+            parts.append(f"by {remembered.sort} {'▼' if remembered.descending else '▲'}")
         if self.grid.marks:
             parts.append(f"{len(self.grid.marks)} marked")
         if self._baseline is not None:

@@ -56,7 +56,37 @@ def test_each_screen_opens_has_help_that_escape_closes_and_cuts_no_hint(key, siz
             await press_and_wait(pilot, "escape")
             assert isinstance(app.screen, Page)
             for command in app.screen.equivalents().values():
-                assert command.startswith("innate "), command
+                assert command.startswith(("innate ", "grep ")), command
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("/optimizer=sgd\r", "4 of 8 runs"),
+        ("/optimizer=sgd\rjj b", "Δ against"),
+        ("/optimizer=zz\x7f\x7fsgd\r", "4 of 8 runs"),
+        ("sinnate\rr", "innate▲"),
+        ("  x", "Export to"),
+        ("\r", "Overview"),
+        ("2341/tanh\r", "4 of 8 runs"),
+        ("?\x1b/relu\r", "4 of 8 runs"),
+    ],
+)
+def test_keys_that_come_all_at_once_do_what_they_do_one_by_one(typed, expected, filled_home):
+    """As a script, a paste or a slow line sends them. Textual alone would give all of them to what has the focus first."""
+    names = {"\r": "enter", "\x7f": "backspace", "\x1b": "escape", " ": "space", "/": "slash", "=": "equals_sign",
+             "?": "question_mark"}  # fmt: skip
+
+    async def story():
+        async with opened(filled_home) as (app, pilot):
+            for character in typed:
+                app.post_message(events.Key(names.get(character, character), character))
+            await calm(pilot)
+            await pilot.pause(0.3)
+            await calm(pilot)
+            assert expected in shown(app)
 
     asyncio.run(story())
 
