@@ -150,13 +150,21 @@ def nearest(name: str, known: Any) -> str:
     return f"; known: {', '.join(names)}" if len(names) <= 12 else ""
 
 
+def _as_float(value: float | Fraction) -> float:
+    """A number too large for a float is as infinite as a user needs it."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
 def parse_number(value: Any, where: str) -> float:
     """A finite float from a number or a fraction as text ("8/255"); raises BadInput naming the key."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        number = float(value)
+        number = _as_float(value)
     elif isinstance(value, str):
         try:
-            number = float(Fraction(value.replace(" ", "")))
+            number = _as_float(Fraction(value.replace(" ", "")))
         except (ValueError, ZeroDivisionError):
             raise BadInput(f'{where}: {value!r} is not a number (write 0.1 or "8/255")') from None
     else:

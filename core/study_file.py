@@ -80,14 +80,23 @@ def validate(document: dict[str, Any], where: str) -> StudyFile:
         return StudyFile.model_validate(document)
     except ValidationError as error:
         mistakes = error.errors()
-        more = len({str(m["loc"][:2]) for m in mistakes}) - 1
+        more = len({_dotted(_location(mistake)) for mistake in mistakes}) - 1
         tail = f" (and {more} more)" if more else ""
         raise BadInput(f"{where}: {_mistake_in_words(mistakes[0])}{tail}") from None
 
 
+def _location(mistake: Any) -> list[Any]:
+    """Where it is, without the names that pydantic gives to the members of a union."""
+    return [
+        part
+        for part in mistake["loc"]
+        if not (isinstance(part, str) and ("[" in part or part in ("int", "constrained-int")))
+    ]
+
+
 def _mistake_in_words(mistake: Any) -> str:
     """One pydantic error in a study file's own words."""
-    location = [part for part in mistake["loc"] if not (isinstance(part, str) and "[" in part) and part != "int"]
+    location = _location(mistake)
     key = _dotted(location)
     kind, given = mistake["type"], mistake.get("input")
     if kind == "extra_forbidden":

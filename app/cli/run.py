@@ -53,6 +53,7 @@ def run(
     """Train and attack what is missing of a study, then print the leaderboard and a chart. Ctrl-C stops, the same
     command resumes."""
     from app.worker import foreground
+    from app.worker.conditions import refuse_full_disk, refuse_precision
     from app.worker.devices import resolve_slots
     from core.study import load_study
 
@@ -62,10 +63,10 @@ def run(
     study = load_study(spec, sets or ())
     check_crafting(crafting)
     resolved = resolve_slots(device or (), slots, threads, memory_fraction)
-    _check_precision(study, [slot.device for slot in resolved])
+    refuse_precision(study, resolved)
     planned = _plan(context, study, large=yes, fetch=True)
     db = context.writing()
-    _check_disk(context)
+    refuse_full_disk(context.home)
     if detach:
         # Before the study is queued: the worker's children import torch meanwhile.
         begin(context, slots, device, threads, memory_fraction, crafting, succeed=True)
@@ -273,16 +274,3 @@ def _study_of(db: Database, trials: list[str]) -> str:
     if row is None:
         raise BadInput("attack: no study has all of these trials; name fewer at a time")
     return str(row[0])
-
-
-def _check_precision(study: Study, devices: list[str]) -> None:
-    if study.training.precision == "fp16" and not all(device.startswith("cuda") for device in devices):
-        raise BadInput(f"{study.name}: training.precision: fp16 needs CUDA; use bf16 or fp32 on {devices[0]}")
-
-
-def _check_disk(context: Context) -> None:
-    from app.worker.conditions import low_disk
-
-    low = low_disk(context.home)
-    if low is not None:
-        raise BadInput(f"{low}, or use --home")

@@ -80,7 +80,7 @@ class InnateApp(App[None]):
         Binding("ctrl+c", "leave", "quit", show=False, priority=True),
     ]
     CSS = """
-    Screen { background: $background; }
+    Page { background: $background; }
     #body { height: 1fr; }
     """
     ENABLE_COMMAND_PALETTE = True
@@ -100,7 +100,7 @@ class InnateApp(App[None]):
         self.worker: WorkerView | None = None
         self.unfinished: Mapping[str, int] = {}
         """Trials running and queued, in all studies."""
-        self._typeahead = TypeAhead(self, super().on_event)
+        self.typeahead = TypeAhead(self, super().on_event)
         self._last_look: object = None
         self._looking = False
         self.animation_level = "none"
@@ -135,11 +135,16 @@ class InnateApp(App[None]):
     def note_fault(self, error: BaseException) -> None:
         """Keep the traceback of what is only told in a sentence."""
         if not isinstance(error, InnateError):
-            log.error("%s", error, exc_info=error)
+            self._write_down(error)
+
+    def _write_down(self, error: BaseException) -> None:
+        with contextlib.suppress(OSError):
+            self.context.home.logs.mkdir(parents=True, exist_ok=True)
+        log.error("%s", error, exc_info=error)
 
     def _handle_exception(self, error: Exception) -> None:
         # A fault of ours ends the screens with a sentence; the traceback goes to the log.
-        log.critical("%s", error, exc_info=error)
+        self._write_down(error)
         self.fault: Exception | None = error
         self.exit(return_code=1)
 
@@ -147,7 +152,7 @@ class InnateApp(App[None]):
 
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Key) and not event.is_forwarded:
-            self._typeahead.take(event)
+            self.typeahead.take(event)
         else:
             await super().on_event(event)
 
@@ -312,6 +317,7 @@ def _log_path(context: Context) -> Any:
 def _log_to(context: Context) -> None:
     """Tracebacks go to a file of the home, never to the screen."""
     log.propagate = False
+    logging.raiseExceptions = False  # a log that cannot be written must not write over the screens
     try:
         handler = logging.handlers.RotatingFileHandler(
             _log_path(context), maxBytes=1 << 20, backupCount=1, encoding="utf-8", delay=True

@@ -28,7 +28,7 @@ class Prompt(ModalScreen[str | None]):
     DEFAULT_CSS = f"""
     Prompt {{ {_BOX} }}
     Prompt Vertical {{ width: 76; max-width: 96%; height: auto; border: round $primary; background: $surface; padding: 0 1; }}
-    Prompt Input {{ border: none; height: 1; background: $panel; padding: 0 1; }}
+    Prompt Input, Prompt Input:focus {{ border: none; height: 1; background: $panel; padding: 0 1; }}
     Prompt .hint {{ color: $foreground 70%; height: auto; }}
     Prompt .problem {{ color: $error; height: auto; min-height: 1; }}
     """
@@ -74,7 +74,7 @@ class Picker(ModalScreen[Any]):
     Picker {{ {_BOX} }}
     Picker Vertical {{ width: 76; max-width: 96%; height: auto; max-height: 90%; border: round $primary; background: $surface;
         padding: 0 1; }}
-    Picker Input {{ border: none; height: 1; background: $panel; padding: 0 1; }}
+    Picker Input, Picker Input:focus {{ border: none; height: 1; background: $panel; padding: 0 1; }}
     Picker OptionList {{ border: none; height: auto; max-height: 16; background: $surface; padding: 0;
         scrollbar-size-vertical: 1; }}
     """

@@ -41,8 +41,13 @@ class TypeAhead:
     def take(self, key: events.Key) -> None:
         """Deliver `key` after those that came before it."""
         self._waiting.append(key)
-        if self._task is None or self._task.done():
+        if not self.busy:
             self._task = asyncio.create_task(self._run())
+
+    @property
+    def busy(self) -> bool:
+        """Whether a key is being delivered, or still does what it does."""
+        return self._task is not None and not self._task.done()
 
     async def _run(self) -> None:
         while self._waiting:

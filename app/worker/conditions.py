@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from app.worker.devices import Gpu, visible_gpus
+from core.errors import BadInput
 from core.executors.protocol import Slot
+from core.records import Study
 from storage.home import Home
 
 if TYPE_CHECKING:
@@ -27,6 +29,19 @@ def low_disk(home: Home, free: Callable[[Home], int] | None = None) -> str | Non
     if left >= LEAST_DISK:
         return None
     return f"only {left / 2**20:.0f} MiB of disk are free in {home.root}; free some space"
+
+
+def refuse_precision(study: Study, slots: Sequence[Slot]) -> None:
+    """Raises BadInput for a study whose precision needs another device than these."""
+    if study.training.precision == "fp16" and not all(slot.device.startswith("cuda") for slot in slots):
+        raise BadInput(f"{study.name}: training.precision: fp16 needs CUDA; use bf16 or fp32 on {slots[0].device}")
+
+
+def refuse_full_disk(home: Home) -> None:
+    """Raises BadInput where nothing could start for want of disk space; the home is there."""
+    low = low_disk(home)
+    if low is not None:
+        raise BadInput(f"{low}, or use --home")
 
 
 def free_disk(home: Home) -> int:

@@ -7,6 +7,7 @@ import contextlib
 import shutil
 
 import pytest
+from textual.widgets import Input
 
 from app.cli.context import Context
 from app.tui.app import InnateApp
@@ -40,9 +41,12 @@ async def opened(home, size=SMALL, *, read_only=False, press=()):
 
 
 async def press_and_wait(pilot, *keys):
+    """Press keys one by one, each after the screen has come to rest; within a line of text only at its end."""
     for key in keys:
         await pilot.press(key)
-        await calm(pilot)
+        if not isinstance(pilot.app.focused, Input):
+            await calm(pilot)
+    await calm(pilot)
 
 
 async def calm(pilot, seconds=20.0):
@@ -50,12 +54,18 @@ async def calm(pilot, seconds=20.0):
     deadline = asyncio.get_running_loop().time() + seconds
     quiet = 0
     while quiet < 3:
-        await pilot.pause(0.05)
-        busy = any(
-            (isinstance(screen, Page) and screen._loading) or any(chart._busy for chart in screen.query(ChartView))
-            for screen in pilot.app.screen_stack
+        await pilot.pause(0.02)
+        app = pilot.app
+        busy = (
+            app.typeahead.busy
+            or app._looking
+            or any(
+                (isinstance(screen, Page) and screen.loading_data)
+                or any(chart._busy for chart in screen.query(ChartView))
+                for screen in app.screen_stack
+            )
         )
-        quiet = 0 if busy or pilot.app._looking else quiet + 1
+        quiet = 0 if busy else quiet + 1
         assert asyncio.get_running_loop().time() < deadline, "the screen does not come to rest"
 
 

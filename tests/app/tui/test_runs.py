@@ -27,6 +27,8 @@ def story(test):
 @story
 async def test_the_table_shows_every_run_and_the_preview_follows_the_cursor(filled_home, size):
     async with opened(filled_home, size) as (app, pilot):
+        await pilot.pause(0.2)
+        await calm(pilot)
         text = shown(app)
         assert "8 runs" in text
         assert sum("relu " in line or "tanh " in line for line in text.splitlines()[3:11]) == 8

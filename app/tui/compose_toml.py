@@ -1,0 +1,70 @@
+"""A study document as TOML text, in the order in which the study file is explained."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_TOP = (
+    "name", "description", "dataset", "architectures", "optimizers", "activations", "defenses", "seeds",
+    "train_samples", "test_samples",
+)  # fmt: skip
+_TABLES = ("training", "attacks", "score")
+_ATTACK = ("name", "norm", "eps", "steps", "alpha", "restarts", "loss", "random_start")
+_WIDTH = 100
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def toml_text(document: Mapping[str, Any]) -> str:
+    """`document` as a study file: `tomllib.loads` gives it back. A value of None, which TOML lacks, is left out."""
+    plain, tables = [], []
+    for key in _ordered(document, (*_TOP, *_TABLES)):
+        value = document[key]
+        if isinstance(value, Mapping):
+            tables.append("\n".join([f"[{_key(key)}]", *_pairs(value, ())]))
+        elif (
+            key == "attacks" and value and isinstance(value, list) and all(isinstance(item, Mapping) for item in value)
+        ):
+            tables += ["\n".join(["[[attacks]]", *_pairs(item, _ATTACK)]) for item in value]
+        else:
+            plain.append(_pair(key, value))
+    return "\n\n".join(["\n".join(plain), *tables] if plain else tables) + "\n"
+
+
+def _ordered(table: Mapping[str, Any], order: Sequence[str]) -> list[str]:
+    there = [key for key in table if table[key] is not None]
+    return [key for key in order if key in there] + [key for key in there if key not in order]
+
+
+def _pairs(table: Mapping[str, Any], order: Sequence[str]) -> list[str]:
+    return [_pair(key, table[key]) for key in _ordered(table, order)]
+
+
+def _pair(key: str, value: Any) -> str:
+    line = f"{_key(key)} = {_value(value)}"
+    if len(line) > _WIDTH and isinstance(value, list):
+        return "\n".join([f"{_key(key)} = [", *(f"    {_value(item)}," for item in value), "]"])
+    return line
+
+
+def _key(key: str) -> str:
+    return key if _BARE.fullmatch(key) else _value(key)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        # JSON's escapes are TOML's, which also wants DEL escaped.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(_pairs_inline(value)) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_value(item) for item in value) + "]"
+    return repr(value)
+
+
+def _pairs_inline(table: Mapping[str, Any]) -> list[str]:
+    return [f"{_key(key)} = {_value(table[key])}" for key in _ordered(table, ())]

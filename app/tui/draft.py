@@ -1,0 +1,253 @@
+"""A study being composed, as plain data in the study file's own keys: its parts and its changes.
+
+Every function is pure: a change gives a new document and leaves the old one as it was, so that any change can be undone.
+Keys that no screen knows are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from core.activations import ACTIVATIONS
+from core.architectures import ARCHITECTURES
+from core.attacks import ATTACKS
+from core.datasets import DATASETS
+from core.defenses import DEFENSES
+from core.optimizers import OPTIMIZERS
+from core.presets import preset_text
+from core.registry import Entry, Registry
+from core.study import parse_toml
+
+Document = dict[str, Any]
+Path_ = tuple[str | int, ...]
+"""Where a value stands: ("training", "epochs"), ("optimizers", 1, "lr")."""
+
+RADII: Mapping[str, tuple[float, ...]] = {"linf": (0.05, 0.1, 0.15), "l2": (0.5, 1.0, 2.0)}
+"""What a new attack is given where no other attack of the study has its norm."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a study: the keys it consists of, and the registry to choose from if it is an axis."""
+
+    name: str
+    title: str
+    keys: tuple[str, ...]
+    help: str
+    registry: Registry[Any] | None = None
+    several: bool = True
+    """Whether more than one choice can be made."""
+
+
+PARTS = (
+    Part("name", "name", ("name", "description"), "how the study is addressed"),
+    Part("dataset", "data set", ("dataset",), "the images to learn and to attack", DATASETS, several=False),
+    Part("architectures", "architectures", ("architectures",), "the models", ARCHITECTURES),
+    Part("optimizers", "optimizers", ("optimizers",), "what they are trained with", OPTIMIZERS),
+    Part("activations", "activations", ("activations",), "their nonlinearity", ACTIVATIONS),
+    Part("defenses", "defenses", ("defenses",), "what they are trained on", DEFENSES),
+    Part("attacks", "attacks", ("attacks",), "what every model is tried with", ATTACKS),
+    Part("seeds", "samples", ("seeds", "train_samples", "test_samples"), "repetitions, and how many images"),
+    Part("training", "training", ("training",), "the same for every model"),
+    Part("score", "score", ("score",), "the threat that single-ε scores refer to"),
+)
+BY_NAME: Mapping[str, Part] = {part.name: part for part in PARTS}
+CHOICES = ("architectures", "optimizers", "activations", "defenses")
+"""The axes whose items are names or tables of a name and options."""
+
+
+# --- what to begin with ---
+
+
+def first() -> Document:
+    """A small study that runs as it stands: the quick preset under a name of its own."""
+    return {**put(parse_toml(preset_text("quick"), "preset quick"), ("description",), None), "name": "my-study"}
+
+
+def empty() -> Document:
+    """Nothing chosen but the embedded data set."""
+    return {
+        "name": "my-study",
+        "dataset": "mnist5k",
+        "architectures": [],
+        "optimizers": [],
+        "activations": [],
+        "defenses": ["none"],
+        "attacks": [],
+    }
+
+
+def shaped(document: Any) -> bool:
+    """Whether this has a draft's shape, so that the screen can show it; it may still be full of mistakes."""
+    if not isinstance(document, dict) or not isinstance(document.get("dataset", ""), str):
+        return False
+    training = document.get("training", {})
+    return (
+        all(_named(item) for axis in CHOICES for item in _listed(document.get(axis, [])))
+        and all(isinstance(item, dict) and _named(item) for item in _listed(document.get("attacks", [])))
+        and isinstance(training, dict)
+        and _named(training.get("schedule", "constant"))
+        and isinstance(document.get("score", {}), dict)
+    )
+
+
+def _named(item: Any) -> bool:
+    return isinstance(item, str) or (isinstance(item, dict) and isinstance(item.get("name"), str))
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [None]
+
+
+# --- reading it ---
+
+
+def items(document: Document, axis: str) -> list[Any]:
+    """What is chosen on an axis, as it stands in the document; a data set is a list of one."""
+    if axis == "dataset":
+        return [document["dataset"]] if "dataset" in document else []
+    return list(document.get(axis, ["none"] if axis == "defenses" else []))
+
+
+def name_of(item: Any) -> str:
+    """The registry name of a chosen item."""
+    if isinstance(item, str):
+        return item
+    return str(item["name"])
+
+
+def entry_of(axis: str, item: Any) -> Entry | None:
+    """Its registry entry, None for a name that is in none."""
+    name = name_of(item)
+    registry = BY_NAME[axis].registry
+    assert registry is not None
+    return registry.get(name.partition(":")[0] if axis == "dataset" else name)
+
+
+def value_at(document: Document, path: Path_) -> Any:
+    """The value there, None if there is none."""
+    here: Any = document
+    for step in path:
+        if isinstance(here, str):  # "adam" is {name = "adam"}
+            here = {"name": here}
+        if isinstance(step, int):
+            if not isinstance(here, list) or step >= len(here):
+                return None
+            here = here[step]
+        else:
+            here = here.get(step) if isinstance(here, dict) else None
+    return here
+
+
+def dotted(path: Path_) -> str:
+    """The key as messages name it: optimizers[1].lr."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
+
+
+def choice_rows(document: Document, part: Part, words: Sequence[str] = ()) -> list[tuple[str, int | None]]:
+    """What an axis offers: every choice of its registry, once for each time that it is chosen: (name, position chosen).
+
+    A name that is in no registry stands at the end. `words` must all occur in a choice's name, summary or source; those
+    whose name has them come first, those whose name begins so before all.
+    """
+    assert part.registry is not None
+    chosen: dict[str, list[int]] = {}
+    for index, item in enumerate(items(document, part.name)):
+        entry = entry_of(part.name, item)
+        chosen.setdefault(entry.name if entry else name_of(item), []).append(index)
+    rows: list[tuple[str, int | None]] = []
+    names = [*part.registry, *(name for name in chosen if name not in part.registry)]
+    if words:
+        names.sort(key=lambda name: (not name.startswith(words[0]), not all(word in name for word in words)))
+    for name in names:
+        entry = part.registry.get(name)
+        text = f"{name} {entry.summary} {entry.source}".lower() if entry else name
+        if all(word in text for word in words):
+            rows += [(name, index) for index in chosen.get(name, [])] or [(name, None)]
+    return rows
+
+
+# --- changes ---
+
+
+def put(document: Document, path: Path_, value: Any) -> Document:
+    """With `value` there; None takes the key away, so that its default holds."""
+    changed: Document = _put(document, path, value)
+    if len(path) == 3 and path[0] in CHOICES:
+        axis, index = path[0], path[1]
+        changed[axis] = [
+            _plain(item) if place == index else item for place, item in enumerate(items(changed, str(axis)))
+        ]
+    if path[:2] == ("training", "schedule") and "schedule" in changed.get("training", {}):
+        changed["training"] = {**changed["training"], "schedule": _plain(changed["training"]["schedule"])}
+    return changed
+
+
+def _put(here: Any, path: Path_, value: Any) -> Any:
+    step, rest = path[0], path[1:]
+    if isinstance(step, int):
+        return [_put(item, rest, value) if place == step else item for place, item in enumerate(here)]
+    table = {"name": here} if isinstance(here, str) else dict(here or {})
+    if rest:
+        inner = _put(table.get(step), rest, value)
+        if inner == {}:
+            table.pop(step, None)
+        else:
+            table[step] = inner
+    elif value is None:
+        table.pop(step, None)
+    else:
+        table[step] = value
+    return table
+
+
+def _plain(item: Any) -> Any:
+    """{name = "adam"} is "adam"."""
+    return item["name"] if isinstance(item, dict) and list(item) == ["name"] else item
+
+
+def add(document: Document, axis: str, name: str) -> Document:
+    """Choose `name` on an axis: beside what is chosen, or instead of it where only one can be."""
+    if axis == "dataset":
+        return {**document, "dataset": name}
+    item: Any = {"name": name, "eps": radii(document, ATTACKS[name].norms[0])} if axis == "attacks" else name
+    return {**document, axis: [*items(document, axis), item]}
+
+
+def copy_of(document: Document, axis: str, index: int) -> Document:
+    """Once more what stands at `index`, behind it."""
+    chosen = items(document, axis)
+    item = chosen[index]
+    again = dict(item) if isinstance(item, dict) else item
+    return {**document, axis: [*chosen[: index + 1], again, *chosen[index + 1 :]]}
+
+
+def without(document: Document, axis: str, index: int) -> Document:
+    """Without what stands at `index`."""
+    chosen = items(document, axis)
+    return {**document, axis: chosen[:index] + chosen[index + 1 :]}
+
+
+def radii(document: Document, norm: str) -> list[Any]:
+    """The ε of the first other attack in that norm, else what is usual."""
+    for attack in items(document, "attacks"):
+        if norm_of(attack) == norm and isinstance(attack.get("eps"), list):
+            return list(attack["eps"])
+    return list(RADII.get(norm, RADII["linf"]))
+
+
+def norm_of(attack: Mapping[str, Any]) -> str:
+    """The norm of an `[[attacks]]` table, its attack's own if it names none."""
+    entry = ATTACKS.get(str(attack.get("name")))
+    return str(attack.get("norm", entry.norms[0] if entry else "linf"))
+
+
+def with_norm(document: Document, index: int, norm: str) -> Document:
+    """An attack in another norm, its ε too: a radius means something else in each."""
+    others = {**document, "attacks": [*items(document, "attacks")[:index], *items(document, "attacks")[index + 1 :]]}
+    changed = put(document, ("attacks", index, "norm"), norm)
+    if norm_of(document["attacks"][index]) == norm:
+        return changed
+    return put(changed, ("attacks", index, "eps"), radii(others, norm))
