@@ -105,7 +105,9 @@ def _bare(word: str) -> tuple[str, list[Any]]:
         raise BadInput(f"filter: {word!r} lacks a key; write KEY{word}, such as optimizer=adam")
     name = _ALIASES.get(word.lower(), word.lower())
     if name in KEYS:
-        raise BadInput(f"filter: {word}: compare it with something, such as {name}{'>0.9' if name in _NUMBERS else '=adam'}")
+        raise BadInput(
+            f"filter: {word}: compare it with something, such as {name}{'>0.9' if name in _NUMBERS else '=adam'}"
+        )
     columns = [
         _TEXT[key] for key in ("study", "dataset", "architecture", "optimizer", "activation", "defense", "state")
     ]

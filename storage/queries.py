@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from core.errors import BadInput, NotFound
@@ -84,6 +84,86 @@ def unfinished(db: Database, study: str | None = None) -> list[Row]:
     return [_decoded(row) for row in rows]
 
 
+def unfinished_rows(db: Database, study: str | None = None) -> dict[str, int]:
+    """How many rows of v_trials (trial × study) are running, queued or failed; states without any are absent."""
+    if study is not None:
+        study_row(db, study)
+    return {
+        str(state): int(count)
+        for state, count in db.execute(
+            "SELECT state, count(*) FROM study_trial WHERE state IN ('running', 'queued', 'failed') "
+            f"{'AND study = :study' if study is not None else ''} GROUP BY state",
+            {"study": study} if study is not None else {},
+        )
+    }
+
+
+def in_line(db: Database, states: Sequence[str], study: str | None, offset: int, limit: int) -> list[Row]:
+    """Rows `offset` … of v_trials in these states, in the order in which they are claimed; only they are read."""
+    chosen = f"st.state IN ({', '.join('?' * len(states))})" + (" AND st.study = ?" if study is not None else "")
+    rows = db.query(
+        "SELECT v.* FROM (SELECT st.study, st.trial_id FROM study_trial st "
+        f"WHERE {chosen} ORDER BY st.priority DESC, st.study, st.position LIMIT ? OFFSET ?) k "
+        "CROSS JOIN v_trials v ON v.study = k.study AND v.trial_id = k.trial_id "
+        "ORDER BY v.priority DESC, v.study, v.position",
+        [*states, *([study] if study is not None else []), limit, offset],
+    )
+    return [_decoded(row) for row in rows]
+
+
+def before_in_line(
+    db: Database, states: Sequence[str], row: Mapping[str, Any], study: str | None = None, *, claimable: bool = False
+) -> int:
+    """How many trials × studies in these states (of `study`, if named) are claimed before `row`'s priority, study and
+    position; `claimable`: without those that an attempt is still under way for."""
+    conditions = [f"state IN ({', '.join('?' * len(states))})"]
+    values: list[Any] = [*states]
+    if study is not None:
+        conditions.append("study = ?")
+        values.append(study)
+    conditions.append("(priority > ? OR (priority = ? AND (study < ? OR (study = ? AND position < ?))))")
+    values += [row["priority"], row["priority"], row["study"], row["study"], row["position"]]
+    if claimable:
+        conditions.append(
+            "NOT EXISTS (SELECT 1 FROM attempt a WHERE a.trial_id = study_trial.trial_id AND a.ended_at IS NULL)"
+        )
+    sql = f"SELECT count(*) FROM study_trial WHERE {' AND '.join(conditions)}"
+    return int(db.execute(sql, values).fetchone()[0])
+
+
+def place_in_line(db: Database, study: str, trial_id: str) -> Row | None:
+    """State, priority, study and position of a trial in a study, None if it is gone."""
+    rows = db.query(
+        "SELECT state, priority, study, position FROM study_trial WHERE study = ? AND trial_id = ?", (study, trial_id)
+    )
+    return next(iter(rows), None)
+
+
+def priorities(db: Database, trial_ids: Sequence[str]) -> dict[str, int]:
+    """Trial id → its priority, the highest where studies differ."""
+    return {
+        trial_id: int(found[0])
+        for trial_id in trial_ids
+        if (found := db.execute("SELECT max(priority) FROM study_trial WHERE trial_id = ?", (trial_id,)).fetchone())
+        and found[0] is not None
+    }
+
+
+def failed_trials(db: Database) -> list[str]:
+    """The ids of all that failed in any study."""
+    return [str(row[0]) for row in db.execute("SELECT DISTINCT trial_id FROM study_trial WHERE state = 'failed'")]
+
+
+def ended_since(db: Database, moment: float, most: int = 2000) -> int:
+    """How many of the last `most` attempts came to their own end, done or failed, since `moment` (Unix seconds)."""
+    row = db.execute(
+        "SELECT count(*) FROM (SELECT ended_at, exit_kind FROM attempt ORDER BY id DESC LIMIT ?) "
+        "WHERE exit_kind IN ('finished', 'failed') AND ended_at > ?",
+        (most, moment),
+    ).fetchone()
+    return int(row[0])
+
+
 def leaderboard(db: Database, study: str) -> list[Row]:
     """Rows of v_leaderboard, best `innate` first; variants without a score last."""
     study_row(db, study)
@@ -129,9 +209,10 @@ def training(db: Database, study: str) -> list[Row]:
     return [_decoded(row) for row in rows]
 
 
-def trial_epochs(db: Database, trial_id: str) -> list[Row]:
-    """Rows of v_training of one trial, upwards."""
-    return list(db.query("SELECT * FROM v_training WHERE trial_id = ? ORDER BY epoch", (trial_id,)))
+def trial_epochs(db: Database, trial_id: str, last: int = -1) -> list[Row]:
+    """Rows of v_training of one trial, upwards; only the `last` few if so asked."""
+    rows = db.query("SELECT * FROM v_training WHERE trial_id = ? ORDER BY epoch DESC LIMIT ?", (trial_id, last))
+    return list(rows)[::-1]
 
 
 def trial_detail(db: Database, trial_id: str) -> Row:

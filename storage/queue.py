@@ -251,6 +251,34 @@ def unfinished_counts(db: Database) -> dict[str, int]:
     }
 
 
+@dataclass(frozen=True)
+class Unfinished:
+    """What of a study is queued (how many), and running (which)."""
+
+    queued: int
+    running: frozenset[str]
+
+
+def unfinished_by_study(db: Database, study: str | None = None) -> dict[str, Unfinished]:
+    """Study → what is left of it; studies with nothing left are absent."""
+    chosen, values = ("AND study = ?", (study,)) if study is not None else ("", ())
+    running: dict[str, set[str]] = {}
+    for name, trial_id in db.execute(
+        f"SELECT study, trial_id FROM study_trial WHERE state = 'running' {chosen}", values
+    ):
+        running.setdefault(str(name), set()).add(str(trial_id))
+    queued = {
+        str(name): int(count)
+        for name, count in db.execute(
+            f"SELECT study, count(*) FROM study_trial WHERE state = 'queued' {chosen} GROUP BY study", values
+        )
+    }
+    return {
+        name: Unfinished(queued.get(name, 0), frozenset(running.get(name, ())))
+        for name in sorted(queued.keys() | running.keys())
+    }
+
+
 def weights_path(db: Database, trial_id: str) -> str | None:
     """The weights' path relative to the checkpoints folder, None while untrained or once removed."""
     row = db.execute("SELECT weights FROM trial WHERE id = ? AND NOT weights_removed", (trial_id,)).fetchone()
@@ -279,6 +307,18 @@ def seconds_per_trial(db: Database) -> float | None:
         "WHERE exit_kind = 'finished' ORDER BY id DESC LIMIT 50)"
     ).fetchone()
     return None if row[0] is None else float(row[0])
+
+
+def seconds_by_study(db: Database) -> dict[str, float]:
+    """Study → mean wall time of its attempts that came to their end, among the last few hundred of all."""
+    return {
+        str(study): float(seconds)
+        for study, seconds in db.execute(
+            "SELECT st.study, avg(a.ended_at - a.started_at) FROM "
+            "(SELECT trial_id, started_at, ended_at, exit_kind FROM attempt ORDER BY id DESC LIMIT 300) a "
+            "CROSS JOIN study_trial st ON st.trial_id = a.trial_id WHERE a.exit_kind = 'finished' GROUP BY st.study"
+        )
+    }
 
 
 def is_complete(db: Database, trial_id: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
@@ -36,6 +37,7 @@ class Live:
     share: float | None
     """Of the phase, in [0, 1]: of all epochs, or of one attack at one ε."""
     detail: str
+    """Where it stands, as `training_detail` or `attack_detail` puts it; `figures` reads it back."""
     rate: float | None
     """Images per second."""
     memory: int | None
@@ -44,6 +46,37 @@ class Live:
     """Of the phase."""
     began_at: float
     progress_mark: float
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The numbers in a trial's `detail`; None where it tells of something else."""
+
+    loss: float | None = None
+    accuracy: float | None = None
+    survivors: int | None = None
+    total: int | None = None
+
+
+_TRAINING = re.compile(r"loss (\S+) acc ([\d.]+|nan)%")
+_ATTACK = re.compile(r"(\d+)/(\d+) survive")
+
+
+def training_detail(loss: float, accuracy: float) -> str:
+    return f"loss {loss:.3f} acc {accuracy:.1%}"
+
+
+def attack_detail(survivors: int, total: int) -> str:
+    return f"{survivors}/{total} survive"
+
+
+def figures(detail: str | None) -> Figures:
+    """What `training_detail` or `attack_detail` was given, as far as it was written down."""
+    training = _TRAINING.fullmatch(detail or "")
+    if training is not None:
+        return Figures(loss=float(training[1]), accuracy=float(training[2]) / 100)
+    attack = _ATTACK.fullmatch(detail or "")
+    return Figures() if attack is None else Figures(survivors=int(attack[1]), total=int(attack[2]))
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,10 @@ def fill(home: Home, *, done: int = 9_000, failed: int = 100) -> None:
         for trial in trials[:done]:
             clean = rng.uniform(0.1, 0.99)
             verdict = "invalid" if clean < 0.15 else "suspect" if clean > 0.95 else "ok"
+            reasons = [] if verdict == "ok" else [f"made up, to be {verdict}"]
             db.execute(
-                "UPDATE study_trial SET state = 'done', trust = ?, trust_reasons = '[]' WHERE trial_id = ?",
-                (verdict, trial),
+                "UPDATE study_trial SET state = 'done', trust = ?, trust_reasons = ? WHERE trial_id = ?",
+                (verdict, json.dumps(reasons), trial),
             )
             db.execute("UPDATE trial SET train_seconds = ?, weights = 'x' WHERE id = ?", (rng.uniform(1, 100), trial))
             db.execute("INSERT INTO clean VALUES (?, ?, 60, 10, ?, 0.1, 0.2, x'00')", (trial, samples, clean))

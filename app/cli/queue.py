@@ -46,34 +46,46 @@ def status(
     as_json: Json = False,
 ) -> None:
     """What runs and how far it is, what waits and why, what failed and why."""
+    from app import status as told
     from app.cli.worker import describe
-    from app.status import seconds_left, unfinished, worker_view
     from app.worker.narration import in_words
-    from storage import queue
 
     context = context_of(ctx)
     db = context.reading()
-    view = worker_view(db, context.home)
-    rows = unfinished(db, view, study, stalled_after)
-    left = seconds_left(rows, view, queue.seconds_per_trial(db))
+    view = told.worker_view(db, context.home)
+    counts = told.totals(db, view, study)
+    left = told.seconds_left(db, view, study)
     if as_json:
+        rows = told.unfinished(db, view, study, stalled_after)
         emit_document({"status": rows, "worker": [{**view.as_row(), "seconds_left": left}]})
         return
     for line in describe(view)[:2]:
         typer.echo(line)
-    if left is not None and rows:
+    if left is not None and any(counts.values()):
         typer.echo(f"about {in_words(left)} until the queue is empty")
-    if not rows:
+    if not any(counts.values()):
         typer.echo("nothing is queued, running or failed; innate run quick, or innate run study.toml --detach")
-    names = _names(rows)
+    shown = {
+        state: told.page(
+            db,
+            view,
+            counts,
+            0,
+            total if everything else _SHOWN,
+            states=(state,),
+            study=study,
+            stalled_after=stalled_after,
+        )
+        for state, total in counts.items()
+        if total
+    }
+    names = _names([row for rows in shown.values() for row in rows])
     for state, show in (("running", _running), ("queued", _queued), ("failed", _failed)):
-        chosen = [row for row in rows if row["state"] == state]
-        if chosen:
-            shown = chosen if everything else chosen[:_SHOWN]
-            typer.echo(f"\n{len(chosen):,} {state}")
-            typer.echo(show(shown, names))
-            if len(shown) < len(chosen):
-                typer.echo(f"and {len(chosen) - len(shown):,} more; --all shows them")
+        if state in shown:
+            typer.echo(f"\n{counts[state]:,} {state}")
+            typer.echo(show(shown[state], names))
+            if len(shown[state]) < counts[state]:
+                typer.echo(f"and {counts[state] - len(shown[state]):,} more; --all shows them")
 
 
 def wait(
@@ -215,22 +227,11 @@ def gc(
     )
 
 
-def _names(rows: list[dict[str, Any]]) -> dict[tuple[str, str], str]:
-    """(study, trial id) → what differs among the rows."""
-    from app.variants import labels
-
-    variants = labels(rows)
-    several_seeds = len({row["seed"] for row in rows}) > 1
-    several_studies = len({row["study"] for row in rows}) > 1
+def _names(rows: list[dict[str, Any]]) -> Names:
+    """(study, trial id) → what differs within its study, and the study where there are several."""
+    several = len({row["study"] for row in rows}) > 1
     return {
-        (row["study"], row["trial_id"]): " ".join(
-            [
-                *([f"{row['study']}:"] if several_studies else []),
-                variants[row["variant_id"]],
-                *([f"s{row['seed']}"] if several_seeds else []),
-            ]
-        )
-        for row in rows
+        (row["study"], row["trial_id"]): f"{row['study']}: {row['label']}" if several else row["label"] for row in rows
     }
 
 

@@ -44,7 +44,7 @@ def about(loaded: Loaded) -> str:
         parts.append("no mark here, so all" if choice.marks else "none marked, so all (1, space)")
     if loaded.about:
         parts.append(loaded.about)
-    return "  ·  ".join(parts)
+    return "  ·  ".join(part for part in parts if part)
 
 
 def nothing(loaded: Loaded) -> Content:

@@ -35,6 +35,10 @@ class Started:
     """The pid of an `innate run` that owns the home; the worker takes over when that ends."""
 
 
+class StillStopping(Unavailable):
+    """The worker was told to stop and has not ended yet; it goes on stopping."""
+
+
 def start(home: Home, slots: Sequence[Slot], crafting: str, *, succeed: bool = False) -> Started:
     """Make sure that a detached worker lives. Raises Unavailable, or what kept it from starting.
 
@@ -102,7 +106,7 @@ def stop(home: Home, *, now: bool, patience: float = 60.0) -> int | None:
     """End whoever works in `home`, detached or in a foreground; returns its pid, None if nobody does.
 
     Cleanly: it finishes batches and writes checkpoints. `now`: its children are killed, and if it does not answer
-    itself is too. Raises Unavailable if it has not ended in time.
+    itself is too. Raises StillStopping if it has not ended in time.
     """
     who = holder(home)
     if who is None or "pid" not in who:
@@ -116,7 +120,7 @@ def stop(home: Home, *, now: bool, patience: float = 60.0) -> int | None:
     while _still(home, pid):
         if time.monotonic() > deadline:
             if not now:
-                raise Unavailable(f"worker {pid} is still stopping; innate worker stop --now kills it")
+                raise StillStopping(f"worker {pid} is still stopping; innate worker stop --now kills it")
             _signal(pid, signal.SIGKILL)
             deadline += 5.0
         time.sleep(0.05)

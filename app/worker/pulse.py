@@ -11,7 +11,7 @@ import psutil
 from app.worker.devices import memory_of_processes
 from core.events import AttackProgress, CleanEvaluated, Event, Started, Trained, TrainingProgress
 from core.executors.protocol import Slot
-from storage.worker_state import Live
+from storage.worker_state import Live, attack_detail, training_detail
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Pulse:
             case TrainingProgress():
                 self.phase = f"epoch {event.epoch}/{event.epochs}"
                 self._moved("training", (event.epoch - 1 + event.batch / max(1, event.batches)) / event.epochs)
-                self.detail = f"loss {event.loss:.3f} acc {event.accuracy:.1%}"
+                self.detail = training_detail(event.loss, event.accuracy)
                 self.rate = event.samples_per_second
             case Trained():
                 self.phase, self.share, self.detail, self.rate = "trained", None, "", None
@@ -53,7 +53,7 @@ class Pulse:
                 at = "" if event.eps is None else f" ε={event.eps:g}"
                 self.phase = f"{event.attack.name}{at}"
                 self._moved((event.attack.id, event.eps), event.done / max(1, event.total))
-                self.detail = f"{event.survivors}/{event.total} survive"
+                self.detail = attack_detail(event.survivors, event.total)
                 elapsed = self.progress_mark - self._phase_began
                 settled = event.done - self._share_at_start * event.total
                 self.rate = settled / elapsed if elapsed > 0 and settled > 0 else None

@@ -74,53 +74,44 @@ class Grid(ScrollView, can_focus=True):
 
     cursor: reactive[int] = reactive(0)
 
-    class Wanted(Message):
+    class FromGrid(Message):
+        """What all its messages have: which grid it was."""
+
+        def __init__(self, grid: Grid) -> None:
+            super().__init__()
+            self.grid = grid
+
+        @property
+        def control(self) -> Grid:
+            return self.grid
+
+    class Wanted(FromGrid):
         """Rows from `offset` on are in sight and not here."""
 
         def __init__(self, grid: Grid, offset: int) -> None:
-            super().__init__()
-            self.grid = grid
+            super().__init__(grid)
             self.offset = offset
 
-        @property
-        def control(self) -> Grid:
-            return self.grid
-
-    class Moved(Message):
+    class Moved(FromGrid):
         """The cursor stands on another row, or its row has changed."""
 
         def __init__(self, grid: Grid, row: Row | None) -> None:
-            super().__init__()
-            self.grid = grid
+            super().__init__(grid)
             self.row = row
 
-        @property
-        def control(self) -> Grid:
-            return self.grid
-
-    class Chosen(Message):
+    class Chosen(FromGrid):
         """The row under the cursor was opened."""
 
         def __init__(self, grid: Grid, row: Row) -> None:
-            super().__init__()
-            self.grid = grid
+            super().__init__(grid)
             self.row = row
 
-        @property
-        def control(self) -> Grid:
-            return self.grid
-
-    class HeadingClicked(Message):
+    class HeadingClicked(FromGrid):
         """A column's title was clicked."""
 
         def __init__(self, grid: Grid, key: str) -> None:
-            super().__init__()
-            self.grid = grid
+            super().__init__(grid)
             self.key = key
-
-        @property
-        def control(self) -> Grid:
-            return self.grid
 
     def __init__(
         self,

@@ -1,0 +1,87 @@
+"""Lines of text that change one by one, and the small drawings in them: bars, sparklines, durations in coarse words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from textual.content import Content
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.visual import Visual
+from textual.widget import Widget
+
+_LEVELS = "▁▂▃▄▅▆▇█"
+
+
+class TextLines(Widget):
+    """One line of text per line, cut with "…" where there is no room. Only lines that changed are drawn again."""
+
+    DEFAULT_CSS = "TextLines { height: 0; }"
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._lines: list[Content] = []
+
+    def put(self, lines: Sequence[Content]) -> None:
+        """Show these lines; the widget is as high as there are lines."""
+        before, self._lines = self._lines, list(lines)
+        if len(before) != len(lines):
+            self.styles.height = len(lines)
+            self.refresh(layout=True)
+            return
+        for place, (old, new) in enumerate(zip(before, lines, strict=True)):
+            if not old.is_same(new):
+                self.refresh(Region(0, place, self.size.width, 1))
+
+    def render_line(self, y: int) -> Strip:
+        width = self.size.width
+        if y >= len(self._lines):
+            return Strip.blank(width, self.rich_style)
+        line = self._lines[y].truncate(width, ellipsis=True)
+        strips = Visual.to_strips(self, line, width, 1, self.visual_style, pad=True)
+        return strips[0] if strips else Strip.blank(width, self.rich_style)
+
+
+def sparkline(values: Sequence[float], width: int, low: float, high: float) -> str:
+    """`values` between `low` and `high` as blocks, at most `width` of them; what is no number is a "·"."""
+    if len(values) > width:
+        # The last of each stretch: where it stands now is the one value that must be told exactly.
+        values = [values[(place + 1) * len(values) // width - 1] for place in range(width)]
+    span = high - low
+    return "".join(
+        _LEVELS[max(0, min(7, int((value - low) / span * 8)))] if math.isfinite(value) and span > 0 else "·"
+        for value in values
+    )
+
+
+def bar(share: float, width: int) -> str:
+    """`share` of 1 as a bar of `width` cells."""
+    filled = max(0, min(width, round(share * width)))
+    return "█" * filled + "░" * (width - filled)
+
+
+def coarse(seconds: float) -> str:
+    """A duration in steps in which it need not be written anew each second: "15 s", "4 min", "2 h 10 min"."""
+    if seconds < 55:
+        return f"{max(5, 5 * round(seconds / 5))} s"
+    minutes = max(1, round(seconds / 60))
+    if minutes < 90:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {10 * (minutes % 60 // 10):02d} min"
+
+
+def size(bytes_held: float) -> str:
+    """Bytes in MiB or GiB."""
+    return f"{bytes_held / 2**20:,.0f} MiB" if bytes_held < 2**30 else f"{bytes_held / 2**30:,.1f} GiB"
+
+
+def phase(row: dict[str, object], *, with_time: bool = True) -> str:
+    """How far a running trial is: "epoch 2/5 (38 %, 12 s left)"."""
+    far = []
+    if isinstance(share := row["share"], float):
+        far.append(f"{share:.0%}".replace("%", " %"))
+    if with_time and isinstance(left := row["seconds_left"], float):
+        far.append(f"{max(1, round(left))} s left" if left < 90 else f"{coarse(left)} left")
+    name = str(row["phase"] or "starting")
+    return f"{name} ({', '.join(far)})" if far else name
