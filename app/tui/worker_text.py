@@ -19,9 +19,11 @@ class TextLines(Widget):
 
     DEFAULT_CSS = "TextLines { height: 0; }"
 
-    def __init__(self, *, id: str | None = None) -> None:
+    def __init__(self, first: str = "", *, id: str | None = None) -> None:
+        """`first` stands there until there is something to `put`."""
         super().__init__(id=id)
-        self._lines: list[Content] = []
+        self._lines = [Content(first)] if first else []
+        self.styles.height = len(self._lines)
 
     def put(self, lines: Sequence[Content]) -> None:
         """Show these lines; the widget is as high as there are lines."""

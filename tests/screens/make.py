@@ -14,9 +14,9 @@ from app.tui.app import InnateApp
 from storage.home import Home
 from tests.app.tui.conftest import calm, press_and_wait
 
-SIZE = (120, 34)
+SIZE = (132, 34)
 PICTURES = {
-    "runs": ["1", "s", *"innate", "enter", "space", "j", "space", "G", "b", "g"],
+    "runs": ["1", "s", *"innate", "enter", "space", "space", "j", "b", "g"],
     "compose": ["2"],
     "compare": ["4"],
 }

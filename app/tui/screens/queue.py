@@ -85,8 +85,7 @@ class QueueScreen(SteeringPage):
     QueueScreen #worker, QueueScreen #counts { height: 1; }
     QueueScreen #counts { color: $foreground 80%; }
     QueueScreen #panels { background: $surface; }
-    QueueScreen #why { height: 1; background: $surface; }
-    QueueScreen.-wide #why { height: 2; }
+    QueueScreen #why { height: 2; background: $surface; }
     QueueScreen #empty { height: 1fr; padding: 1 2; display: none; }
     QueueScreen.empty #empty { display: block; }
     QueueScreen.empty #grid, QueueScreen.empty #why { display: none; }
@@ -102,7 +101,7 @@ class QueueScreen(SteeringPage):
         self._told: dict[str, Content] = {}
 
     def body(self) -> ComposeResult:
-        yield TextLines(id="worker")
+        yield TextLines("reading the queue …", id="worker")
         yield TextLines(id="counts")
         yield TextLines(id="panels")
         yield Static("", id="empty")
@@ -189,7 +188,7 @@ class QueueScreen(SteeringPage):
         wide = self.has_class("-wide")
         self.query_one("#worker", TextLines).put([worker_line(data.view, data.paused)])
         self.query_one("#counts", TextLines).put([self._counts(data)])
-        room = self.size.height - 3 - 2 - (2 if wide else 1) - min(_LEAST_ROWS * (2 if wide else 1), data.total + 1)
+        room = self.size.height - 3 - 2 - 2 - min(_LEAST_ROWS * (2 if wide else 1), data.total + 1)
         self.query_one("#panels", TextLines).put(
             panels(data.running, self._survivors, self.size.width, room, wide=wide)
         )

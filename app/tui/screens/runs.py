@@ -71,7 +71,7 @@ class RunsScreen(Page):
     RunsScreen #curve { width: 1fr; height: 100%; }
     RunsScreen.-wide #split { layout: horizontal; }
     RunsScreen.-wide #grid { width: 1fr; }
-    RunsScreen.-wide #preview { width: 46; height: 1fr; border-top: none; border-left: solid $panel;
+    RunsScreen.-wide #preview { width: 33%; min-width: 38; height: 1fr; border-top: none; border-left: solid $panel;
         layout: vertical; padding: 0 0 0 1; }
     RunsScreen.-wide #preview Static { width: 1fr; height: auto; max-height: 60%; }
     RunsScreen.-wide #curve { height: 1fr; min-height: 8; }

@@ -91,7 +91,7 @@ class WorkerScreen(SteeringPage):
     def body(self) -> ComposeResult:
         with Container(id="split"):
             with Vertical(id="about"):
-                yield TextLines(id="facts")
+                yield TextLines("looking at the worker and the machine …", id="facts")
             with Vertical(id="right"):
                 yield TextLines(id="title")
                 yield LogView(id="log")
