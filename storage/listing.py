@@ -56,7 +56,8 @@ _SELECT = (
     "t.architecture_options, t.optimizer_options, t.activation_options, t.defense_options, t.training, "
     "sw.value AS worst_case, sr.value AS retention, sa.value AS curve_area, si.value AS innate"
 )
-"""The columns of v_trials, and the scores."""
+"""The columns of v_trials, and these beside them:"""
+BESIDE_THE_VIEW = ("trust_reasons", "worst_case", "retention", "curve_area", "innate")
 _JSON = {
     "architecture_options", "optimizer_options", "activation_options", "defense_options", "training", "trust_reasons",
 }  # fmt: skip

@@ -51,11 +51,21 @@ def trials(
     order: str | None = None,
     descending: bool = False,
 ) -> list[Row]:
-    """Rows of v_trials with their scores, in the order of their studies unless `order` names a key of listing.KEYS.
+    """Rows of v_trials, in the order of their studies unless `order` names a key of listing.KEYS.
 
     Raises BadInput for an unknown filter or state, NotFound for a study.
     """
-    chosen = chosen or listing.EVERYTHING
+    wanted = chosen_trials(db, study, where, state, chosen or listing.EVERYTHING)
+    rows = listing.page(
+        db, wanted, order or "study", descending=descending, offset=offset, limit=-1 if limit is None else limit
+    )
+    return [{key: value for key, value in row.items() if key not in listing.BESIDE_THE_VIEW} for row in rows]
+
+
+def chosen_trials(
+    db: Database, study: str | None, where: Mapping[str, str] | None, state: str | None, chosen: listing.Filter
+) -> listing.Filter:
+    """`chosen` narrowed down as `trials` does. Raises as it does."""
     if study is not None:
         study_row(db, study)
         chosen = chosen.narrowed("study", study)
@@ -67,9 +77,7 @@ def trials(
         if key not in FILTERS:
             raise BadInput(f"--where {key}: not one of {', '.join(FILTERS)}{nearest(key, FILTERS)}")
         chosen = chosen.narrowed(key, value)
-    return listing.page(
-        db, chosen, order or "study", descending=descending, offset=offset, limit=-1 if limit is None else limit
-    )
+    return chosen
 
 
 def unfinished(db: Database, study: str | None = None) -> list[Row]:

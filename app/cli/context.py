@@ -35,6 +35,13 @@ class Context:
         place = locate(home)
         return cls(place, db or place.database, db is not None, colour, quiet, verbose)
 
+    @property
+    def lived_in(self) -> Home:
+        """The home of the database that is read: its lock and its logs are those beside it, under `--db` too."""
+        from storage.home import Home
+
+        return Home(self.database.resolve().parent) if self.read_only else self.home
+
     def reading(self, *, hint: bool = True) -> Database:
         """The database for a listing; an empty one where there is none yet, so that a fresh home lists nothing.
 

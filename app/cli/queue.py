@@ -52,7 +52,7 @@ def status(
 
     context = context_of(ctx)
     db = context.reading()
-    view = told.worker_view(db, context.home)
+    view = told.worker_view(db, context.lived_in)
     counts = told.totals(db, view, study)
     left = told.seconds_left(db, view, study)
     if as_json:
@@ -111,7 +111,7 @@ def wait(
         counts = queue.remaining(db, name)
         if not counts.get("queued", 0) + counts.get("running", 0):
             break
-        view = worker_view(db, context.home)
+        view = worker_view(db, context.lived_in)
         if view.alive:
             alive_at = time.monotonic()
         elif time.monotonic() - alive_at > _NO_WORKER_SECONDS:

@@ -58,6 +58,9 @@ def trials(
     ] = "",
     sort: Annotated[str | None, typer.Option(help="By study, clean, worst, kept, area, innate, seconds, … .")] = None,
     descending: Annotated[bool, typer.Option("--descending", help="The largest first.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write them, scores too, to a .csv, .json or .jsonl file.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List trials with their state."""
@@ -66,7 +69,15 @@ def trials(
     from storage.listing import parse_filter
 
     wanted = parse_filter(chosen)
-    db = context_of(ctx).reading()
+    context = context_of(ctx)
+    db = context.reading()
+    if output is not None:
+        from storage.export import export_listing
+
+        narrowed = queries.chosen_trials(db, study, pairs(where or ()), state, wanted)
+        written = export_listing(db, output, narrowed, sort, descending=descending)
+        context.say(f"wrote {written} rows to {output}")
+        return
     rows = queries.trials(db, study, pairs(where or ()), state, limit, chosen=wanted, order=sort, descending=descending)
     if as_json:
         emit_json("trials", rows)
@@ -101,7 +112,7 @@ def show(
     context = context_of(ctx)
     db = context.reading()
     detail = queries.trial_detail(db, queries.find_trial(db, trial))
-    detail["log"] = _log_of(context.home.worker_log, detail["trial_id"])
+    detail["log"] = _log_of(context.lived_in.worker_log, detail["trial_id"])
     if as_json:
         emit_json("trial", [detail])
     else:

@@ -162,7 +162,7 @@ def logs(
     """The worker's log."""
     if follow and as_json:
         raise BadInput("logs: --json is one document, --follow has no end: use one of them")
-    path = context_of(ctx).home.worker_log
+    path = context_of(ctx).lived_in.worker_log
     if not path.exists():
         raise NotFound(f"{path}: no worker has written a log here yet")
     found = last_lines(path, lines)
@@ -253,7 +253,7 @@ def _view(context: Context) -> WorkerView:
 
     db = context.reading()
     try:
-        return worker_view(db, context.home)
+        return worker_view(db, context.lived_in)
     finally:
         db.conn.close()
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import logging.handlers
+import os
 import signal
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -86,6 +87,8 @@ class InnateApp(App[None]):
     ENABLE_COMMAND_PALETTE = True
 
     def __init__(self, context: Context) -> None:
+        if not context.colour:
+            os.environ["NO_COLOR"] = "1"  # --no-color says the same; Textual looks for it here, and takes it out again
         super().__init__()
         self.context = context
         self.colour = context.colour
@@ -187,7 +190,7 @@ class InnateApp(App[None]):
         from storage import queue
 
         version = db.execute("PRAGMA data_version").fetchone()[0]
-        return (id(db), version), worker_view(db, self.context.home), queue.unfinished_counts(db)
+        return (id(db), version), worker_view(db, self.context.lived_in), queue.unfinished_counts(db)
 
     def show_worker(self) -> None:
         """The worker in a word, at the top right."""

@@ -369,3 +369,21 @@ def test_following_the_log_goes_on_after_it_was_rotated(home):
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_database_named_by_db_is_asked_of_the_worker_beside_it(home, db, tmp_path):
+    """Not of whoever owns the home that would be used without --db."""
+    import json
+
+    from tests.conftest import innate_command
+
+    ownership = owner.acquire(home, owner.DETACHED)
+    worker_state.beat(db, worker_state.WorkerState(owner.DETACHED, time.time(), "idle", None, None, [], 0), [])
+    try:
+        for database_, alive in ((home.database, True), (tmp_path / "copy.db", False)):
+            if not alive:
+                db.execute(f"VACUUM INTO '{database_}'")
+            done = innate_command("--db", str(database_), "worker", "status", "--json", home=tmp_path / "elsewhere")
+            assert json.loads(done.stdout)["worker"][0]["alive"] is alive
+    finally:
+        ownership.release()

@@ -128,7 +128,7 @@ class DetailScreen(Page):
         return self.query_one(LogPane)
 
     def on_mount(self) -> None:
-        self._log = TrialLog(self.innate.context.home.worker_log, self._trial_id)
+        self._log = TrialLog(self.innate.context.lived_in.worker_log, self._trial_id)
         self.query_one("#example").can_focus = True
         self.add_class(self._tab)
 

@@ -137,7 +137,7 @@ class QueueScreen(SteeringPage):
         return Asked(sorted(wanted), states, _key(row) if row else None, row["state"] if row else None)
 
     def load(self, db: Database, question: Asked) -> Answer:
-        view = status.worker_view(db, self.innate.context.home)
+        view = status.worker_view(db, self.innate.context.lived_in)
         counts = status.totals(db, view)
         place = status.place(db, view, counts, *question.current, states=question.states) if question.current else None
         moved = place is not None and place[1] != question.state

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
-from textual.content import Content
 from textual.widgets import Input, Static
 
+from app.tui import runs_words
 from app.tui.columns import COLUMNS, Delta, preview_text, with_deltas
 from app.tui.dialogs import Confirm, Item, Picker, Prompt
 from app.tui.keys import Key, bindings
@@ -141,7 +140,7 @@ class RunsScreen(Page):
         for offset, rows in data.pages.items():
             self.grid.fill(offset, with_deltas(rows, data.baseline), data.total)
         if data.total == 0:
-            self.query_one("#empty", Static).update(self._nothing(data.everything))
+            self.query_one("#empty", Static).update(runs_words.nothing(self._filter.text if data.everything else None))
         self._about(data.total, data.everything)
 
     def data_changed(self) -> None:
@@ -184,32 +183,12 @@ class RunsScreen(Page):
                 lambda db, size, colour: attack_curves(db, study, trial_id, size, colour),
             )
 
-    def _nothing(self, everything: int) -> Content:
-        if everything:
-            return Content.assemble(
-                "No run passes the filter ", (self._filter.text, "bold"), ".\n\n", ("/", "bold $accent"), " changes it."
-            )
-        return Content.assemble(
-            ("Nothing has been run here yet.\n\n", "bold"),
-            ("2", "bold $accent"), "  compose a study and submit it\n",
-            ("?", "bold $accent"), "  the keys of this screen\n\n",
-            "Or from the command line: ", ("innate run quick --detach", "bold"), "\n",
-            ("trains twelve small models on 5,000 real images in a minute or two.", "$foreground 70%"),
-        )  # fmt: skip
-
     def _about(self, total: int, everything: int) -> None:
-        remembered = self.innate.remembered
-        count = f"{total:,} runs" if total == everything else f"{total:,} of {everything:,} runs"
-        parts = [count]
-        if self._filter.text:
-            parts.append(f"filter: {self._filter.text}")
-        if remembered.sort:
-            parts.append(f"by {remembered.sort} {'▼' if remembered.descending else '▲'}")
-        if self.grid.marks:
-            parts.append(f"{len(self.grid.marks)} marked")
-        if self._baseline is not None:
-            parts.append(f"Δ against {self._baseline['trial_id'][:10]}")
-        self.query_one("#about", Static).update(Content("  ·  ".join(parts)))
+        pinned = self._baseline["trial_id"] if self._baseline is not None else None
+        told = runs_words.about(
+            total, everything, self._filter.text, self.innate.remembered, len(self.grid.marks), pinned
+        )
+        self.query_one("#about", Static).update(told)
 
     # --- actions ---
 
@@ -396,7 +375,11 @@ class RunsScreen(Page):
                 db.conn.close()
 
         self.innate.do(
-            self, work, lambda rows: self.say(f"wrote {rows:,} rows to {path}   ≡ {self._listing_command(path)}")
+            self,
+            work,
+            lambda rows: self.say(
+                f"wrote {rows:,} rows to {path}   ≡ {runs_words.listing_command(chosen.text, remembered, path)}"
+            ),
         )
 
     def action_delete(self) -> None:
@@ -408,9 +391,12 @@ class RunsScreen(Page):
         def sure(yes: bool | None) -> None:
             if yes:
                 self.action_unmark()
-                self.steer("delete", {"trials": trials}, f"deleted {_runs(len(trials))}", command)
+                self.steer("delete", {"trials": trials}, f"deleted {runs_words.runs(len(trials))}", command)
 
-        self.push(Confirm(f"Delete {_runs(len(trials))} with weights and results, from every study, for good?"), sure)
+        self.push(
+            Confirm(f"Delete {runs_words.runs(len(trials))} with weights and results, from every study, for good?"),
+            sure,
+        )
 
     def action_retry(self) -> None:
         trials = self._meant()
@@ -427,33 +413,5 @@ class RunsScreen(Page):
 
     # --- the same from the command line ---
 
-    def _listing_command(self, path: Path | None = None) -> str:
-        remembered = self.innate.remembered
-        command = "innate trials"
-        if self._filter.text:
-            command += f" --filter {shlex.quote(self._filter.text)}"
-        if remembered.sort:
-            command += f" --sort {remembered.sort}{' --descending' if remembered.descending else ''}"
-        if path is not None:
-            command += f" --output {shlex.quote(str(path))}"
-        return command
-
     def equivalents(self) -> Mapping[str, str]:
-        row = self.grid.current
-        trial = row["trial_id"][:10] if row else "TRIAL"
-        meant = " ".join(trial[:10] for trial in self._meant()) or "TRIAL"
-        study = row["study"] if row else "STUDY"
-        listed = self._listing_command()
-        return {
-            "filter": listed,
-            "sort": listed,
-            "open": f"innate show {trial}",
-            "mark": f"innate chart curves --study {study}",
-            "export": self._listing_command(Path("runs.csv")),
-            "delete": f"innate delete {meant}",
-            "retry": f"innate retry {meant}",
-        }
-
-
-def _runs(count: int) -> str:
-    return "the run" if count == 1 else f"{count} runs"
+        return runs_words.commands(self._filter.text, self.innate.remembered, self.grid.current, self._meant())

@@ -123,7 +123,7 @@ class WorkerScreen(SteeringPage):
         return self._place
 
     def load(self, db: Database, question: Place | None) -> Answer:
-        home = self.innate.context.home
+        home = self.innate.context.lived_in
         view = status.worker_view(db, home)
         counts = status.totals(db, view)
         running = status.page(db, view, counts, 0, _SLOTS, states=("running",))
@@ -175,7 +175,7 @@ class WorkerScreen(SteeringPage):
     def action_stop(self) -> None:
         if not self.may_change():
             return
-        view, home = self.view, self.innate.context.home
+        view, home = self.view, self.innate.context.lived_in
         if view is None or not view.alive:
             self.say("no worker is running; w starts one")
             return
@@ -250,7 +250,7 @@ class WorkerScreen(SteeringPage):
 
     def equivalents(self) -> Mapping[str, str]:
         stopping = self.view is not None and self.view.state == "stopping"
-        log = self.innate.context.home.worker_log
+        log = self.innate.context.lived_in.worker_log
         return {
             **self.steering_equivalents(),
             "stop": f"innate worker stop{' --now' if stopping else ''}",

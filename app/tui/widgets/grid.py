@@ -341,7 +341,10 @@ class Grid(ScrollView, can_focus=True):
             text, colour = column.cell(row)
             style = self._style(colour, base, chosen) if colour else base
             segments.append(Segment(_cut(text, self._width(column), column.right) + " ", style))
-        return Strip(segments).adjust_cell_length(width, base)
+        line = Strip(segments)
+        if line.cell_length > width + 1:  # one that only lacks the gap after its last column is whole
+            line = Strip([*line.crop(0, width - 1), Segment("…", base)])
+        return line.adjust_cell_length(width, base)
 
     def _style(self, name: str, base: Style, chosen: bool) -> Style:
         # On the cursor's bar colours of their own would not be legible.

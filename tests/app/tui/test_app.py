@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import re
+import shlex
 import time
 
 import pytest
@@ -21,6 +22,7 @@ from app.worker import owner
 from storage import database, worker_state
 from storage.home import Home
 from tests.app.tui.conftest import LARGE, SMALL, calm, context_for, opened, press_and_wait, shown
+from tests.conftest import innate_command
 
 MODES = {"1": "runs", "2": "compose", "3": "queue", "4": "compare", "5": "worker"}
 
@@ -273,3 +275,30 @@ def test_leaving_is_exit_code_0_and_asks_nothing(key, filled_home):
         return app.return_code
 
     assert asyncio.run(story()) in (0, None)
+
+
+def test_the_equivalent_commands_are_commands_with_options_that_exist(filled_home, tmp_path):
+    async def story():
+        found = {}
+        async with opened(filled_home, press=["space"]) as (app, pilot):
+            for key, mode in MODES.items():
+                await press_and_wait(pilot, key)
+                found[mode] = dict(app.screen.equivalents())
+            await press_and_wait(pilot, "1", "enter")
+            found["detail"] = dict(app.screen.equivalents())
+        return found
+
+    helps = {}
+    for screen, commands in asyncio.run(story()).items():
+        assert commands, screen
+        for command in commands.values():
+            for part in command.split("&&"):
+                words = shlex.split(part)
+                if words[0] != "innate":
+                    continue
+                name = words[1:3] if words[1] == "worker" else words[1:2]
+                if tuple(name) not in helps:
+                    helps[tuple(name)] = innate_command(*name, "--help", home=tmp_path / "home").stdout
+                options = [word for word in words[1 + len(name) :] if word.startswith("--")]
+                missing = [option for option in options if option not in helps[tuple(name)]]
+                assert missing == [], f"{screen}: {command}"

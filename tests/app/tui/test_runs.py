@@ -4,6 +4,7 @@ import asyncio
 import csv
 import functools
 import json
+import shlex
 
 import pytest
 
@@ -11,6 +12,7 @@ from app.tui.screens.runs import RunsScreen
 from storage import database, listing, queue
 from storage.home import Home
 from tests.app.tui.conftest import LARGE, SMALL, calm, opened, press_and_wait, shown
+from tests.conftest import innate_command
 
 
 def story(test):
@@ -143,6 +145,9 @@ async def test_what_is_filtered_is_exported(filled_home, tmp_path, ending):
         await press_and_wait(pilot, "enter")
         await calm(pilot)
         assert "wrote 4 rows" in shown(app)
+        command = app.screen.equivalents()["export"].replace("runs.csv", f"{tmp_path}/same.{ending}")
+    innate_command(*shlex.split(command)[1:], home=filled_home.root)
+    assert (tmp_path / f"same.{ending}").read_text() == dest.read_text(), "the equivalent command does the same"
     text = dest.read_text()
     found = (
         list(csv.DictReader(text.splitlines()))

@@ -158,12 +158,13 @@ def test_a_fault_of_ours_leaves_the_terminal_and_a_sentence(terminal, tmp_path):
 
 
 def test_without_colours_and_on_an_old_terminal_everything_is_there(terminal, tmp_path):
-    for setting in ("NO_COLOR=1", "TERM=screen", "TERM=xterm"):
+    for setting in ("NO_COLOR=1", "TERM=screen", "TERM=xterm", "--no-color"):
         terminal.keys("clear", "Enter")
-        terminal.keys(f"env {setting} {sys.executable} -P -m app.main --home {tmp_path / 'home'}", "Enter")
+        option, variable = (setting, "") if setting.startswith("--") else ("", setting)
+        terminal.keys(f"env {variable} {sys.executable} -P -m app.main {option} --home {tmp_path / 'home'}", "Enter")
         screen = terminal.until("1 Runs", "2 Compose", "5 Worker", "Nothing has been run here yet", "q quit")
         assert "○ no worker" in screen
-        if setting == "NO_COLOR=1":
+        if setting in ("NO_COLOR=1", "--no-color"):
             coloured = terminal.tmux("capture-pane", "-p", "-e")
             assert not any(f"\x1b[{code}m" in coloured for code in ("31", "32", "33", "91", "92", "93"))
         terminal.keys("q")
