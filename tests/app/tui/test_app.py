@@ -302,3 +302,27 @@ def test_the_equivalent_commands_are_commands_with_options_that_exist(filled_hom
                 options = [word for word in words[1 + len(name) :] if word.startswith("--")]
                 missing = [option for option in options if option not in helps[tuple(name)]]
                 assert missing == [], f"{screen}: {command}"
+
+
+@pytest.mark.parametrize(
+    ("alive", "waiting", "told"),
+    [
+        (True, {"queued": 3, "running": 2}, "the worker (pid 7) goes on with 5 trials"),
+        (False, {"queued": 3}, "3 trials wait and no worker is running: innate worker start"),
+        (True, {}, ""),
+    ],
+)
+def test_leaving_says_that_the_worker_goes_on(alive, waiting, told, tmp_path, monkeypatch, capsys):
+    from app.cli.context import Context
+    from app.status import WorkerView
+    from app.tui import app as module
+
+    def left_at_once(self):
+        self.worker, self.unfinished = WorkerView(alive, "working" if alive else "none", None, pid=7), waiting
+
+    monkeypatch.setattr(InnateApp, "run", left_at_once)
+    home = Home(tmp_path / "home")
+    assert module.run(Context(home, home.database, False, colour=True, quiet=False, verbose=False)) == 0
+    said = capsys.readouterr().err
+    assert told in said
+    assert bool(said) is bool(told)
