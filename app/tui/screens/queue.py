@@ -14,8 +14,9 @@ from app import status
 from app.status import WorkerView
 from app.tui.dialogs import Confirm, Prompt
 from app.tui.keys import Key, bindings
+from app.tui.queue_columns import COLUMNS, WIDE_COLUMNS, key_of, listed
 from app.tui.queue_panels import RunningTrial, Survivors, panels
-from app.tui.widgets.grid import PAGE, Cell, Column, Grid, Row
+from app.tui.widgets.grid import PAGE, Grid, Row
 from app.tui.worker_steering import DRAIN, PAUSE, START, SteeringPage, worker_line
 from app.tui.worker_text import TextLines, coarse
 from storage import queries, worker_state
@@ -105,7 +106,7 @@ class QueueScreen(SteeringPage):
         yield TextLines(id="counts")
         yield TextLines(id="panels")
         yield Static("", id="empty")
-        yield Grid(identify=_key, id="grid")
+        yield Grid(identify=key_of, id="grid")
         yield Static("", id="why")
 
     @property
@@ -124,7 +125,7 @@ class QueueScreen(SteeringPage):
 
     def _set_columns(self) -> None:
         wide = self.has_class("-wide")
-        columns = _WIDE_COLUMNS if wide else _COLUMNS
+        columns = WIDE_COLUMNS if wide else COLUMNS
         if columns != self.grid.columns:
             self.grid.columns = columns
 
@@ -134,7 +135,7 @@ class QueueScreen(SteeringPage):
         wanted, self._wanted = self._wanted or {0}, set()
         row = self.grid.current
         states = ("failed",) if self._only_failed else status.STATES
-        return Asked(sorted(wanted), states, _key(row) if row else None, row["state"] if row else None)
+        return Asked(sorted(wanted), states, key_of(row) if row else None, row["state"] if row else None)
 
     def load(self, db: Database, question: Asked) -> Answer:
         view = status.worker_view(db, self.innate.context.lived_in)
@@ -154,7 +155,7 @@ class QueueScreen(SteeringPage):
             seconds_left=status.seconds_left(db, view),
             running=[RunningTrial(row, queries.trial_epochs(db, trial, _EPOCHS)) for trial, row in once.items()],
             pages={
-                offset: [_listed(row) for row in status.page(db, view, counts, offset, PAGE, states=question.states)]
+                offset: [listed(row) for row in status.page(db, view, counts, offset, PAGE, states=question.states)]
                 for offset in sorted(offsets)
             },
             total=sum(counts[state] for state in question.states),
@@ -171,7 +172,7 @@ class QueueScreen(SteeringPage):
         for offset, rows in data.pages.items():
             self.grid.fill(offset, rows, data.total)
         # What is started, cancelled or claimed before others moves: the cursor stays with its trial, not with its line.
-        same = followed is not None and _key(followed) == data.asked.current
+        same = followed is not None and key_of(followed) == data.asked.current
         if same and data.place is not None and data.place != self.grid.cursor:
             self.grid.move_to(data.place)
         here = {trial.row["trial_id"] for trial in data.running}
@@ -428,52 +429,6 @@ class QueueScreen(SteeringPage):
 
 
 Perform = Callable[[str, Mapping[str, Any]], dict[str, Any]]
-
-
-def _key(row: Row) -> tuple[str, str]:
-    return row["study"], row["trial_id"]
-
-
-def _listed(row: Row) -> Row:
-    """What the table shows of a row. What moves each second (share, pace) is the panels' to show: a line of the table is
-    drawn again only when it says something else."""
-    if row["state"] == "running":
-        told = "STALLED in " if row["stalled"] else ""
-        told += str(row["phase"] or "starting")
-    else:
-        told = str(row["waits_for"] or row["reason"] or "")
-    return {
-        **{key: row[key] for key in ("study", "trial_id", "state", "label", "priority", "attempts", "stalled")},
-        "told": " ".join(told.split()),
-    }
-
-
-def _state(row: Row) -> Cell:
-    return ("stalled", "failed") if row["stalled"] else (row["state"], row["state"])
-
-
-def _told(row: Row) -> Cell:
-    return row["told"], "failed" if row["state"] == "failed" or row["stalled"] else ""
-
-
-def _text(key: str, colour: str = "") -> Callable[[Row], Cell]:
-    return lambda row: (str(row[key]), colour)
-
-
-def _number(key: str) -> Callable[[Row], Cell]:
-    return lambda row: (str(row[key]) if row[key] else "", "")
-
-
-_ID = Column("id", "trial", 10, lambda row: (row["trial_id"][:10], "dim"))
-_STATE = Column("state", "state", 8, _state)
-_STUDY = Column("study", "study", 9, _text("study", "dim"))
-_WHAT = Column("what", "what", 21, _text("label"))
-_WIDE_WHAT = Column("wide what", "what", 34, _text("label"))
-_PRIORITY = Column("priority", "prio", 5, _number("priority"), right=True)
-_TRIES = Column("tries", "tries", 6, _number("attempts"), right=True)
-_REASON = Column("reason", "why it waits or failed", 200, _told)
-_COLUMNS = [_STATE, _STUDY, _WHAT, _PRIORITY, _REASON]
-_WIDE_COLUMNS = [_ID, _STATE, _STUDY, _WIDE_WHAT, _PRIORITY, _TRIES, _REASON]
 
 
 def _short(trials: Sequence[str]) -> str:
