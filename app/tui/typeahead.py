@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 _ROUNDS = 3
 """How often a key's consequences are followed from the focus up to the app: the key, the message it becomes, the change
 that message asks for."""
-_PATIENCE = 1.0
+_PATIENCE = 3.0
 """Seconds after which the next key is delivered whatever the one before is still doing."""
-_LOAD_PATIENCE = 0.5
+_LOAD_PATIENCE = 2.0
 """Seconds that keys typed ahead wait for the data that the one before has asked for."""
 
 

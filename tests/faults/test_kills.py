@@ -11,7 +11,7 @@ import pytest
 
 from tests.faults.machinery import STUDY, Lab, all_gone
 
-KILLS = int(os.environ.get("INNATE_KILLS", "18"))
+KILLS = int(os.environ.get("INNATE_KILLS", "12"))
 """`make faults` does 200."""
 KILLED = {**STUDY, "name": "killed", "seeds": max(3, KILLS // 5)}
 
