@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from app.status import WorkerView
 
 POLL_SECONDS = 1.0
+_WARM_SECONDS = 0.3
+"""After the first screen is painted: the others are imported aside, so that no key waits for that."""
 log = logging.getLogger("innate.tui")
 
 
@@ -63,6 +65,11 @@ def _worker() -> Page:
     from app.tui.screens.worker import WorkerScreen
 
     return WorkerScreen()
+
+
+def _import_screens() -> None:
+    import core.study  # noqa: F401 - what Compose needs
+    from app.tui.screens import compare, compose, detail, queue, worker  # noqa: F401
 
 
 class InnateApp(App[None]):
@@ -123,6 +130,7 @@ class InnateApp(App[None]):
         self.switch_mode(mode)
         self.set_interval(POLL_SECONDS, self.look)
         self.look()
+        self.set_timer(_WARM_SECONDS, lambda: self.run_worker(self.doer.do(_import_screens), exit_on_error=False))
 
     def on_unmount(self) -> None:
         self.remember()
