@@ -124,7 +124,7 @@ class InnateApp(App[None]):
         self.theme = self.remembered.theme if self.remembered.theme in known else themes.DARK.name
         for number in (signal.SIGTERM, signal.SIGHUP):
             # A signal must leave the terminal as it was; a hang-up only ends the screens, never the worker.
-            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+            with contextlib.suppress(RuntimeError, ValueError):
                 asyncio.get_running_loop().add_signal_handler(number, self.exit)
         mode = self.remembered.screen if self.remembered.screen in self.MODES else "runs"
         self.switch_mode(mode)

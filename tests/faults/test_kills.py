@@ -11,7 +11,7 @@ import pytest
 
 from tests.faults.machinery import STUDY, Lab, all_gone
 
-KILLS = int(os.environ.get("INNATE_KILLS", "12"))
+KILLS = int(os.environ.get("INNATE_KILLS", "24"))
 """`make faults` does 200."""
 KILLED = {**STUDY, "name": "killed", "seeds": max(3, KILLS // 5)}
 
@@ -74,12 +74,12 @@ def test_child_server_and_worker_killed_at_random_every_trial_is_done_once_with_
     assert all_gone(lab.seen) == []
 
 
-@pytest.mark.parametrize("seed", [1])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_a_foreground_run_killed_at_random_goes_on_with_the_same_command(seed, lab, undisturbed):
     rng = random.Random(seed)
     study = lab.study(STUDY)
     seen = []
-    for _ in range(6):
+    for _ in range(12):
         process = lab.popen("run", study)
         deadline = time.monotonic() + rng.uniform(2.5, 6.0)
         while process.poll() is None and time.monotonic() < deadline:
