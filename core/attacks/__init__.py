@@ -9,13 +9,28 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from core.attacks import fgsm, noise, pgd
+from core.attacks import apgd, cw, deepfool, fgsm, fmn, noise, pgd, square, standard
 from core.attacks.entry import Attack
 from core.errors import BadInput
 from core.records import AttackSpec
 from core.registry import Parameter, Registry, nearest, parse_number, resolve_options
 
-ATTACKS: Registry[Attack] = Registry("attack", (noise.ENTRY, fgsm.ENTRY, pgd.BIM, pgd.PGD))
+ATTACKS: Registry[Attack] = Registry(
+    "attack",
+    (
+        noise.ENTRY,
+        fgsm.ENTRY,
+        pgd.BIM,
+        pgd.MI_FGSM,
+        pgd.PGD,
+        apgd.ENTRY,
+        cw.ENTRY,
+        deepfool.ENTRY,
+        fmn.ENTRY,
+        square.ENTRY,
+        standard.ENTRY,
+    ),
+)
 
 _NORMS = {"linf": "linf", "l2": "l2", "ℓ∞": "linf", "inf": "linf", "Linf": "linf", "L∞": "linf", "ℓ2": "l2", "L2": "l2"}
 _SEED = Parameter("seed", "int", 0, "seed of the attack's noise", low=0)
@@ -33,16 +48,21 @@ def resolve(name: str, options: Mapping[str, Any], where: str) -> AttackSpec:
     """One `[[attacks]]` table, all but its name, as a full specification.
 
     Raises BadInput naming the key at fault: unknown attack or option, ε missing, empty, out of range, not a number or
-    named twice, a norm that the attack does not know.
+    named twice, ε for a minimum-norm attack, which finds its own, a norm that the attack does not know.
     """
     entry = ATTACKS.find(name, f"{where}.name")
     given = dict(options)
     norm = parse_norm(given.pop("norm", entry.norms[0]), f"{where}.norm")
     if norm not in entry.norms:
         raise BadInput(f"{where}.norm: {name} knows only {', '.join(entry.norms)}")
-    if "eps" not in given:
+    eps: tuple[float, ...] = ()
+    if entry.minimum_norm:
+        if "eps" in given:
+            raise BadInput(f"{where}.eps: {name} takes none; it finds the least radius of each sample by itself")
+    elif "eps" not in given:
         raise BadInput(f'{where}.eps: missing; give a list of radii such as [0.05, 0.1] or ["8/255"]')
-    eps = _parse_eps(given.pop("eps"), norm, f"{where}.eps")
+    else:
+        eps = _parse_eps(given.pop("eps"), norm, f"{where}.eps")
     seed = _SEED.parse(given.pop("seed", 0), f"{where}.seed")
     known = {parameter.name for parameter in entry.parameters}
     for key in given:
@@ -56,6 +76,15 @@ def check_eps(attack: AttackSpec, shape: tuple[int, int, int], where: str) -> No
     diameter = math.sqrt(math.prod(shape))
     if attack.norm == "l2" and attack.eps and attack.eps[-1] > diameter:
         raise BadInput(f"{where}: {attack.eps[-1]:g} is out of range, l2 radii here end at √d = {diameter:.4g}")
+
+
+def check_classes(attack: AttackSpec, classes: int, where: str) -> None:
+    """Raises BadInput for a loss that needs more classes than there are."""
+    if attack.params.get("loss") == "dlr" and classes < 3:
+        raise BadInput(
+            f"{where}.loss: dlr divides by the third largest logit and needs 3 classes, here are {classes}; use ce or "
+            f"{'targeted' if attack.name == 'apgd' else 'margin'}"
+        )
 
 
 def _parse_eps(value: Any, norm: str, where: str) -> tuple[float, ...]:

@@ -24,6 +24,6 @@ ENTRY = Attack(
     "fgsm",
     "one gradient step to the surface of the ball",
     "Goodfellow et al. 2015",
-    (loss(),),
+    (loss("ce"),),
     direction=fgsm,
 )

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from core.identity import stream_seed
 
@@ -18,6 +18,10 @@ _MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
 _MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
 
 
+@overload
+def per_sample(value: Tensor, like: Tensor) -> Tensor: ...
+@overload
+def per_sample(value: float | Tensor, like: Tensor) -> float | Tensor: ...
 def per_sample(value: float | Tensor, like: Tensor) -> float | Tensor:
     """`value` [n] shaped to broadcast over `like` [n, …]; a float stays a float."""
     if isinstance(value, float | int):
@@ -29,6 +33,13 @@ def flat_norm(delta: Tensor) -> Tensor:
     """Euclidean length of each sample, shaped [n, 1, 1, 1] to divide by."""
     lengths: Tensor = delta.flatten(1).norm(dim=1)
     return lengths.view(-1, *([1] * (delta.dim() - 1)))
+
+
+def lengths(delta: Tensor, norm: str) -> Tensor:
+    """[n]: the norm of each sample."""
+    flat = delta.flatten(1)
+    found: Tensor = flat.abs().amax(dim=1) if norm == "linf" else flat.norm(dim=1)
+    return found
 
 
 def project(adversarial: Tensor, x: Tensor, eps: float | Tensor, norm: str) -> Tensor:
@@ -48,7 +59,8 @@ def project(adversarial: Tensor, x: Tensor, eps: float | Tensor, norm: str) -> T
 
 
 def ascent_direction(gradient: Tensor, norm: str) -> Tensor:
-    """Unit step of steepest ascent: the sign for linf, the normalised gradient for l2 (0 where the gradient is 0)."""
+    """Unit step of steepest ascent: the sign for linf, the normalised gradient for l2; 0 where the gradient is 0 or none."""
+    gradient = gradient.nan_to_num(0.0, 0.0, 0.0)
     if norm == "linf":
         return gradient.sign()
     return gradient / flat_norm(gradient).clamp_min(1e-12)
@@ -64,8 +76,8 @@ def noise(seed: int, samples: Tensor, restart: int, x: Tensor, norm: str) -> Ten
 
     numel = x[0].numel()
     if norm == "linf":
-        return (2.0 * _uniform(seed, samples, restart, numel) - 1.0).view_as(x).to(x.dtype)
-    pairs = _uniform(seed, samples, restart, 2 * numel + 1)
+        return (2.0 * uniform(seed, samples, restart, numel) - 1.0).view_as(x).to(x.dtype)
+    pairs = uniform(seed, samples, restart, 2 * numel + 1)
     radius = (-2.0 * torch.log(1.0 - pairs[:, :numel])).sqrt()
     gaussian = radius * torch.cos(2.0 * math.pi * pairs[:, numel : 2 * numel])
     direction = gaussian / gaussian.norm(dim=1, keepdim=True).clamp_min(1e-12)
@@ -73,13 +85,14 @@ def noise(seed: int, samples: Tensor, restart: int, x: Tensor, norm: str) -> Ten
     return points.view_as(x).to(x.dtype)
 
 
-def _uniform(seed: int, samples: Tensor, restart: int, numel: int) -> Tensor:
-    """[n, numel] floats in [0, 1): splitmix64 used as a counter-based generator (Steele, Lea, Flood 2014)."""
+def uniform(seed: int, samples: Tensor, restart: int, numel: int, stream: str = "attack-noise") -> Tensor:
+    """[n, numel] floats in [0, 1) that belong to (seed, sample, restart, stream): splitmix64 used as a counter-based
+    generator (Steele, Lea, Flood 2014)."""
     import torch
 
-    stream = _mix(samples.to(torch.int64) * _GOLDEN + stream_seed(seed, "attack-noise", restart))
+    start = _mix(samples.to(torch.int64) * _GOLDEN + stream_seed(seed, stream, restart))
     counter = torch.arange(1, numel + 1, dtype=torch.int64, device=samples.device) * _GOLDEN
-    bits = _mix(stream[:, None] + counter[None, :])
+    bits = _mix(start[:, None] + counter[None, :])
     return ((bits >> 40) & 0xFFFFFF).to(torch.float32) / float(1 << 24)
 
 

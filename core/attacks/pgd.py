@@ -1,11 +1,11 @@
-"""Projected gradient ascent, with a random start (PGD) and without (BIM)."""
+"""Projected gradient ascent, with a random start (PGD), without (BIM), and with momentum (MI-FGSM)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from core.attacks.entry import Attack, alpha, loss, restarts, steps
-from core.attacks.geometry import ascent_direction, noise, project
+from core.attacks.geometry import ascent_direction, noise, per_sample, project
 from core.attacks.steps import step_size
 from core.records import AttackSpec
 from core.registry import Parameter
@@ -13,66 +13,49 @@ from core.registry import Parameter
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from core.attacks.standing import Outcome
     from core.attacks.victim import Victim
-
-_COMPACT = 32
-"""Broken samples leave the batch this many at a time: every new batch shape costs the kernels a set-up."""
 
 
 def pgd(
-    victim: Victim, x: Tensor, y: Tensor, samples: Tensor, restart: int, eps: float, attack: AttackSpec
-) -> tuple[Tensor, Tensor]:
+    victim: Victim, x: Tensor, y: Tensor, samples: Tensor, restart: int, eps: float | Tensor, attack: AttackSpec
+) -> Outcome:
     """x ← Π(x + α·sign ∇ₓL(x, y)), the projection being on the ε-ball and [0, 1] (Madry et al. 2018, section 2.1).
 
     Success is looked for at every iterate, the start and the last included: the forward pass of each gradient tells.
+    With the option `decay` μ the step follows g ← μ·g + ∇ₓL / ‖∇ₓL‖₁ instead (Dong et al. 2018, algorithm 1).
     """
-    import torch
+    from core.attacks.losses import LOSSES
+    from core.attacks.standing import Standing
 
-    params = attack.params
-    step = step_size(params["alpha"], eps)
+    params, norm = attack.params, attack.norm
+    ascended, decay = LOSSES[params["loss"]], params.get("decay")
     adversarial = x
     if params.get("random_start", False):
-        adversarial = project(x + eps * noise(attack.seed, samples, restart, x, attack.norm), x, eps, attack.norm)
-    broken = torch.zeros(len(x), dtype=torch.bool, device=x.device)
-    found = x.clone()
-    standing = torch.arange(len(x), device=x.device)  # positions of the rows below in the batch as it came
-    rows_x, rows_y = x, y
+        start = per_sample(eps, x) * noise(attack.seed, samples, restart, x, norm)
+        adversarial = project(x + start, x, eps, norm)
+    rows = Standing(victim, x, y, eps, norm, params["steps"])
+    velocity = x.new_zeros(()).expand_as(x)
     for _ in range(params["steps"]):
-        gradient, logits = victim.gradient(adversarial, rows_y)
-        _settle(victim, logits, adversarial, rows_x, rows_y, standing, eps, attack.norm, broken, found)
-        alive = ~broken[standing]
-        left = int(alive.sum())
-        if left == 0:
-            return broken, found
-        if left <= len(standing) - _COMPACT:
-            standing, rows_x, rows_y = standing[alive], rows_x[alive], rows_y[alive]
-            adversarial, gradient = adversarial[alive], gradient[alive]
-        adversarial = project(adversarial + step * ascent_direction(gradient, attack.norm), rows_x, eps, attack.norm)
-    logits = victim.logits(adversarial)
-    _settle(victim, logits, adversarial, rows_x, rows_y, standing, eps, attack.norm, broken, found)
-    return broken, found
+        gradient, logits = victim.gradient(adversarial, rows.y, ascended)
+        keep = rows.judge(adversarial, logits, gradient)
+        if rows.left == 0:
+            return rows.outcome(adversarial)
+        if keep is not None:
+            adversarial, gradient, velocity = adversarial[keep], gradient[keep], velocity[keep]
+        if decay is not None:
+            gradient = velocity = decay * velocity + _mean_one(gradient)
+        step = per_sample(step_size(params["alpha"], rows.eps), adversarial)
+        adversarial = project(adversarial + step * ascent_direction(gradient, norm), rows.x, rows.eps, norm)
+    keep = rows.judge(adversarial, victim.logits(adversarial))
+    return rows.outcome(adversarial if keep is None else adversarial[keep])
 
 
-def _settle(
-    victim: Victim,
-    logits: Tensor,
-    adversarial: Tensor,
-    x: Tensor,
-    y: Tensor,
-    standing: Tensor,
-    eps: float,
-    norm: str,
-    broken: Tensor,
-    found: Tensor,
-) -> None:
-    """Note the rows that `logits` says are misclassified and that a fresh pass confirms."""
-    fooled = (logits.argmax(dim=1) != y) & ~broken[standing]
-    if not bool(fooled.any()):
-        return
-    confirmed = victim.confirm(adversarial[fooled], x[fooled], y[fooled], eps, norm)
-    at = standing[fooled][confirmed]
-    broken[at] = True
-    found[at] = adversarial[fooled][confirmed]
+def _mean_one(gradient: Tensor) -> Tensor:
+    """Divided by its mean absolute value: ‖·‖₁ but for the number of pixels, which the sign does not see."""
+    flat = gradient.nan_to_num(0.0, 0.0, 0.0).flatten(1)
+    scaled: Tensor = flat / flat.abs().mean(dim=1, keepdim=True).clamp_min(1e-30)
+    return scaled.view_as(gradient)
 
 
 PGD = Attack(
@@ -83,7 +66,7 @@ PGD = Attack(
         steps(40),
         alpha("eps/4"),
         restarts(1, "runs from other starts, on those that still stand"),
-        loss(),
+        loss("ce", "margin", "dlr"),
         Parameter("random_start", "bool", True, "start from a random point of the ball"),
     ),
     iterate=pgd,
@@ -93,6 +76,19 @@ BIM = Attack(
     "bim",
     "projected gradient ascent from the image itself",
     "Kurakin et al. 2017",
-    (steps(10), alpha("eps/10"), loss()),
+    (steps(10), alpha("eps/10"), loss("ce", "margin", "dlr")),
+    iterate=pgd,
+)
+
+MI_FGSM = Attack(
+    "mi-fgsm",
+    "gradient ascent with momentum from the image itself: made for transfer",
+    "Dong et al. 2018",
+    (
+        steps(10),
+        alpha("eps/10"),
+        loss("ce", "margin", "dlr"),
+        Parameter("decay", "float", 1.0, "how much of the gathered gradient is kept", low=0.0),
+    ),
     iterate=pgd,
 )

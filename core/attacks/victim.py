@@ -7,16 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from core.attacks.geometry import flat_norm
+from core.attacks.geometry import lengths
+from core.attacks.losses import Loss, cross_entropy
+from core.attacks.passes import Pass, Replayed, gradient_pass
 from core.errors import InnateError
 
 _TOLERANCE = 1e-6
 """How far rounding may carry an image over the surface of its ball, in pixel units."""
+_CUDA_SETTLE_EVERY = 8
+"""Steps between two looks at a GPU's results: each look stops its queue."""
 
 
 class NonFiniteLogits(InnateError):
@@ -27,56 +31,134 @@ class EvaluationStopped(Exception):
     """The worker asked to stop; what the attack had found so far is dropped, since only whole evaluations count."""
 
 
+@dataclass
+class Cost:
+    """Images that went forward and backward through a model."""
+
+    forward: int = 0
+    backward: int = 0
+
+
 class Victim:
-    """`forward_passes` and `backward_passes` count images, so that they do not hang on the batch size.
+    """`forward_passes` and `backward_passes` count the images that went through the model, those included that were
+    broken already and only kept a batch's shape.
 
     `crafting` is the precision of gradient passes ("fp32", "bf16", "fp16"); what counts as broken is always decided by
-    an fp32 pass. `stop` is asked before every gradient.
+    an fp32 pass. `stop` is asked before every pass. The weights must not change while a victim is in use.
     """
 
     def __init__(self, model: nn.Module, crafting: str = "fp32", stop: Callable[[], bool] = lambda: False) -> None:
         self.model = model
         self.crafting = crafting
         self.stop = stop
-        self.forward_passes = 0
-        self.backward_passes = 0
+        self._cost = Cost()
+        self._passes: dict[torch.device, Pass] = {}
+        self._finite: Tensor | None = None
+        """On a GPU: whether all logits since the last look were finite."""
+
+    @property
+    def forward_passes(self) -> int:
+        return self._cost.forward
+
+    @property
+    def backward_passes(self) -> int:
+        return self._cost.backward
+
+    def in_fp32(self) -> Victim:
+        """The same victim, its cost counted together, for attacks that look for the very boundary."""
+        if self.crafting == "fp32":
+            return self
+        exact = Victim(self.model, "fp32", self.stop)
+        exact._cost = self._cost
+        return exact
 
     def logits(self, x: Tensor) -> Tensor:
-        """fp32 logits [n, classes] of pixels [n, c, h, w]; raises NonFiniteLogits."""
+        """fp32 logits [n, K] of pixels [n, c, h, w].
+
+        Raises EvaluationStopped once `stop()` is true, NonFiniteLogits (on a GPU at the next `check` only).
+        """
+        if self.stop():
+            raise EvaluationStopped
         with torch.no_grad():
             logits: Tensor = self.model(x)
-        self.forward_passes += len(x)
-        return _finite(logits)
+        self._cost.forward += len(x)
+        self._note(logits)
+        return logits
 
-    def gradient(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """∇ₓ of the summed cross-entropy, like x, and the logits [n, classes] of the same pass.
+    def gradient(self, x: Tensor, y: Tensor, loss: Loss = cross_entropy, *more: Tensor) -> tuple[Tensor, Tensor]:
+        """∇ₓ of the summed `loss(logits, y, *more)`, like x, and the logits [n, K] of the same pass.
 
-        Raises EvaluationStopped once `stop()` is true.
+        Raises as `logits` does.
+        """
+        if self.stop():
+            raise EvaluationStopped
+        take = self._passes.get(x.device)
+        if take is None:
+            take = self._passes[x.device] = gradient_pass(self.model, self.crafting, x.device)
+        gradient, logits = take(x, loss, (y, *more))
+        self._cost.forward += len(x)
+        self._cost.backward += len(x)
+        self._note(logits)
+        return gradient, logits
+
+    def jacobian(self, x: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+        """∇ₓ of the logits of `classes` [n, k], shaped [n, k, c, h, w], and the logits [n, K]; fp32, k backward passes.
+
+        Raises as `logits` does.
         """
         if self.stop():
             raise EvaluationStopped
         x = x.detach().requires_grad_()
         with torch.enable_grad():
-            if self.crafting == "fp32":
-                logits = self.model(x)
-            else:
-                dtype = torch.bfloat16 if self.crafting == "bf16" else torch.float16
-                with torch.autocast(x.device.type, dtype=dtype):
-                    logits = self.model(x)
-                logits = logits.float()
-            loss = functional.cross_entropy(logits, y, reduction="sum")
-            (gradient,) = torch.autograd.grad(loss, x)
-        self.forward_passes += len(x)
-        self.backward_passes += len(x)
-        return gradient, _finite(logits.detach())
+            logits: Tensor = self.model(x)
+            chosen = logits.gather(1, classes).sum(dim=0)
+            rows = [torch.autograd.grad(value, x, retain_graph=True)[0] for value in chosen]
+        self._cost.forward += len(x)
+        self._cost.backward += len(x) * classes.shape[1]
+        self._note(logits.detach())
+        return torch.stack(rows, dim=1), logits.detach()
 
-    def confirm(self, adversarial: Tensor, x: Tensor, y: Tensor, eps: float, norm: str) -> Tensor:
-        """[n] bool: misclassified in a fresh fp32 pass, inside the ε-ball around `x`, and inside [0, 1]."""
+    def settle_every(self, device: torch.device) -> int:
+        """After how many steps an attack looks at its results."""
+        return _CUDA_SETTLE_EVERY if device.type == "cuda" else 1
+
+    def check(self) -> None:
+        """Raises NonFiniteLogits if any logits since the last look were not finite."""
+        if self._finite is not None and not bool(self._finite):
+            self._finite = None
+            raise NonFiniteLogits(
+                "the model's logits are NaN or infinite on some image; its outcome under attack means nothing"
+            )
+
+    def confirm(
+        self, adversarial: Tensor, x: Tensor, y: Tensor, eps: float | Tensor, norm: str
+    ) -> tuple[Tensor, Tensor]:
+        """Two [n] bool: misclassified in a fresh fp32 pass and within ball and box; misclassified but outside of them.
+
+        `eps` is one radius or one per sample.
+        """
         delta = adversarial - x
-        size = delta.flatten(1).abs().amax(dim=1) if norm == "linf" else flat_norm(delta).flatten()
-        inside = (size <= eps * (1 + _TOLERANCE) + _TOLERANCE) & (adversarial.flatten(1).amin(dim=1) >= 0.0)
-        inside &= adversarial.flatten(1).amax(dim=1) <= 1.0
-        return inside & (self.logits(adversarial).argmax(dim=1) != y)
+        inside = (lengths(delta, norm) <= eps * (1 + _TOLERANCE) + _TOLERANCE) & in_box(adversarial)
+        fooled = self.logits(adversarial).argmax(dim=1) != y
+        return fooled & inside, fooled & ~inside
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the results should know of how the passes went."""
+        reasons = [take.gave_up for take in self._passes.values() if isinstance(take, Replayed) and take.gave_up]
+        return [f"passes ran without CUDA graphs: {reason}" for reason in reasons]
+
+    def _note(self, logits: Tensor) -> None:
+        finite = torch.isfinite(logits).all()
+        self._finite = finite if self._finite is None else self._finite & finite
+        if logits.device.type != "cuda":
+            self.check()
+
+
+def in_box(images: Tensor) -> Tensor:
+    """[n] bool: every pixel lies in [0, 1]; NaN does not."""
+    flat = images.flatten(1)
+    return (flat.amin(dim=1) >= 0.0) & (flat.amax(dim=1) <= 1.0)
 
 
 @contextmanager
@@ -94,11 +176,3 @@ def under_attack(model: nn.Module) -> Iterator[None]:
             module.training = training
         for parameter, requires_grad in wanted:
             parameter.requires_grad_(requires_grad)
-
-
-def _finite(logits: Tensor) -> Tensor:
-    if not bool(torch.isfinite(logits).all()):
-        raise NonFiniteLogits(
-            "the model's logits are NaN or infinite on some image; its outcome under attack means nothing"
-        )
-    return logits

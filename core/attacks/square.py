@@ -1,0 +1,211 @@
+"""The Square attack: random search with squares, from the logits alone."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from core.attacks.entry import Attack, restarts
+from core.attacks.geometry import lengths, per_sample, project, uniform
+from core.records import AttackSpec
+from core.registry import Parameter
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from core.attacks.standing import Outcome
+    from core.attacks.victim import Victim
+
+_SHRINK = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
+"""Shares of the queries after which the share of the image that a square covers is halved (section 5, 10 to 8,000 of
+10,000)."""
+
+
+def square(
+    victim: Victim, x: Tensor, y: Tensor, samples: Tensor, restart: int, eps: float | Tensor, attack: AttackSpec
+) -> Outcome:
+    """A square of a random place and colour is put on the image at every query and kept where it lowers the margin
+    (Andriushchenko et al. 2020, algorithm 1; for linf algorithm 2, for l2 algorithm 3).
+
+    Places and colours belong to the sample, so that neighbours share no luck.
+    """
+    import torch
+
+    from core.attacks.losses import margin
+    from core.attacks.standing import Standing
+
+    params, norm = attack.params, attack.norm
+    queries, side = params["queries"], min(x.shape[2:])
+    stream = f"square-{restart}"
+    wide = per_sample(eps, x)
+    stripes, tiles = _stripes(attack.seed, samples, stream, x), _tiles(attack.seed, samples, stream, x)
+    best = (x + wide * (stripes if norm == "linf" else tiles)).clamp(0.0, 1.0)
+    best = project(best, x, eps, norm)
+    rows = Standing(victim, x, y, eps, norm, queries - 1)
+    logits = victim.logits(best)
+    lowest = margin(logits, y)
+    keep = rows.judge(best, logits)
+    for query in range(1, queries):
+        if rows.left == 0:
+            break
+        if keep is not None:
+            best, lowest, samples = best[keep], lowest[keep], samples[keep]
+        size = max(1, round(math.sqrt(_covered(params["p"], query / queries) * x.shape[2] * x.shape[3])))
+        drawn = uniform(attack.seed, samples, query, 5 + x.shape[1], stream)
+        if norm == "linf":
+            tried = _coloured(best, rows.x, rows.eps, drawn, min(size, side))
+        else:
+            odd = max(3, size + 1 - size % 2)
+            tried = _moved(best, rows.x, rows.eps, drawn, min(odd, side - 1 + side % 2))
+        logits = victim.logits(tried)
+        height = margin(logits, rows.y)
+        better = height > lowest
+        lowest = torch.where(better, height, lowest)
+        best = torch.where(per_sample(better, x), tried, best)
+        keep = rows.judge(tried, logits)
+    return rows.outcome(best if keep is None else best[keep])
+
+
+def _covered(p: float, share: float) -> float:
+    """The share of the image that a square covers, `share` of the queries having been spent."""
+    return p / 2.0 ** sum(share > bound for bound in _SHRINK)
+
+
+def _stripes(seed: int, samples: Tensor, stream: str, x: Tensor) -> Tensor:
+    """Vertical stripes of ±1, one pixel wide, each colour by itself."""
+    channels, width = x.shape[1], x.shape[3]
+    drawn = uniform(seed, samples, 0, channels * width, stream)
+    return ((drawn < 0.5).to(x.dtype) * 2 - 1).view(len(x), channels, 1, width).expand_as(x)
+
+
+def _tiles(seed: int, samples: Tensor, stream: str, x: Tensor) -> Tensor:
+    """The image covered with bumps of random sign, of Euclidean length 1."""
+    channels, height, width = x.shape[1:]
+    tile = max(2, min(height, width) // 5)
+    down, across = -(-height // tile), -(-width // tile)
+    drawn = uniform(seed, samples, 0, channels * down * across, stream)
+    signs = ((drawn < 0.5).to(x.dtype) * 2 - 1).view(len(x), channels, down, across)
+    bump = _bump(tile, x)
+    field = (signs[..., :, None, :, None] * bump[:, None, :]).reshape(len(x), channels, down * tile, across * tile)
+    field = field[..., :height, :width]
+    return field / per_sample(lengths(field, "l2").clamp_min(1e-12), x)
+
+
+def _coloured(best: Tensor, x: Tensor, eps: float | Tensor, drawn: Tensor, size: int) -> Tensor:
+    """A square of side `size` set to x ± ε, one sign for each channel."""
+    import torch
+
+    height, width = x.shape[2:]
+    top, left = _place(drawn[:, 0], height - size + 1), _place(drawn[:, 1], width - size + 1)
+    inside = _window(top, size, height)[:, None, :, None] & _window(left, size, width)[:, None, None, :]
+    signs = (drawn[:, 5:] < 0.5).to(x.dtype) * 2 - 1
+    return torch.where(inside, project(x + per_sample(eps, x) * signs[:, :, None, None], x, eps, "linf"), best)
+
+
+def _moved(best: Tensor, x: Tensor, eps: float | Tensor, drawn: Tensor, size: int) -> Tensor:
+    """The perturbation of one square goes to another, with a bump on top and all that the ball still allows."""
+    import torch
+
+    channels = x.shape[1]
+    delta = best - x
+    here = _square_at(drawn[:, 0], drawn[:, 1], size, x)
+    there = _square_at(drawn[:, 2], drawn[:, 3], size, x)
+    union = (here[0] & here[1])[:, None] | (there[0] & there[1])[:, None]
+    spent = (delta * ~union).flatten(1).norm(dim=1)
+    room = (torch.as_tensor(eps, dtype=x.dtype, device=x.device) ** 2 - spent**2).clamp_min(0.0)
+    signs = (drawn[:, 5:] < 0.5).to(x.dtype) * 2 - 1
+    window = _gather(delta, here[2], here[3], size)
+    upright = _bump(size, x)
+    bump = torch.where((drawn[:, 4] < 0.5)[:, None, None, None], upright, upright.t()) * signs[:, :, None, None]
+    fresh = window / per_sample(lengths(window, "l2").clamp_min(1e-12), x) + bump
+    fresh = (
+        fresh * per_sample((room / channels).sqrt(), x) / fresh.flatten(2).norm(dim=2).clamp_min(1e-12)[..., None, None]
+    )
+    moved = delta * ~(there[0] & there[1])[:, None]
+    moved = _scatter(moved, fresh, here[2], here[3])
+    return project(x + moved, x, eps, "l2")
+
+
+def _square_at(first: Tensor, second: Tensor, size: int, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    height, width = x.shape[2:]
+    top, left = _place(first, height - size + 1), _place(second, width - size + 1)
+    return _window(top, size, height)[:, :, None], _window(left, size, width)[:, None, :], top, left
+
+
+def _place(drawn: Tensor, places: int) -> Tensor:
+    """A whole number below `places` from a draw in [0, 1)."""
+    import torch
+
+    return (drawn * places).to(torch.int64).clamp_max(places - 1)
+
+
+def _window(first: Tensor, size: int, length: int) -> Tensor:
+    """[n, length] bool: whether a position lies in `size` positions from `first`."""
+    import torch
+
+    at = torch.arange(length, device=first.device)[None]
+    return (at >= first[:, None]) & (at < first[:, None] + size)
+
+
+def _indices(top: Tensor, left: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    import torch
+
+    steps = torch.arange(size, device=top.device)
+    return (top[:, None] + steps)[:, :, None], (left[:, None] + steps)[:, None, :]
+
+
+def _gather(images: Tensor, top: Tensor, left: Tensor, size: int) -> Tensor:
+    """[n, c, size, size]: each sample's own window."""
+    import torch
+
+    down, across = _indices(top, left, size)
+    return images[torch.arange(len(images), device=images.device)[:, None, None], :, down, across].permute(0, 3, 1, 2)
+
+
+def _scatter(images: Tensor, window: Tensor, top: Tensor, left: Tensor) -> Tensor:
+    """`images` with each sample's own window replaced."""
+    import torch
+
+    down, across = _indices(top, left, window.shape[-1])
+    out = images.clone()
+    out[torch.arange(len(images), device=images.device)[:, None, None], :, down, across] = window.permute(0, 2, 3, 1)
+    return out
+
+
+def _bump(size: int, x: Tensor) -> Tensor:
+    """[size, size], of length 1: two peaks of opposite sign, one above the other (η, equation 2 and its figure)."""
+    import torch
+
+    half = size // 2
+    field = torch.cat([_peak(half, size, x), -_peak(size - half, size, x)]) if half else _peak(1, 1, x)
+    unit: Tensor = field / field.norm()
+    return unit
+
+
+def _peak(height: int, width: int, x: Tensor) -> Tensor:
+    """[height, width]: Σ_{j = d+1}^{n+1} 1/j² at the distance d (of Chebyshev) from the middle."""
+    import torch
+
+    reach = max(height, width) // 2
+    sums = torch.cat(
+        [x.new_zeros(1), (1.0 / torch.arange(1, reach + 2, device=x.device, dtype=x.dtype) ** 2).cumsum(0)]
+    )
+    down = (torch.arange(height, device=x.device) - height // 2).abs()
+    across = (torch.arange(width, device=x.device) - width // 2).abs()
+    return sums[reach + 1] - sums[torch.maximum(down[:, None], across[None, :])]
+
+
+ENTRY = Attack(
+    "square",
+    "random search with squares: needs no gradient, so masked gradients do not help against it",
+    "Andriushchenko et al. 2020",
+    (
+        Parameter("queries", "int", 5000, "logits asked for, at most", low=1),
+        Parameter(
+            "p", "float", 0.8, "share of the image that the first squares cover", low=0.0, high=1.0, open_low=True
+        ),
+        restarts(1, "searches with other squares, on those that still stand"),
+    ),
+    iterate=square,
+    black_box=True,
+)

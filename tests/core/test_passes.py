@@ -1,0 +1,200 @@
+"""The seam of gradient passes: recorded ones against eager ones, matrix products against oneDNN, a GPU's habits on the CPU."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from core.attacks import ATTACKS, resolve
+from core.attacks import passes as passes_module
+from core.attacks.losses import cross_entropy, dlr_targeted, margin
+from core.attacks.passes import Replayed, bucket, gradient_pass, with_matrix_input_gradients
+from core.attacks.victim import NonFiniteLogits, Victim, under_attack
+from tests.core.linear import small_net
+
+torch.set_num_threads(1)
+CPU = torch.device("cpu")
+
+
+class Tape:
+    """What a CUDA graph does, on the CPU: runs once, then again on the same memory, renewing the same results."""
+
+    def __init__(self):
+        self.captures = 0
+
+    def __call__(self, work):
+        self.captures += 1
+        held = tuple(value.clone() for value in work())
+
+        def replay():
+            for memory, value in zip(held, work(), strict=True):
+                memory.copy_(value)
+
+        return replay, held
+
+
+def batch(count, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(count, 1, 4, 4, generator=generator), torch.randint(0, 3, (count,), generator=generator)
+
+
+def test_recorded_passes_give_what_eager_ones_give_whatever_the_batch():
+    model = small_net().eval()
+    eager = gradient_pass(model, "fp32", CPU)
+    tape = Tape()
+    replayed = gradient_pass(model, "fp32", CPU, capture=tape)
+    assert isinstance(replayed, Replayed)
+    for count in (3, 8, 5, 20, 32, 17):
+        x, y = batch(count, seed=count)
+        for loss, labels in ((cross_entropy, (y,)), (margin, (y,)), (dlr_targeted, (y, (y + 1) % 3))):
+            for ours, theirs in zip(replayed(x, loss, labels), eager(x, loss, labels), strict=True):
+                assert torch.allclose(ours, theirs, atol=1e-6)
+                assert ours.shape == theirs.shape
+    assert tape.captures == 2 * 3  # buckets of 8 and 32, for each of three losses
+    assert replayed.gave_up is None
+
+
+def test_results_of_one_replay_are_not_overwritten_by_the_next():
+    replayed = Replayed(gradient_pass(small_net().eval(), "fp32", CPU), Tape())
+    x, y = batch(6)
+    first, _ = replayed(x, cross_entropy, (y,))
+    kept = first.clone()
+    replayed(1 - x, cross_entropy, (y,))
+    assert torch.equal(first, kept)
+
+
+def test_a_model_that_cannot_be_recorded_runs_eagerly_and_says_so():
+    def refuse(work):
+        raise RuntimeError("operation not permitted when stream is capturing\nmore")
+
+    model = small_net().eval()
+    victim = Victim(model)
+    victim._passes[CPU] = gradient_pass(model, "fp32", CPU, capture=refuse)
+    x, y = batch(5)
+    ours, _ = victim.gradient(x, y)
+    theirs, _ = Victim(model).gradient(x, y)
+    assert torch.equal(ours, theirs)
+    assert victim.notes == ["passes ran without CUDA graphs: operation not permitted when stream is capturing"]
+
+
+def test_out_of_memory_while_recording_is_passed_on_so_that_the_batch_is_halved():
+    def exhausted(work):
+        raise torch.OutOfMemoryError("too much")
+
+    replayed = Replayed(gradient_pass(small_net(), "fp32", CPU), exhausted)
+    with pytest.raises(torch.OutOfMemoryError):
+        replayed(*batch(4)[:1], cross_entropy, batch(4)[1:])
+    assert replayed.gave_up is None
+
+
+@pytest.mark.parametrize("rows", range(1, 300, 7))
+def test_buckets_are_few_and_hold_the_batch(rows):
+    assert rows <= bucket(rows) <= max(8, 2 * rows)
+    assert bucket(rows) & (bucket(rows) - 1) == 0
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(8, 2, 3), (3, 1, 1), (5, 3, 0), ((3, 2), (1, 2), (0, 1))])
+def test_matrix_products_are_the_input_gradient_of_a_convolution(channels, kernel, stride, padding):
+    torch.manual_seed(0)
+    layer = nn.Conv2d(channels, 7, kernel, stride, padding).double()
+    model = nn.Sequential(layer, nn.Tanh(), nn.Flatten(), nn.LazyLinear(3).double()).double()
+    x = torch.rand(5, channels, 13, 14, dtype=torch.float64)
+    model(x)
+    twin = with_matrix_input_gradients(model, "fp32")
+    assert twin is not model
+    assert type(model[0]) is nn.Conv2d  # the model itself is left alone
+    for one in (model, twin):
+        for parameter in one.parameters():
+            parameter.requires_grad_(False)
+    found = []
+    for one in (model, twin):
+        leaf = x.clone().requires_grad_()
+        found.append(
+            torch.autograd.grad(functional.cross_entropy(one(leaf), torch.zeros(5, dtype=torch.long)), leaf)[0]
+        )
+    assert torch.allclose(*found, atol=1e-12)
+
+
+def test_what_does_not_pay_is_left_as_it_is():
+    wide = nn.Sequential(nn.Conv2d(16, 4, 3, stride=2), nn.Flatten())
+    assert with_matrix_input_gradients(wide, "fp32") is wide
+    unstrided = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten())
+    assert with_matrix_input_gradients(unstrided, "bf16") is unstrided
+    grouped = nn.Sequential(nn.Conv2d(4, 4, 3, groups=2, stride=2), nn.Flatten())
+    assert with_matrix_input_gradients(grouped, "fp32") is grouped
+    alone = nn.Conv2d(1, 4, 3, stride=2)
+    assert with_matrix_input_gradients(alone, "fp32")(torch.rand(1, 1, 5, 5)).shape == (1, 4, 2, 2)
+
+
+def test_bf16_gradients_point_where_fp32_ones_do():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 16, 8, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 14 * 14, 10)).eval()
+    x, y = torch.rand(8, 1, 28, 28), torch.arange(8)
+    exact, _ = gradient_pass(model, "fp32", CPU)(x, cross_entropy, (y,))
+    rough, logits = gradient_pass(model, "bf16", CPU)(x, cross_entropy, (y,))
+    assert rough.dtype == logits.dtype == torch.float32
+    cosine = functional.cosine_similarity(exact.flatten(1), rough.flatten(1))
+    assert float(cosine.min()) > 0.99
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"name": "pgd", "steps": 12},
+        {"name": "mi-fgsm", "steps": 12, "norm": "l2"},
+        {"name": "apgd", "steps": 12},
+        {"name": "square", "queries": 60},
+    ],
+    ids=lambda options: options["name"],
+)
+def test_looking_every_eighth_step_only_breaks_what_looking_every_step_breaks(options, monkeypatch):
+    """On a GPU results are confirmed every few steps; every row's worst image is kept meanwhile."""
+    model = small_net().eval()
+    x, y = torch.rand(40, 1, 4, 4, generator=torch.Generator().manual_seed(1)), None
+    with torch.no_grad():
+        y = model(x).argmax(dim=1)
+    options = dict(options)
+    spec = resolve(options.pop("name"), {"eps": [0.05], **options}, "attack")
+    iterate = ATTACKS[spec.name].iterate
+    samples = torch.arange(40)
+    with under_attack(model):
+        each = iterate(Victim(model), x, y, samples, 0, 0.1 if spec.norm == "linf" else 0.2, spec)
+        monkeypatch.setattr(Victim, "settle_every", lambda self, device: 8)
+        seldom = iterate(Victim(model), x, y, samples, 0, 0.1 if spec.norm == "linf" else 0.2, spec)
+    assert bool(each.broken.any())
+    assert torch.equal(each.broken, seldom.broken)
+    with torch.no_grad():
+        assert bool((model(seldom.found).argmax(dim=1) != y)[seldom.broken].all())
+
+
+def test_a_gpu_is_asked_for_finite_logits_only_when_results_are_looked_at(monkeypatch):
+    model = small_net()
+    model[-1].bias.data[0] = float("nan")
+    victim = Victim(model)
+    monkeypatch.setattr(victim, "_note", lambda logits: setattr(victim, "_finite", torch.isfinite(logits).all()))
+    victim.logits(torch.rand(2, 1, 4, 4))
+    with pytest.raises(NonFiniteLogits, match="NaN"):
+        victim.check()
+    victim.check()  # told once
+
+
+def test_the_last_iterate_of_what_stands_is_kept():
+    model = small_net().eval()
+    x = torch.rand(30, 1, 4, 4, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        y = model(x).argmax(dim=1)
+    spec = resolve("pgd", {"eps": [0.01], "steps": 3, "random_start": False}, "attack")
+    with under_attack(model):
+        ended = ATTACKS["pgd"].iterate(Victim(model), x, y, torch.arange(30), 0, 0.01, spec)
+    stands = ~ended.broken
+    plain = x.clone()
+    for _ in range(3):
+        leaf = plain.requires_grad_()
+        (gradient,) = torch.autograd.grad(functional.cross_entropy(model(leaf), y, reduction="sum"), leaf)
+        plain = torch.clamp(plain.detach() + 0.0025 * gradient.sign(), min=x - 0.01, max=x + 0.01).clamp(0, 1)
+    assert bool(stands.any())
+    assert torch.allclose(ended.last[stands], plain[stands], atol=1e-6)
+    assert np.isfinite(ended.last.numpy()).all()
+    assert passes_module.bucket(1) == 8
