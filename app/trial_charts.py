@@ -14,13 +14,12 @@ _NORMS = {"linf": "ℓ∞", "l2": "ℓ2"}
 
 
 def attack_curves(db: Database, study: str, trial_id: str, size: tuple[int, int], colour: bool) -> str:
-    """One line per attack of the study, from the clean accuracy at ε = 0."""
+    """One line per attack of the study, from the clean accuracy at ε = 0; rungs of an escalation, with a star, have one ε."""
     points: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
     for row in queries.results(db, study, trial_id):
         if row["eps"] is not None:
-            line = points.setdefault(
-                (row["attack"], row["norm"], row["attack_id"]), [(0.0, 100.0 * row["clean_accuracy"])]
-            )
+            name = row["attack"] + ("*" if row["attack_spec"]["params"].get("after") else "")
+            line = points.setdefault((name, row["norm"], row["attack_id"]), [(0.0, 100.0 * row["clean_accuracy"])])
             line.append((row["eps"], 100.0 * row["robust_accuracy"]))
     if not points:
         return "not attacked yet"
@@ -41,7 +40,7 @@ def attack_curves(db: Database, study: str, trial_id: str, size: tuple[int, int]
 
 
 def training_curves(db: Database, trial_id: str, size: tuple[int, int], colour: bool) -> str:
-    """Loss, and accuracies as fractions, against the epoch."""
+    """Loss, and accuracies as fractions, against the epoch; "probe" is that under PGD at the defense's own radius."""
     rows = queries.trial_epochs(db, trial_id)
     if not rows:
         return "no epoch is finished yet"
@@ -50,13 +49,10 @@ def training_curves(db: Database, trial_id: str, size: tuple[int, int], colour: 
         charts.Curve("loss", epochs, [row["loss"] for row in rows]),
         charts.Curve("accuracy", epochs, [row["accuracy"] for row in rows]),
     ]
-    validated = [row for row in rows if row["validation_accuracy"] is not None]
-    if validated:
-        lines.append(
-            charts.Curve(
-                "validation", [row["epoch"] for row in validated], [row["validation_accuracy"] for row in validated]
-            )
-        )
+    for label, column in (("validation", "validation_accuracy"), ("probe", "probe_accuracy")):
+        known = [row for row in rows if row[column] is not None]
+        if known:
+            lines.append(charts.Curve(label, [row["epoch"] for row in known], [row[column] for row in known]))
     return charts.curves(
         "",
         lines,

@@ -23,7 +23,8 @@ class Parameter:
     `kind` is one of "int", "float", "bool", "str", "ints" (a list of whole numbers), "floats". `low` and `high` are
     inclusive bounds, or exclusive where `open_low` / `open_high` say so. `none_allowed` lets the value be absent
     (None), which then means what `summary` says. A "float" may be written as a fraction in text ("8/255").
-    `step_size` parameters also accept "eps/K".
+    `step_size` parameters also accept "eps/K". `omit_default` leaves the default out of the resolved options, so that an
+    option added later does not change what is known by the options of before; read it with `options.get`.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Parameter:
     unit: str = ""
     none_allowed: bool = False
     step_size: bool = False
+    omit_default: bool = False
 
     def parse(self, value: Any, where: str) -> Any:
         """`value` checked and in its canonical Python type; raises BadInput naming `where` (the key)."""
@@ -129,15 +131,21 @@ class Registry(Generic[E], Mapping[str, E]):
 
 
 def resolve_options(entry: Entry, given: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Every parameter of `entry` with its given or default value, checked; raises BadInput for an unknown option."""
+    """Every parameter of `entry` with its given or default value, checked, but for defaults that are left out by design
+    (`Parameter.omit_default`); raises BadInput for an unknown option."""
     known = {parameter.name: parameter for parameter in entry.parameters}
     for key in given:
         if key not in known:
             hint = nearest(key, known) if known else " (it takes none)"
             raise BadInput(f"{where}: {entry.name} has no option {key!r}{hint}")
-    return {
+    resolved = {
         name: parameter.parse(given[name], f"{where}.{name}") if name in given else parameter.default
         for name, parameter in known.items()
+    }
+    return {
+        name: value
+        for name, value in resolved.items()
+        if not (known[name].omit_default and value == known[name].default)
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from core import checkpoints, optimizers
-from core.defenses import craft
+from core.defenses import DEFENSES
+from core.defenses.inner import eval_mode
 from core.errors import InnateError
 from core.events import EpochFinished, EpochRecord, TrainingProgress
 from core.identity import stream_seed
-from core.records import TrialSpec
+from core.overfitting import overfitting
+from core.probe import Probe, probe_accuracy
+from core.records import Choice, TrialSpec
 from core.schedules import learning_rate
 
 _PROGRESS_SECONDS = 0.25
@@ -43,12 +46,14 @@ class TrainingStopped(Exception):
 
 @dataclass(frozen=True)
 class TrainingData:
-    """On the device: uint8 images [n, c, h, w] and int64 labels [n]; the validation part may be empty."""
+    """On the device: uint8 images [n, c, h, w] and int64 labels [n]; the validation part may be empty. Without a `probe`
+    nobody looks at robustness while a defense trains."""
 
     images: Tensor
     labels: Tensor
     validation_images: Tensor
     validation_labels: Tensor
+    probe: Probe | None = None
 
 
 @dataclass
@@ -78,15 +83,23 @@ def train(
     TrainingStopped once `stop()` was true and the state is on disk. A resumed training ends with the weights of an
     undisturbed one, bit for bit, on the same device kind and thread count.
     """
-    training, device = trial.training, data.images.device
+    assert trial.optimizer is not None, "imported weights are not trained"
+    assert trial.defense is not None
+    assert trial.training is not None
+    training, defense, device = trial.training, trial.defense, data.images.device
     optimizer = optimizers.build(trial.optimizer, model.parameters())
     scaler = torch.amp.GradScaler(device.type, enabled=training.precision == "fp16")
+    bounds = batch_bounds(len(data.labels), training.batch_size)
+    largest = max(last - first for first, last in bounds)
+    memory = DEFENSES[defense.name].remembered(pixels(data.images[:largest]), defense.options)
     history: list[EpochRecord] = []
     epoch = _fresh_epoch(1, device)
     if resume is not None:
         model.load_state_dict(resume["model"])
         optimizer.load_state_dict(resume["optimizer"])
         scaler.load_state_dict(resume["scaler"])
+        for name, remembered in resume.get("memory", {}).items():
+            memory[name].copy_(remembered)
         history = list(checkpoints.unpack(resume["history"]))
         epoch = _fresh_epoch(resume["epoch"], device)
         epoch.batch, epoch.seconds, epoch.seen = resume["batch"], resume["seconds"], resume["seen"]
@@ -102,6 +115,7 @@ def train(
                 "model": model.state_dict(),
                 "optimizer": optimizer.state_dict(),
                 "scaler": scaler.state_dict(),
+                "memory": memory,
                 "history": checkpoints.pack(history),
                 "epoch": epoch.number,
                 "batch": epoch.batch,
@@ -113,7 +127,7 @@ def train(
         )
 
     model.train()
-    bounds = batch_bounds(len(data.labels), training.batch_size)
+    replays = DEFENSES[defense.name].replays(defense.options)
     base = float(trial.optimizer.options["lr"])
     shown_at = time.monotonic()
     while epoch.number <= training.epochs:
@@ -127,8 +141,8 @@ def train(
                 raise TrainingStopped
             step = (epoch.number - 1) * len(bounds) + epoch.batch
             rate = learning_rate(training.schedule, base, step, len(bounds), training.epochs)
-            first, last = bounds[epoch.batch]
-            _step(trial, model, optimizer, scaler, data, order[first:last], rate, epoch)
+            first, last = bounds[epoch.batch // replays]
+            _step(trial, model, optimizer, scaler, data, order[first:last], rate, epoch, memory)
             if epoch.batch % _FINITE_CHECK_STEPS == 0:
                 _refuse_divergence(epoch, trial)
             now = time.monotonic()
@@ -150,12 +164,14 @@ def train(
             accuracy=float(epoch.right) / epoch.seen,
             validation_accuracy=_validation_accuracy(model, data),
             lr=rate,
+            probe_accuracy=_probe_accuracy(defense, model, data),
             seconds=time.monotonic() - begun,
         )
+        warned = any(_overfitting(defense, history[:count]) for count in range(1, len(history) + 1))
         history.append(record)
         epoch = _fresh_epoch(epoch.number + 1, device)
         save()
-        yield EpochFinished(record)
+        yield EpochFinished(record, None if warned else _overfitting(defense, history))
 
 
 def batch_bounds(samples: int, batch_size: int) -> list[tuple[int, int]]:
@@ -189,25 +205,31 @@ def _step(
     chosen: Tensor,
     rate: float,
     epoch: _Epoch,
+    memory: dict[str, Tensor],
 ) -> None:
-    """One optimizer step on the samples `chosen`; adds to the sums of `epoch`."""
-    training = trial.training
+    """One optimizer step on the samples `chosen`; adds to the sums of `epoch`, and to the defense's `memory`."""
+    assert trial.defense is not None
+    assert trial.training is not None
+    training, options, defense = trial.training, trial.defense.options, DEFENSES[trial.defense.name]
     # Dropout, augmentation and the defense's noise all follow from here, so a checkpoint needs no random state.
-    torch.manual_seed(stream_seed(trial.seed, "step", epoch.number, epoch.batch))
+    replayed = epoch.batch % defense.replays(options)
+    torch.manual_seed(stream_seed(trial.seed, "step", epoch.number, epoch.batch - replayed))
     images, labels = data.images[chosen], data.labels[chosen]
     x = pixels(_augmented(images) if training.augment else images)
+    if replayed:  # the same images once more, augmented as before, under other dropout
+        torch.manual_seed(stream_seed(trial.seed, "step", epoch.number, epoch.batch))
     for group in optimizer.param_groups:
         group["lr"] = rate
     with autocast(x.device, training.precision):
-        x = craft(trial.defense, model, x, labels)
-        logits = model(x).float()
-    loss = functional.cross_entropy(logits, labels, label_smoothing=training.label_smoothing)
+        lesson = defense.teach(model, x, labels, training.label_smoothing, options, memory)
     optimizer.zero_grad(set_to_none=True)
-    scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    scaler.scale(lesson.loss).backward()  # type: ignore[no-untyped-call]
+    if lesson.afterwards is not None:
+        lesson.afterwards()
     scaler.step(optimizer)
     scaler.update()
-    epoch.loss += loss.detach() * len(chosen)
-    epoch.right += (logits.detach().argmax(dim=1) == labels).sum()
+    epoch.loss += lesson.loss.detach() * len(chosen)
+    epoch.right += (lesson.logits.detach().argmax(dim=1) == labels).sum()
     epoch.seen += len(chosen)
     epoch.batch += 1
 
@@ -229,19 +251,33 @@ def _augmented(images: Tensor) -> Tensor:
 def _validation_accuracy(model: nn.Module, data: TrainingData) -> float | None:
     if len(data.validation_labels) == 0:
         return None
-    model.eval()
-    with torch.no_grad():
+    with eval_mode(model), torch.no_grad():
         right = 0
         for first in range(0, len(data.validation_labels), _EVALUATION_BATCH):
             part = slice(first, first + _EVALUATION_BATCH)
             predictions = model(pixels(data.validation_images[part])).argmax(dim=1)
             right += int((predictions == data.validation_labels[part]).sum())
-    model.train()
     return right / len(data.validation_labels)
+
+
+def _probe_accuracy(defense: Choice, model: nn.Module, data: TrainingData) -> float | None:
+    options = defense.options
+    if data.probe is None or "eps" not in options:
+        return None
+    return probe_accuracy(model, data.probe, options["eps"], options["norm"])
+
+
+def _overfitting(defense: Choice, history: Sequence[EpochRecord]) -> str | None:
+    return overfitting(
+        [record.accuracy for record in history],
+        [record.probe_accuracy for record in history],
+        clean_share=defense.options.get("clean_share", 0.0),
+    )
 
 
 def _refuse_divergence(epoch: _Epoch, trial: TrialSpec) -> None:
     if not math.isfinite(float(epoch.loss)):
+        assert trial.optimizer is not None
         rate = trial.optimizer.options["lr"]
         raise Diverged(
             f"the loss became NaN or infinite in epoch {epoch.number} "

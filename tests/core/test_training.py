@@ -9,7 +9,6 @@ from core import checkpoints, optimizers
 from core.activations import ACTIVATIONS, factory
 from core.architectures import ARCHITECTURES, check
 from core.datasets import load
-from core.defenses import DEFENSES, craft
 from core.errors import BadInput
 from core.events import (
     CleanEvaluated,
@@ -175,41 +174,6 @@ def test_batches_cover_every_sample_once(samples, size):
         assert all(last - first > 1 for first, last in bounds)
 
 
-# --- defenses ---
-
-
-@pytest.mark.parametrize("norm", ["linf", "l2"])
-@pytest.mark.parametrize("name", ["fgsm-at", "pgd-at"])
-def test_crafted_images_keep_to_ball_and_box_raise_the_loss_and_restore_modes(name, norm):
-    torch.manual_seed(0)
-    model = torch.nn.Sequential(
-        torch.nn.Conv2d(1, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Flatten(), torch.nn.Linear(16, 3)
-    )
-    model.train()
-    model[1].eval()
-    statistics = model[1].running_mean.clone()
-    x, y = torch.rand(20, 1, 4, 4), torch.arange(20) % 3
-    crafted = craft(choice(DEFENSES, name, eps=0.2, norm=norm), model, x, y)
-    delta = (crafted - x).flatten(1)
-    size = delta.abs().amax(dim=1) if norm == "linf" else delta.norm(dim=1)
-    assert float(size.max()) <= 0.2 + 1e-5
-    assert float(crafted.min()) >= 0
-    assert float(crafted.max()) <= 1
-    loss = torch.nn.functional.cross_entropy
-    assert float(loss(model.eval()(crafted), y)) > float(loss(model(x), y))
-    model.train()
-    assert torch.equal(statistics, model[1].running_mean)
-
-
-def test_modes_are_restored_one_by_one():
-    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Dropout(0.5), torch.nn.Linear(4, 2))
-    model.train()
-    model[1].eval()
-    craft(choice(DEFENSES, "pgd-at"), model, torch.rand(2, 1, 2, 2), torch.tensor([0, 1]))
-    assert [module.training for module in model] == [True, False, True]
-    assert all(parameter.grad is None for parameter in model.parameters())
-
-
 # --- whole trials ---
 
 
@@ -256,7 +220,24 @@ def test_a_trial_tells_its_story_in_order(tmp_path, cache):
     assert np.array_equal(clean.correct, clean.predictions == clean.labels)
 
 
-@pytest.mark.parametrize("changes", [{}, RICH], ids=["plain", "rich"])
+FREE = {
+    "defenses": [{"name": "free-at", "eps": 0.1, "replays": 3}],
+    "training": {"epochs": 2, "batch_size": 64},
+}
+MIXED = {
+    "defenses": [{"name": "fgsm-rs", "eps": 0.5, "norm": "l2", "clean_share": 0.25}],
+    "training": {"epochs": 2, "batch_size": 64},
+}
+DIVERGENCE = {
+    "architectures": [{"name": "kumar-cnn", "width": 0.1}],  # with dropout in both of its passes
+    "defenses": [{"name": "trades", "eps": 0.1, "steps": 2}],
+    "training": {"epochs": 2, "batch_size": 64},
+}
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, RICH, FREE, MIXED, DIVERGENCE], ids=["plain", "rich", "free", "mixed", "divergence"]
+)
 def test_stopped_anywhere_and_resumed_the_weights_are_bit_identical(changes, tmp_path, cache):
     plan = plan_of(tiny(**changes), cache)
     trial = plan.trials[0]
@@ -300,6 +281,13 @@ def test_killed_after_the_last_epoch_and_before_its_weights_the_history_is_kept(
     ]
     again = one(events_of(job(trial, plan, tmp_path / "3", cache, [tmp_path / "2"], attacks=False)), Trained)
     assert again.history == resumed.history
+
+
+def test_checkpoints_of_before_the_probe_still_unpack():
+    old = {"epoch": 1, "loss": 1.5, "accuracy": 0.5, "validation_accuracy": None, "lr": 0.1, "seconds": 2.0}
+    (record,) = checkpoints.unpack([old])
+    assert record.probe_accuracy is None
+    assert checkpoints.unpack(checkpoints.pack([record])) == (record,)
 
 
 def test_trained_weights_are_taken_over_and_only_attacked(tmp_path, cache):
