@@ -1,0 +1,190 @@
+"""Trials whose weights were trained elsewhere: taken in whole, put into a study, and never trained."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core import datasets
+from core.errors import BadInput
+from core.identity import digest
+from core.plan import make_plan
+from core.records import DatasetInfo, DatasetSource, Plan, TrialSpec
+from core.study import study_without_grid
+from storage import queue, studies
+from storage.database import transaction
+from storage.home import Home
+from storage.states import settle_in
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+_BEHIND_THE_GRID = 10**9
+"""Position in its study of the first imported trial; the others follow in the order of their arrival."""
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """What an import brings, once a child has found that it fits.
+
+    `weights` is our own file of them, in a folder of its own under the home; `origin` the file that was named, `label` what
+    to call it (None: the origin's name), `seed` what it was trained with, if the user knows.
+    """
+
+    trial: TrialSpec
+    weights: Path
+    final_digest: str
+    environment: Mapping[str, Any]
+    origin: Path
+    label: str | None
+    seed: int | None
+
+    def as_json(self, home: Home) -> dict[str, Any]:
+        return {
+            "trial": self.trial.as_json(),
+            "weights": self.weights.relative_to(home.root).as_posix(),
+            "final_digest": self.final_digest,
+            "environment": dict(self.environment),
+            "origin": str(self.origin),
+            "label": self.label,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], home: Home) -> Arrival:
+        return cls(
+            trial=TrialSpec.from_json(data["trial"]),
+            weights=home.root / data["weights"],
+            final_digest=data["final_digest"],
+            environment=data["environment"],
+            origin=Path(data["origin"]),
+            label=data["label"],
+            seed=data["seed"],
+        )
+
+
+@dataclass(frozen=True)
+class Admission:
+    """The trial that an import made or found; `known`: it was there before, with its weights."""
+
+    study: str
+    trial_id: str
+    known: bool
+
+
+def plan_to_join(db: Database, home: Home, source: DatasetSource, study: str | None, data_root: Path) -> Plan:
+    """The plan of the study that an import joins: `study`, else "imported-" and the data set, which may not be stored yet.
+
+    Raises NotFound for a study that is not there, BadInput for one on other data.
+    """
+    info = datasets.describe(source, data_root, home.cache)
+    name = study or _name_for(db, info)
+    if study is None and not _exists(db, name):
+        description = f"weights that were trained elsewhere, on {source.name}"
+        return make_plan(study_without_grid(name, description, source), data_root, home.cache)
+    stored = studies.stored_study(db, name)
+    plan = make_plan(stored, studies.data_root(db, name) or data_root, home.cache, large=True)
+    if plan.info.identity != info.identity:
+        raise BadInput(f"--study {name}: it is on {plan.info.source.name}, not on {source.name}; name another")
+    return plan
+
+
+def admit(db: Database, home: Home, plan: Plan, data_root: Path, arrival: Arrival) -> Admission:
+    """Make the trial, move its weights to their place and queue it in the study of `plan`, in one transaction.
+
+    The same weights again are the same trial: it is left as it is unless its file is gone or of no use. Only the owner of
+    the home may call this.
+    """
+    study, trial_id = plan.study.name, arrival.trial.id
+    with transaction(db):
+        if _exists(db, study):
+            db.execute("UPDATE study SET run_at = ? WHERE name = ?", (studies.next_run(db), study))
+        else:
+            studies.store_study(db, plan, data_root)
+        _store_trial(db, plan, arrival)
+        known = _has_its_weights(db, home, trial_id, arrival.weights.stat().st_size)
+        if not known:
+            _take_in(db, home, trial_id, arrival)
+        db.execute(
+            "INSERT OR IGNORE INTO study_trial (study, trial_id, position, state) "
+            "SELECT ?, ?, max(?, coalesce(max(position) + 1, 0)), 'queued' FROM study_trial WHERE study = ?",
+            (study, trial_id, _BEHIND_THE_GRID, study),
+        )
+        rows = db.execute("SELECT study FROM study_trial WHERE trial_id = ? AND state <> 'running'", (trial_id,))
+        for (name,) in rows.fetchall():
+            settle_in(db, name, trial_id)
+    return Admission(study, trial_id, known)
+
+
+def _exists(db: Database, study: str) -> bool:
+    return bool(db.execute("SELECT 1 FROM study WHERE name = ?", (study,)).fetchone())
+
+
+def _name_for(db: Database, info: DatasetInfo) -> str:
+    """Addressable, and another one where the same name stands for other data."""
+    name = "imported-" + re.sub(r"[^A-Za-z0-9._-]+", "-", info.source.name)[:70].strip("-")
+    row = db.execute("SELECT dataset_identity FROM study WHERE name = ?", (name,)).fetchone()
+    if row is None or row[0] == info.identity:
+        return name
+    return f"{name}-{digest(info.identity)[:8]}"
+
+
+def _store_trial(db: Database, plan: Plan, arrival: Arrival) -> None:
+    """The trial's row. What is given of label and seed replaces what was known."""
+    trial, label = arrival.trial, arrival.label
+    db.execute(
+        "INSERT INTO trial (id, variant_id, spec, dataset, architecture, architecture_options, activation, "
+        "activation_options, seed, imported, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (id) DO UPDATE SET seed = coalesce(excluded.seed, seed), imported = coalesce(?, imported)",
+        (
+            trial.id,
+            trial.variant_id,
+            json.dumps(trial.as_json()),
+            plan.info.source.name,
+            trial.architecture.name,
+            json.dumps(dict(trial.architecture.options)),
+            trial.activation.name,
+            json.dumps(dict(trial.activation.options)),
+            arrival.seed,
+            label or arrival.origin.name,
+            time.time(),
+            label,
+        ),
+    )
+
+
+def _has_its_weights(db: Database, home: Home, trial_id: str, size: int) -> bool:
+    """Whether the trial's file is there and may be whole; one that an attempt found to be of no use has failed it."""
+    weights = queue.weights_path(db, trial_id)
+    failed = db.execute("SELECT failure IS NOT NULL FROM trial WHERE id = ?", (trial_id,)).fetchone()[0]
+    if weights is None or failed:
+        return False
+    path = home.checkpoints / weights
+    return path.is_file() and path.stat().st_size == size
+
+
+def _take_in(db: Database, home: Home, trial_id: str, arrival: Arrival) -> None:
+    """The import is an attempt of the trial: later ones find its weights in the folder as they do those of any other."""
+    number = (db.execute("SELECT max(number) FROM attempt WHERE trial_id = ?", (trial_id,)).fetchone()[0] or 0) + 1
+    folder, now = home.checkpoints / trial_id / str(number), time.time()
+    environment = digest(dict(arrival.environment))
+    db.execute(
+        "INSERT OR IGNORE INTO environment (id, content) VALUES (?, ?)",
+        (environment, json.dumps(dict(arrival.environment))),
+    )
+    db.execute(
+        "INSERT INTO attempt (trial_id, number, started_at, ended_at, device, environment_id, exit_kind, reason) "
+        "VALUES (?, ?, ?, ?, ?, ?, 'imported', ?)",
+        (trial_id, number, now, now, arrival.environment.get("device"), environment, f"from {arrival.origin}"),
+    )
+    db.execute(
+        "UPDATE trial SET weights = ?, weights_removed = 0, failure = NULL, crashes = 0, final_digest = ? WHERE id = ?",
+        ((folder / arrival.weights.name).relative_to(home.checkpoints).as_posix(), arrival.final_digest, trial_id),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    arrival.weights.rename(folder / arrival.weights.name)
