@@ -20,6 +20,8 @@ def shown_choice(choice: Choice, among: Sequence[Choice]) -> str:
 def trial_label(trial: TrialSpec, plan: Plan) -> str:
     """Such as "adam relu s1": the axes of the study with more than one level; the seed only where there are several."""
     study = plan.study
+    if trial.imported is not None:
+        return f"imported {trial.architecture.name} {trial.id[:6]}"
     parts = [
         shown_choice(choice, axis)
         for choice, axis in (
@@ -28,7 +30,7 @@ def trial_label(trial: TrialSpec, plan: Plan) -> str:
             (trial.activation, study.activations),
             (trial.defense, study.defenses),
         )
-        if len(axis) > 1
+        if choice is not None and len(axis) > 1
     ]
     if len(study.seeds) > 1:
         parts.append(f"s{trial.seed}")

@@ -12,7 +12,20 @@ from typing import Annotated
 
 import typer
 
-from app.cli import catalogue, doctor, examples, export, queue, results, run, studies, worker
+from app.cli import (
+    attack,
+    catalogue,
+    doctor,
+    examples,
+    export,
+    importing,
+    queue,
+    results,
+    run,
+    studies,
+    transfer,
+    worker,
+)
 from app.cli.context import Context
 from core.errors import ExitCode, InnateError
 
@@ -56,7 +69,7 @@ def root(
         raise typer.Exit(run_screens(ctx.obj))
 
 
-for group in (run, queue, worker, results, studies, examples, export, catalogue, doctor):
+for group in (run, attack, importing, queue, worker, results, transfer, studies, examples, export, catalogue, doctor):
     group.register(app)
 
 

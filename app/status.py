@@ -226,6 +226,8 @@ def _label(db: Database, rows: Sequence[Row]) -> None:
 
 
 def _label_of(row: Row, document: Mapping[str, Any]) -> str:
+    if row["training"] is None:
+        return f"imported {row['architecture']} {row['trial_id'][:6]}"
     parts = []
     for factor, axis in zip(FACTORS, ("architectures", "optimizers", "activations", "defenses"), strict=True):
         levels = [level if isinstance(level, dict) else {"name": level} for level in document.get(axis, ["none"])]

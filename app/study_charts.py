@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from app import charts
+from app import charts, transfer_matrix
 from app.study_numbers import (
     Frame,
     Point,
@@ -18,13 +19,15 @@ from app.study_numbers import (
     standings,
     unit_of,
 )
-from storage import queries
+from storage import queries, transfers
 
 __all__ = [
     "SIGNS", "Frame", "drawn_curves", "drawn_tradeoff", "robustness_curves", "score_bars", "score_heatmap", "tradeoff",
-    "training_curves",
+    "training_curves", "transfer_heatmap",
 ]  # fmt: skip
 
+_LEAST_HEIGHT = 12
+"""Lines of one of two charts, however low the terminal is."""
 SIGNS = {"ok": "", "suspect": "?", "invalid": "!"}
 """A verdict where there is room for one character."""
 
@@ -99,25 +102,73 @@ def drawn_tradeoff(
 
 
 def training_curves(frame: Frame) -> str:
-    """Training loss against epoch, means over seeds."""
+    """Training loss against epoch, means over seeds; below it, what the probe saw of the variants with a defense."""
     everything = queries.training(frame.db, frame.study)
     rows, names = frame.kept(everything), frame.names(everything)
     if not rows:
         return frame.nothing()
-    losses: dict[str, dict[tuple[float, str], float]] = {row["variant_id"]: {} for row in rows}
+    probed = [row for row in rows if row["probe_accuracy"] is not None]
+    width, height = frame.size
+    size = (width, max(_LEAST_HEIGHT, height // 2) if probed else height)
+    loss = _by_epoch(frame, "training loss", rows, names, "loss", "loss", size)
+    if not probed:
+        return loss
+    robust = "accuracy on held-out images under PGD at the defense's own ε"
+    return f"{loss}\n{_by_epoch(frame, robust, probed, names, 'probe_accuracy', '%', size)}"
+
+
+def _by_epoch(
+    frame: Frame,
+    what: str,
+    rows: Sequence[Mapping[str, Any]],
+    names: Mapping[str, str],
+    column: str,
+    unit: str,
+    size: tuple[int, int],
+) -> str:
+    scale = 100.0 if unit == "%" else 1.0
+    values: dict[str, dict[tuple[float, str], float]] = {row["variant_id"]: {} for row in rows}
     for row in rows:
-        losses[row["variant_id"]][row["epoch"], row["trial_id"]] = row["loss"]
-    lines = [mean_curve(names[variant], points) for variant, points in losses.items()]
+        values[row["variant_id"]][row["epoch"], row["trial_id"]] = scale * row[column]
     return charts.curves(
-        f"{frame.study}: training loss",
-        lines,
+        f"{frame.study}: {what}",
+        [mean_curve(names[variant], points) for variant, points in values.items()],
         x_label="epoch",
-        y_label="loss",
-        y_limits=None,
+        y_label=unit,
+        y_limits=(0.0, 100.0) if unit == "%" else None,
         x_ticks=sorted({row["epoch"] for row in rows}),
-        size=frame.size,
+        size=size,
         colour=frame.colour,
     )
+
+
+def transfer_heatmap(frame: Frame, attack: str | None) -> str:
+    """Whose adversarial images fool whom, of the attack that `innate transfer` tried last (or of that name)."""
+    last = transfers.made_last(frame.db, frame.study, attack)
+    if last is None:
+        what = f" with {attack}" if attack else ""
+        return f"{frame.study}: no transfer tried{what} yet; innate transfer --study {frame.study}"
+    trials = frame.kept(queries.trials(frame.db, frame.study))
+    rows = transfers.rows(frame.db, frame.study, *last, [trial["trial_id"] for trial in trials])
+    tried = {row["source_id"] for row in rows} | {row["target_id"] for row in rows}
+    matrix = transfer_matrix.of_trials([trial for trial in trials if trial["trial_id"] in tried], rows)
+    if not rows:
+        return frame.nothing()
+    columns = [str(number) for number, _ in enumerate(matrix.names, 1)]
+    names = [f"{number} {name}" for number, name in zip(columns, matrix.names, strict=True)]
+    signs = [SIGNS[trust] for trust in matrix.trust]
+    text = charts.heatmap(
+        "\n".join(textwrap.wrap(transfer_matrix.title(frame.study, rows), frame.size[0])),
+        [f"{name}{sign}" for name, sign in zip(names, signs, strict=True)],
+        columns,
+        {
+            (f"{names[source]}{signs[source]}", columns[target]): value
+            for (source, target), value in matrix.values.items()
+        },
+        frame.size[0],
+        full=100.0,
+    )
+    return "\n".join([text, *textwrap.wrap(transfer_matrix.reading(matrix), frame.size[0], subsequent_indent="    ")])
 
 
 def _judged(label: str, trust: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.records import AttackSpec, Bools, CleanOutcome, Example, Ledger
+from core.records import AttackSpec, Bools, CleanOutcome, Diagnosis, Example, Ledger, Trace, TransferCell, TrialSpec
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,9 @@ class EpochRecord:
     validation_accuracy: float | None
     lr: float
     seconds: float
+    probe_accuracy: float | None = None
+    """Robust accuracy of a fixed held-out batch under PGD at the defense's own radius; None without a defense, and for
+    epochs of before there was a probe."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,12 @@ class Started:
 
     environment: Mapping[str, Any]
     pid: int
-    initial_digest: str
+    initial_digest: str | None
+    """None for weights that were trained elsewhere."""
     resumed: tuple[EpochRecord, ...] = ()
+    notes: tuple[str, ...] = ()
+    to_train: bool = True
+    """False where the weights are there already."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +58,10 @@ class TrainingProgress:
 
 @dataclass(frozen=True)
 class EpochFinished:
-    """An epoch ended and its checkpoint is on disk."""
+    """An epoch ended and its checkpoint is on disk; `warning` says in a line what first shows in it, if anything."""
 
     record: EpochRecord
+    warning: str | None = None
 
 
 @dataclass(frozen=True)
@@ -61,11 +69,13 @@ class Trained:
     """Training ended and the weights are on disk; `weights` is the absolute path of their file."""
 
     weights: Path
-    initial_digest: str
+    initial_digest: str | None
     final_digest: str
     history: tuple[EpochRecord, ...]
     peak_memory: int
     """Bytes; the resident peak of the process, or of the device where there is one."""
+    earlier: bool = False
+    """They were there when this attempt began."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +133,61 @@ class EvaluationFinished:
     crafting: str
     """Precision in which gradients were taken: fp32, bf16 or fp16."""
     notes: tuple[str, ...] = ()
+    traces: tuple[Trace, ...] = ()
+    """One per ε, in the ledgers' order; none for single-step attacks."""
+
+
+@dataclass(frozen=True)
+class Diagnosed:
+    """A look at the model itself is done."""
+
+    samples: str
+    test_samples: int | None
+    diagnosis: Diagnosis
+
+
+@dataclass(frozen=True)
+class Imported:
+    """Weights that were trained elsewhere fit; `weights` is our own file of them, to be moved to where it belongs."""
+
+    trial: TrialSpec
+    weights: Path
+    final_digest: str
+    environment: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TransferProgress:
+    """A few times a second at most; never stored."""
+
+    source_id: str
+    """Whose images are being made or tried."""
+    share: float
+    """Of the whole job, in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class TransferRow:
+    """The images of one model have been tried on every target that was wanted."""
+
+    source_id: str
+    cells: tuple[TransferCell, ...]
+    samples: str
+    count: int
+    """How many test samples that digest stands for."""
+    crafting: str
+    batch_size: int
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TransferLeftOut:
+    """A model that can neither craft nor be tried (its weights cannot be read, its logits are NaN); the others go on."""
+
+    trial_id: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -174,6 +239,11 @@ Event = (
     | AttackProgress
     | EvaluationFinished
     | EvaluationFailed
+    | Diagnosed
+    | Imported
+    | TransferProgress
+    | TransferRow
+    | TransferLeftOut
     | TrialFailed
     | Stopped
     | Finished

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from core.activations import factory
 from core.architectures import ARCHITECTURES
+from core.errors import BadInput
 from core.identity import stream_seed
 from core.records import TrialSpec
 
@@ -49,9 +50,28 @@ def build_model(trial: TrialSpec, images: Tensor, classes: int) -> PixelModel:
         deviation = pixels.std(dim=(0, 2, 3)).clamp_min(1e-3).tolist()
     torch.manual_seed(stream_seed(trial.seed, "initialisation"))
     network = entry.build((channels, height, width), classes, factory(trial.activation), options)
-    if trial.training.initialisation == "glorot":
+    if trial.training is not None and trial.training.initialisation == "glorot":
         _glorot(network)
     return PixelModel(network, mean, deviation)
+
+
+def trained_model(
+    trial: TrialSpec, state: Mapping[str, Tensor], shape: tuple[int, int, int], classes: int
+) -> PixelModel:
+    """The model of `trial` with its trained weights `state`, on the CPU; `shape` is (channels, height, width).
+
+    The state holds the normalisation too, so no training image is needed. Raises BadInput for the weights of another
+    architecture.
+    """
+    options = dict(trial.architecture.options)
+    options.pop("normalise")
+    network = ARCHITECTURES[trial.architecture.name].build(shape, classes, factory(trial.activation), options)
+    try:
+        model = PixelModel(network, state["mean"].flatten().tolist(), state["deviation"].flatten().tolist())
+        model.load_state_dict(state)
+    except (KeyError, RuntimeError) as error:
+        raise BadInput(f"the weights are of another architecture than {trial.architecture.name}: {error}") from None
+    return model
 
 
 def _glorot(network: nn.Module) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from core import architectures, datasets
-from core.attacks import check_eps
+from core.attacks import check_classes, check_eps
 from core.datasets.subsets import samples_digest, stratified
 from core.errors import BadInput
 from core.records import DatasetInfo, Plan, Study, TrialSpec
@@ -61,6 +61,7 @@ def _check_against_data(study: Study, info: DatasetInfo) -> None:
         architectures.check(choice, info.shape, f"{where}: architectures[{index}]")
     for index, attack in enumerate(study.attacks):
         check_eps(attack, info.shape, f"{where}: attacks[{index}].eps")
+        check_classes(attack, len(info.classes), f"{where}: attacks[{index}]")
     channels = info.shape[0]
     if study.training.augment and channels != 3:
         raise BadInput(f"{where}: training.augment: flips and crops are for colour images; {info.source.name} is grey")

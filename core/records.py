@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,11 @@ TRAINING_ENGINE = 1
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """One model to train. Everything here, and nothing else, decides its weights (DESIGN section 5)."""
+    """One model to train. Everything here, and nothing else, decides its weights (DESIGN section 5).
+
+    Of weights that were trained elsewhere neither optimizer nor defense nor training is known, and they are never
+    trained here: `imported`, their digest, stands for all that.
+    """
 
     dataset: str
     """The data set's identity (DatasetInfo.identity)."""
@@ -113,15 +117,27 @@ class TrialSpec:
     """Size of the stratified training subset; None is all of it."""
     architecture: Choice
     activation: Choice
-    optimizer: Choice
-    defense: Choice
-    training: Training
+    optimizer: Choice | None
+    defense: Choice | None
+    training: Training | None
     seed: int
+    imported: str | None = None
+    """Digest of the weights where they were trained elsewhere (`core.checkpoints.weights_digest`)."""
 
     def as_json(self) -> dict[str, Any]:
         return {**self._variant_json(), "seed": self.seed}
 
     def _variant_json(self) -> dict[str, Any]:
+        if self.imported is not None:
+            return {
+                "imported": self.imported,
+                "dataset": self.dataset,
+                "architecture": self.architecture.as_json(),
+                "activation": self.activation.as_json(),
+            }
+        assert self.optimizer is not None
+        assert self.defense is not None
+        assert self.training is not None
         return {
             "engine": TRAINING_ENGINE,
             "dataset": self.dataset,
@@ -136,6 +152,18 @@ class TrialSpec:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TrialSpec:
         """The inverse of `as_json`; the engine number is the running program's, so a stale one changes `id`."""
+        if "imported" in data:
+            return cls(
+                dataset=data["dataset"],
+                train_samples=None,
+                architecture=Choice.from_json(data["architecture"]),
+                activation=Choice.from_json(data["activation"]),
+                optimizer=None,
+                defense=None,
+                training=None,
+                seed=data["seed"],
+                imported=data["imported"],
+            )
         return cls(
             dataset=data["dataset"],
             train_samples=data["train_samples"],
@@ -263,6 +291,107 @@ class Ledger:
 
 
 @dataclass(frozen=True)
+class Trace:
+    """What an attack's own run tells of its strength at one ε (None: all radii at once). Everything counts samples, so
+    that nothing hangs on the batch size; None where the attack has no such thing.
+    """
+
+    eps: float | None
+    attacked: int
+    """Stood when this ε began, and were attacked."""
+    broken: int
+    """Of those, how many fell; confirmed in fp32."""
+    late: int | None = None
+    """Of the broken ones, how many fell only in the last tenth of the steps (at least the last step)."""
+    moving: int | None = None
+    """Still standing, with a margin that would reach 0 within as many steps again, had it gone on as in the last quarter."""
+    last_restart: int | None = None
+    """Fell only in the last of several restarts."""
+    reach: float | None = None
+    """Sum of the step lengths / ε: below 1 the attack cannot get to the surface of the ball."""
+    unconfirmed: int = 0
+    """Standing, though the pass that crafted them once said otherwise."""
+    outside: int = 0
+    """Standing, though an image outside the ball or the box fooled the model: a fault of the attack."""
+    zero_gradients: int = 0
+    """The first gradient was 0 in every pixel."""
+    bad_gradients: int = 0
+    """Some gradient was NaN or infinite."""
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Trace:
+        return cls(**data)
+
+
+@dataclass(frozen=True)
+class DiagnosisSpec:
+    """A look at a trained model itself, on a sample of the first choice of test images, at a study's threat."""
+
+    test_samples: int | None
+    norm: str
+    eps: float
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What a small sample of rightly classified test images says of the model's gradients. Counts are images of `images`,
+    unless stated otherwise; `core.trust` turns them into verdicts.
+    """
+
+    norm: str
+    eps: float
+    images: int
+    unsteady: int
+    """Logits differ between two passes over the same image: something random was left on."""
+    zero_gradients: int
+    """∇ₓ of the cross-entropy is 0 in every pixel, in fp32."""
+    bad_gradients: int
+    """∇ₓ of the cross-entropy holds NaN or infinity."""
+    flat_softmax: int
+    """Every wrong class's probability underflows in fp32: the cross-entropy has no slope left, the logits are too large."""
+    saturated_units: float
+    """Share in [0, 1] of the units of the most saturated layer whose activation has lost its slope."""
+    saturated_layer: str
+    """That layer, such as "sigmoid 2 of 4"; empty where no activation can saturate."""
+    distant: int
+    """The local gradient of the margin puts the boundary farther away than any image is."""
+    standing_at_one: int
+    """Survive PGD at the radius that holds every image (ℓ∞ 1, ℓ2 √d)."""
+    broken_by_gradient: tuple[int, ...]
+    """Which ones, by their place in the test set, fall to a short PGD on the margin at `eps`."""
+    only_by_search: int
+    """Fall to a short random search (Square) at `eps`, not to that PGD, nor to longer ones tried then."""
+    only_by_noise: int
+    """Fall to random noise in the ball, not to any of these."""
+    seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Diagnosis:
+        return cls(**{**data, "broken_by_gradient": tuple(data["broken_by_gradient"])})
+
+
+@dataclass(frozen=True)
+class TransferCell:
+    """The images of one model tried on another; counts are test samples.
+
+    `shared`: both models classify the clean image rightly, so that an adversarial image was made and can fool;
+    `fooled`: of those, how many the target misclassifies then. `robust_accuracy`: share of all samples that the target
+    classifies rightly, clean and under the images that were made.
+    """
+
+    target_id: str
+    shared: int
+    fooled: int
+    robust_accuracy: float
+
+
+@dataclass(frozen=True)
 class Example:
     """One adversarial image, for eyes. Images are float32 (channels, height, width) in [0, 1]."""
 
@@ -284,6 +413,8 @@ class EvaluationSpec:
 
     attack: AttackSpec
     test_samples: int | None
+    standing: Bools | None = field(default=None, compare=False)
+    """Of those samples, the ones to attack, where the attack comes after others (`params["after"]`); None: all."""
 
 
 @dataclass(frozen=True)
@@ -309,3 +440,64 @@ class Job:
     crafting: str = "auto"
     memory_fraction: float | None = None
     """Share of a CUDA device's memory that this job may take."""
+    diagnoses: tuple[DiagnosisSpec, ...] = ()
+    """Looks at the model that are still wanted."""
+
+
+@dataclass(frozen=True)
+class ImportJob:
+    """All that a child needs to check weights that were trained elsewhere, and to keep them in our own form.
+
+    `trial` lacks its digest still. `folder` is made, and the weights written into it, only once nothing is wrong.
+    """
+
+    weights: Path
+    trial: TrialSpec
+    source: DatasetSource
+    data_root: Path
+    cache: Path
+    folder: Path
+
+
+TRANSFER_ENGINE = 1
+"""Bumped by hand whenever a change makes the same attack craft other images for transfer."""
+
+
+@dataclass(frozen=True)
+class TrainedTrial:
+    """A trial with the file of its weights. `trial_id` is what it is stored under."""
+
+    trial_id: str
+    trial: TrialSpec
+    weights: Path
+
+
+@dataclass(frozen=True)
+class TransferJob:
+    """Adversarial images of some models tried on others (`core.transfer`).
+
+    `attack` has one ε. The test samples are the first `samples` (None: all) of the subset that `test_samples` asks for.
+    `wanted` maps each model that crafts to those that its images are tried on, itself included where that is wanted.
+    """
+
+    attack: AttackSpec
+    models: tuple[TrainedTrial, ...]
+    wanted: Mapping[str, tuple[str, ...]]
+    source: DatasetSource
+    test_samples: int | None
+    samples: int | None
+    data_root: Path
+    cache: Path
+    device: str = "cpu"
+    threads: int = 1
+    crafting: str = "auto"
+    memory_fraction: float | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The only place it may write to: decoded data sets."""
+        return self.cache
+
+
+AnyJob = Job | ImportJob | TransferJob
+"""What an executor carries to a child (`core.jobs`)."""

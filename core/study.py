@@ -17,8 +17,9 @@ from core.attacks import resolve as resolve_attack
 from core.datasets import parse_source
 from core.defenses import DEFENSES
 from core.errors import BadInput, NotFound
+from core.ledgers import USUAL_EPS
 from core.presets import preset_names, preset_text
-from core.records import AttackSpec, Choice, Study, Threat, Training
+from core.records import AttackSpec, Choice, DatasetSource, Study, Threat, Training
 from core.registry import Entry, Registry, nearest, parse_number, resolve_options
 from core.schedules import SCHEDULES
 from core.study_file import StudyFile, TrainingTable, validate
@@ -108,6 +109,40 @@ def parse_study(document: Mapping[str, Any], where: str, base: Path) -> Study:
         return _resolve(file, base)
     except BadInput as error:
         raise BadInput(f"{where}: {error}") from None
+
+
+def study_without_grid(name: str, description: str, source: DatasetSource) -> Study:
+    """A study that trains nothing: it holds trials whose weights were trained elsewhere, and attacks added to them."""
+    dataset = source.name if source.path is None else f"{source.kind}:{source.path}"
+    return Study(
+        name=name,
+        description=description,
+        source=source,
+        architectures=(),
+        optimizers=(),
+        activations=(),
+        defenses=(),
+        seeds=(),
+        train_samples=None,
+        test_samples=None,
+        training=_training(TrainingTable()),
+        attacks=(),
+        threat=None,
+        document={"name": name, "description": description, "dataset": dataset},
+    )
+
+
+def study_from(document: Mapping[str, Any], where: str) -> Study:
+    """A Study from the document of one that was accepted before, whose paths are absolute; it may have no grid."""
+    if has_grid(document):
+        return parse_study(document, where, Path("/"))
+    source = parse_source(document["dataset"], Path("/"))
+    return study_without_grid(document["name"], document["description"], source)
+
+
+def has_grid(document: Mapping[str, Any]) -> bool:
+    """Whether a stored study trains models of its own; else it only holds imported ones."""
+    return "architectures" in document
 
 
 def grid_size(study: Study) -> int:
@@ -228,7 +263,10 @@ def _seeds(seeds: int | list[int]) -> Sequence[int]:
 
 
 def _threat(file: StudyFile, attacks: Sequence[AttackSpec]) -> Threat | None:
-    """The `[score]` table, or its defaults: linf if attacked, else l2; the lower median of the ε in that norm."""
+    """The `[score]` table, or its defaults: linf if attacked, else l2; the lower median of the ε in that norm.
+
+    Where only minimum-norm attacks have that norm, which name no ε, it is the usual one: linf 0.1, l2 1.
+    """
     norms = {attack.norm for attack in attacks}
     norm = file.score.norm
     if norm is not None:
@@ -243,7 +281,7 @@ def _threat(file: StudyFile, attacks: Sequence[AttackSpec]) -> Threat | None:
         return None
     attacked = sorted({eps for attack in attacks if attack.norm == norm for eps in attack.eps})
     if file.score.eps is None:
-        return Threat(norm, attacked[(len(attacked) - 1) // 2]) if attacked else None
+        return Threat(norm, attacked[(len(attacked) - 1) // 2] if attacked else USUAL_EPS[norm])
     eps = parse_number(file.score.eps, "score.eps")
     if eps <= 0 or (norm == "linf" and eps > 1):
         raise BadInput(f"score.eps: {file.score.eps!r} is out of range (pixel units: above 0, for linf at most 1)")

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from core.attacks import ATTACKS
-from core.attacks.geometry import lengths, project
 from core.attacks.distances import firm
+from core.attacks.geometry import lengths, project
 from core.attacks.standing import Outcome
 from core.attacks.victim import EvaluationStopped, Victim, in_box
 from core.errors import InnateError

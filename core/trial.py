@@ -7,24 +7,27 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from core import checkpoints, datasets
 from core.attacks.victim import EvaluationStopped
 from core.datasets.arrays import Arrays
-from core.datasets.subsets import holdout, samples_digest, stratified
+from core.datasets.subsets import Indices, holdout, samples_digest, stratified
+from core.diagnosis import diagnose
 from core.environment import environment, memory_beside_others, peak_memory
-from core.errors import InnateError
+from core.errors import BadInput, InnateError
 from core.evaluation import TestSet, clean_outcome, evaluate
-from core.events import Crashed, EvaluationFailed, Event, Finished, Started, Stopped, Trained, TrialFailed
+from core.events import Crashed, Diagnosed, EvaluationFailed, Event, Finished, Started, Stopped, Trained, TrialFailed
 from core.model import PixelModel, build_model
-from core.records import Job
+from core.probe import draw_probe
+from core.records import Job, TransferJob
 from core.training import TrainingData, TrainingStopped, train
 
 
@@ -53,28 +56,36 @@ def _out_of_memory(job: Job) -> TrialFailed | Crashed:
         held, others = shared
         reason = f"out of memory on {job.device}, of which other processes hold {others / 2**30:.1f} GiB"
         return Crashed(reason, None, memory_needed=held)
-    return TrialFailed(
-        f"out of memory on {job.device} at batch size {job.trial.training.batch_size}; "
-        "a smaller training.batch_size is another trial",
-        traceback.format_exc(),
+    training = job.trial.training
+    at = (
+        ""
+        if training is None
+        else f" at batch size {training.batch_size}; a smaller training.batch_size is another trial"
     )
+    return TrialFailed(f"out of memory on {job.device}{at}", traceback.format_exc())
 
 
 def _run(job: Job, stop: Callable[[], bool]) -> Iterator[Event]:
-    _settle_torch(job)
+    settle_torch(job)
     job.folder.mkdir(parents=True, exist_ok=True)
     arrays = datasets.load(job.source, job.data_root, job.cache)
     classes = int(arrays.train_labels.max()) + 1
     data, model = _prepare(job, arrays, classes)
-    trained = _stored_weights(job)
+    trained, notes = _stored_weights(job, model)
+    if trained is None and job.trial.imported is not None:
+        raise BadInput("the imported weights are gone or damaged; import them again: innate import")
     resume = None if trained else checkpoints.furthest([job.folder, *job.earlier], job.trial.id)
     earlier = trained or resume
     initial = earlier["initial_digest"] if earlier else checkpoints.weights_digest(model.state_dict())
     yield Started(
-        environment=environment(job.device, job.threads, job.trial.training.precision),
+        environment=environment(
+            job.device, job.threads, job.trial.training.precision if job.trial.training else "fp32"
+        ),
         pid=os.getpid(),
         initial_digest=initial,
         resumed=checkpoints.unpack(earlier["history"]) if earlier else (),
+        notes=notes,
+        to_train=trained is None,
     )
     if trained is None:
         yield from train(job.trial, model, data, job.folder, initial, resume, stop)
@@ -82,12 +93,13 @@ def _run(job: Job, stop: Callable[[], bool]) -> Iterator[Event]:
         yield _trained(job.folder, trained, job.device)
     else:
         model.load_state_dict(trained["model"])
-        yield _trained(trained["folder"], trained, job.device)
+        yield _trained(trained["folder"], trained, job.device, earlier=True)
     yield from _evaluations(job, model, arrays, classes, stop)
     yield Finished()
 
 
-def _settle_torch(job: Job) -> None:
+def settle_torch(job: Job | TransferJob) -> None:
+    """Threads, determinism and the share of the device's memory, for the life of this process."""
     torch.set_num_threads(job.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -104,7 +116,7 @@ def _prepare(job: Job, arrays: Arrays, classes: int) -> tuple[TrainingData, Pixe
     chosen = stratified(arrays.train_labels, job.trial.train_samples, "train_samples")
     labels = np.asarray(arrays.train_labels[chosen])
     kept, held = np.arange(len(chosen)), np.arange(0)
-    if job.trial.training.validation:
+    if job.trial.training is not None and job.trial.training.validation:
         kept, held = holdout(labels, job.trial.training.validation)
     images = torch.from_numpy(np.array(arrays.train_images[chosen[kept]]))
     # A few per cent faster on the CPU, and on CUDA what tensor cores want.
@@ -114,16 +126,34 @@ def _prepare(job: Job, arrays: Arrays, classes: int) -> tuple[TrainingData, Pixe
         torch.from_numpy(labels[kept]).to(job.device),
         torch.from_numpy(np.array(arrays.train_images[chosen[held]])).to(job.device),
         torch.from_numpy(labels[held]).to(job.device),
+        draw_probe(arrays, chosen[kept], chosen[held], job.device)
+        if job.trial.defense is not None and "eps" in job.trial.defense.options
+        else None,
     ), model
 
 
-def _stored_weights(job: Job) -> dict[str, Any] | None:
-    """The trained weights that an earlier attempt left, with the folder they are in."""
+def _stored_weights(job: Job, model: PixelModel) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
+    """The trained weights that an earlier attempt left, with the folder they are in; and what was found that is of no use.
+
+    A file that is cut short, or holds another model, is none: a trial of ours is then trained again, to the same weights.
+    """
+    notes: list[str] = []
     for folder in (job.folder, *job.earlier):
-        content = checkpoints.read(folder / checkpoints.WEIGHTS, job.trial.id)
-        if content is not None:
-            return {**content, "folder": folder}
-    return None
+        path = folder / checkpoints.WEIGHTS
+        content = checkpoints.read(path, job.trial.id)
+        if content is not None and _is_of(model, content.get("model", {}), job.trial.imported):
+            return {**content, "folder": folder}, tuple(notes)
+        if path.exists():
+            notes.append(f"the weights of attempt {folder.name} are damaged or another model's, and were left aside")
+    return None, tuple(notes)
+
+
+def _is_of(model: PixelModel, state: Mapping[str, Tensor], imported: str | None) -> bool:
+    """Whether `state` has the model's tensors; of imported weights, which nothing can make again, also their digest."""
+    shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
+    if shapes != {key: tensor.shape for key, tensor in state.items()}:
+        return False
+    return imported is None or checkpoints.weights_digest(state) == imported
 
 
 def _store_weights(job: Job, model: PixelModel, initial: str, resume: dict[str, Any] | None) -> dict[str, Any]:
@@ -148,40 +178,50 @@ def _store_weights(job: Job, model: PixelModel, initial: str, resume: dict[str, 
     return content
 
 
-def _trained(folder: Path, content: dict[str, Any], device: str) -> Trained:
+def _trained(folder: Path, content: dict[str, Any], device: str, *, earlier: bool = False) -> Trained:
     return Trained(
         weights=folder / checkpoints.WEIGHTS,
         initial_digest=content["initial_digest"],
         final_digest=content["final_digest"],
         history=checkpoints.unpack(content["history"]),
         peak_memory=peak_memory(device),
+        earlier=earlier,
     )
 
 
 def _evaluations(
     job: Job, model: PixelModel, arrays: Arrays, classes: int, stop: Callable[[], bool]
 ) -> Iterator[Event]:
-    """The clean outcome on each set of test samples, then each attack; a failed attack leaves the others alone."""
+    """The clean outcome on each set of test samples, looks at the model, then each attack; a failed attack leaves the
+    others alone."""
     test_sets: dict[int | None, TestSet] = {}
     outcomes = {}
-    wanted = [*job.clean, *(evaluation.test_samples for evaluation in job.evaluations)]
+    looks = [look.test_samples for look in job.diagnoses]
+    wanted = [*job.clean, *looks, *(evaluation.test_samples for evaluation in job.evaluations)]
     for test_samples in dict.fromkeys(wanted):
         indices = stratified(arrays.test_labels, test_samples, "test_samples")
-        test_sets[test_samples] = TestSet(
-            images=torch.from_numpy(np.array(arrays.test_images[indices])).to(job.device),
-            labels=torch.from_numpy(np.array(arrays.test_labels[indices])).to(job.device),
-            indices=torch.from_numpy(indices).to(job.device),
-            digest=samples_digest(indices),
-            asked=test_samples,
-        )
+        test_sets[test_samples] = test_set_of(arrays, indices, test_samples, job.device)
         outcomes[test_samples] = clean_outcome(model, test_sets[test_samples], classes)
         if test_samples in job.clean:
             yield outcomes[test_samples]
+    # Before the attacks: whoever is killed in between has the look made up for with the attacks that are missing.
+    for look in job.diagnoses:
+        # A verdict that lacks one look is worth more than none: whatever goes wrong in it is left at that.
+        with suppress(InnateError, RuntimeError, ValueError, ArithmeticError):
+            test_set = test_sets[look.test_samples]
+            diagnosis = diagnose(model, test_set, outcomes[look.test_samples].correct, look, stop)
+            yield Diagnosed(test_set.digest, look.test_samples, diagnosis)
     for evaluation in job.evaluations:
         test_set = test_sets[evaluation.test_samples]
         try:
             yield from evaluate(
-                model, test_set, evaluation.attack, outcomes[evaluation.test_samples].correct, job.crafting, stop
+                model,
+                test_set,
+                evaluation.attack,
+                outcomes[evaluation.test_samples].correct,
+                job.crafting,
+                stop,
+                standing=evaluation.standing,
             )
         except (InnateError, RuntimeError, ValueError, ArithmeticError) as error:
             yield EvaluationFailed(
@@ -191,6 +231,17 @@ def _evaluations(
                 str(error) if isinstance(error, InnateError) else f"{type(error).__name__}: {_first_line(error)}",
                 traceback.format_exc(),
             )
+
+
+def test_set_of(arrays: Arrays, indices: Indices, asked: int | None, device: str) -> TestSet:
+    """The test samples `indices` on the device."""
+    return TestSet(
+        images=torch.from_numpy(np.array(arrays.test_images[indices])).to(device),
+        labels=torch.from_numpy(np.array(arrays.test_labels[indices])).to(device),
+        indices=torch.from_numpy(indices).to(device),
+        digest=samples_digest(indices),
+        asked=asked,
+    )
 
 
 def _first_line(error: BaseException) -> str:

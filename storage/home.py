@@ -35,6 +35,11 @@ class Home:
         return self.root / "checkpoints"
 
     @property
+    def incoming(self) -> Path:
+        """Weights that are being imported, until they have a trial."""
+        return self.root / "incoming"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 

@@ -224,7 +224,8 @@ def trial_epochs(db: Database, trial_id: str, last: int = -1) -> list[Row]:
 
 
 def trial_detail(db: Database, trial_id: str) -> Row:
-    """Everything about one trial: its row, where it stands in each study, epochs, attempts with environments, results."""
+    """Everything about one trial: its row, where it stands in each study, trust checks, epochs, attempts with environments,
+    results."""
     (trial,) = db.query("SELECT * FROM trial WHERE id = ?", (trial_id,))
     trial = _decoded(trial)
     trial["spec"] = json.loads(trial["spec"])
@@ -237,6 +238,13 @@ def trial_detail(db: Database, trial_id: str) -> Row:
             (trial_id,),
         )
     ]
+    trial["checks"] = list(
+        db.query(
+            'SELECT study, "check", attack, trust, counted, value, bound, reason FROM v_trust WHERE trial_id = ? '
+            "ORDER BY study, position",
+            (trial_id,),
+        )
+    )
     trial["epochs"] = trial_epochs(db, trial_id)
     trial["scores"] = list(
         db.query("SELECT study, name, value, low, high FROM score WHERE trial_id = ? ORDER BY study, name", (trial_id,))

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.records import DatasetSource, EvaluationSpec, TrialSpec
+from core.records import DatasetSource, DiagnosisSpec, EvaluationSpec, TrialSpec
 from storage.database import transaction
-from storage.states import lacks_clean, missing_attacks, settle_in
+from storage.states import lacks_clean, lacks_diagnosis, missing_attacks, settle_in
+from storage.verdicts import left_standing
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -35,6 +36,7 @@ class Claim:
     evaluations: tuple[EvaluationSpec, ...]
     clean: tuple[int | None, ...]
     earlier_attempts: tuple[int, ...]
+    diagnoses: tuple[DiagnosisSpec, ...] = ()
 
 
 def reclaim(db: Database) -> int:
@@ -88,11 +90,14 @@ def _take(db: Database, trial_id: str, device: str | None) -> Claim:
     )
     # Two studies may ask for the same attack on the same samples: it is carried out once.
     evaluations = {
-        (attack.id, row["test_samples"]): EvaluationSpec(attack, row["test_samples"])
+        (attack.id, row["test_samples"]): EvaluationSpec(
+            attack, row["test_samples"], left_standing(db, row["name"], trial_id, attack)
+        )
         for row in rows
         for attack in missing_attacks(db, row["name"], trial_id)
     }
     clean = dict.fromkeys(row["test_samples"] for row in rows if lacks_clean(db, row["name"], trial_id))
+    diagnoses = dict.fromkeys(look for row in rows if (look := lacks_diagnosis(db, row["name"], trial_id)) is not None)
     earlier = tuple(
         int(number)
         for (number,) in db.execute("SELECT number FROM attempt WHERE trial_id = ? ORDER BY number", (trial_id,))
@@ -118,6 +123,7 @@ def _take(db: Database, trial_id: str, device: str | None) -> Claim:
         evaluations=tuple(evaluations.values()),
         clean=tuple(clean),
         earlier_attempts=earlier,
+        diagnoses=tuple(diagnoses),
     )
 
 
@@ -288,6 +294,11 @@ def weights_path(db: Database, trial_id: str) -> str | None:
 def weights_removed(db: Database, trial_id: str) -> bool:
     """Whether the trial was trained and its weights have been removed since."""
     return bool(db.execute("SELECT 1 FROM trial WHERE id = ? AND weights_removed", (trial_id,)).fetchone())
+
+
+def is_imported(db: Database, trial_id: str) -> bool:
+    """Whether the weights were trained elsewhere: nothing here could make them again."""
+    return bool(db.execute("SELECT 1 FROM trial WHERE id = ? AND imported IS NOT NULL", (trial_id,)).fetchone())
 
 
 def is_under_way(db: Database, trial_id: str) -> bool:

@@ -8,12 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from core.events import CleanEvaluated, EpochRecord, EvaluationFailed, EvaluationFinished, Started, Trained
+from core.events import CleanEvaluated, Diagnosed, EpochRecord, EvaluationFailed, EvaluationFinished, Started, Trained
 from core.identity import digest
-from core.scoring import trust_of_evaluation
+from core.trust import Evaluated, trust_of_diagnosis, trust_of_evaluation
 from storage.database import transaction
 from storage.home import Home
-from storage.states import clean_outcome, packed, settle_in, standing
+from storage.outcomes import clean_outcome, packed
+from storage.states import settle_in, standing
+from storage.verdicts import read_distances, rescore
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -56,7 +58,7 @@ def record_trained(db: Database, attempt_id: int, event: Trained, home: Home) ->
                 event.weights.relative_to(home.checkpoints).as_posix(),
                 event.initial_digest,
                 event.final_digest,
-                sum(record.seconds for record in event.history),
+                sum(record.seconds for record in event.history) if event.history else None,
                 event.peak_memory,
                 trial_id,
             ),
@@ -87,7 +89,8 @@ def record_evaluation(db: Database, attempt_id: int, event: EvaluationFinished) 
     """One attack's ledgers and examples, and the scores of every study that this one completes for the trial."""
     with transaction(db):
         trial_id = _trial_of(db, attempt_id)
-        trust, reasons = trust_of_evaluation(clean_outcome(db, trial_id, event.samples), event.attack, event.ledgers)
+        evaluated = Evaluated(event.attack, event.ledgers, event.traces)
+        trust, reasons = trust_of_evaluation(clean_outcome(db, trial_id, event.samples), evaluated)
         evaluation = _insert_evaluation(
             db,
             event,
@@ -103,6 +106,7 @@ def record_evaluation(db: Database, attempt_id: int, event: EvaluationFinished) 
             batch_size=event.batch_size,
             crafting=event.crafting,
             notes=json.dumps(event.notes),
+            traces=json.dumps([trace.as_json() for trace in event.traces]),
         )
         for position, ledger in enumerate(event.ledgers):
             db.execute(
@@ -123,8 +127,33 @@ def record_evaluation(db: Database, attempt_id: int, event: EvaluationFinished) 
                 (evaluation, position, packed(ledger.survived), distances),
             )
         _store_examples(db, evaluation, event)
+        if any(ledger.distances is not None for ledger in event.ledgers):
+            for study in _studies_of(db, trial_id, event.samples):
+                read_distances(db, study, trial_id)
         db.execute("UPDATE trial SET crashes = 0 WHERE id = ?", (trial_id,))
         _settle_completed(db, trial_id)
+
+
+def record_diagnosis(db: Database, attempt_id: int, event: Diagnosed) -> None:
+    """A look at the model itself, and the verdict that now includes it in every study where the trial is done."""
+    diagnosis = event.diagnosis
+    with transaction(db):
+        trial_id = _trial_of(db, attempt_id)
+        db.execute(
+            "INSERT OR REPLACE INTO diagnosis (trial_id, samples, norm, eps, content, trust, made_at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                trial_id,
+                event.samples,
+                diagnosis.norm,
+                diagnosis.eps,
+                json.dumps(diagnosis.as_json()),
+                trust_of_diagnosis(diagnosis)[0],
+                time.time(),
+            ),
+        )
+        for study in _studies_of(db, trial_id, event.samples, state="done"):
+            rescore(db, study, trial_id)
 
 
 def record_failed_evaluation(db: Database, attempt_id: int, event: EvaluationFailed) -> None:
@@ -176,8 +205,9 @@ def _insert_evaluation(
 
 def _store_epochs(db: Database, trial_id: str, records: Sequence[EpochRecord]) -> None:
     db.conn.executemany(
-        "INSERT OR REPLACE INTO epoch (trial_id, epoch, loss, accuracy, validation_accuracy, lr, seconds) "
-        "VALUES (:trial_id, :epoch, :loss, :accuracy, :validation_accuracy, :lr, :seconds)",
+        "INSERT OR REPLACE INTO epoch (trial_id, epoch, loss, accuracy, validation_accuracy, lr, seconds, "
+        "probe_accuracy) "
+        "VALUES (:trial_id, :epoch, :loss, :accuracy, :validation_accuracy, :lr, :seconds, :probe_accuracy)",
         [{"trial_id": trial_id, **asdict(record)} for record in records],
     )
 
@@ -213,6 +243,16 @@ def _settle_completed(db: Database, trial_id: str) -> None:
     ).fetchall():
         if standing(db, study, trial_id)[0] == "done":
             settle_in(db, study, trial_id)
+
+
+def _studies_of(db: Database, trial_id: str, samples: str, state: str | None = None) -> list[str]:
+    """The studies that have the trial (in `state`, if named) and these test samples."""
+    rows = db.execute(
+        "SELECT st.study FROM study_trial st JOIN study s ON s.name = st.study WHERE st.trial_id = ? AND s.samples = ? "
+        "AND (? IS NULL OR st.state = ?)",
+        (trial_id, samples, state, state),
+    )
+    return [str(study) for (study,) in rows.fetchall()]
 
 
 def _trial_of(db: Database, attempt_id: int) -> str:

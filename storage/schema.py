@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
     from sqlite_utils.migrations import Migrations
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """How many migrations this program knows; PRAGMA user_version says how many a file has had."""
 
 _TABLES = """
@@ -330,6 +330,125 @@ ALTER TABLE trial ADD COLUMN weights_removed INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE study ADD COLUMN data_root TEXT;
 """
 
+_TRUST_TABLES = """
+ALTER TABLE evaluation ADD COLUMN traces TEXT;
+ALTER TABLE epoch ADD COLUMN probe_accuracy REAL;
+ALTER TABLE trial ADD COLUMN imported TEXT;
+
+CREATE TABLE reading (
+    study TEXT NOT NULL,
+    trial_id TEXT NOT NULL,
+    attack_id TEXT NOT NULL REFERENCES attack (id),
+    eps REAL NOT NULL,
+    robust_accuracy REAL NOT NULL,
+    median_distance REAL,
+    PRIMARY KEY (study, trial_id, attack_id, eps),
+    FOREIGN KEY (study, trial_id) REFERENCES study_trial (study, trial_id) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE diagnosis (
+    trial_id TEXT NOT NULL REFERENCES trial (id) ON DELETE CASCADE,
+    samples TEXT NOT NULL,
+    norm TEXT NOT NULL,
+    eps REAL NOT NULL,
+    content TEXT NOT NULL,
+    trust TEXT NOT NULL CHECK (trust IN ('ok', 'suspect', 'invalid')),
+    made_at REAL NOT NULL,
+    PRIMARY KEY (trial_id, samples, norm, eps)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE trust_check (
+    study TEXT NOT NULL,
+    trial_id TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    attack_id TEXT REFERENCES attack (id),
+    trust TEXT NOT NULL CHECK (trust IN ('ok', 'suspect', 'invalid')),
+    counted INTEGER NOT NULL,
+    value REAL,
+    bound REAL,
+    reason TEXT,
+    PRIMARY KEY (study, trial_id, position),
+    FOREIGN KEY (study, trial_id) REFERENCES study_trial (study, trial_id) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE transfer (
+    source_id TEXT NOT NULL REFERENCES trial (id) ON DELETE CASCADE,
+    target_id TEXT NOT NULL REFERENCES trial (id) ON DELETE CASCADE,
+    attack_id TEXT NOT NULL REFERENCES attack (id),
+    samples TEXT NOT NULL,
+    eps REAL NOT NULL,
+    source_digest TEXT NOT NULL,
+    target_digest TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    shared INTEGER NOT NULL,
+    fooled INTEGER NOT NULL,
+    robust_accuracy REAL NOT NULL,
+    crafting TEXT NOT NULL,
+    engine INTEGER NOT NULL,
+    made_at REAL NOT NULL,
+    PRIMARY KEY (source_id, target_id, attack_id, samples)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX transfer_target ON transfer (target_id);
+"""
+
+_TRUST_VIEWS = """
+DROP VIEW v_results;
+CREATE VIEW v_results AS
+WITH wanted AS (
+    SELECT st.study, st.trial_id, sa.attack_id, 0 AS added
+    FROM study_trial st JOIN study_attack sa ON sa.study = st.study
+    UNION ALL
+    SELECT ta.study, ta.trial_id, ta.attack_id, 1
+    FROM trial_attack ta
+    JOIN study_trial st ON st.study = ta.study AND st.trial_id = ta.trial_id
+    WHERE NOT EXISTS (SELECT 1 FROM study_attack sa WHERE sa.study = ta.study AND sa.attack_id = ta.attack_id)
+)
+SELECT w.study, t.id AS trial_id, t.variant_id, t.dataset, t.architecture, t.optimizer, t.activation, t.defense, t.seed,
+    a.name AS attack, a.id AS attack_id, a.norm, coalesce(l.eps, r.eps) AS eps, e.count AS samples,
+    c.accuracy AS clean_accuracy, coalesce(r.robust_accuracy, l.robust_accuracy) AS robust_accuracy,
+    CASE WHEN 'invalid' IN (e.trust, d.trust) THEN 'invalid' WHEN 'suspect' IN (e.trust, d.trust) THEN 'suspect'
+        ELSE e.trust END AS trust,
+    e.forward_passes, e.backward_passes, e.seconds,
+    e.trust_reasons, l.adversarial_accuracy, w.added, e.crafting, e.batch_size, e.notes, a.spec AS attack_spec,
+    t.architecture_options, t.optimizer_options, t.activation_options, t.defense_options,
+    r.median_distance, e.trust AS attack_trust, d.trust AS model_trust
+FROM wanted w
+JOIN study s ON s.name = w.study
+JOIN evaluation e ON e.trial_id = w.trial_id AND e.attack_id = w.attack_id AND e.samples = s.samples
+    AND e.state = 'done'
+JOIN ledger l ON l.evaluation_id = e.id
+LEFT JOIN reading r ON l.eps IS NULL AND r.study = w.study AND r.trial_id = w.trial_id AND r.attack_id = w.attack_id
+JOIN trial t ON t.id = w.trial_id
+JOIN attack a ON a.id = w.attack_id
+LEFT JOIN clean c ON c.trial_id = t.id AND c.samples = s.samples
+LEFT JOIN diagnosis d ON d.trial_id = t.id AND d.samples = s.samples AND d.norm = s.threat_norm AND d.eps = s.threat_eps;
+
+DROP VIEW v_training;
+CREATE VIEW v_training AS
+SELECT trial_id, epoch, loss, accuracy, validation_accuracy, lr, seconds, probe_accuracy FROM epoch;
+
+CREATE VIEW v_trust AS
+SELECT k.study, k.trial_id, t.variant_id, t.architecture, t.optimizer, t.activation, t.defense, t.seed,
+    k.name AS "check", a.name AS attack, k.trust, k.value, k.bound, k.reason, k.counted, k.attack_id,
+    k.position
+FROM trust_check k JOIN trial t ON t.id = k.trial_id LEFT JOIN attack a ON a.id = k.attack_id;
+
+CREATE VIEW v_transfer AS
+SELECT a.study, x.source_id, x.target_id, k.name AS attack, x.attack_id, k.norm, x.eps, x.count AS samples, x.shared,
+    x.fooled, CASE WHEN x.shared > 0 THEN 1.0 * x.fooled / x.shared END AS transfer_rate, x.robust_accuracy, x.crafting,
+    s.architecture AS source_architecture, s.optimizer AS source_optimizer, s.activation AS source_activation,
+    s.defense AS source_defense, s.seed AS source_seed, t.architecture AS target_architecture,
+    t.optimizer AS target_optimizer, t.activation AS target_activation, t.defense AS target_defense,
+    t.seed AS target_seed, x.samples AS samples_digest
+FROM transfer x
+JOIN study_trial a ON a.trial_id = x.source_id
+JOIN study_trial b ON b.trial_id = x.target_id AND b.study = a.study
+JOIN trial s ON s.id = x.source_id AND s.final_digest = x.source_digest
+JOIN trial t ON t.id = x.target_id AND t.final_digest = x.target_digest
+JOIN attack k ON k.id = x.attack_id;
+"""
+
 
 def migrations() -> Migrations:
     """Every migration in order; the import of sqlite-utils is `storage.database`'s to arrange."""
@@ -345,6 +464,11 @@ def migrations() -> Migrations:
     @steps(name="2: the worker's heartbeat, live progress, settings, removed weights, data roots")
     def second(db: Database) -> None:
         for statement in _statements(_WORKER_TABLES):
+            db.execute(statement)
+
+    @steps(name="3: traces of attacks, readings of distances, checks of trust, transfer, imported weights")
+    def third(db: Database) -> None:
+        for statement in _statements(_TRUST_TABLES + _TRUST_VIEWS):
             db.execute(statement)
 
     return steps

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import BadInput, NotFound
-from core.records import AttackSpec, Choice, Plan, TrialSpec
+from core.records import AttackSpec, Choice, Plan, Study, TrialSpec
 from core.registry import nearest
 from storage.database import transaction
 from storage.states import settle_in
@@ -44,13 +44,14 @@ def submit(db: Database, plan: Plan, data_root: Path | None = None) -> Submissio
 
     `data_root` is where whoever submits it has its data set, which need not be where the worker would look.
 
-    Cells that the grid no longer has leave the study, but their trials stay. A failed trial stays failed (`retry` queues
-    it again), a cancelled one is queued again. Submitting the same study twice changes nothing but the time.
+    Cells that the grid no longer has leave the study, but their trials stay; what was imported into it stays in it, too.
+    A failed trial stays failed (`retry` queues it again), a cancelled one is queued again. Submitting the same study
+    twice changes nothing but the time.
     """
     assert plan.samples is not None, "the data set is at hand when a study is submitted"
     name = plan.study.name
     with transaction(db):
-        _store_study(db, plan, data_root)
+        store_study(db, plan, data_root)
         _store_attacks(db, name, plan.study.attacks)
         _store_trials(db, plan)
         for row in list(db.query("SELECT trial_id, state FROM study_trial WHERE study = ?", (name,))):
@@ -70,7 +71,7 @@ def add_attack(db: Database, study: str, trial_ids: Sequence[str], attack: Attac
     Raises NotFound for a trial that is not in the study, BadInput for one that has no weights.
     """
     with transaction(db):
-        _store_attack(db, attack)
+        store_attack(db, attack)
         missing = 0
         for trial_id in trial_ids:
             row = db.execute(
@@ -114,6 +115,13 @@ def studies(db: Database) -> list[dict[str, Any]]:
     )
 
 
+def studies_with_grid(db: Database) -> list[dict[str, Any]]:
+    """Those of `studies` that train models, without the ones that only hold imported trials."""
+    rows = db.execute("SELECT name FROM study WHERE json_extract(document, '$.architectures') IS NOT NULL")
+    names = {str(name) for (name,) in rows.fetchall()}
+    return [row for row in studies(db) if row["study"] in names]
+
+
 def latest_study(db: Database) -> str | None:
     """The study run last, None if there is none."""
     row = db.execute("SELECT name FROM study ORDER BY run_at DESC, name LIMIT 1").fetchone()
@@ -133,18 +141,24 @@ def document(db: Database, name: str) -> dict[str, Any]:
     return dict(json.loads(study_row(db, name)["document"]))
 
 
+def stored_study(db: Database, name: str) -> Study:
+    """The study as it was submitted, resolved; without axes where it only holds imported trials. Raises NotFound."""
+    from core.study import study_from  # listings, which need no study resolved, do without pydantic
+
+    return study_from(document(db, name), f"study {name}")
+
+
 def data_root(db: Database, name: str) -> Path | None:
     """Where the study was told that its data set lies; None if it was not."""
     root = study_row(db, name)["data_root"]
     return None if root is None else Path(root)
 
 
-def _store_study(db: Database, plan: Plan, data_root: Path | None) -> None:
+def store_study(db: Database, plan: Plan, data_root: Path | None) -> None:
+    """The study's own row, new or in place of the one of that name; it is then the study run last. In a transaction."""
     study, info = plan.study, plan.info
     source = info.source
-    # The study run last is the one with the greatest time, also after the clock was set back.
-    latest = db.execute("SELECT max(run_at) FROM study").fetchone()[0] or 0.0
-    now = max(time.time(), latest + 1e-3)
+    now = next_run(db)
     db.execute(
         "INSERT INTO study (name, description, document, dataset, source_kind, source_path, dataset_identity, shape, "
         "class_names, test_samples, samples, threat_norm, threat_eps, data_root, created_at, run_at) "
@@ -175,16 +189,23 @@ def _store_study(db: Database, plan: Plan, data_root: Path | None) -> None:
     )
 
 
+def next_run(db: Database) -> float:
+    """The time of a run that begins now: the study run last has the greatest, also after the clock was set back."""
+    latest = db.execute("SELECT max(run_at) FROM study").fetchone()[0] or 0.0
+    return max(time.time(), latest + 1e-3)
+
+
 def _store_attacks(db: Database, study: str, attacks: Sequence[AttackSpec]) -> None:
     db.execute("DELETE FROM study_attack WHERE study = ?", (study,))
     for position, attack in enumerate(attacks):
-        _store_attack(db, attack)
+        store_attack(db, attack)
         db.execute(
             "INSERT INTO study_attack (study, attack_id, position) VALUES (?, ?, ?)", (study, attack.id, position)
         )
 
 
-def _store_attack(db: Database, attack: AttackSpec) -> None:
+def store_attack(db: Database, attack: AttackSpec) -> None:
+    """Keep the specification under its id. Inside the caller's transaction."""
     db.execute(
         "INSERT OR IGNORE INTO attack (id, name, norm, spec) VALUES (?, ?, ?, ?)",
         (attack.id, attack.name, attack.norm, json.dumps(attack.as_json())),
@@ -204,7 +225,12 @@ def _store_trials(db: Database, plan: Plan) -> None:
     db.conn.executemany(
         "INSERT INTO grid VALUES (?, ?)", [(trial.id, position) for position, trial in enumerate(plan.trials)]
     )
-    db.execute("DELETE FROM study_trial WHERE study = ? AND trial_id NOT IN (SELECT trial_id FROM grid)", (study,))
+    # No grid names imported trials, so only another data set makes them leave.
+    db.execute(
+        "DELETE FROM study_trial WHERE study = ? AND trial_id NOT IN (SELECT trial_id FROM grid) AND trial_id NOT IN "
+        "(SELECT id FROM trial WHERE imported IS NOT NULL AND json_extract(spec, '$.dataset') = ?)",
+        (study, plan.info.identity),
+    )
     db.execute(
         "INSERT INTO study_trial (study, trial_id, position, state) SELECT ?, trial_id, position, 'queued' FROM grid "
         "WHERE true ON CONFLICT (study, trial_id) DO UPDATE SET position = excluded.position",
@@ -213,6 +239,10 @@ def _store_trials(db: Database, plan: Plan) -> None:
 
 
 def _trial_row(trial: TrialSpec, dataset: str, now: float) -> tuple[Any, ...]:
+    assert trial.optimizer is not None
+    assert trial.defense is not None
+    assert trial.training is not None
+
     def options(choice: Choice) -> tuple[str, str]:
         return choice.name, json.dumps(dict(choice.options))
 

@@ -46,7 +46,7 @@ def _command(name: str, load: Callable[[], Iterable[Mapping[str, Any]]]) -> Call
 def _rows(entries: Iterable[Entry]) -> Iterable[dict[str, Any]]:
     for entry in entries:
         row: dict[str, Any] = {"name": entry.name, "summary": entry.summary, "source": entry.source}
-        for fact in ("shape", "train_size", "test_size", "norms", "smallest", "single_step", "percent"):
+        for fact in ("shape", "train_size", "test_size", "norms", "smallest", "single_step", "percent", "scope"):
             if hasattr(entry, fact):
                 value = getattr(entry, fact)
                 row[fact] = list(value) if isinstance(value, tuple) else value
@@ -134,6 +134,12 @@ def _scores() -> Iterable[dict[str, Any]]:
     return _rows(SCORES.values())
 
 
+def _checks() -> Iterable[dict[str, Any]]:
+    from core.trust import CHECKS
+
+    return _rows(CHECKS.values())
+
+
 _CATALOGUES: dict[str, tuple[str, Callable[[], Iterable[Mapping[str, Any]]]]] = {
     "presets": ("Studies that ship with innate.", _presets),
     "datasets": ("Data sets, by the names that a study file uses.", _datasets),
@@ -143,4 +149,5 @@ _CATALOGUES: dict[str, tuple[str, Callable[[], Iterable[Mapping[str, Any]]]]] = 
     "attacks": ("Attacks and their options.", _attacks),
     "defenses": ("Defenses and their options.", _defenses),
     "scores": ("Scores and what they mean.", _scores),
+    "checks": ("Trust checks: what makes a number suspect or invalid.", _checks),
 }

@@ -154,7 +154,7 @@ class Progress:
         return self._labels.get(trial.id) or trial_label(trial, self._plan)
 
     def _total(self) -> int:
-        return len(self._plan.trials)
+        return sum(self._state.values())
 
     def _position(self) -> str:
         return f"[{self._settled()}/{self._total()}]"

@@ -23,7 +23,7 @@ Study = Annotated[
 ]
 FORMATS = ("table", "json", "csv", "markdown", "latex")
 BY = ("architecture", "optimizer", "activation", "defense", "seed")
-KINDS = ("scores", "curves", "heatmap", "tradeoff", "training")
+KINDS = ("scores", "curves", "heatmap", "tradeoff", "training", "transfer")
 
 
 def register(app: typer.Typer) -> None:
@@ -47,11 +47,11 @@ def results(
 ) -> None:
     """Scores of a study's variants, with intervals and trust."""
     form = "json" if as_json else form
-    _one_of(form, FORMATS, "--format")
+    one_of(form, FORMATS, "--format")
     context = context_of(ctx)
     db = context.reading()
     name = chosen_study(db, study)
-    factors = [_one_of(factor.strip(), BY, "--by") for factor in by.split(",")] if by else []
+    factors = [one_of(factor.strip(), BY, "--by") for factor in by.split(",")] if by else []
     score_name = _score(score)
     if name is None:
         rows: list[dict[str, Any]] = []
@@ -81,6 +81,7 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[Mapping[str, Any]
     """The leaderboard for a person: varying factors, scores with the interval of the headline, trust in footnotes."""
     from app.aggregate import over_seeds, worst_trust
     from app.variants import constant, levels, varying
+    from core.trust import check_of
     from storage.queries import scores
     from storage.studies import study_row
 
@@ -91,15 +92,16 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[Mapping[str, Any]
     estimates, verdicts = over_seeds(trials), worst_trust(trials)
     factors = varying(rows) or ["architecture"]
     threat = _threat(stored)
-    lines, notes = [], []
+    lines: list[list[str]] = []
+    notes: dict[str, dict[str, None]] = {}  # check → what it said of one variant or another
     columns = [levels(rows, factor) for factor in factors]
+    if len(set(zip(*columns, strict=True))) < len(rows):  # imported weights of one architecture
+        factors, columns = [*factors, "variant"], [*columns, [row["variant_id"][:10] for row in rows]]
     for row, *names in zip(rows, *columns, strict=True):
         trust, reasons = verdicts[row["variant_id"]]
-        mark = ""
         for reason in reasons:
-            if reason not in notes:
-                notes.append(reason)
-            mark += f"[{notes.index(reason) + 1}]"
+            notes.setdefault(check_of(reason), {})[reason] = None
+        marks = ",".join(str(place) for place in sorted({list(notes).index(check_of(one)) + 1 for one in reasons}))
         lines.append(
             [
                 *names,
@@ -109,7 +111,7 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[Mapping[str, Any]
                 percent(row["worst_case"]),
                 percent(row["retention"]),
                 str(row["seeds"]),
-                f"{trust} {mark}".strip(),
+                f"{trust} [{marks}]" if marks else trust,
             ]
         )
     count = len(factors)
@@ -123,8 +125,13 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[Mapping[str, Any]
     foot = [f"clean, worst and kept in %; worst: survives every attack at {threat}; kept: worst / clean; n: seeds"]
     if all(estimates[row["variant_id"]].basis == "samples" for row in rows):
         foot.append("One seed: the intervals are over test samples only and say nothing about other seeds.")
-    foot += [f"[{index}] {note}" for index, note in enumerate(notes, 1)]
+    foot += [f"[{index}] {_note(list(said))}" for index, said in enumerate(notes.values(), 1)]
     return "\n".join([*_wrapped(head), text, "", *_wrapped(foot)])
+
+
+def _note(said: Sequence[str]) -> str:
+    """The first of several reasons from one check, and how many others there are."""
+    return said[0] if len(said) == 1 else f"{said[0]} (and {len(said) - 1} more of this kind; see innate show TRIAL)"
 
 
 def by_table(study: str, rows: Sequence[Mapping[str, Any]], factors: Sequence[str], score: str) -> str:
@@ -155,7 +162,10 @@ def chart(
     study: Study = None,
     score: Annotated[str | None, typer.Option(help="For scores, heatmap and tradeoff.")] = None,
     by: Annotated[str | None, typer.Option(help="For heatmap: two factors, such as optimizer,activation.")] = None,
-    attack: Annotated[str | None, typer.Option(help="For curves: one attack instead of the worst case.")] = None,
+    attack: Annotated[
+        str | None,
+        typer.Option(help="For curves: one attack, not the worst case; for transfer: not the last one."),
+    ] = None,
     where: Annotated[list[str] | None, typer.Option(help="Only these, such as activation=relu; repeatable.")] = None,
     trial: Annotated[list[str] | None, typer.Option(help="Only the variants of these trials; repeatable.")] = None,
     columns: Annotated[
@@ -163,10 +173,10 @@ def chart(
     ] = None,
     lines: Annotated[int | None, typer.Option("--height", min=10, help="Rows.")] = None,
 ) -> None:
-    """Draw a study's results: scores, curves (accuracy against ε), heatmap, tradeoff, training."""
+    """Draw a study's results: scores, curves (accuracy against ε), heatmap, tradeoff, training, transfer."""
     from app import study_charts
 
-    _one_of(kind, KINDS, "chart")
+    one_of(kind, KINDS, "chart")
     context = context_of(ctx)
     db = context.reading()
     name = chosen_study(db, study)
@@ -187,6 +197,7 @@ def chart(
         "heatmap": lambda: study_charts.score_heatmap(frame, _score(score), _two_factors(by)),
         "tradeoff": lambda: study_charts.tradeoff(frame, _score(score or "worst_case")),
         "training": lambda: study_charts.training_curves(frame),
+        "transfer": lambda: study_charts.transfer_heatmap(frame, attack),
     }
     typer.echo(draw[kind]())
 
@@ -277,13 +288,14 @@ def _score(name: str | None) -> str:
 def _two_factors(by: str | None) -> tuple[str, str] | None:
     if by is None:
         return None
-    factors = [_one_of(factor.strip(), BY, "--by") for factor in by.split(",")]
+    factors = [one_of(factor.strip(), BY, "--by") for factor in by.split(",")]
     if len(factors) != 2 or factors[0] == factors[1]:
         raise BadInput(f"--by {by}: a heatmap needs two different factors, such as optimizer,activation")
     return factors[0], factors[1]
 
 
-def _one_of(value: str, allowed: Sequence[str], where: str) -> str:
+def one_of(value: str, allowed: Sequence[str], where: str) -> str:
+    """`value`; raises BadInput naming `where` and the nearest match if it is not one of `allowed`."""
     from core.registry import nearest
 
     if value not in allowed:

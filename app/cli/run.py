@@ -1,13 +1,12 @@
-"""`run`, `plan`, `attack`: what makes trials."""
+"""`run`, `plan`: what makes trials."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.context import Context, complete_preset, complete_study, context_of
+from app.cli.context import Context, complete_preset, context_of
 from app.cli.output import emit_json
 from app.cli.worker import Crafting, Device, Fraction, Slots, Threads, begin, check_crafting
 from core.errors import BadInput, ExitCode
@@ -32,7 +31,6 @@ def register(app: typer.Typer) -> None:
         "run", epilog="Examples: innate run quick; innate run study.toml --set training.epochs=1 --set test_samples=50"
     )(run)
     app.command("plan", epilog="Example: innate plan paper-mnist --set seeds=1")(plan)
-    app.command("attack", epilog="Example: innate attack 1f00ba4d --attack pgd --eps 0.1,8/255 --set steps=100")(attack)
 
 
 def run(
@@ -77,7 +75,7 @@ def run(
         if as_json:
             emit_json("run", [submission])
         return
-    finished = _work(context, db, planned, resolved, crafting)
+    finished = work_on(context, db, planned, resolved, crafting)
     _close(context, db, study.name, finished=finished, as_json=as_json)
 
 
@@ -99,66 +97,6 @@ def plan(ctx: typer.Context, spec: Spec, sets: Set = None, yes: Yes = False, as_
     typer.echo(_plan_text(planned, submission, seconds))
 
 
-def attack(
-    ctx: typer.Context,
-    trials: Annotated[list[str], typer.Argument(help="Ids, or beginnings of ids.", metavar="TRIAL...")],
-    name: Annotated[str, typer.Option("--attack", help="See innate attacks.")],
-    eps: Annotated[str | None, typer.Option(help="Radii, such as 0.1,8/255; the study's if not given.")] = None,
-    sets: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option, such as steps=100; repeatable.")
-    ] = None,
-    study: Annotated[
-        str | None,
-        typer.Option("--study", help="In which study; the last run that has it.", autocompletion=complete_study),
-    ] = None,
-    slots: Slots = None,
-    device: Device = None,
-    threads: Threads = None,
-    memory_fraction: Fraction = None,
-    crafting: Crafting = "auto",
-    as_json: Json = False,
-) -> None:
-    """Try another attack on trained trials, without training again. It stands in the results beside the study's own
-    attacks, and leaves the study's scores alone."""
-    from app.worker import requests
-    from app.worker.devices import resolve_slots
-    from core.plan import make_plan
-    from core.study import apply_overrides, parse_study
-    from storage import queries
-    from storage.studies import data_root, document
-
-    context = context_of(ctx)
-    db = context.writing()
-    check_crafting(crafting)
-    resolved = resolve_slots(device or (), slots, threads, memory_fraction)
-    ids = [queries.find_trial(db, prefix) for prefix in trials]
-    name_of_study = study or _study_of(db, ids)
-    options: dict[str, Any] = apply_overrides({}, sets or ())
-    stored = parse_study(document(db, name_of_study), f"study {name_of_study}", Path("/"))
-    options["eps"] = _radii(eps, stored, options)
-    asked = {"study": name_of_study, "trials": ids, "name": name, "options": options}
-    done = requests.perform(db, context.home, "attack", asked)
-    context.say(f"{name_of_study}: {done['missing']} of {len(ids)} trials to attack with {name}")
-    root = data_root(db, name_of_study) or context.home.data_root
-    planned = make_plan(stored, root, context.home.cache, large=True)
-    finished = _work(context, db, planned, resolved, crafting)
-    if not finished:
-        raise typer.Exit(int(ExitCode.INTERRUPTED))
-    rows = [
-        row
-        for trial in ids
-        for row in queries.results(db, name_of_study, trial)
-        if row["attack_id"] == done["attack_id"]
-    ]
-    if as_json:
-        emit_json("results", rows)
-    else:
-        for row in rows:
-            typer.echo(f"{row['trial_id'][:10]}  {name} {row['norm']} ε = {row['eps']:g}: {row['robust_accuracy']:.1%}")
-    if any(row["state"] == "failed" for trial in ids for row in queries.trial_detail(db, trial)["studies"]):
-        raise typer.Exit(int(ExitCode.TRIAL_FAILED))
-
-
 def _plan(context: Context, study: Study, *, large: bool, fetch: bool) -> Plan:
     """The plan, the data set made sure of first if `fetch`. Nothing is written to the home before the study is valid."""
     from core import datasets
@@ -171,7 +109,7 @@ def _plan(context: Context, study: Study, *, large: bool, fetch: bool) -> Plan:
     return make_plan(study, context.home.data_root, context.home.cache, large=large)
 
 
-def _work(context: Context, db: Database, planned: Plan, slots: Any, crafting: str) -> bool:
+def work_on(context: Context, db: Database, planned: Plan, slots: Any, crafting: str) -> bool:
     """Work on the study or follow it, with the display; False if stopped before the end."""
     from app.cli.progress import Progress, console_for_stderr
     from app.worker import foreground
@@ -249,28 +187,3 @@ def _plan_text(planned: Plan, submission: Submission, seconds: float | None) -> 
     else:
         lines.append(f"time: about {in_words(seconds)}, learned from trials like these on this machine")
     return "\n".join(lines)
-
-
-def _radii(eps: str | None, stored: Study, options: dict[str, Any]) -> list[str | float]:
-    if eps is not None:
-        return [part.strip() for part in eps.split(",")]
-    from core.attacks import parse_norm
-
-    norm = parse_norm(options["norm"], "--set norm") if "norm" in options else "linf"
-    known = sorted({radius for attack in stored.attacks if attack.norm == norm for radius in attack.eps})
-    if not known:
-        raise BadInput(f"--eps: the study {stored.name} attacks nothing in {norm}; give radii such as --eps 0.1,8/255")
-    return list(known)
-
-
-def _study_of(db: Database, trials: list[str]) -> str:
-    """The study run last that has all of `trials`."""
-    marks = ", ".join("?" * len(trials))
-    row = db.execute(
-        "SELECT s.name FROM study s JOIN study_trial st ON st.study = s.name "
-        f"WHERE st.trial_id IN ({marks}) GROUP BY s.name HAVING count(*) = ? ORDER BY s.run_at DESC LIMIT 1",
-        [*trials, len(set(trials))],
-    ).fetchone()
-    if row is None:
-        raise BadInput("attack: no study has all of these trials; name fewer at a time")
-    return str(row[0])

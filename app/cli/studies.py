@@ -64,7 +64,7 @@ def trials(
     as_json: Json = False,
 ) -> None:
     """List trials with their state."""
-    from app.variants import levels, varying
+    from app.variants import levels, seed_text, varying
     from storage import queries
     from storage.listing import parse_filter
 
@@ -90,7 +90,7 @@ def trials(
             row["trial_id"][:10],
             *([row["study"]] if several else []),
             *names,
-            str(row["seed"]),
+            seed_text(row),
             row["state"],
             percent(row["clean_accuracy"]),
             row["reason"] or ("" if row["trust"] in (None, "ok") else row["trust"]),
@@ -116,7 +116,7 @@ def show(
     if as_json:
         emit_json("trial", [detail])
     else:
-        typer.echo("\n".join(part for line in _sections(detail) for part in _folded(line)))
+        typer.echo("\n".join(part for line in _sections(detail, every=context.verbose) for part in _folded(line)))
 
 
 def delete(
@@ -173,14 +173,20 @@ def init(
     context_of(ctx).say(f"wrote {file}; edit it, then: innate plan {file}, innate run {file}")
 
 
-def _sections(detail: Mapping[str, Any]) -> list[str]:
-    """The page that `show` prints."""
-    lines = [f"trial {detail['trial_id']}", f"variant {detail['variant_id'][:10]}, seed {detail['seed']}", ""]
-    lines.append(f"dataset       {detail['dataset']} ({detail['train_samples'] or 'all'} training samples)")
+def _sections(detail: Mapping[str, Any], *, every: bool) -> list[str]:
+    """The page that `show` prints; `every` check or only those with something to say."""
+    from app.variants import seed_text
+
+    lines = [f"trial {detail['trial_id']}", f"variant {detail['variant_id'][:10]}, seed {seed_text(detail)}", ""]
+    if detail["imported"] is not None:
+        lines.append(f"imported      {detail['imported']}: trained elsewhere, so what is unknown here stays so")
+        lines.append(f"dataset       {detail['dataset']}")
+    else:
+        lines.append(f"dataset       {detail['dataset']} ({detail['train_samples'] or 'all'} training samples)")
     for factor in ("architecture", "optimizer", "activation", "defense"):
         options = detail[f"{factor}_options"] or {}
         shown = ", ".join(f"{key}={value}" for key, value in options.items())
-        lines.append(f"{factor:<13} {detail[factor]}" + (f" ({shown})" if shown else ""))
+        lines.append(f"{factor:<13} {detail[factor] or 'unknown'}" + (f" ({shown})" if shown else ""))
     for key, value in (detail["training"] or {}).items():
         lines.append(f"{key:<15} {value['name'] if isinstance(value, dict) else value}")
     for key in ("initial_digest", "final_digest"):
@@ -193,6 +199,7 @@ def _sections(detail: Mapping[str, Any]) -> list[str]:
         if study["trust"]:
             lines.append(f"trust: {study['trust']}")
             lines += [f"  {reason}" for reason in study["trust_reasons"] or ()]
+            lines += _check_lines([row for row in detail["checks"] if row["study"] == study["study"]], every=every)
         rows = [row for row in detail["scores"] if row["study"] == study["study"]]
         if rows:
             lines.append(_score_table(rows))
@@ -200,19 +207,21 @@ def _sections(detail: Mapping[str, Any]) -> list[str]:
         if rows:
             lines += ["", _result_table(rows)]
     if detail["epochs"]:
-        headings = ["epoch", "loss", "accuracy %", "validation %", "lr", "seconds"]
+        probed = any(row["probe_accuracy"] is not None for row in detail["epochs"])
+        headings = ["epoch", "loss", "accuracy %", "validation %", *(["probe %"] if probed else []), "lr", "seconds"]
         epochs = [
             [
                 str(row["epoch"]),
                 number(row["loss"], 4),
                 percent(row["accuracy"]),
                 percent(row["validation_accuracy"]),
+                *([percent(row["probe_accuracy"])] if probed else []),
                 f"{row['lr']:g}",
                 number(row["seconds"]),
             ]
             for row in detail["epochs"]
         ]
-        lines += ["", table(headings, epochs, right=range(6))]
+        lines += ["", table(headings, epochs, right=range(len(headings)))]
     for failed in detail["failed_evaluations"]:
         lines += ["", f"{failed['attack']} failed: {failed['reason']}", *_end_of(failed["traceback"])]
     lines += ["", *_attempts(detail["attempts"])]
@@ -237,6 +246,21 @@ def _folded(line: str) -> list[str]:
     return textwrap.wrap(line, width(), subsequent_indent=" " * 14)
 
 
+def _check_lines(rows: Sequence[Mapping[str, Any]], *, every: bool) -> list[str]:
+    """The checks behind a verdict, besides the reasons that it names."""
+    aside = [row for row in rows if row["trust"] != "ok" and not row["counted"]]
+    passed = [row for row in rows if row["trust"] == "ok"]
+    lines = [f"  set aside, since an attack as strong or an escalation answers it: {row['reason']}" for row in aside]
+    lines += [f"  {row['reason']}" for row in passed if row["reason"]]
+    if not every:
+        return [*lines, f"  {len(passed)} of {len(rows)} checks passed; innate -v show lists them"] if rows else lines
+    cells = [
+        [row["check"], row["attack"] or "-", row["trust"], *(number(row[key], 3) for key in ("value", "bound"))]
+        for row in rows
+    ]
+    return [*lines, table(["check", "attack", "trust", "value", "bound"], cells, right=(3, 4))]
+
+
 def _score_table(rows: Sequence[Mapping[str, Any]]) -> str:
     from core.scoring import SCORES
 
@@ -249,22 +273,28 @@ def _score_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _result_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    measured = any(row["median_distance"] is not None for row in rows)
+    climbed = [bool(row["attack_spec"]["params"].get("after")) for row in rows]
     lines = [
         [
-            row["attack"],
+            f"{row['attack']}{'*' if rung else ''}",
             row["norm"],
             "-" if row["eps"] is None else f"{row['eps']:g}",
             percent(row["robust_accuracy"]),
+            *([number(row["median_distance"], 3)] if measured else []),
             str(row["samples"]),
             row["trust"] or "-",
             f"{row['forward_passes']:,}",
             f"{row['backward_passes']:,}",
             number(row["seconds"]),
         ]
-        for row in rows
+        for row, rung in zip(rows, climbed, strict=True)
     ]
-    headings = ["attack", "norm", "eps", "robust %", "samples", "trust", "forward", "backward", "seconds"]
-    return table(headings, lines, right=(2, 3, 4, 6, 7, 8))
+    extra = ["median"] if measured else []
+    headings = ["attack", "norm", "eps", "robust %", *extra, "samples", "trust", "forward", "backward", "seconds"]
+    numbers = [index for index, heading in enumerate(headings) if heading not in ("attack", "norm", "trust")]
+    note = "\n(* escalation: on what the attacks before left standing, all of them counted)" if any(climbed) else ""
+    return table(headings, lines, right=numbers) + note
 
 
 def _attempts(attempts: Sequence[Mapping[str, Any]]) -> list[str]:

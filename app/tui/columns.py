@@ -11,7 +11,7 @@ from textual.content import Content
 
 from app.tui.themes import STATE_COLOURS
 from app.tui.widgets.grid import Cell, Column, Row
-from app.variants import short
+from app.variants import seed_text, short
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def preview_text(row: Row, *, wide: bool) -> Content:
     if row["defense"] not in (None, "none"):
         factors.append(_named(row, "defense"))
     parts: list[Any] = [
-        (f"{row['trial_id'][:10]}", "bold $primary"), f"  {row['study']}  seed {row['seed']}\n",
+        (f"{row['trial_id'][:10]}", "bold $primary"), f"  {row['study']}  seed {seed_text(row)}\n",
         ("\n" if wide else " · ").join(factors), "\n",
     ]  # fmt: skip
     if wide:

@@ -18,7 +18,7 @@ from app.study_numbers import (
     standings,
 )
 from app.tui.widgets.grid import Row
-from app.variants import FACTORS, constant, short
+from app.variants import FACTORS, constant, seed_text, short
 from core.errors import NotFound
 from storage import listing, queries
 from storage.studies import latest_study, studies, study_row
@@ -145,7 +145,7 @@ def _configuration(row: Row) -> dict[str, str]:
         found[factor] = row[factor] or "unknown"
         found |= {f"{factor}.{key}": short(value) for key, value in (row[f"{factor}_options"] or {}).items()}
     found |= {f"training.{key}": choice_text(value) for key, value in (row["training"] or {}).items()}
-    found["seed"] = str(row["seed"])
+    found["seed"] = seed_text(row)
     return found
 
 

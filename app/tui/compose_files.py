@@ -37,14 +37,14 @@ class ComposeFiles(ComposeEdits):
     async def _offer(self) -> None:
         from core.presets import preset_names, preset_text
         from core.study import parse_toml
-        from storage.studies import studies
+        from storage.studies import studies_with_grid
 
         items = []
         for name in preset_names():
             found = parse_toml(preset_text(name), name)
             items.append(Item(("preset", name), name, f"preset: {study_text(found)}"))
         try:
-            stored = await self.innate.reader.ask(studies)
+            stored = await self.innate.reader.ask(studies_with_grid)
         except InnateError as error:
             stored = []
             self.complain(str(error))

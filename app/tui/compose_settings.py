@@ -235,12 +235,16 @@ def _options(document: Document, axis: str, index: int) -> list[Setting]:
     found = [_of(parameter, (axis, index, parameter.name), usual.get(parameter.name)) for parameter in entry.parameters]
     if axis != "attacks":
         return found
-    norms = ATTACKS[entry.name].norms
+    norms, finds_radius = ATTACKS[entry.name].norms, ATTACKS[entry.name].minimum_norm
     unit = "pixels in [0, 1]" if norm_of(item) == "linf" else "ℓ2 distance of pixels in [0, 1]"
     bounds = "above 0 and at most 1" if norm_of(item) == "linf" else "above 0"
     return [
         Setting((axis, index, "norm"), "str", "how far is measured", norms[0], choices=norms),
-        Setting((axis, index, "eps"), "radii", "the radii to attack within", range=bounds, unit=unit),
+        *(
+            []
+            if finds_radius
+            else [Setting((axis, index, "eps"), "radii", "the radii to attack within", range=bounds, unit=unit)]
+        ),
         *found,
         Setting((axis, index, "seed"), "int", "seed of the attack's noise", 0, range="at least 0"),
     ]

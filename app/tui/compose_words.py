@@ -18,11 +18,15 @@ def label(item: Any) -> str:
 
 
 def attack_label(attack: Mapping[str, Any]) -> str:
-    """An attack's norm, ε and steps, then what else is given: "ℓ∞ ε 0.05 0.1 · 10 steps"."""
+    """An attack's norm, ε and steps, then what else is given: "ℓ∞ ε 0.05 0.1 · 10 steps"; "ℓ2 least distance"."""
     entry = ATTACKS.get(str(attack.get("name")))
-    given = attack.get("eps", "?")
-    radii_shown = " ".join(shown(radius) for radius in (given if isinstance(given, list) else [given]))
-    parts = [f"{'ℓ2' if norm_of(attack) == 'l2' else 'ℓ∞'} ε {radii_shown}"]
+    norm = "ℓ2" if norm_of(attack) == "l2" else "ℓ∞"
+    if entry is not None and entry.minimum_norm and "eps" not in attack:
+        parts = [f"{norm} least distance"]
+    else:
+        given = attack.get("eps", "?")
+        radii_shown = " ".join(shown(radius) for radius in (given if isinstance(given, list) else [given]))
+        parts = [f"{norm} ε {radii_shown}"]
     default = (
         next((parameter.default for parameter in entry.parameters if parameter.name == "steps"), None)
         if entry

@@ -12,7 +12,7 @@ from app.tui.compare_views import choice_text
 from app.tui.detail_data import Run, results_of
 from app.tui.themes import STATE_COLOURS
 from app.tui.widgets.grid import Cell, Column, Row
-from app.variants import FACTORS, short
+from app.variants import FACTORS, seed_text, short
 from core.scoring import SCORES
 
 _QUIET = "$foreground 70%"
@@ -22,8 +22,8 @@ Part = str | tuple[str, str]
 
 def title(row: Mapping[str, Any]) -> str:
     """The run in a line."""
-    names = [row[factor] or "unknown" for factor in FACTORS if row[factor] != "none"]
-    return f"{row['trial_id'][:10]}  {row['study']}  ·  {' '.join(names)}  ·  seed {row['seed']}  ·  {row['state']}"
+    names = [row[factor] for factor in FACTORS if row[factor] not in (None, "none")]
+    return f"{row['trial_id'][:10]}  {row['study']}  ·  {' '.join(names)}  ·  seed {seed_text(row)}  ·  {row['state']}"
 
 
 def overview(run: Run) -> Content:
@@ -32,7 +32,7 @@ def overview(run: Run) -> Content:
     assert row is not None, "a run that is gone is not shown"
     parts: list[Part] = [_label("state"), (row["state"], STATE_COLOURS[row["state"]])]
     parts.append(f": {row['reason']}\n" if row["reason"] else "\n")
-    parts += [_label("data"), f"{row['dataset']}, {row['train_samples'] or 'all'} samples\n"]
+    parts += [_label("data"), f"{row['dataset']}, {_samples(detail)}\n"]
     for factor in FACTORS:
         rate = (row[f"{factor}_options"] or {}).get("lr")
         parts += [_label(factor), row[factor] or "unknown", "\n" if rate is None else f" lr={short(rate)}\n"]
@@ -66,6 +66,12 @@ def overview(run: Run) -> Content:
     return Content.assemble(*parts)
 
 
+def _samples(detail: Mapping[str, Any]) -> str:
+    if detail["imported"] is not None:
+        return f"trained elsewhere: {detail['imported']}"
+    return f"{detail['train_samples'] or 'all'} samples"
+
+
 def _label(name: str) -> Part:
     return f"{name:<13}", _QUIET
 
@@ -75,12 +81,12 @@ def config(run: Run) -> Content:
     detail = run.detail
     parts: list[Part] = []
     _section(parts, "Identity", {
-        "trial": detail["trial_id"], "variant": detail["variant_id"], "seed": detail["seed"],
+        "trial": detail["trial_id"], "variant": detail["variant_id"], "seed": seed_text(detail),
         "engine": detail["spec"].get("engine"), "initial": detail["initial_digest"], "final": detail["final_digest"],
         "weights": _weights(detail),
     })  # fmt: skip
     _section(parts, "Data", {
-        "dataset": detail["dataset"], "training samples": detail["train_samples"] or "all",
+        "dataset": detail["dataset"], "training samples": "unknown" if detail["imported"] else detail["train_samples"] or "all",
     })  # fmt: skip
     for factor in FACTORS:
         options = {f"  {key}": short(value) for key, value in (detail[f"{factor}_options"] or {}).items()}
@@ -111,6 +117,10 @@ def epochs_table(run: Run) -> tuple[list[Column], list[Row]]:
     if any(row["validation_accuracy"] is not None for row in rows):
         columns.append(
             Column("validation", "val %", 6, lambda row: (_times(100.0, row["validation_accuracy"]), ""), right=True)
+        )
+    if any(row["probe_accuracy"] is not None for row in rows):
+        columns.append(
+            Column("probe", "probe %", 7, lambda row: (_times(100.0, row["probe_accuracy"]), ""), right=True)
         )
     columns += [
         Column("lr", "lr", 8, lambda row: (f"{row['lr']:.4g}", ""), right=True),
@@ -144,14 +154,19 @@ def attacks_table(run: Run, study: str, *, wide: bool) -> tuple[list[Column], li
 
 def _result(row: Mapping[str, Any]) -> Row:
     spec = row["attack_spec"] or {}
-    params = ", ".join(f"{key} {short(value)}" for key, value in (spec.get("params") or {}).items())
+    given = dict(spec.get("params") or {})
+    after = given.pop("after", None)
+    params = ", ".join(f"{key} {short(value)}" for key, value in given.items())
     eps = "-" if row["eps"] is None else f"{row['eps']:.4g}"
     told = [f"{row['attack']} {_NORMS[row['norm']]} ε = {eps}", *([params] if params else [])]
-    told += ["added to this run"] if row["added"] else []
+    told += ["added to this run"] if row["added"] and not after else []
+    told += [f"escalation: only on what {len(after['attacks'])} attacks before left standing"] if after else []
+    told += [f"median distance {row['median_distance']:.3g}"] if row["median_distance"] is not None else []
     told += [f"{row['samples']} samples, crafted in {row['crafting'] or 'fp32'}"]
     told += row["notes"] or []
     if row["trust"] not in (None, "ok"):
-        told.insert(1, f"{row['trust']}: {'; '.join(row['trust_reasons'] or ())}")
+        reasons = row["trust_reasons"] or ["the model itself, see its verdict"]
+        told.insert(1, f"{row['trust']}: {'; '.join(reasons)}")
     return {
         "trial_id": (row["attack_id"], row["eps"]),
         "attack": row["attack"],

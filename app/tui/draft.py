@@ -212,7 +212,11 @@ def add(document: Document, axis: str, name: str) -> Document:
     """Choose `name` on an axis: beside what is chosen, or instead of it where only one can be."""
     if axis == "dataset":
         return {**document, "dataset": name}
-    item: Any = {"name": name, "eps": radii(document, ATTACKS[name].norms[0])} if axis == "attacks" else name
+    item: Any = name
+    if axis == "attacks":
+        item = {"name": name}
+        if not ATTACKS[name].minimum_norm:
+            item["eps"] = radii(document, ATTACKS[name].norms[0])
     return {**document, axis: [*items(document, axis), item]}
 
 
@@ -248,6 +252,6 @@ def with_norm(document: Document, index: int, norm: str) -> Document:
     """An attack in another norm, its ε too: a radius means something else in each."""
     others = {**document, "attacks": [*items(document, "attacks")[:index], *items(document, "attacks")[index + 1 :]]}
     changed = put(document, ("attacks", index, "norm"), norm)
-    if norm_of(document["attacks"][index]) == norm:
+    if norm_of(document["attacks"][index]) == norm or "eps" not in document["attacks"][index]:
         return changed
     return put(changed, ("attacks", index, "eps"), radii(others, norm))

@@ -68,7 +68,8 @@ class Logbook:
 
 def _name(trial: TrialSpec) -> str:
     choices = (trial.architecture, trial.optimizer, trial.activation, trial.defense)
-    return f"{trial.id[:10]} {' '.join(choice.name for choice in choices)} s{trial.seed}"
+    seed = "imported" if trial.imported is not None else f"s{trial.seed}"
+    return f"{trial.id[:10]} {' '.join(choice.name for choice in choices if choice is not None)} {seed}"
 
 
 def main(arguments: Sequence[str]) -> int:

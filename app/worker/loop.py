@@ -237,6 +237,7 @@ class Worker:
             threads=slot.threads,
             crafting=self._crafting,
             memory_fraction=slot.memory_fraction,
+            diagnoses=claim.diagnoses,
         )
 
     def _stop_what_must(self) -> None:

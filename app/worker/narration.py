@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
+
 from core.events import (
     CleanEvaluated,
     Crashed,
+    Diagnosed,
     EpochFinished,
+    EpochRecord,
     EvaluationFailed,
     EvaluationFinished,
     Event,
@@ -15,6 +21,7 @@ from core.events import (
     Trained,
     TrialFailed,
 )
+from core.trust import trust_of_diagnosis
 
 NORM_SIGNS = {"linf": "ℓ∞", "l2": "ℓ2"}
 
@@ -30,26 +37,41 @@ def in_words(seconds: float) -> str:
 
 
 def accuracies(event: EvaluationFinished) -> str:
-    """Robust accuracy at each ε: "pgd ℓ∞ 0.05→81.0% 0.1→35.2%"."""
+    """Robust accuracy at each ε: "pgd ℓ∞ 0.05→81.0% 0.1→35.2%"; of a minimum-norm attack "cw ℓ2 median distance 1.23"."""
     parts = [f"{ledger.eps:g}→{ledger.survived.mean():.1%}" for ledger in event.ledgers if ledger.eps is not None]
+    for ledger in event.ledgers:
+        if ledger.distances is not None:
+            found = ledger.distances[ledger.survived]
+            middle = float(np.median(found)) if len(found) else 0.0
+            parts.append(
+                f"median distance {middle:.3g}" if math.isfinite(middle) else "no distance for half of the samples"
+            )
     return f"{event.attack.name} {NORM_SIGNS[event.attack.norm]} {' '.join(parts)}"
+
+
+def _epoch(record: EpochRecord) -> str:
+    probe = "" if record.probe_accuracy is None else f", {record.probe_accuracy:.1%} under the probe's PGD"
+    return (
+        f"epoch {record.epoch}, loss {record.loss:.4f}, accuracy {record.accuracy:.1%}{probe} "
+        f"in {in_words(record.seconds)}"
+    )
 
 
 def told(event: Event, *, clean: float | None = None, epochs: bool = False) -> list[str]:
     """The lines that an event is worth, none for most. `clean` is the trial's clean accuracy so far as it is known;
-    `epochs` tells every epoch too."""
+    `epochs` tells every epoch too, not only what is wrong with one."""
     match event:
-        case Started(resumed=resumed) if resumed:
-            return [f"resumed after epoch {resumed[-1].epoch}"]
-        case EpochFinished(record) if epochs:
-            return [
-                f"epoch {record.epoch}, loss {record.loss:.4f}, accuracy {record.accuracy:.1%} in {in_words(record.seconds)}"
-            ]
-        case Trained(history=history):
+        case Started(resumed=resumed, notes=notes, to_train=to_train):
+            return [*notes, *([f"resumed after epoch {resumed[-1].epoch}"] if resumed and to_train else [])]
+        case EpochFinished(record, warning):
+            return [*([_epoch(record)] if epochs else []), *([f"warning: {warning}"] if warning else [])]
+        case Trained(history=history, earlier=False) if history:
             return [f"trained in {in_words(sum(record.seconds for record in history))}"]
         case EvaluationFinished():
             known = "" if clean is None else f"clean {clean:.1%}, "
             return [f"{known}{accuracies(event)} in {in_words(event.seconds)}", *event.notes]
+        case Diagnosed(diagnosis=diagnosis):
+            return [f"suspect: {reason}" for reason in trust_of_diagnosis(diagnosis)[1]]
         case EvaluationFailed():
             return [f"{event.attack.name} failed: {event.reason}"]
         case TrialFailed(reason=reason) | Crashed(reason=reason):

@@ -11,6 +11,7 @@ from core.events import (
     AttackProgress,
     CleanEvaluated,
     Crashed,
+    Diagnosed,
     EpochFinished,
     EpochRecord,
     EvaluationFailed,
@@ -86,6 +87,8 @@ class Recorder:
                     recording.record_clean(db, claim.trial_id, event)
                 case EvaluationFinished():
                     recording.record_evaluation(db, attempt, event)
+                case Diagnosed():
+                    recording.record_diagnosis(db, attempt, event)
                 case EvaluationFailed():
                     recording.record_failed_evaluation(db, attempt, event)
                 case Finished():
@@ -121,6 +124,8 @@ def _for_the_log(event: Event) -> dict[str, str]:
     content = {}
     if isinstance(event, TrialFailed | EvaluationFailed | Crashed):
         content["reason"] = event.reason
+    if isinstance(event, Started) and event.notes:
+        content["notes"] = "; ".join(event.notes)
     if isinstance(event, EvaluationFinished | EvaluationFailed):
         content["attack"] = event.attack.id
     return content

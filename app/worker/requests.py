@@ -5,17 +5,20 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app import escalation
 from app.worker import retention
 from app.worker.owner import acquire
-from core.attacks import check_eps
+from core.attacks import check_classes, check_eps
 from core.attacks import resolve as resolve_attack
+from core.datasets import parse_source
 from core.errors import BadInput, InnateError, Unavailable
 from core.plan import make_plan
 from core.study import parse_study
-from storage import commands, deletion, queries, queue, studies, worker_state
+from storage import commands, deletion, imports, queries, queue, studies, transfers, worker_state
 from storage.home import Home
 
 if TYPE_CHECKING:
@@ -81,6 +84,10 @@ def execute(db: Database, home: Home, kind: str, payload: Mapping[str, Any]) -> 
             return _submit(db, home, payload)
         case "attack":
             return _attack(db, home, payload)
+        case "escalate":
+            return escalation.add_next_rungs(db, home, payload)
+        case "import":
+            return _import(db, home, payload)
         case "delete":
             return _delete(db, home, payload)
         case "retry":
@@ -95,6 +102,8 @@ def execute(db: Database, home: Home, kind: str, payload: Mapping[str, Any]) -> 
             return {"changed": worker_state.resume(db)}
         case "drain":
             raise Unavailable("no worker is running, so there is nothing to drain")
+        case "transfer":
+            return {"stored": transfers.record(db, transfers.Crafted.from_json(payload))}
         case "gc":
             return _sweep(db, home, payload)
     raise BadInput(f"the worker does not know the command {kind!r}; it may be older than this program")
@@ -109,11 +118,18 @@ def _submit(db: Database, home: Home, payload: Mapping[str, Any]) -> dict[str, A
 def _attack(db: Database, home: Home, payload: Mapping[str, Any]) -> dict[str, Any]:
     attack = resolve_attack(payload["name"], payload["options"], "attack")
     study = payload["study"]
-    stored = parse_study(studies.document(db, study), f"study {study}", Path("/"))
+    stored = studies.stored_study(db, study)
     info = make_plan(stored, studies.data_root(db, study) or home.data_root, home.cache, large=True).info
     check_eps(attack, info.shape, "--eps")
+    check_classes(attack, len(info.classes), "attack")
     missing = studies.add_attack(db, study, payload["trials"], attack)
     return {"study": study, "attack_id": attack.id, "missing": missing}
+
+
+def _import(db: Database, home: Home, payload: Mapping[str, Any]) -> dict[str, Any]:
+    source, root = parse_source(payload["dataset"], Path("/")), Path(payload["data_root"])
+    plan = imports.plan_to_join(db, home, source, payload["study"], root)
+    return asdict(imports.admit(db, home, plan, root, imports.Arrival.from_json(payload["arrival"], home)))
 
 
 def _sweep(db: Database, home: Home, payload: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from storage.home import Home
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
+_IMPORT_SECONDS = 86_400.0
 _COMMAND_DAYS = 7
 """How long the answers to clients' commands are kept."""
 
@@ -52,7 +54,7 @@ def sweep(db: Database, home: Home, setting: str, *, dry: bool) -> Swept:
                 _remove(path)
         if not dry and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
-    for path in home.root.glob(f"{home.database.name}.v*-backup.partial"):
+    for path in (*home.root.glob(f"{home.database.name}.v*-backup.partial"), *_left_imports(home)):
         swept.paths.append(path)
         swept.bytes += _size(path)
         if not dry:
@@ -60,6 +62,12 @@ def sweep(db: Database, home: Home, setting: str, *, dry: bool) -> Swept:
     if not dry:
         db.execute("DELETE FROM command WHERE answered_at < unixepoch() - ? * 86400", (_COMMAND_DAYS,))
     return swept
+
+
+def _left_imports(home: Home) -> list[Path]:
+    """What imports that were killed have left; a living one takes minutes at most."""
+    folders = home.incoming.iterdir() if home.incoming.is_dir() else ()
+    return [folder for folder in folders if time.time() - folder.stat().st_mtime > _IMPORT_SECONDS]
 
 
 def _superfluous(db: Database, home: Home, trial_id: str, setting: str, *, dry: bool) -> Iterator[Path]:
@@ -72,7 +80,8 @@ def _superfluous(db: Database, home: Home, trial_id: str, setting: str, *, dry: 
         if queue.weights_removed(db, trial_id) and queue.is_complete(db, trial_id):
             yield from folder.iterdir()
         return
-    if setting == "none" and (queue.is_complete(db, trial_id) if dry else queue.remove_weights(db, trial_id)):
+    removable = setting == "none" and not queue.is_imported(db, trial_id)
+    if removable and (queue.is_complete(db, trial_id) if dry else queue.remove_weights(db, trial_id)):
         yield from folder.iterdir()
         return
     keep = (home.checkpoints / weights).parent

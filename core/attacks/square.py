@@ -112,7 +112,7 @@ def _moved(best: Tensor, x: Tensor, eps: float | Tensor, drawn: Tensor, size: in
     there = _square_at(drawn[:, 2], drawn[:, 3], size, x)
     union = (here[0] & here[1])[:, None] | (there[0] & there[1])[:, None]
     spent = (delta * ~union).flatten(1).norm(dim=1)
-    room = (torch.as_tensor(eps, dtype=x.dtype, device=x.device) ** 2 - spent**2).clamp_min(0.0)
+    room = (eps**2 - spent**2).clamp_min(0.0)
     signs = (drawn[:, 5:] < 0.5).to(x.dtype) * 2 - 1
     window = _gather(delta, here[2], here[3], size)
     upright = _bump(size, x)

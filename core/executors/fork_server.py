@@ -22,7 +22,7 @@ from typing import Any
 
 from core.events import Crashed
 from core.executors import wire
-from core.records import Job
+from core.records import AnyJob
 
 
 def serve(control: socket.socket) -> None:
@@ -93,14 +93,14 @@ def _import_everything() -> None:
     import torch
     import torch._dynamo
 
-    import core.trial  # noqa: F401
+    import core.jobs  # noqa: F401
     from core.environment import processor, source_revision
 
     # Asked once, of the source that was imported just now; each child has the answers from its first line.
     processor()
     source_revision()
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        raise RuntimeError("importing core.trial initialised CUDA, which does not survive a fork")
+        raise RuntimeError("importing core.jobs initialised CUDA, which does not survive a fork")
 
 
 def _ended_children() -> list[tuple[int, int]]:
@@ -132,13 +132,13 @@ def _child(sock: socket.socket) -> None:
 
 
 def _run(sock: socket.socket) -> int:
-    job: Job = wire.receive(sock)
+    job: AnyJob = wire.receive(sock)
     stop = threading.Event()
     threading.Thread(target=_watch, args=(sock, stop), daemon=True).start()
-    from core.trial import run_trial
+    from core.jobs import run_job
 
     try:
-        for event in run_trial(job, stop.is_set):
+        for event in run_job(job, stop.is_set):
             _report(sock, event)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):

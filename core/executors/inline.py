@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from core.events import LAST_EVENTS, Crashed, Event
 from core.executors.protocol import Slot
-from core.records import Job
+from core.records import AnyJob
 
-RunTrial = Callable[[Job, Callable[[], bool]], Iterator[Event]]
+RunTrial = Callable[[AnyJob, Callable[[], bool]], Iterator[Event]]
 
 
 class InlineExecutor:
@@ -24,7 +24,7 @@ class InlineExecutor:
     def capacity(self) -> Sequence[Slot]:
         return self._slots
 
-    def submit(self, key: str, job: Job) -> None:
+    def submit(self, key: str, job: AnyJob) -> None:
         self._running[key] = self._run_trial(job, lambda: key in self._stopping)
 
     def poll(self, timeout: float) -> Sequence[tuple[str, Event]]:  # noqa: ARG002 - nothing here ever waits

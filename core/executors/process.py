@@ -19,7 +19,7 @@ from core.errors import Unavailable
 from core.events import LAST_EVENTS, Crashed, Event
 from core.executors import wire
 from core.executors.protocol import Slot
-from core.records import Job
+from core.records import AnyJob
 
 _SERVERS_IN_A_ROW = 5
 """Fork servers that may die without any event between them before the machine, not bad luck, is to blame."""
@@ -30,7 +30,7 @@ _EXIT_STATUS_SECONDS = 2.0
 
 @dataclass
 class _Child:
-    job: Job
+    job: AnyJob
     sock: socket.socket
     inbox: wire.Inbox
     pid: int | None = None
@@ -75,7 +75,7 @@ class ProcessExecutor:
         if self._server is None:
             self._server = self._launch()
 
-    def submit(self, key: str, job: Job) -> None:
+    def submit(self, key: str, job: AnyJob) -> None:
         self._ask_for(key, job)
 
     def poll(self, timeout: float) -> Sequence[tuple[str, Event]]:
@@ -127,7 +127,7 @@ class ProcessExecutor:
 
     # --- the server ---
 
-    def _ask_for(self, key: str, job: Job) -> None:
+    def _ask_for(self, key: str, job: AnyJob) -> None:
         """Ask the server to fork a child for a job; starts the server first if there is none.
 
         Does not wait: a server that still imports torch has the request in its socket, and `poll` takes the answer.

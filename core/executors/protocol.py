@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from core.events import Event
-from core.records import Job
+from core.records import AnyJob
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Executor(Protocol):
         """The slots, busy or not."""
         ...
 
-    def submit(self, key: str, job: Job) -> None:
+    def submit(self, key: str, job: AnyJob) -> None:
         """Start `job`; its device and threads are those of the slot that the caller chose."""
         ...
 

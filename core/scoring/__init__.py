@@ -1,4 +1,4 @@
-"""From ledgers to scores with intervals and a verdict. numpy only.
+"""From ledgers to scores with intervals. numpy only; whether they can be believed is `core.trust`'s to say.
 
 A score's interval within one checkpoint is a percentile bootstrap over test samples; samples with the same outcomes under
 every attack are interchangeable, so a resample is one draw from a multinomial over the distinct outcomes.
@@ -13,13 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from core.ledgers import worst_case
 from core.records import AttackSpec, CleanOutcome, Ledger, Threat
 from core.scoring.entry import Readings, ScoreEntry
 from core.scoring.scores import SCORES
-from core.scoring.trust import Result, degenerate, trust_of_evaluation, weaker_than_single_step
 from core.statistics import CONFIDENCE
+from core.trust import degenerate
 
-__all__ = ["SCORES", "Score", "ScoreEntry", "Scored", "score_trial", "survived_at", "trust_of_evaluation"]
+__all__ = ["SCORES", "Score", "ScoreEntry", "score_trial"]
+
+Result = tuple[AttackSpec, Sequence[Ledger]]
 
 _RESAMPLES = 1_000
 _BOOTSTRAP_SEED = 0
@@ -35,42 +38,11 @@ class Score:
     high: float | None
 
 
-@dataclass(frozen=True)
-class Scored:
-    """Every score of one model in one study, and whether they can be trusted: "ok", "suspect" or "invalid"."""
-
-    scores: tuple[Score, ...]
-    trust: str
-    reasons: tuple[str, ...]
-
-
-def score_trial(
-    clean: CleanOutcome, results: Sequence[tuple[AttackSpec, Sequence[Ledger]]], threat: Threat | None
-) -> Scored:
+def score_trial(clean: CleanOutcome, results: Sequence[Result], threat: Threat | None) -> tuple[Score, ...]:
     """All scores of DESIGN section 10 for one model from its ledgers over one set of test samples."""
     readings = _readings(clean, results, threat)
-    worthless = degenerate(clean)
-    scores = tuple(_score(entry, readings, degenerate_model=bool(worthless)) for entry in SCORES.values())
-    if worthless:
-        return Scored(scores, "invalid", worthless)
-    suspicions = weaker_than_single_step(results) + tuple(
-        reason for attack, ledgers in results for reason in trust_of_evaluation(clean, attack, ledgers)[1]
-    )
-    return Scored(scores, "suspect" if suspicions else "ok", suspicions)
-
-
-def survived_at(ledgers: Sequence[Ledger], eps: float) -> NDArray[np.bool_] | None:
-    """Who stands at `eps` under one attack: by distance, else by the ledger of the largest ε not above it.
-
-    None where the attack has no ledger at or below `eps`.
-    """
-    standing = None
-    for ledger in ledgers:
-        if ledger.distances is not None:
-            return ledger.survived & (ledger.distances > eps)
-        if ledger.eps is not None and ledger.eps <= eps:
-            standing = ledger.survived
-    return standing
+    worthless = degenerate(clean).trust != "ok"
+    return tuple(_score(entry, readings, degenerate_model=worthless) for entry in SCORES.values())
 
 
 def _readings(clean: CleanOutcome, results: Sequence[Result], threat: Threat | None) -> Readings:
@@ -80,9 +52,9 @@ def _readings(clean: CleanOutcome, results: Sequence[Result], threat: Threat | N
     if threat and within and not grid:
         grid = [threat.eps]
     columns = [clean.correct]
-    columns += [_minimum_over_attacks(clean, within, eps) for eps in grid]
+    columns += [worst_case(clean, within, eps) for eps in grid]
     if threat and within:
-        columns.append(_minimum_over_attacks(clean, within, threat.eps))
+        columns.append(worst_case(clean, within, threat.eps))
     means = _resampled_means(np.column_stack(columns))
     return Readings(
         clean=means[:, 0],
@@ -91,16 +63,6 @@ def _readings(clean: CleanOutcome, results: Sequence[Result], threat: Threat | N
         worst=means[:, -1] if threat and within else None,
         classes=clean.classes,
     )
-
-
-def _minimum_over_attacks(clean: CleanOutcome, attacks: Sequence[Sequence[Ledger]], eps: float) -> NDArray[np.bool_]:
-    """Who stands at `eps` whatever the attack."""
-    standing = clean.correct.copy()
-    for ledgers in attacks:
-        survived = survived_at(ledgers, eps)
-        if survived is not None:
-            standing &= survived
-    return standing
 
 
 def _resampled_means(outcomes: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -111,7 +111,8 @@ def test_studies_are_listed(rows):
 
 
 @pytest.mark.parametrize(
-    "noun", ["presets", "datasets", "architectures", "optimizers", "activations", "attacks", "defenses", "scores"]
+    "noun",
+    ["presets", "datasets", "architectures", "optimizers", "activations", "attacks", "defenses", "scores", "checks"],
 )
 def test_catalogues_name_summary_and_source(noun, rows, read):
     found = rows(noun, noun)
@@ -209,7 +210,7 @@ def test_a_database_named_by_db_is_never_written(read, filled, tmp_path):
 COMMANDS = [
     "run", "plan", "init", "presets", "datasets", "architectures", "optimizers", "activations", "attacks", "defenses",
     "scores", "studies", "trials", "show", "results", "chart", "attack", "examples", "export", "delete", "retry", "doctor",
-    "status", "wait", "cancel", "priority", "gc",
+    "transfer", "status", "wait", "cancel", "priority", "gc",
 ]  # fmt: skip
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from core.attacks import ATTACKS, resolve
 from core.attacks import passes as passes_module
@@ -169,12 +170,45 @@ def test_looking_every_eighth_step_only_breaks_what_looking_every_step_breaks(op
         assert bool((model(seldom.found).argmax(dim=1) != y)[seldom.broken].all())
 
 
+class Waits(TorchDispatchMode):
+    """Counts what would make the host wait for a GPU: numbers fetched, and shapes that hang on values."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = function.name().removeprefix("aten::").partition(".")[0]
+        self.count += name in ("_local_scalar_dense", "nonzero", "is_nonzero", "equal", "masked_select")
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("options", [("pgd", "linf"), ("pgd", "l2"), ("mi-fgsm", "linf"), ("apgd", "l2")], ids=str)
+def test_a_gpu_is_not_waited_for_at_every_step(options, monkeypatch):
+    name, norm = options
+    model = small_net().eval()
+    x = torch.rand(40, 1, 4, 4, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        y = model(x).argmax(dim=1)
+    monkeypatch.setattr(Victim, "settle_every", lambda self, device: 8)
+    counts = {}
+    for steps in (16, 48):
+        spec = resolve(name, {"eps": [0.001], "norm": norm, "steps": steps}, "attack")  # nothing breaks
+        with under_attack(model), Waits() as waits:
+            ended = ATTACKS[name].iterate(Victim(model), x, y, torch.arange(40), 0, 0.001, spec)
+        assert not bool(ended.broken.any())
+        counts[steps] = waits.count
+    assert 0 < counts[48] - counts[16] <= 3 * (48 - 16) // 8
+
+
 def test_a_gpu_is_asked_for_finite_logits_only_when_results_are_looked_at(monkeypatch):
     model = small_net()
     model[-1].bias.data[0] = float("nan")
+    monkeypatch.setattr(Victim, "settle_every", lambda self, device: 8)
     victim = Victim(model)
-    monkeypatch.setattr(victim, "_note", lambda logits: setattr(victim, "_finite", torch.isfinite(logits).all()))
     victim.logits(torch.rand(2, 1, 4, 4))
+    model[-1].bias.data[0] = 0.0
+    victim.logits(torch.rand(2, 1, 4, 4))  # finite again: what was not is not forgotten
     with pytest.raises(NonFiniteLogits, match="NaN"):
         victim.check()
     victim.check()  # told once

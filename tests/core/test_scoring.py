@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from core.attacks import resolve
+from core.ledgers import survived_at
 from core.records import CleanOutcome, Ledger, Threat
-from core.scoring import score_trial, survived_at, trust_of_evaluation
+from core.scoring import score_trial
 from core.statistics import t_interval
+from core.trust import degenerate
 
 
 def clean_of(correct, classes=10, majority=0.1, top=0.1):
@@ -25,7 +27,7 @@ def ledgers(*rows):
 
 
 def values(scored):
-    return {score.name: score.value for score in scored.scores}
+    return {score.name: score.value for score in scored}
 
 
 def test_scores_by_hand():
@@ -62,46 +64,13 @@ def test_other_norms_stay_out_and_minimum_norm_ledgers_are_read_by_distance():
     assert found["curve_area"] == pytest.approx(np.trapezoid([1, (0.75 - 0.1) / 0.9, (0.5 - 0.1) / 0.9], dx=0.1) / 0.2)
 
 
-def test_the_notebooks_trap_is_invalid_and_earns_nothing():
+def test_the_notebooks_trap_earns_nothing():
     """A collapsed model answers one class, 11.35 % right, and no attack changes that: retention would be 100 %."""
     correct = np.arange(10_000) < 1135
     fgsm = spec("fgsm", [0.15, 0.3]), ledgers((0.15, correct), (0.3, correct))
-    scored = score_trial(clean_of(correct, majority=0.1135, top=1.0), [fgsm], Threat("linf", 0.15))
-    assert scored.trust == "invalid"
-    assert any("most frequent class" in reason for reason in scored.reasons)
-    assert any("one class" in reason for reason in scored.reasons)
-    found = values(scored)
+    found = values(score_trial(clean_of(correct, majority=0.1135, top=1.0), [fgsm], Threat("linf", 0.15)))
     assert found["retention"] is None
     assert found["innate"] == 0.0
-    assert trust_of_evaluation(clean_of(correct, majority=0.1135), *fgsm)[0] == "invalid"
-
-
-def test_the_gate_opens_three_standard_errors_above_the_majority():
-    def trust(right):
-        return score_trial(clean_of(np.arange(1000) < right, majority=0.1), [], None).trust
-
-    # s.e. of 0.1 at n = 1000 is 0.00949: the gate stands at 128.46
-    assert trust(128) == "invalid"
-    assert trust(129) == "ok"
-
-
-def test_masking_leaves_traces_in_the_ledgers():
-    n = 400
-    correct = np.ones(n, bool)
-    half = np.arange(n) < n // 2
-    fgsm = spec("fgsm", [0.1, 0.2])
-    rising = [Ledger(0.1, half, None, 0.5), Ledger(0.2, correct, None, 0.9)]
-    verdict, reasons = trust_of_evaluation(clean_of(correct), fgsm, rising)
-    assert verdict == "suspect"
-    assert "rises" in reasons[0]
-    above = [Ledger(0.1, correct, None, 0.99), Ledger(0.2, correct, None, 0.99)]
-    verdict, reasons = trust_of_evaluation(clean_of(np.arange(n) < 300), fgsm, above)
-    assert verdict == "suspect"
-    assert "raises accuracy" in reasons[0]
-    weak = spec("pgd", [0.1]), ledgers((0.1, correct))
-    scored = score_trial(clean_of(correct), [(fgsm, [Ledger(0.1, half, None, 0.5)]), weak], Threat("linf", 0.1))
-    assert scored.trust == "suspect"
-    assert "weaker than fgsm" in scored.reasons[0]
 
 
 def test_a_study_without_attacks_has_a_clean_score_only():
@@ -131,7 +100,7 @@ def test_worst_case_and_area_agree_with_a_plain_loop(bits):
     above = [max(0.0, (a - 0.1) / 0.9) for a in (correct.mean(), *(count / n for count in at.values()))]
     area = sum(0.1 * (a + b) / 2 for a, b in itertools.pairwise(above)) / 0.3
     found = values(scored)
-    if scored.trust != "invalid":
+    if degenerate(clean_of(correct, majority=0.0, top=0.0)).trust == "ok":
         assert found["worst_case"] == pytest.approx(at[0.2] / n)
         assert found["curve_area"] == pytest.approx(area)
         assert found["innate"] == pytest.approx(100 * 2 * above[0] * area / (above[0] + area) if above[0] + area else 0)
@@ -139,7 +108,7 @@ def test_worst_case_and_area_agree_with_a_plain_loop(bits):
 
 def test_the_bootstrap_interval_is_the_binomial_s():
     correct = np.arange(400) < 320
-    (score,) = (s for s in score_trial(clean_of(correct), [], None).scores if s.name == "clean_accuracy")
+    (score,) = (s for s in score_trial(clean_of(correct), [], None) if s.name == "clean_accuracy")
     low, high = stats.binom(400, 0.8).ppf([0.025, 0.975]) / 400
     assert score.low == pytest.approx(low, abs=0.006)
     assert score.high == pytest.approx(high, abs=0.006)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 
+from core.datasets import parse_source
 from core.events import CleanEvaluated, EpochRecord, EvaluationFinished, Started, Trained
-from core.records import Ledger
-from storage import queue, recording
+from core.records import Choice, Ledger, TrialSpec
+from storage import imports, queue, recording
 from storage.home import Home
 
 SAMPLES = 60
@@ -76,3 +78,17 @@ def run_one(db, home: Home, study: str | None = None, seed: int = 0) -> queue.Cl
 
 def samples_of(db) -> dict[int | None, str]:
     return dict(db.execute("SELECT test_samples, samples FROM study").fetchall())
+
+
+def bring(db, home: Home, content: bytes = b"weights", study: str | None = None, **given) -> imports.Admission:
+    """Import a file with this content, as weights of a small mlp for digits; `given`: label and seed."""
+    digest = hashlib.sha256(content).hexdigest()
+    architecture = Choice("mlp", {"hidden": [24], "batch_norm": False, "dropout": 0.0, "normalise": True})
+    plan = imports.plan_to_join(db, home, parse_source("digits", home.root), study, home.data_root)
+    trial = TrialSpec(plan.info.identity, None, architecture, Choice("relu"), None, None, None, 0, digest)
+    path = home.incoming / "1" / "weights.pt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    origin, environment = home.root / "net.pt", {"device": "cpu", "torch": "x"}
+    arrival = imports.Arrival(trial, path, digest, environment, origin, given.get("label"), given.get("seed"))
+    return imports.admit(db, home, plan, home.data_root, arrival)

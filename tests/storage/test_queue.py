@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from core.attacks import resolve
 from core.errors import BadInput, NotFound, Unavailable
 from core.events import EvaluationFailed
-from storage import commands, database, deletion, export, queries, queue, recording, states, studies
+from storage import commands, database, deletion, export, outcomes, queries, queue, recording, studies
 from tests.conftest import plan_of, tiny
 from tests.storage import stored
 
@@ -250,7 +250,7 @@ def test_whatever_happens_every_trial_can_still_be_finished(steps, home, cache):
 @given(st.lists(st.booleans(), min_size=1, max_size=300))
 def test_a_bitmap_comes_back_as_it_was(bits):
     array = np.array(bits)
-    assert np.array_equal(states.unpacked(states.packed(array), len(bits)), array)
+    assert np.array_equal(outcomes.unpacked(outcomes.packed(array), len(bits)), array)
 
 
 def test_added_attacks_stand_in_the_results_and_leave_the_scores_alone(db, home, cache):

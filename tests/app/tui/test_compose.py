@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import functools
 import json
+import re
 import sys
 import threading
 import tomllib
@@ -274,10 +275,26 @@ async def test_enter_on_what_is_not_chosen_chooses_it_and_opens_its_options(fill
 
 
 @story
+async def test_an_attack_that_finds_its_own_radius_is_given_none(filled_home):
+    async with composing(filled_home) as (app, pilot):
+        await go(pilot, "attacks")
+        await to(pilot, ("fmn", None))
+        await press(pilot, "o")
+        assert app.screen._document["attacks"][2] == {"name": "fmn"}
+        assert " eps " not in shown(app)
+        await to(pilot, ("attacks", 2, "norm"))
+        await press(pilot, "enter")
+        await press(pilot, *"linf", "enter")
+        assert app.screen._document["attacks"][2] == {"name": "fmn", "norm": "linf"}
+        await press(pilot, "h")
+        assert "ℓ∞ least distance · 100 steps" in shown(app)
+
+
+@story
 async def test_an_attacks_norm_radii_and_steps_are_seen_and_changed(filled_home):
     async with composing(filled_home) as (app, pilot):
         await go(pilot, "attacks")
-        assert "[x] pgd    ℓ∞ ε 0.05 0.1 0.15 · 10 steps" in shown(app)
+        assert re.search(r"\[x\] pgd +ℓ∞ ε 0.05 0.1 0.15 · 10 steps", shown(app))
         await to(pilot, ("bim", None))
         await press(pilot, "o")
         assert app.screen._document["attacks"][2] == {"name": "bim", "eps": [0.05, 0.1, 0.15]}

@@ -301,7 +301,9 @@ def test_a_running_trial_grows_while_one_looks_and_nothing_else_is_drawn(filled_
         await press_and_wait(pilot, "tab")
         assert app.screen.query_one("#epochs").total == 3
         change(
-            filled_home, "INSERT INTO epoch SELECT trial_id, 4, 0.5, 0.9, NULL, 0.02, 1.0 FROM epoch WHERE epoch = 3"
+            filled_home,
+            "INSERT INTO epoch (trial_id, epoch, loss, accuracy, lr, seconds) "
+            "SELECT trial_id, 4, 0.5, 0.9, 0.02, 1.0 FROM epoch WHERE epoch = 3",
         )
         app.screen.data_changed()
         await calm(pilot)

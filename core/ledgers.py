@@ -1,0 +1,34 @@
+"""Reading ledgers: who stands at a radius under one attack, and under all of them. numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from core.records import Bools, CleanOutcome, Ledger
+
+USUAL_EPS = {"linf": 0.1, "l2": 1.0}
+"""The radius to read minimum-norm attacks at where nothing names one; pixel units of [0, 1]."""
+
+
+def survived_at(ledgers: Sequence[Ledger], eps: float) -> Bools | None:
+    """Who stands at `eps` under one attack: by distance, else by the ledger of the largest ε not above it.
+
+    None where the attack has no ledger at or below `eps`.
+    """
+    standing = None
+    for ledger in ledgers:
+        if ledger.distances is not None:
+            return ledger.survived & (ledger.distances > eps)
+        if ledger.eps is not None and ledger.eps <= eps:
+            standing = ledger.survived
+    return standing
+
+
+def worst_case(clean: CleanOutcome, attacks: Iterable[Sequence[Ledger]], eps: float) -> Bools:
+    """[n]: who is classified rightly and stands at `eps` whatever the attack."""
+    standing = clean.correct.copy()
+    for ledgers in attacks:
+        survived = survived_at(ledgers, eps)
+        if survived is not None:
+            standing &= survived
+    return standing

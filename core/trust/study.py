@@ -1,0 +1,244 @@
+"""Checks that hold attacks side by side, sample by sample: the weaker must not beat the stronger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from core.attacks import ATTACKS
+from core.ledgers import survived_at, worst_case
+from core.records import Bools, Ledger
+from core.trust.entry import Check, Checked, Evaluated, Evidence, share_check, standard_error, tolerated, words
+
+_BY_SEARCH = 0.01
+_DISTANCES = 0.02
+_SLACK = 0.1
+"""A distance within 10 % of ε says nothing against an attack at ε: both stop somewhere near the boundary."""
+_SAMPLED = 0.03
+
+WEAKER = Check(
+    "weaker_than_single_step",
+    "an iterative attack leaves more standing than a single step at the same ε, by more than 2 standard errors",
+    "Athalye et al. 2018, section 3.1",
+    "study",
+    masking=True,
+)
+BLACK_BOX = Check(
+    "black_box_beats_white_box",
+    f"over {_BY_SEARCH:.0%} of the samples fall to an attack without gradients and to none with them",
+    "Athalye et al. 2018, section 3.1",
+    "study",
+    masking=True,
+)
+DISTANCES = Check(
+    "distances_contradict",
+    f"over {_DISTANCES:.0%} of the samples stand at ε though a minimum-norm attack broke them well within it, or the reverse",
+    "DESIGN, trust checks",
+    "study",
+)
+SAMPLED = Check(
+    "weaker_than_sampled_pgd",
+    f"over {_SAMPLED:.0%} of a sample stand against all of the study's attacks at its score ε and fall to a short PGD on "
+    "the margin",
+    "Carlini et al. 2019, section 4.3 (more than one attack); Croce, Hein 2020, section 4.1 (more than one loss)",
+    "study",
+)
+ESCALATION = Check(
+    "escalation",
+    "attacks added after the study's own, each on what those before left standing, break more than 1 point (or 2 standard "
+    "errors) beyond it",
+    "Croce, Hein 2020, section 5",
+    "study",
+)
+
+CHECKS = (WEAKER, BLACK_BOX, DISTANCES, SAMPLED, ESCALATION)
+
+STRENGTH = frozenset({DISTANCES.name})
+
+
+def study_checks(evidence: Evidence) -> list[Checked]:
+    """Every comparison between the study's attacks; those that lack a partner are left out."""
+    return [
+        *_weaker_than_single_step(evidence.results),
+        *_black_box(evidence),
+        *_distances(evidence.results),
+        *_sampled(evidence),
+    ]
+
+
+def tolerance(share: float, total: int) -> float:
+    """How much two robust accuracies may differ and still say the same: 1 point, or 2 standard errors if those are more."""
+    return max(0.01, 2 * standard_error(share, total))
+
+
+def _weaker_than_single_step(results: Sequence[Evaluated]) -> list[Checked]:
+    """Per iterative attack and radius, held against the strongest single step there."""
+    found = []
+    for other in results:
+        if ATTACKS[other.attack.name].single_step:
+            continue
+        for theirs in other.ledgers:
+            if theirs.eps is None:
+                continue
+            rivals = [
+                (float(mine.survived.mean()), single.attack.name)
+                for single in results
+                if ATTACKS[single.attack.name].single_step
+                and single.attack.name != "noise"
+                and single.attack.norm == other.attack.norm
+                for mine in single.ledgers
+                if mine.eps == theirs.eps
+            ]
+            if not rivals:
+                continue
+            single_accuracy, name = min(rivals)
+            total, accuracy = len(theirs.survived), float(theirs.survived.mean())
+            gap, bound = accuracy - single_accuracy, 2 * standard_error(single_accuracy, total) + 1 / total
+            reason = (
+                f"{other.attack.name} is weaker than {name} at ε = {theirs.eps:g} by {100 * gap:.1f} points: "
+                "gradients may be masked"
+            )
+            found.append(_judged(WEAKER, gap, bound, reason, other, theirs.eps))
+    return found
+
+
+def _black_box(evidence: Evidence) -> list[Checked]:
+    """Per blind attack, over the radii that it shares with gradient attacks. One step alone is no rival for a search."""
+    found = []
+    for blind in evidence.results:
+        if not _is_blind(blind):
+            continue
+        rivals = [
+            other.ledgers
+            for other in evidence.results
+            if not _is_blind(other)
+            and ATTACKS[other.attack.name].ensemble is None  # it has a blind attack in it
+            and other.attack.norm == blind.attack.norm
+            and (blind.attack.name == "noise" or not ATTACKS[other.attack.name].single_step)
+        ]
+        for ledger in blind.ledgers:
+            if ledger.eps is None or all(survived_at(rival, ledger.eps) is None for rival in rivals):
+                continue
+            only = worst_case(evidence.clean, rivals, ledger.eps) & ~ledger.survived
+            share, bound = float(only.mean()), tolerated(_BY_SEARCH, len(only))
+            reason = (
+                f"{int(only.sum())} of {len(only)} samples fall to {blind.attack.name} at ε = {ledger.eps:g} "
+                "and to no gradient attack: gradients are masked"
+            )
+            found.append(_judged(BLACK_BOX, share, bound, reason, blind, ledger.eps))
+    return found
+
+
+def _is_blind(evaluated: Evaluated) -> bool:
+    """Whether the attack asks for no gradient."""
+    return evaluated.attack.name == "noise" or ATTACKS[evaluated.attack.name].black_box
+
+
+def _distances(results: Sequence[Evaluated]) -> list[Checked]:
+    found = []
+    for least in results:
+        ledger = least.ledgers[0] if least.ledgers else None
+        if ledger is None or ledger.distances is None:
+            continue
+        for other in results:
+            if other.attack.norm != least.attack.norm or ATTACKS[other.attack.name].single_step:
+                continue
+            for fixed in other.ledgers:
+                if fixed.eps is None:
+                    continue
+                inside = fixed.survived & (ledger.distances <= fixed.eps * (1 - _SLACK))
+                beyond = ledger.survived & ~fixed.survived & (ledger.distances > fixed.eps * (1 + _SLACK))
+                found.append(_contradiction(inside, other, least, fixed.eps, "stand against", "breaks well within it"))
+                found.append(_contradiction(beyond, least, other, fixed.eps, "are far from", "breaks there"))
+    return found
+
+
+def _contradiction(who: Bools, weak: Evaluated, strong: Evaluated, eps: float, stand: str, breaks: str) -> Checked:
+    share, bound = float(who.mean()), tolerated(_DISTANCES, len(who))
+    reason = (
+        f"{int(who.sum())} of {len(who)} samples {stand} {weak.attack.name} at ε = {eps:g} "
+        f"that {strong.attack.name} {breaks}"
+    )
+    return _judged(DISTANCES, share, bound, reason, weak, eps)
+
+
+def _sampled(evidence: Evidence) -> list[Checked]:
+    """Image by image: who stands against all of the study's attacks and fell to the look at the model."""
+    diagnosis, threat = evidence.diagnosis, evidence.threat
+    if diagnosis is None or threat is None or (diagnosis.norm, diagnosis.eps) != (threat.norm, threat.eps):
+        return []
+    within = [one.ledgers for one in evidence.results if one.attack.norm == threat.norm]
+    if diagnosis.images == 0 or all(survived_at(ledgers, threat.eps) is None for ledgers in within):
+        return []
+    fallen = np.array(diagnosis.broken_by_gradient, dtype=np.int64)
+    count = int(worst_case(evidence.clean, within, threat.eps)[fallen].sum())
+    reason = (
+        f"{{count}} of {{total}} sampled images stand against the study's attacks at ε = {threat.eps:g} and fall to a short "
+        "PGD on the margin"
+    )
+    return [share_check(SAMPLED.name, count, diagnosis.images, _SAMPLED, reason, eps=threat.eps)]
+
+
+def escalated(evidence: Evidence) -> Checked | None:
+    """What attacks added later make of the study's worst case, at each radius they were tried at; None without any.
+
+    "invalid" where they break more than `tolerance`: what the study claims is then known to be wrong.
+    """
+    threat = evidence.threat
+    added = [one for one in evidence.added if threat is not None and one.attack.norm == threat.norm]
+    if threat is None or not added:
+        return None
+    own = [one.ledgers for one in evidence.results if one.attack.norm == threat.norm]
+    answers = []
+    for eps in sorted({radius for one in added for radius in radii(one)} or {threat.eps}):
+        if eps != threat.eps and not any(_claims(ledgers, eps) for ledgers in own):
+            continue
+        claimed = worst_case(evidence.clean, own, eps)
+        standing, gains = claimed, []
+        for one in added:
+            survived = survived_at(one.ledgers, eps)
+            if survived is not None and _speaks_at(one, eps):
+                gains.append((int((standing & ~survived).sum()), one.attack.name))
+                standing = standing & survived
+        if not gains:
+            continue
+        before, after = float(claimed.mean()), float(standing.mean())
+        bound = before - tolerance(before, len(claimed))
+        step = f"stays at {after:.1%}" if before == after else f"falls from {before:.1%} to {after:.1%}"
+        if after < bound:
+            reason = (
+                f"escalation: worst case at ε = {eps:g} {step} under {max(gains)[1]}; the study's attacks overstate"
+            )
+            answers.append(Checked(ESCALATION.name, "invalid", after, bound, reason, None, eps))
+        else:
+            tried = ", ".join(dict.fromkeys(name for _, name in gains))
+            reason = f"escalation: worst case at ε = {eps:g} {step} under {tried}"
+            answers.append(Checked(ESCALATION.name, "ok", after, bound, reason, None, eps))
+    if not answers:
+        return None
+    # The study's own radius speaks first among equals.
+    return max(answers, key=lambda one: (one.trust != "ok", one.eps == threat.eps))
+
+
+def radii(evaluated: Evaluated) -> tuple[float, ...]:
+    """The ε at which an attack speaks: its own, or where it ran on the survivors at one radius, that one."""
+    after = evaluated.attack.params.get("after")
+    return (float(after["eps"]),) if after else evaluated.attack.eps
+
+
+def _claims(ledgers: Sequence[Ledger], eps: float) -> bool:
+    """Whether an attack was read at this very radius: what it says of a smaller one is no claim about this."""
+    return any(ledger.eps == eps or ledger.distances is not None for ledger in ledgers)
+
+
+def _speaks_at(evaluated: Evaluated, eps: float) -> bool:
+    """What ran on the survivors at one radius says nothing at another."""
+    after = evaluated.attack.params.get("after")
+    return not after or float(after["eps"]) == eps
+
+
+def _judged(check: Check, value: float, bound: float, reason: str, evaluated: Evaluated, eps: float) -> Checked:
+    if value <= bound or not np.isfinite(value):
+        return Checked(check.name, "ok", value, bound, None, evaluated.attack.id, eps)
+    return Checked(check.name, "suspect", value, bound, f"{words(check.name)}: {reason}", evaluated.attack.id, eps)

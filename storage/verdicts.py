@@ -1,0 +1,161 @@
+"""What is made of a trial's ledgers in one study: scores, the verdict with every check behind it, readings of distances.
+
+All of it follows from what is stored, and is written in the transaction of whatever it follows from.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from core.ledgers import USUAL_EPS, survived_at
+from core.records import AttackSpec, Bools, Diagnosis, Threat, Trace
+from core.scoring import score_trial
+from core.trust import EpochAccuracy, Evaluated, Evidence, judge
+from core.trust.ladder import standing_before
+from storage.outcomes import clean_outcome, ledgers
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+_OWN = """
+    SELECT e.id, a.spec, e.traces FROM study_attack sa JOIN attack a ON a.id = sa.attack_id
+    JOIN evaluation e ON e.attack_id = a.id AND e.trial_id = :trial AND e.samples = :samples AND e.state = 'done'
+    WHERE sa.study = :study ORDER BY sa.position
+"""
+_ADDED = """
+    SELECT e.id, a.spec, e.traces FROM trial_attack ta JOIN attack a ON a.id = ta.attack_id
+    JOIN evaluation e ON e.attack_id = a.id AND e.trial_id = :trial AND e.samples = :samples AND e.state = 'done'
+    WHERE ta.study = :study AND ta.trial_id = :trial
+        AND ta.attack_id NOT IN (SELECT attack_id FROM study_attack WHERE study = :study)
+    ORDER BY e.finished_at, e.id
+"""
+
+
+def default_threat(norm: str | None, eps: float | None) -> Threat:
+    """Where to look at a model: the study's threat, or a common one where the study attacks nothing."""
+    return Threat("linf", USUAL_EPS["linf"]) if norm is None or eps is None else Threat(norm, eps)
+
+
+def evidence(db: Database, study: str, trial_id: str) -> Evidence:
+    """All that is stored of one trial in one study; its clean outcome must exist."""
+    norm, eps, samples = db.execute(
+        "SELECT threat_norm, threat_eps, samples FROM study WHERE name = ?", (study,)
+    ).fetchone()
+    key = {"study": study, "trial": trial_id, "samples": samples}
+    looked = default_threat(norm, eps)
+    content = db.execute(
+        "SELECT content FROM diagnosis WHERE trial_id = ? AND samples = ? AND norm = ? AND eps = ?",
+        (trial_id, samples, looked.norm, looked.eps),
+    ).fetchone()
+    (defense,) = db.execute("SELECT defense_options FROM trial WHERE id = ?", (trial_id,)).fetchone()
+    epochs = db.execute(
+        "SELECT epoch, accuracy, probe_accuracy FROM epoch WHERE trial_id = ? ORDER BY epoch", (trial_id,)
+    )
+    return Evidence(
+        clean=clean_outcome(db, trial_id, samples),
+        results=_evaluated(db, _OWN, key),
+        threat=None if norm is None else Threat(norm, eps),
+        diagnosis=None if content is None else Diagnosis.from_json(json.loads(content[0])),
+        epochs=[EpochAccuracy(*row) for row in epochs],
+        clean_share=float((json.loads(defense) if defense else {}).get("clean_share", 0.0)),
+        added=_evaluated(db, _ADDED, key),
+    )
+
+
+def _evaluated(db: Database, sql: str, key: dict[str, str]) -> list[Evaluated]:
+    return [
+        Evaluated(
+            AttackSpec.from_json(json.loads(row["spec"])),
+            ledgers(db, row["id"]),
+            [Trace.from_json(trace) for trace in json.loads(row["traces"] or "[]")],
+        )
+        for row in list(db.query(sql, key))
+    ]
+
+
+def left_standing(db: Database, study: str, trial_id: str, attack: AttackSpec) -> Bools | None:
+    """[n]: whom the attacks that `attack` comes after left standing; None for an attack that comes after none."""
+    if not attack.params.get("after"):
+        return None
+    known = evidence(db, study, trial_id)
+    return standing_before(attack, known.clean, [*known.results, *known.added])
+
+
+def rescore(db: Database, study: str, trial_id: str) -> None:
+    """Scores, verdict and checks of one trial in one study. Scores come from the study's own attacks alone."""
+    known = evidence(db, study, trial_id)
+    scores = score_trial(known.clean, [(one.attack, one.ledgers) for one in known.results], known.threat)
+    judgement = judge(known)
+    db.execute("DELETE FROM score WHERE study = ? AND trial_id = ?", (study, trial_id))
+    db.conn.executemany(
+        "INSERT INTO score (study, trial_id, name, value, low, high) VALUES (?, ?, ?, ?, ?, ?)",
+        [(study, trial_id, score.name, score.value, score.low, score.high) for score in scores],
+    )
+    db.execute(
+        "UPDATE study_trial SET trust = ?, trust_reasons = ? WHERE study = ? AND trial_id = ?",
+        (judgement.trust, json.dumps(judgement.reasons), study, trial_id),
+    )
+    db.execute("DELETE FROM trust_check WHERE study = ? AND trial_id = ?", (study, trial_id))
+    db.conn.executemany(
+        "INSERT INTO trust_check (study, trial_id, position, name, attack_id, trust, counted, value, bound, reason) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                study,
+                trial_id,
+                position,
+                one.name,
+                one.attack_id,
+                one.trust,
+                int(counted),
+                one.value,
+                one.bound,
+                one.reason,
+            )
+            for position, (one, counted) in enumerate(zip(judgement.checks, judgement.counted, strict=True))
+        ],
+    )
+
+
+def read_distances(db: Database, study: str, trial_id: str) -> None:
+    """What the minimum-norm attacks on one trial say at the radii of the study's other attacks in their norm, else at its
+    score ε, else at the usual one. One that ran on the survivors at one radius says nothing elsewhere, and has no median."""
+    db.execute("DELETE FROM reading WHERE study = ? AND trial_id = ?", (study, trial_id))
+    threat_eps, samples = db.execute("SELECT threat_eps, samples FROM study WHERE name = ?", (study,)).fetchone()
+    key = {"study": study, "trial": trial_id, "samples": samples}
+    wanted = db.execute(
+        "SELECT e.id, e.attack_id, a.spec FROM evaluation e JOIN attack a ON a.id = e.attack_id "
+        "WHERE e.trial_id = :trial AND e.samples = :samples AND e.state = 'done' "
+        "AND EXISTS (SELECT 1 FROM ledger l WHERE l.evaluation_id = e.id AND l.eps IS NULL) "
+        "AND (e.attack_id IN (SELECT attack_id FROM study_attack WHERE study = :study) OR e.attack_id IN "
+        "(SELECT attack_id FROM trial_attack WHERE study = :study AND trial_id = :trial))",
+        key,
+    ).fetchall()
+    if not wanted:
+        return
+    specs = [
+        json.loads(spec)
+        for (spec,) in db.execute(
+            "SELECT a.spec FROM study_attack sa JOIN attack a ON a.id = sa.attack_id WHERE sa.study = ?", (study,)
+        )
+    ]
+    correct = clean_outcome(db, trial_id, samples).correct
+    for evaluation, attack_id, text in wanted:
+        spec = json.loads(text)
+        after = spec["params"].get("after")
+        radii = {eps for other in specs if other["norm"] == spec["norm"] for eps in other["eps"]}
+        found = ledgers(db, evaluation)
+        distances = found[0].distances
+        assert distances is not None
+        median = float(np.median(distances[correct])) if correct.any() and not after else np.inf
+        for eps in [after["eps"]] if after else sorted(radii) or [threat_eps or USUAL_EPS[spec["norm"]]]:
+            survived = survived_at(found, eps)
+            if survived is not None:
+                db.execute(
+                    "INSERT INTO reading (study, trial_id, attack_id, eps, robust_accuracy, median_distance) "
+                    "VALUES (?, ?, ?, ?, ?, ?)",
+                    (study, trial_id, attack_id, eps, float(survived.mean()), median if np.isfinite(median) else None),
+                )

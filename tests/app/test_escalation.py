@@ -1,0 +1,250 @@
+"""Climbing the ladder: what is queued, on whom it runs, when it ends, what becomes of the verdict; and once for real."""
+
+import json
+
+import numpy as np
+import pytest
+import tomli_w
+
+from app import escalation
+from core.errors import BadInput
+from core.events import CleanEvaluated, EvaluationFinished
+from core.records import Ledger, Threat
+from core.trust import Evaluated, Evidence, judge
+from core.trust.ladder import climbed, next_rung, rung_of, rungs
+from storage import database, queries, queue, recording, states, studies
+from tests.conftest import innate_command, plan_of, tiny
+from tests.storage import stored
+
+N = stored.SAMPLES
+THREAT = Threat("linf", 0.1)
+STUDY = tiny(
+    seeds=1,
+    optimizers=["adam"],
+    activations=["relu"],
+    attacks=[{"name": "fgsm", "eps": [0.1]}, {"name": "pgd", "eps": [0.1, 0.2], "steps": 4}],
+)
+
+
+@pytest.fixture
+def db(home):
+    return database.connect(home.database)
+
+
+@pytest.fixture
+def trial(db, home, cache):
+    """Trained; 54 of 60 right, 40 stand against FGSM, 30 against PGD."""
+    studies.submit(db, plan_of(STUDY, cache))
+    claim = queue.claim(db)
+    stored.train(db, home, claim)
+    labels, correct = np.arange(N) % 10, np.arange(N) < 54
+    predictions = np.where(correct, labels, (labels + 1) % 10)
+    samples = stored.samples_of(db)[60]
+    recording.record_clean(db, claim.trial_id, CleanEvaluated(samples, 60, correct, predictions, labels, 10))
+    for wanted in claim.evaluations:
+        evaluated(db, claim, wanted.attack, 40 if wanted.attack.name == "fgsm" else 30)
+    queue.settle(db, claim.attempt_id)
+    return claim.trial_id
+
+
+def evaluated(db, claim, attack, standing, distances=None):
+    bits = np.arange(N) < standing
+    ledgers = [Ledger(eps, bits) for eps in attack.eps] or [Ledger(None, bits, distances)]
+    samples = stored.samples_of(db)[60]
+    event = EvaluationFinished(attack, samples, 60, tuple(ledgers), (), 9, 9, 0.1, 256, "fp32")
+    recording.record_evaluation(db, claim.attempt_id, event)
+
+
+def climb(db, home, trial, standing):
+    """One rung, after which so many stand; returns whom it ran on, None at the end of the climb."""
+    asked = {"study": "tiny", "trials": [trial], "norm": "linf", "eps": 0.1}
+    added = escalation.add_next_rungs(db, home, asked)["rungs"]
+    if not added:
+        return None
+    claim = queue.claim(db)
+    (wanted,) = claim.evaluations
+    assert wanted.attack.id == added[0]["attack_id"]
+    distances = np.where(np.arange(N) < standing, np.inf, 0.0).astype(np.float32)
+    evaluated(db, claim, wanted.attack, standing, distances)
+    queue.settle(db, claim.attempt_id)
+    return wanted
+
+
+def verdict(db):
+    (row,) = queries.trials(db)
+    (detail,) = queries.trial_detail(db, row["trial_id"])["studies"]
+    return detail["trust"], detail["trust_reasons"]
+
+
+def test_each_rung_runs_on_what_all_before_it_left_standing_and_says_so(db, home, trial):
+    first = climb(db, home, trial, 30)
+    assert first.attack.name == "pgd"
+    assert first.attack.params["steps"] == 100
+    assert first.standing.sum() == 30
+    assert len(first.attack.params["after"]["attacks"]) == 2
+    second = climb(db, home, trial, 25)
+    assert (second.attack.name, second.attack.params["loss"], second.standing.sum()) == ("apgd", "ce", 30)
+    assert first.attack.id in second.attack.params["after"]["attacks"]
+    third = climb(db, home, trial, 25)
+    assert (third.attack.params["loss"], third.standing.sum()) == ("targeted", 25)
+    rows = [row for row in queries.results(db, "tiny", trial) if row["added"]]
+    assert [row["robust_accuracy"] for row in rows] == pytest.approx([25 / N, 25 / N, 30 / N])
+    assert all(row["attack_spec"]["params"]["after"]["eps"] == 0.1 for row in rows)
+    assert {row["attack"] for row in queries.results(db, "tiny", trial) if not row["added"]} == {"fgsm", "pgd"}
+    (best,) = queries.leaderboard(db, "tiny")
+    assert best["worst_case"] == pytest.approx(30 / N), "the study's scores stay its own"
+
+
+def test_a_quiet_climb_ends_after_a_loss_that_is_not_the_cross_entropy_and_confirms(db, home, trial):
+    for _ in range(3):
+        assert climb(db, home, trial, 30) is not None
+    assert climb(db, home, trial, 30) is None
+    trust, reasons = verdict(db)
+    assert (trust, reasons) == ("ok", [])
+    found = escalation.summary(db, "tiny", trial, THREAT)
+    assert (found["settled"], found["top"], found["worst_case"]) == (True, False, 0.5)
+    assert [rung["attack"] for rung in found["rungs"]] == ["pgd-100", "apgd-ce", "apgd-targeted"]
+    assert any("worst case at ε = 0.1 stays at 50.0%" in line for line in [check_of(db, trial)["reason"]])
+
+
+def check_of(db, trial):
+    return next(row for row in queries.trial_detail(db, trial)["checks"] if row["check"] == "escalation")
+
+
+def test_a_climb_that_breaks_more_makes_the_verdict_invalid(db, home, trial):
+    climb(db, home, trial, 30)
+    climb(db, home, trial, 10)
+    trust, reasons = verdict(db)
+    assert trust == "invalid"
+    assert "escalation: worst case at ε = 0.1 falls from 50.0% to 16.7% under apgd" in reasons[0]
+    assert "overstate" in reasons[0]
+    assert climb(db, home, trial, 10) is not None, "two quiet rungs have yet to come"
+
+
+def test_a_rung_that_breaks_everything_ends_the_climb(db, home, trial):
+    climb(db, home, trial, 0)
+    assert climb(db, home, trial, 0) is None
+
+
+def test_the_top_of_the_ladder_is_read_by_distance_and_needs_no_gradient(db, home, trial):
+    ran = []
+    for standing in (26, 22, 18, 14, 10, 10):
+        wanted = climb(db, home, trial, standing)
+        ran.append(None if wanted is None else wanted.attack.name)
+    assert ran == ["pgd", "apgd", "apgd", "fmn", "square", None]
+    row = next(row for row in queries.results(db, "tiny", trial) if row["attack"] == "fmn")
+    assert (row["eps"], row["median_distance"]) == (0.1, None)
+    assert row["robust_accuracy"] == pytest.approx(14 / N)
+
+
+def test_an_interrupted_climb_goes_on_where_it_was(db, home, trial):
+    asked = {"study": "tiny", "trials": [trial], "norm": "linf", "eps": 0.1}
+    once = escalation.add_next_rungs(db, home, asked)
+    assert queue.remaining(db, "tiny") == {"queued": 1}
+    assert escalation.add_next_rungs(db, home, asked) == once
+    assert len(states.missing_attacks(db, "tiny", trial)) == 1
+
+
+def test_a_climb_at_another_radius_is_one_of_its_own(db, home, trial):
+    climb(db, home, trial, 30)
+    asked = {"study": "tiny", "trials": [trial], "norm": "linf", "eps": 0.2}
+    escalation.add_next_rungs(db, home, asked)
+    (attack,) = states.missing_attacks(db, "tiny", trial)
+    assert (attack.name, attack.eps, attack.params["after"]["eps"]) == ("pgd", (0.2,), 0.2)
+    assert rung_of(attack, THREAT) is None
+    assert rung_of(attack, Threat("linf", 0.2)) == 0
+
+
+@pytest.mark.parametrize(
+    ("eps", "words"),
+    [("0.1,0.2", "one radius"), ("wide", "not a number"), ("2", "out of range"), ("-1", "out of range")],
+)
+def test_bad_radii_are_named(db, home, trial, eps, words):
+    def ask():
+        threat = escalation.threat_of(db, "tiny", eps)
+        escalation.add_next_rungs(
+            db, home, {"study": "tiny", "trials": [trial], "norm": threat.norm, "eps": threat.eps}
+        )
+
+    with pytest.raises(BadInput, match=words):
+        ask()
+    assert states.missing_attacks(db, "tiny", trial) == []
+
+
+def test_a_trial_that_is_not_yet_attacked_or_trained_is_refused(db, home, cache, trial):
+    more = {**STUDY, "attacks": [*STUDY["attacks"], {"name": "bim", "eps": [0.1]}], "activations": ["relu", "tanh"]}
+    studies.submit(db, plan_of(more, cache))
+    (other,) = [row["trial_id"] for row in queries.trials(db) if row["trial_id"] != trial]
+    for one, words in ((trial, "yet to be attacked with bim"), (other, "no weights yet")):
+        with pytest.raises(BadInput, match=words):
+            escalation.add_next_rungs(db, home, {"study": "tiny", "trials": [one], "norm": "linf", "eps": 0.1})
+
+
+def test_masked_gradients_need_the_whole_ladder():
+    """Three quiet rungs settle how strong the attacks are; that gradients are blinded only the rungs without any settle."""
+    from tests.core.test_trust import attacked, clean_of, looked
+
+    results = [attacked("fgsm", 200), attacked("pgd", 400, trace={"late": 30})]
+    known = Evidence(clean_of(), results, THREAT, looked(flat_softmax=60))
+    reasons = set(judge(known).reasons)
+    assert len(reasons) == 3
+    seen = []
+    while (rung := next_rung(known, THREAT, masked=True)) is not None:
+        seen.append(rung.name)
+        ledger = Ledger(rung.eps[0] if rung.eps else None, np.arange(400) < 200, np.full(400, np.inf, np.float32))
+        if rung.eps:
+            ledger = Ledger(rung.eps[0], ledger.survived)
+        known = Evidence(known.clean, results, THREAT, known.diagnosis, added=[*known.added, Evaluated(rung, [ledger])])
+        left = judge(known)
+        if len(climbed(known, THREAT)) == 3:
+            assert left.trust == "suspect"
+            assert not any("last steps" in reason for reason in left.reasons)
+            assert any("logits too large" in reason for reason in left.reasons)
+    assert seen == [spec.name for spec in rungs(THREAT)]
+    assert judge(known).trust == "ok"
+    unsteady = Evidence(known.clean, results, THREAT, looked(unsteady=9), added=known.added)
+    assert judge(unsteady).trust == "suspect", "randomness is not settled by it"
+
+
+def test_added_attacks_that_break_more_than_the_study_are_told(db, home, trial, cache):
+    strong = plan_of({**STUDY, "attacks": [{"name": "apgd", "eps": [0.1]}]}, cache).study.attacks[0]
+    studies.add_attack(db, "tiny", [trial], strong)
+    claim = queue.claim(db)
+    evaluated(db, claim, strong, 5)
+    trust, reasons = verdict(db)
+    assert trust == "invalid"
+    assert "from 50.0% to 8.3% under apgd" in reasons[0]
+
+
+def test_escalating_for_real(tmp_path):
+    """A study that only asks FGSM claims too much; the ladder says so, resumes as done, and prints one document."""
+    document = {
+        **STUDY, "name": "weak", "test_samples": 60, "training": {"epochs": 6, "batch_size": 32},
+        "attacks": [{"name": "bim", "eps": [0.15], "steps": 1, "alpha": "eps/3"}],
+    }  # fmt: skip
+    (tmp_path / "weak.toml").write_text(tomli_w.dumps(document))
+    home = tmp_path / "home"
+    innate_command("run", str(tmp_path / "weak.toml"), home=home)
+    (row,) = json.loads(innate_command("trials", "--json", home=home).stdout)["trials"]
+    assert row["trust"] == "suspect", "short of the surface"
+    done = innate_command("attack", row["trial_id"][:10], "--escalate", "--json", home=home)
+    (found,) = json.loads(done.stdout)["escalation"]
+    assert found["settled"]
+    assert found["escalated"] < found["worst_case"] - 0.1
+    assert found["trust"] == "invalid"
+    assert "rung 1 of 5" in done.stderr
+    again = innate_command("attack", row["trial_id"][:10], "--escalate", home=home)
+    assert "rung" not in again.stderr, "nothing is left to climb"
+    assert "the study's attacks overstate" in " ".join(again.stdout.split())
+    shown = innate_command("show", row["trial_id"][:10], home=home).stdout
+    assert "pgd*" in shown
+    assert "checks passed" in shown
+    for arguments, words in (
+        ((), "--escalate"),
+        (("--escalate", "--attack", "pgd"), "not both"),
+        (("--escalate", "--set", "steps=3"), "no --set"),
+        (("--escalate", "--eps", "0.1,0.2"), "one radius"),
+    ):
+        refused = innate_command("attack", row["trial_id"][:10], *arguments, home=home, check=2)
+        assert words in refused.stderr
+        assert refused.stderr.count("\n") == 1
