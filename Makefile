@@ -18,7 +18,8 @@ check: $(VENV)/.test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.test
+# Each table is a file of tests/benchmarks. INNATE_BENCH_IMAGES=100 gives a first look in a few minutes.
+bench: $(VENV)/.bench
 	$(BIN)/python -m pytest -m benchmark -s tests/benchmarks
 
 faults: $(VENV)/.test
@@ -35,7 +36,13 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	$(BIN)/python -m pip install --quiet --editable ".[test,parity]"
+	touch $@
+
+# torchattacks pins requests to a version of 2020, which it does not import and which the other libraries cannot take.
+$(VENV)/.bench: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --editable ".[test,parity,bench]"
+	$(BIN)/python -m pip install --quiet --no-deps torchattacks==3.5.1
 	touch $@
 
 clean:

@@ -26,7 +26,7 @@ from core.sweep import (
     within_memory,
 )
 
-__all__ = ["TestSet", "clean_outcome", "crafting_precision", "evaluate"]
+__all__ = ["TestSet", "clean_outcome", "crafting_precision", "evaluate", "usual_batch"]
 
 _CPU_BATCH = 128
 """Measured on the paper's net: within 3 % of the best of 32 to 256 in fp32 and in bf16, at half the memory of 256."""
@@ -37,7 +37,11 @@ def clean_outcome(model: nn.Module, test_set: TestSet, classes: int, batch_size:
     """Predictions on the clean images. Raises NonFiniteLogits. Memory running out halves the batch."""
     victim = Victim(model)
     sweep = Sweep(
-        victim, test_set, None, torch.ones_like(test_set.labels, dtype=torch.bool), _batch(batch_size, test_set)
+        victim,
+        test_set,
+        None,
+        torch.ones_like(test_set.labels, dtype=torch.bool),
+        batch_size or usual_batch(test_set.labels.device),
     )
     predictions = torch.empty_like(test_set.labels)
 
@@ -87,7 +91,7 @@ def evaluate(
         test_set,
         attack,
         torch.from_numpy(np.array(alive)).to(device),
-        _batch(batch_size, test_set),
+        batch_size or usual_batch(test_set.labels.device),
     )
     with under_attack(model):
         if entry.single_step:
@@ -128,8 +132,9 @@ def crafting_precision(wanted: str, device: torch.device) -> str:
     return "fp32"
 
 
-def _batch(wanted: int | None, test_set: TestSet) -> int:
-    return wanted or (_GPU_BATCH if test_set.labels.device.type == "cuda" else _CPU_BATCH)
+def usual_batch(device: torch.device) -> int:
+    """Images that go through a model at a time."""
+    return _GPU_BATCH if device.type == "cuda" else _CPU_BATCH
 
 
 def _described(sweep: Sweep) -> tuple[Example, ...]:

@@ -21,15 +21,12 @@ from core.attacks.steps import step_size
 from core.attacks.victim import EvaluationStopped, Victim, under_attack
 from core.datasets.subsets import stratified
 from core.errors import BadInput, InnateError
-from core.evaluation import TestSet, crafting_precision
+from core.evaluation import TestSet, crafting_precision, usual_batch
 from core.events import Event, Finished, Stopped, TransferLeftOut, TransferProgress, TransferRow, TrialFailed
 from core.model import trained_model
 from core.records import AttackSpec, TransferCell, TransferJob
 from core.trial import settle_torch, test_set_of
 
-_CPU_BATCH = 64
-_GPU_BATCH = 1024
-"""As in `core.evaluation`, which measured them."""
 _PROGRESS_SECONDS = 0.25
 _MODELS_BYTES = 256 << 20
 """Models kept on the device between two uses; those beyond it are read again each time."""
@@ -67,7 +64,7 @@ def craft(victim: Victim, x: Tensor, y: Tensor, samples: Tensor, attack: AttackS
 class Batches:
     """Rows in pieces of `size`, which is halved for good where memory runs out."""
 
-    size: int = _CPU_BATCH
+    size: int
     stop: Callable[[], bool] = lambda: False
     notes: list[str] = field(default_factory=list)
 
@@ -224,7 +221,7 @@ def _run(job: TransferJob, stop: Callable[[], bool]) -> Iterator[Event]:
 
     gradients = ATTACKS[job.attack.name].iterate is not None
     precision = crafting_precision(job.crafting, torch.device(job.device)) if gradients else "fp32"
-    batches = Batches(_GPU_BATCH if job.device.startswith("cuda") else _CPU_BATCH, stop)
+    batches = Batches(usual_batch(torch.device(job.device)), stop)
     gallery = Gallery(load, test_set, batches)
     left_out: set[str] = set()
     shown_at = -1e9

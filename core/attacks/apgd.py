@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from core.attacks.victim import Victim
 
 _RHO = 0.75
-"""Share of steps that must have gained since the last checkpoint, else the step size is halved."""
+"""More than this share of the steps must have gained since the last checkpoint, else the step size is halved (the authors'
+program counts the share itself as too few, the paper's condition 1 does not)."""
 _MOMENTUM = 0.75
 _TARGETS = 9
 """AutoAttack's number of target classes: the likeliest wrong ones on the clean image."""
@@ -80,7 +81,7 @@ def apgd(
         best_gradient = torch.where(per_sample(better, x), gradient, best_gradient)
         judged = current
         if number in checkpoints:
-            stalled = (gains < _RHO * since) | (~halved & (highest <= held))
+            stalled = (gains <= _RHO * since) | (~halved & (highest <= held))
             size = torch.where(stalled, size / 2, size)
             current = torch.where(per_sample(stalled, x), best, current)
             gradient = torch.where(per_sample(stalled, x), best_gradient, gradient)
@@ -103,7 +104,7 @@ def _checkpoints(steps: int) -> set[int]:
     """⌈p_j · steps⌉ with p = 0, 0.22 and p_{j+1} = p_j + max(p_j − p_{j−1} − 0.03, 0.06) (section 3.2)."""
     points, before, now = set(), 0.0, 0.22
     while now <= 1.0:
-        points.add(math.ceil(now * steps))
+        points.add(math.ceil(round(now * steps, 6)))
         before, now = now, now + max(now - before - 0.03, 0.06)
     return points
 

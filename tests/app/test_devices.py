@@ -148,7 +148,7 @@ def test_out_of_memory_beside_others_waits_for_more_room_and_alone_it_fails(driv
     def exhausted(job):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(trial, "_settle_torch", exhausted)
+    monkeypatch.setattr(trial, "settle_torch", exhausted)
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 3 * GIB)
     job = make_job(tmp_path, cache)
     job = type(job)(**{**job.__dict__, "device": "cuda:0"})
@@ -197,8 +197,8 @@ def test_the_memory_fraction_reaches_torch(monkeypatch, tmp_path, cache):
         torch.cuda, "set_per_process_memory_fraction", lambda share, device: asked.append((share, device))
     )
     job = make_job(tmp_path, cache)
-    trial._settle_torch(type(job)(**{**job.__dict__, "device": "cuda:1", "memory_fraction": 0.25}))
-    trial._settle_torch(job)
+    trial.settle_torch(type(job)(**{**job.__dict__, "device": "cuda:1", "memory_fraction": 0.25}))
+    trial.settle_torch(job)
     assert asked == [(0.25, torch.device("cuda:1"))]
 
 

@@ -332,10 +332,10 @@ def test_one_failed_attack_leaves_the_others_alone(tmp_path, cache, monkeypatch)
 
     genuine = module.evaluate
 
-    def sabotaged(model, tests, attack, *rest):
+    def sabotaged(model, tests, attack, *rest, **options):
         if attack.name == "fgsm":
             raise RuntimeError("something broke\nin the middle")
-        return genuine(model, tests, attack, *rest)
+        return genuine(model, tests, attack, *rest, **options)
 
     monkeypatch.setattr(module, "evaluate", sabotaged)
     plan = plan_of(tiny(), cache)

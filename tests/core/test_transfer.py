@@ -183,7 +183,7 @@ def test_models_are_read_when_needed_and_only_what_fits_is_kept(monkeypatch):
 
     size = sum(value.numel() * 4 for value in models["a"].parameters())
     monkeypatch.setattr("core.transfer._MODELS_BYTES", 2 * size)
-    gallery = Gallery(load, test_set, Batches())
+    gallery = Gallery(load, test_set, Batches(64))
     for source in "abcd":
         list(cells(gallery, source, list("abcd"), attack_of("fgsm")))
     assert read.count("a") == read.count("b") == 1

@@ -1,0 +1,117 @@
+"""Really trained nets to measure on, and the work of one attack on them. Imports torch."""
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from core import checkpoints, datasets
+from core.attacks import resolve
+from core.datasets.subsets import samples_digest, stratified
+from core.evaluation import TestSet, clean_outcome, evaluate
+from core.events import EvaluationFinished, Trained
+from core.model import build_model
+from core.plan import make_plan
+from core.records import Job
+from core.study import parse_study
+from core.trial import run_trial
+from tests.conftest import REAL_DATA
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+FULL = (REAL_DATA / "MNIST" / "raw").is_dir()
+"""Full MNIST is at hand; else the 5,000 images that ship with the program stand in, and the tables say so."""
+
+STANDARD = {
+    "name": "standard",
+    "dataset": "mnist" if FULL else "mnist5k",
+    "train_samples": 10_000 if FULL else None,
+    "architectures": ["kumar-cnn"],
+    "optimizers": ["adam"],
+    "activations": ["relu"],
+    "training": {"epochs": 3 if FULL else 8},
+    "attacks": [{"name": "fgsm", "eps": [0.1]}],
+}
+"""The paper's net, undefended."""
+
+DEFENDED = {
+    **STANDARD,
+    "name": "defended",
+    "train_samples": 6_000 if FULL else None,
+    "defenses": [{"name": "pgd-at", "eps": 0.15, "alpha": 0.06, "steps": 4}],  # at 0.3 it takes many epochs to take off
+    "training": {"epochs": 4 if FULL else 6},
+}
+"""The same, adversarially trained: few samples break early, so there is little to save."""
+
+
+@dataclass(frozen=True)
+class Net:
+    model: nn.Module
+    tests: TestSet
+    data: str
+    """Which images it saw, in words."""
+
+
+def trained(document: dict[str, object], folder: Path, images: int) -> Net:
+    """The one model of a study, trained by the program itself unless `folder` has it from an earlier run, and as many
+    test images. Leaves torch with one thread and its ordinary settings."""
+    plan = make_plan(
+        parse_study({k: v for k, v in document.items() if v is not None}, "bench", Path("/")), REAL_DATA, folder
+    )
+    (trial,) = plan.trials
+    job = Job(
+        trial=trial, source=plan.study.source, evaluations=(), clean=(), attempt=1, folder=folder / trial.id, earlier=(),
+        data_root=REAL_DATA, cache=folder, threads=CORES,
+    )  # fmt: skip
+    (weights,) = (event.weights for event in run_trial(job, lambda: False) if isinstance(event, Trained))
+    torch.use_deterministic_algorithms(False)  # which would hold back the libraries that are timed beside
+    torch.set_num_threads(1)
+    arrays = datasets.load(plan.study.source, REAL_DATA, folder)
+    chosen = stratified(arrays.test_labels, images, "test_samples")
+    model = build_model(trial, torch.from_numpy(np.array(arrays.train_images[:1])), len(plan.info.classes))
+    model.load_state_dict(checkpoints.read(weights, trial.id)["model"])
+    tests = TestSet(
+        torch.from_numpy(np.array(arrays.test_images[chosen])),
+        torch.from_numpy(np.array(arrays.test_labels[chosen])),
+        torch.from_numpy(chosen),
+        samples_digest(chosen),
+        images,
+    )
+    seen = trial.train_samples or plan.info.train_size
+    model = model.eval().to(memory_format=torch.channels_last)
+    clean = clean_outcome(model, tests, len(plan.info.classes)).correct.mean()
+    data = f"{plan.study.source.name} ({seen:,} images, {trial.training.epochs} epochs), {clean:.1%} clean accuracy"
+    return Net(model, tests, data)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What some work took: seconds of the processor (as good as wall seconds on one thread, and blind to whatever else
+    runs on the machine), wall seconds, and images passed forwards and backwards."""
+
+    cpu: float
+    wall: float
+    forward: int
+    backward: int
+
+
+def attacked(
+    net: Net, name: str, options: dict[str, object], crafting: str = "fp32"
+) -> tuple[Cost, EvaluationFinished]:
+    """One attack of ours on all test images, the clean outcome that it starts from included."""
+    spec = resolve(name, options, "attack")
+    cpu, wall = time.process_time(), time.perf_counter()
+    clean = clean_outcome(net.model, net.tests, 10)
+    *_, event = evaluate(net.model, net.tests, spec, clean.correct, crafting)
+    assert isinstance(event, EvaluationFinished)
+    cost = Cost(
+        time.process_time() - cpu,
+        time.perf_counter() - wall,
+        event.forward_passes + len(net.tests),
+        event.backward_passes,
+    )
+    return cost, event
