@@ -11,10 +11,15 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
 _NORMS = {"linf": "ℓ∞", "l2": "ℓ2"}
+_LITTLE_ROOM = 12
+"""Rows under which a legend of several lines would leave nothing of the figure."""
 
 
 def attack_curves(db: Database, study: str, trial_id: str, size: tuple[int, int], colour: bool) -> str:
-    """One line per attack of the study, from the clean accuracy at ε = 0; rungs of an escalation, with a star, have one ε."""
+    """One line per attack of the study, from the clean accuracy at ε = 0; rungs of an escalation, with a star, have one ε.
+
+    Where there is little room, the attacks that leave least standing, as many as one line of legend names.
+    """
     points: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
     for row in queries.results(db, study, trial_id):
         if row["eps"] is not None:
@@ -27,6 +32,8 @@ def attack_curves(db: Database, study: str, trial_id: str, size: tuple[int, int]
         charts.Curve(f"{attack} {_NORMS[norm]}", [eps for eps, _ in line], [share for _, share in line])
         for (attack, norm, _), line in points.items()
     ]
+    if size[1] < _LITTLE_ROOM:
+        lines = _strongest(lines, size[0])
     return charts.curves(
         "",
         lines,
@@ -63,6 +70,14 @@ def training_curves(db: Database, trial_id: str, size: tuple[int, int], colour: 
         size=(size[0], _above_legend(size, [curve.label for curve in lines])),
         colour=colour,
     )
+
+
+def _strongest(lines: list[charts.Curve], columns: int) -> list[charts.Curve]:
+    """The curves that end lowest, as many as fit in one line of legend, one at the least."""
+    ranked = sorted(lines, key=lambda curve: curve.y[-1])
+    while len(ranked) > 1 and sum(len(curve.label) + 5 for curve in ranked) >= columns:
+        ranked.pop()
+    return ranked
 
 
 def _above_legend(size: tuple[int, int], labels: list[str]) -> int:

@@ -49,7 +49,7 @@ def gradient_pass(model: nn.Module, crafting: str, device: torch.device, capture
         return gradient, logits.detach()
 
     if capture is None and device.type == "cuda":
-        capture = _cuda_capture
+        capture = _cuda_capture()
     return eager if capture is None else Replayed(eager, capture)
 
 
@@ -114,18 +114,27 @@ class Replayed:
         return _Recording(held_x, held_labels, replay, result)
 
 
-def _cuda_capture(work: Callable[[], Result]) -> tuple[Callable[[], None], Result]:
-    """A CUDA graph of `work`, after the warm-up on a side stream that the documentation of torch.cuda.graphs asks for."""
-    side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            work()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        result = work()
-    return graph.replay, result
+def _cuda_capture() -> Capture:
+    """CUDA graphs, each after the warm-up on a side stream that the documentation of torch.cuda.graphs asks for.
+
+    All share one pool of memory, else each shape would hold activations of its own: their results are copied out before
+    the next one is replayed.
+    """
+    pool = torch.cuda.graph_pool_handle()
+
+    def capture(work: Callable[[], Result]) -> tuple[Callable[[], None], Result]:
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                work()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=pool):
+            result = work()
+        return graph.replay, result
+
+    return capture
 
 
 def with_matrix_input_gradients(model: nn.Module, crafting: str) -> nn.Module:
