@@ -16,8 +16,10 @@ from core import datasets
 from core.datasets.subsets import stratified
 from storage.home import Home
 from tests.benchmarks.conftest import IMAGES
-from tests.benchmarks.plain_script import ACTIVATIONS, EPS, OPTIMIZERS
 from tests.benchmarks.tables import show
+
+pytest.importorskip("torchattacks", reason="torchattacks is installed by `make bench`")
+from tests.benchmarks.plain_script import ACTIVATIONS, EPS, OPTIMIZERS  # which imports torchattacks
 
 pytestmark = pytest.mark.benchmark
 
@@ -79,7 +81,6 @@ def by_script(folder: Path) -> tuple[float, dict[tuple[str, str], dict[str, floa
 
 
 def test_a_small_grid_against_a_plain_script(tmp_path):
-    pytest.importorskip("torchattacks", reason="torchattacks is installed by `make bench`")
     our_seconds, ours = by_innate(tmp_path)
     their_seconds, theirs = by_script(tmp_path)
     keys = ["clean", *(f"{attack} {eps:g}" for attack in ("fgsm", "pgd") for eps in EPS)]
