@@ -422,7 +422,9 @@ LEFT JOIN reading r ON l.eps IS NULL AND r.study = w.study AND r.trial_id = w.tr
 JOIN trial t ON t.id = w.trial_id
 JOIN attack a ON a.id = w.attack_id
 LEFT JOIN clean c ON c.trial_id = t.id AND c.samples = s.samples
-LEFT JOIN diagnosis d ON d.trial_id = t.id AND d.samples = s.samples AND d.norm = s.threat_norm AND d.eps = s.threat_eps;
+-- A study without attacks looks at its models at ℓ∞ 0.1 (storage.verdicts).
+LEFT JOIN diagnosis d ON d.trial_id = t.id AND d.samples = s.samples
+    AND d.norm = coalesce(s.threat_norm, 'linf') AND d.eps = coalesce(s.threat_eps, 0.1);
 
 DROP VIEW v_training;
 CREATE VIEW v_training AS

@@ -176,6 +176,11 @@ def test_a_study_without_attacks_looks_at_the_usual_threat(db, home, cache):
     recording.record_diagnosis(db, claim.attempt_id, Diagnosed(samples, 60, look(unsteady=50)))
     queue.settle(db, claim.attempt_id)
     assert [row["trust"] for row in queries.trials(db)] == ["suspect"]
+    # and that verdict stands beside what is added to it, as it is to imported weights
+    added = plan_of(study_of(PGD), cache).study.attacks[0]
+    studies.add_attack(db, "tiny", [claim.trial_id], added)
+    attacked(db, queue.claim(db), added)
+    assert {row["model_trust"] for row in queries.results(db, "tiny")} == {"suspect"}
 
 
 def test_traces_are_kept_and_judged(db, home, cache):
