@@ -489,3 +489,10 @@ def test_noise_belongs_to_the_sample_and_fills_the_ball(norm):
         assert float(radii.max()) <= 1 + 1e-6
         # u^(1/d) has mean d / (d + 1)
         assert float(radii.mean()) == pytest.approx(36 / 37, rel=0.01)
+
+
+def test_apgd_looks_back_where_the_authors_do():
+    from core.attacks.apgd import _checkpoints
+
+    assert sorted(_checkpoints(100)) == [22, 41, 57, 70, 80, 87, 93, 99]
+    assert sorted(_checkpoints(50)) == [11, 21, 29, 35, 40, 44, 47, 50]
