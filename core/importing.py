@@ -18,7 +18,7 @@ from core.errors import BadInput, InnateError
 from core.events import Event, Finished, Imported, Stopped, TrialFailed
 from core.foreign_weights import ForeignWeights
 from core.model import PixelModel, build_model
-from core.records import ImportJob
+from core.orders import ImportJob
 from core.weight_shapes import by_order, difference, explained, shapes_of
 
 _TRIED = 256

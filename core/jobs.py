@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from core.events import Event
 from core.importing import run_import
-from core.records import AnyJob, ImportJob, TransferJob
+from core.orders import AnyJob, ImportJob, TransferJob
 from core.transfer import run_transfer
 from core.trial import run_trial
 

@@ -24,7 +24,8 @@ from core.errors import BadInput, InnateError
 from core.evaluation import TestSet, crafting_precision, usual_batch
 from core.events import Event, Finished, Stopped, TransferLeftOut, TransferProgress, TransferRow, TrialFailed
 from core.model import trained_model
-from core.records import AttackSpec, TransferCell, TransferJob
+from core.orders import TransferJob
+from core.records import AttackSpec, TransferCell
 from core.trial import settle_torch, test_set_of
 
 _PROGRESS_SECONDS = 0.25

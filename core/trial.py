@@ -26,8 +26,8 @@ from core.errors import BadInput, InnateError
 from core.evaluation import TestSet, clean_outcome, evaluate
 from core.events import Crashed, Diagnosed, EvaluationFailed, Event, Finished, Started, Stopped, Trained, TrialFailed
 from core.model import PixelModel, build_model
+from core.orders import Job, TransferJob
 from core.probe import draw_probe
-from core.records import Job, TransferJob
 from core.training import TrainingData, TrainingStopped, train
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.records import DatasetSource, DiagnosisSpec, EvaluationSpec, TrialSpec
+from core.orders import EvaluationSpec
+from core.records import DatasetSource, DiagnosisSpec, TrialSpec
 from storage.database import transaction
 from storage.states import lacks_clean, lacks_diagnosis, missing_attacks, settle_in
 from storage.verdicts import left_standing

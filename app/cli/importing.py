@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from core.events import Imported
     from core.executors.protocol import Executor
-    from core.records import Choice, ImportJob, TrialSpec
+    from core.orders import ImportJob
+    from core.records import Choice, TrialSpec
 
 
 def register(app: typer.Typer) -> None:
@@ -75,7 +76,8 @@ def import_(
     from app.worker.devices import resolve_slots
     from core import architectures, datasets
     from core.datasets import parse_source
-    from core.records import ImportJob, TrialSpec
+    from core.orders import ImportJob
+    from core.records import TrialSpec
     from storage import imports, queue
     from storage.home import file_system_of, refuse_network
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
     from app.transfer_matrix import Matrix
-    from core import records
+    from core import orders, records
     from core.executors.protocol import Slot
     from core.records import AttackSpec
     from storage.transfers import Weights
@@ -203,10 +203,10 @@ def _job(
     samples: int | None,
     weights: Mapping[str, Weights],
     wanted: Mapping[str, tuple[str, ...]],
-) -> records.TransferJob:
+) -> orders.TransferJob:
     """The job, once the data set is known to be there and to be what the models were trained on."""
     from core import datasets
-    from core.records import TrainedTrial, TransferJob
+    from core.orders import TrainedTrial, TransferJob
     from storage.studies import data_root, study_row
 
     row = study_row(db, name)
@@ -240,7 +240,7 @@ def _job(
 def _work(
     context: Context,
     db: Database,
-    job: records.TransferJob,
+    job: orders.TransferJob,
     trials: Sequence[Mapping[str, Any]],
     digests: Mapping[str, str],
 ) -> tuple[bool, dict[str, str]]:

@@ -22,7 +22,7 @@ from typing import Any
 
 from core.events import Crashed
 from core.executors import wire
-from core.records import AnyJob
+from core.orders import AnyJob
 
 
 def serve(control: socket.socket) -> None:

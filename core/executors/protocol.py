@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from core.events import Event
-from core.records import AnyJob
+from core.orders import AnyJob
 
 
 @dataclass(frozen=True)

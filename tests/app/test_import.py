@@ -22,7 +22,7 @@ from core.errors import BadInput, ExitCode, InnateError, NotFound
 from core.events import Imported
 from core.executors.inline import InlineExecutor
 from core.importing import run_import
-from core.records import ImportJob
+from core.orders import ImportJob
 from core.trial import run_trial
 from storage import database, imports, queries, queue, studies, worker_state
 from storage.home import Home, prepare

@@ -15,8 +15,8 @@ from core.datasets.subsets import samples_digest, stratified
 from core.evaluation import TestSet, clean_outcome, evaluate
 from core.events import EvaluationFinished, Trained
 from core.model import build_model
+from core.orders import Job
 from core.plan import make_plan
-from core.records import Job
 from core.study import parse_study
 from core.trial import run_trial
 from tests.conftest import REAL_DATA

@@ -14,7 +14,8 @@ from core.attacks import resolve
 from core.diagnosis import diagnose
 from core.evaluation import clean_outcome, evaluate
 from core.events import CleanEvaluated, Diagnosed, EvaluationFinished, Finished, Trained
-from core.records import DiagnosisSpec, EvaluationSpec, Job, Threat
+from core.orders import EvaluationSpec, Job
+from core.records import DiagnosisSpec, Threat
 from core.trial import run_trial
 from core.trust import EpochAccuracy, Evaluated, Evidence, judge
 from core.trust.ladder import next_rung, standing_before

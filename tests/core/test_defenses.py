@@ -18,9 +18,10 @@ from core.defenses.inner import eval_mode, mixed
 from core.defenses.trades import ascend_divergence, divergence
 from core.errors import BadInput
 from core.events import CleanEvaluated, EpochFinished, Finished, Trained
+from core.orders import Job
 from core.overfitting import overfitting
 from core.probe import Probe, draw_probe, probe_accuracy
-from core.records import Choice, Job
+from core.records import Choice
 from core.registry import Parameter, Registry, resolve_options
 from core.trial import run_trial
 from tests.conftest import plan_of, tiny

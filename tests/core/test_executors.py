@@ -11,7 +11,7 @@ from core.events import LAST_EVENTS, Crashed, EpochFinished, Finished, Started, 
 from core.executors.inline import InlineExecutor
 from core.executors.process import ProcessExecutor
 from core.executors.protocol import Slot
-from core.records import EvaluationSpec, Job
+from core.orders import EvaluationSpec, Job
 from core.trial import run_trial
 from tests.conftest import plan_of, tiny
 

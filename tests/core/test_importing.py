@@ -18,7 +18,8 @@ from core.errors import BadInput
 from core.events import CleanEvaluated, Finished, Imported, Started, Stopped, TrialFailed
 from core.importing import run_import
 from core.model import build_model
-from core.records import Choice, ImportJob, Job, TrialSpec
+from core.orders import ImportJob, Job
+from core.records import Choice, TrialSpec
 from core.registry import resolve_options
 from core.trial import run_trial
 from tests.conftest import plan_of, tiny

@@ -23,7 +23,8 @@ from core.events import (
 )
 from core.model import build_model
 from core.optimizers import OPTIMIZERS
-from core.records import Choice, EvaluationSpec, Job
+from core.orders import EvaluationSpec, Job
+from core.records import Choice
 from core.registry import resolve_options
 from core.schedules import learning_rate
 from core.training import batch_bounds

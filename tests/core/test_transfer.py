@@ -17,7 +17,8 @@ from core.events import Finished, Stopped, TransferLeftOut, TransferRow
 from core.executors.inline import InlineExecutor
 from core.identity import stream_seed
 from core.jobs import run_job
-from core.records import TrainedTrial, TransferCell, TransferJob
+from core.orders import TrainedTrial, TransferJob
+from core.records import TransferCell
 from core.study import parse_study
 from core.transfer import Batches, Gallery, cells, craft
 from core.transfer_attack import transfer_attack
