@@ -1,4 +1,4 @@
-"""Optimizers of torch.optim, with torch's and Keras's defaults. To add one: an entry here.
+"""Optimizers of torch.optim, with torch's and Keras's defaults and update rules. To add one: an entry here.
 
 Every optimizer is in that takes plain gradients of any shape. Not here: Muon (refuses convolution weights), LBFGS (needs
 a closure that is evaluated several times a step), SparseAdam (takes sparse gradients only).
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from core.errors import BadInput
 from core.records import Choice
 from core.registry import Parameter, Registry, resolve_options
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """`module` is the class in torch.optim; `keras` holds what Keras's defaults change."""
+    """`module` is the class in torch.optim; `keras` holds what Keras's defaults change, the update rule among them where
+    torch's is another (core.keras_rules). `torch_only` are options that Keras's rule does not have; at `same_without` = 0
+    the two rules are one, and torch's is taken."""
 
     name: str
     summary: str
@@ -27,6 +30,8 @@ class Optimizer:
     module: str
     parameters: tuple[Parameter, ...]
     keras: Mapping[str, Any] = field(default_factory=dict)
+    torch_only: tuple[str, ...] = ()
+    same_without: str = ""
 
 
 def _lr(default: float) -> Parameter:
@@ -52,9 +57,17 @@ def _flag(name: str, summary: str) -> Parameter:
 _BETAS = (_unit("beta1", 0.9, "decay of the first moment"), _unit("beta2", 0.999, "decay of the second moment"))
 _MOMENTUM = Parameter("momentum", "float", 0.0, "momentum", low=0.0)
 
-# Keras 3's defaults (keras.optimizers). Where ε stands differs a little between the two: Keras has it under the root for
-# RMSprop and Adagrad, torch beside it, and Keras's Adam adds it before the bias correction. At ε = 1e-7 that moves a step
-# only where a gradient's running size is itself about 1e-7 (Adam) or its square is (RMSprop, Adagrad).
+_RULE = Parameter(
+    "rule",
+    "str",
+    "torch",
+    "whose update rule; its numbers are those of training.hyperparameters",
+    choices=("torch", "keras"),
+    omit_default=True,
+)
+
+# Keras 3's defaults (keras.optimizers). Where ε stands is part of the rule, and matters: RMSprop's first step at a gradient
+# of 1e-4 is a tenth of what torch's rule makes of the same numbers, Adam's at 1e-6 a quarter.
 _KERAS_EPS = 1e-7
 
 OPTIMIZERS: Registry[Optimizer] = Registry(
@@ -65,8 +78,8 @@ OPTIMIZERS: Registry[Optimizer] = Registry(
             "adaptive moments",
             "Kingma, Ba 2014",
             "Adam",
-            (_lr(1e-3), *_BETAS, _eps(1e-8), _decay(), _flag("amsgrad", "keep the maximum of second moments")),
-            {"eps": _KERAS_EPS},
+            (_lr(1e-3), *_BETAS, _eps(1e-8), _decay(), _flag("amsgrad", "keep the maximum of second moments"), _RULE),
+            {"eps": _KERAS_EPS, "rule": "keras"},
         ),
         Optimizer(
             "adadelta",
@@ -87,16 +100,18 @@ OPTIMIZERS: Registry[Optimizer] = Registry(
                 Parameter("initial_accumulator_value", "float", 0.0, "where the sum starts", low=0.0),
                 _eps(1e-10),
                 _decay(),
+                _RULE,
             ),
-            {"lr": 1e-3, "initial_accumulator_value": 0.1, "eps": _KERAS_EPS},
+            {"lr": 1e-3, "initial_accumulator_value": 0.1, "eps": _KERAS_EPS, "rule": "keras"},
+            torch_only=("lr_decay",),
         ),
         Optimizer(
             "adamax",
             "adam with the infinity norm",
             "Kingma, Ba 2014, section 7",
             "Adamax",
-            (_lr(2e-3), *_BETAS, _eps(1e-8), _decay()),
-            {"lr": 1e-3, "eps": _KERAS_EPS},
+            (_lr(2e-3), *_BETAS, _eps(1e-8), _decay(), _RULE),
+            {"lr": 1e-3, "eps": _KERAS_EPS, "rule": "keras"},
         ),
         Optimizer(
             "nadam",
@@ -110,7 +125,7 @@ OPTIMIZERS: Registry[Optimizer] = Registry(
                 _decay(),
                 Parameter("momentum_decay", "float", 4e-3, "decay of the momentum schedule", low=0.0),
             ),
-            {"lr": 1e-3, "eps": _KERAS_EPS},
+            {"lr": 1e-3, "eps": _KERAS_EPS, "momentum_decay": 1.0},
         ),
         Optimizer(
             "rmsprop",
@@ -124,8 +139,9 @@ OPTIMIZERS: Registry[Optimizer] = Registry(
                 _decay(),
                 _MOMENTUM,
                 _flag("centered", "divide by the standard deviation instead"),
+                _RULE,
             ),
-            {"lr": 1e-3, "alpha": 0.9, "eps": _KERAS_EPS},
+            {"lr": 1e-3, "alpha": 0.9, "eps": _KERAS_EPS, "rule": "keras"},
         ),
         Optimizer(
             "sgd",
@@ -138,16 +154,26 @@ OPTIMIZERS: Registry[Optimizer] = Registry(
                 Parameter("dampening", "float", 0.0, "dampening of the momentum"),
                 _decay(),
                 _flag("nesterov", "Nesterov momentum (needs momentum above 0)"),
+                _RULE,
             ),
-            {"lr": 1e-2},
+            {"lr": 1e-2, "rule": "keras"},
+            torch_only=("dampening",),
+            same_without="momentum",
         ),
         Optimizer(
             "adamw",
             "adam with decoupled weight decay",
             "Loshchilov, Hutter 2017",
             "AdamW",
-            (_lr(1e-3), *_BETAS, _eps(1e-8), _decay(1e-2), _flag("amsgrad", "keep the maximum of second moments")),
-            {"weight_decay": 4e-3, "eps": _KERAS_EPS},
+            (
+                _lr(1e-3),
+                *_BETAS,
+                _eps(1e-8),
+                _decay(1e-2),
+                _flag("amsgrad", "keep the maximum of second moments"),
+                _RULE,
+            ),
+            {"weight_decay": 4e-3, "eps": _KERAS_EPS, "rule": "keras"},
         ),
         Optimizer(
             "radam",
@@ -192,7 +218,9 @@ OPTIMIZERS: Registry[Optimizer] = Registry(
                 Parameter("beta2_decay", "float", -0.8, "power of the second moment's decay", high=0.0),
                 Parameter("d", "float", 1.0, "clipping threshold", low=0.0, open_low=True),
                 _decay(),
+                _RULE,
             ),
+            {"lr": 1e-3, "rule": "keras"},
         ),
     ),
 )
@@ -203,20 +231,34 @@ PROFILES = ("torch", "keras")
 def resolve(name: str, given: Mapping[str, Any], profile: str, weight_decay: float, where: str) -> Choice:
     """An optimizer with every hyperparameter: what is given, else the training key, else the profile's defaults.
 
-    Raises BadInput naming `where` for an unknown name or option or a value out of range.
+    Raises BadInput naming `where` for an unknown name or option, a value out of range, or one that the rule does not have.
     """
     entry = OPTIMIZERS.find(name, where)
     defaults: dict[str, Any] = dict(entry.keras) if profile == "keras" else {}
     if weight_decay and any(parameter.name == "weight_decay" for parameter in entry.parameters):
         defaults["weight_decay"] = weight_decay
-    return Choice(name, resolve_options(entry, {**defaults, **given}, where))
+    options = resolve_options(entry, {**defaults, **given}, where)
+    if entry.same_without and not options[entry.same_without]:
+        options.pop("rule", None)
+    if options.get("rule") == "keras":
+        for parameter in entry.parameters:
+            if parameter.name in entry.torch_only and options[parameter.name] != parameter.default:
+                raise BadInput(
+                    f"{where}.{parameter.name}: Keras's {name} has no such option; "
+                    f'leave it at {parameter.default:g}, or add rule = "torch"'
+                )
+    return Choice(name, options)
 
 
 def build(choice: Choice, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
     """The torch optimizer; a fresh one for each model (the notebooks shared one object, and models collapsed)."""
+    options = dict(choice.options)
+    if options.pop("rule", "torch") == "keras":
+        from core.keras_rules import RULES
+
+        return RULES[choice.name](parameters, **options)
     from torch import optim
 
-    options = dict(choice.options)
     for pair, (first, second) in {"betas": ("beta1", "beta2"), "etas": ("eta_minus", "eta_plus")}.items():
         if first in options:
             options[pair] = (options.pop(first), options.pop(second))
