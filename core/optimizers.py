@@ -61,7 +61,7 @@ _RULE = Parameter(
     "rule",
     "str",
     "torch",
-    "whose update rule; its numbers are those of training.hyperparameters",
+    "whose update rule where the two differ",
     choices=("torch", "keras"),
     omit_default=True,
 )
