@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from app.variants import FACTORS, short
-from app.worker.owner import DETACHED, FOREGROUND, holder
+from app.worker.owner import holder, told_of
 from core.errors import NotFound
 from storage import queries, queue, studies, worker_state
 from storage.home import Home
@@ -33,7 +33,8 @@ class WorkerView:
 
     alive: bool
     state: str
-    """none, starting, working, idle, paused, draining, stopping, or silent (alive without a heartbeat)."""
+    """none, starting, working, idle, paused, draining, stopping, silent (alive without a heartbeat), or blocked (none, and
+    none can start: a program that is none of innate's, or that cannot be seen from here, holds the lock)."""
     reason: str | None
     pid: int | None = None
     role: str | None = None
@@ -64,19 +65,23 @@ def worker_view(db: Database, home: Home) -> WorkerView:
     """Whether a worker lives is the lock's to say, what it does the heartbeat's."""
     who = holder(home)
     paused = worker_state.paused(db)
-    if who is None or who.get("role", DETACHED) not in (DETACHED, FOREGROUND):
+    row = worker_state.worker_row(db) if who is not None else None
+    mine = row is not None and who is not None and row["pid"] == who.pid
+    # Of a worker that cannot be seen from here, as in another container, only a heartbeat can tell that it lives.
+    beating = row is not None and mine and row["beat_age"] <= _SILENT_BEATS
+    if who is not None and (who.role is None or not (who.proven or beating)):
+        return WorkerView(alive=False, state="blocked", reason=told_of(home, who))
+    if who is None or not who.works:
         reason = f"the queue is paused: {paused}" if paused is not None else None
         return WorkerView(alive=False, state="none", reason=reason)
-    row = worker_state.worker_row(db)
-    pid = who.get("pid")
-    if row is None or row["pid"] != pid:
-        return WorkerView(alive=True, state="starting", reason=None, pid=pid, role=who.get("role"))
+    if row is None or not mine:
+        return WorkerView(alive=True, state="starting", reason=None, pid=who.pid, role=who.role)
     silent = row["beat_age"] > _SILENT_BEATS
     return WorkerView(
         alive=True,
         state="silent" if silent else row["state"],
         reason=f"no heartbeat for {row['beat_age']:.0f} s: stopped or hung" if silent else row["reason"],
-        pid=pid,
+        pid=who.pid,
         role=row["role"],
         started_at=row["started_at"],
         heartbeat_at=row["heartbeat_at"],

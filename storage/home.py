@@ -30,6 +30,11 @@ class Home:
         return self.root / "worker.lock"
 
     @property
+    def successor_lock(self) -> Path:
+        """Held by the one worker that waits to take over from an `innate run`."""
+        return self.root / "successor.lock"
+
+    @property
     def checkpoints(self) -> Path:
         """`checkpoints/<trial>/<attempt>/`."""
         return self.root / "checkpoints"

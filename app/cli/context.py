@@ -14,6 +14,7 @@ from core.errors import BadInput
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
+    from storage.destinations import InUse
     from storage.home import Home
 
 
@@ -41,6 +42,23 @@ class Context:
         from storage.home import Home
 
         return Home(self.database.resolve().parent) if self.read_only else self.home
+
+    @property
+    def in_use(self) -> InUse:
+        """What no file that is written for the user may be: the home's database, that of `--db`, and what is theirs."""
+        from storage.destinations import in_use
+
+        return in_use(self.home, self.database)
+
+    def refusal(self, dest: Path) -> str | None:
+        """Why nothing may be written to `dest`, for a screen that says so before it is asked to."""
+        from storage.destinations import refuse_in_use
+
+        try:
+            refuse_in_use(dest, self.in_use)
+        except BadInput as error:
+            return str(error)
+        return None
 
     def reading(self, *, hint: bool = True) -> Database:
         """The database for a listing; an empty one where there is none yet, so that a fresh home lists nothing.

@@ -103,12 +103,15 @@ def _database(context: Context) -> tuple[str, str, str]:
 
 
 def _lock(home: Home) -> tuple[str, str, str]:
-    from app.worker.owner import holder
+    from app.worker.owner import holder, told_of
 
     who = holder(home)
     if who is None:
         return "worker", "ok", "none; the home is free"
-    return "worker", "ok", f"{who.get('role', 'a worker')}, pid {who.get('pid', 'unknown')}, owns the home"
+    if not who.proven:
+        # Nothing can be run beside a stranger; a worker in another container is no fault.
+        return "worker", "bad" if who.role is None else "note", told_of(home, who)
+    return "worker", "ok", f"{who.role}, pid {who.pid}, owns the home"
 
 
 def _logout() -> tuple[str, str, str]:

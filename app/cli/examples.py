@@ -37,7 +37,7 @@ def examples(
     if output is not None:
         if output.suffix.lower() != ".png":
             raise BadInput(f"--output {output}: only PNG is written; name it something.png")
-        with beside(output, force=True) as partial:
+        with beside(output, context.in_use, force=True) as partial:
             images.write_png(rows, partial)
         for row in rows:
             context.say(images.caption(row))

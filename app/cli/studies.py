@@ -75,7 +75,7 @@ def trials(
         from storage.export import export_listing
 
         narrowed = queries.chosen_trials(db, study, pairs(where or ()), state, wanted)
-        written = export_listing(db, output, narrowed, sort, descending=descending)
+        written = export_listing(db, output, narrowed, sort, context.in_use, descending=descending)
         context.say(f"wrote {written} rows to {output}")
         return
     rows = queries.trials(db, study, pairs(where or ()), state, limit, chosen=wanted, order=sort, descending=descending)
@@ -159,10 +159,13 @@ def init(
     """Write a commented study file to edit."""
     from core.presets import preset_names, preset_text, study_template
     from core.registry import nearest
+    from storage.destinations import refuse_in_use
 
     if preset is not None and preset not in preset_names():
         raise BadInput(f"--from {preset}: no such preset{nearest(preset, preset_names())}")
     text = preset_text(preset) if preset else study_template()
+    context = context_of(ctx)
+    refuse_in_use(file, context.in_use)
     try:
         with file.open("x", encoding="utf-8") as stream:
             stream.write(text)
@@ -170,7 +173,7 @@ def init(
         raise BadInput(f"{file}: exists already and was left as it is; name another file") from None
     except OSError as error:
         raise BadInput(f"{file}: cannot be written: {error.strerror}") from None
-    context_of(ctx).say(f"wrote {file}; edit it, then: innate plan {file}, innate run {file}")
+    context.say(f"wrote {file}; edit it, then: innate plan {file}, innate run {file}")
 
 
 def _sections(detail: Mapping[str, Any], *, every: bool) -> list[str]:

@@ -218,6 +218,8 @@ def describe(view: WorkerView) -> list[str]:
     """The worker in a few lines."""
     from app.worker.narration import in_words
 
+    if view.state == "blocked":
+        return [f"no worker is running: {view.reason}"]
     if not view.alive:
         return [f"no worker is running{f' ({view.reason})' if view.reason else ''}: innate worker start"]
     what = "innate run" if view.role == "innate run" else "worker"

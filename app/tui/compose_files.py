@@ -104,7 +104,9 @@ class ComposeFiles(ComposeEdits):
                 return "name it .toml"
             if path.is_dir():
                 return f"{path} is a folder"
-            return None if path.absolute().parent.is_dir() else f"there is no folder {path.absolute().parent}"
+            if not path.absolute().parent.is_dir():
+                return f"there is no folder {path.absolute().parent}"
+            return self.innate.context.refusal(path)
 
         def typed(text: str | None) -> None:
             if text is None:
@@ -122,12 +124,12 @@ class ComposeFiles(ComposeEdits):
         self.push(Prompt("Save as", self._file, hint=hint, check=check), typed)
 
     def _save(self, path: Path) -> None:
-        document = self._document
+        document, own = self._document, self.innate.context.in_use
 
         def work() -> None:
             from storage.export import beside
 
-            with beside(path, force=True) as partial:
+            with beside(path, own, force=True) as partial:
                 partial.write_text(toml_text(document), encoding="utf-8")
 
         def saved(_: None) -> None:

@@ -136,6 +136,8 @@ def worker_line(view: WorkerView, paused: str | None) -> Content:
     """The worker in a line: who, doing what, since when, and what to press where something is to be done."""
     import datetime
 
+    if view.state == "blocked":
+        return Content.assemble(("○ no worker", "$warning"), f": {view.reason}")
     if not view.alive:
         hint: list[Any] = [("w", "bold $accent"), " starts one"]
         if paused is not None:

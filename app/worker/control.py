@@ -6,6 +6,7 @@ why not.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -13,14 +14,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
-from app.worker.owner import DETACHED, FOREGROUND, holder
+from app.worker.owner import DETACHED, FOREGROUND, Holder, holder, told_of
 from core.errors import ExitCode, InnateError, Unavailable
 from core.executors.protocol import Slot
 from storage.home import Home
 
+_COMMAND_SECONDS = 5.0
+"""How long a short command that holds the lock for moments may take before `stop` says so."""
 _START_SECONDS = 60.0
 """How long a start may take on a machine that is busy with other things; ordinarily a fraction of a second."""
 
@@ -45,11 +48,13 @@ def start(home: Home, slots: Sequence[Slot], crafting: str, *, succeed: bool = F
     While an `innate run` owns the home, a worker cannot: with `succeed` it is left waiting to take over, else refused.
     """
     who = holder(home)
-    if who is not None and who.get("role") == DETACHED:
-        return Started(int(who["pid"]), already=True)
-    if who is not None and who.get("role") == FOREGROUND and not succeed:
+    if who is not None and who.role is None:
+        raise Unavailable(told_of(home, who))
+    if who is not None and who.role == DETACHED and who.pid is not None:
+        return Started(who.pid, already=True)
+    if who is not None and who.role == FOREGROUND and not succeed:
         raise Unavailable(
-            f"an innate run (pid {who.get('pid')}) owns {home.root} and works on its study; wait for its end, or stop it"
+            f"an innate run (pid {who.pid}) owns {home.root} and works on its study; wait for its end, or stop it"
         )
     reader, writer = os.pipe()
     setup = {"slots": [asdict(slot) for slot in slots], "crafting": crafting, "succeed": succeed}
@@ -106,36 +111,72 @@ def stop(home: Home, *, now: bool, patience: float = 60.0) -> int | None:
     """End whoever works in `home`, detached or in a foreground; returns its pid, None if nobody does.
 
     Cleanly: it finishes batches and writes checkpoints. `now`: its children are killed, and if it does not answer
-    itself is too. Raises StillStopping if it has not ended in time.
+    itself is too. Raises StillStopping if it has not ended in time, Unavailable if what holds the lock is not, for all
+    that the system says, a worker of this home: that gets no signal.
     """
-    who = holder(home)
-    if who is None or "pid" not in who:
+    pid = _worker(home)
+    if pid is None:
         return None
-    pid = int(who["pid"])
-    _signal(pid, signal.SIGTERM)
+    _signal(home, pid, signal.SIGTERM)
     if now:
         time.sleep(0.1)  # two of the same signal at once may arrive as one
-        _signal(pid, signal.SIGTERM)
+        _signal(home, pid, signal.SIGTERM)
     deadline = time.monotonic() + (5.0 if now else patience)
-    while _still(home, pid):
+    while _is_worker(holder(home), pid):
         if time.monotonic() > deadline:
             if not now:
                 raise StillStopping(f"worker {pid} is still stopping; innate worker stop --now kills it")
-            _signal(pid, signal.SIGKILL)
+            _signal(home, pid, signal.SIGKILL)
             deadline += 5.0
         time.sleep(0.05)
     return pid
 
 
-def _still(home: Home, pid: int) -> bool:
-    who = holder(home)
-    return who is not None and who.get("pid") == pid
+def _worker(home: Home) -> int | None:
+    """The pid of the worker; a command that holds the lock for moments is waited for."""
+    deadline = time.monotonic() + _COMMAND_SECONDS
+    while (who := holder(home)) is not None:
+        if who.proven and who.works:
+            return who.pid
+        if not who.proven or time.monotonic() > deadline:
+            raise Unavailable(told_of(home, who))
+        time.sleep(0.05)
+    return None
 
 
-def _signal(pid: int, number: int) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
+def _is_worker(who: Holder | None, pid: int) -> bool:
+    return who is not None and who.proven and who.works and who.pid == pid
+
+
+def _signal(home: Home, pid: int, number: signal.Signals) -> None:
+    """Send a signal to the worker, if at this moment it is still that: its pid may have been given out again."""
+    with _pinned(pid) as process:
+        if not _is_worker(holder(home), pid):
+            return
+        try:
+            if process is not None:
+                signal.pidfd_send_signal(process, number)
+            else:
+                os.kill(pid, number)
+        except ProcessLookupError:
+            return
+        except PermissionError:
+            raise Unavailable(f"worker {pid} belongs to another user; only that user can stop it") from None
+
+
+@contextlib.contextmanager
+def _pinned(pid: int) -> Iterator[int | None]:
+    """A descriptor that stands for the process that has the pid now and for none that may get it later; None where
+    the system has no such thing."""
+    if sys.platform != "linux":
+        yield None
         return
-    except PermissionError:
-        raise Unavailable(f"worker {pid} belongs to another user; only that user can stop it") from None
+    try:
+        process = os.pidfd_open(pid)
+    except OSError:  # it has ended, as the lock will tell; or a sandbox does not let us
+        yield None
+        return
+    try:
+        yield process
+    finally:
+        os.close(process)

@@ -23,7 +23,7 @@ from app.worker import conditions
 from app.worker.foreground import StopSignals
 from app.worker.loop import Worker
 from app.worker.narration import told
-from app.worker.owner import DETACHED, FOREGROUND, Ownership, acquire, holder
+from app.worker.owner import DETACHED, FOREGROUND, Ownership, acquire, holder, told_of
 from core.errors import InnateError, Unavailable
 from core.events import EvaluationFailed, Event, Finished, TrialFailed
 from core.executors.process import ProcessExecutor
@@ -119,16 +119,18 @@ def _own(home: Home, answer: _Answer, stopping: StopSignals, *, succeed: bool) -
             ownership = acquire(home, DETACHED)
             if ownership is not None:
                 return ownership
-            who = holder(home) or {}
-            if who.get("role") == DETACHED:
-                answer.give(pid=who.get("pid"), already=True, waits_for=None)
+            who = holder(home)
+            if who is not None and who.role is None:
+                raise Unavailable(told_of(home, who))
+            if who is not None and who.role == DETACHED:
+                answer.give(pid=who.pid, already=True, waits_for=None)
                 return None
-            if who.get("role") == FOREGROUND:
+            if who is not None and who.role == FOREGROUND:
                 if not succeed:
-                    raise Unavailable(f"an innate run (pid {who.get('pid')}) owns {home.root}")
+                    raise Unavailable(f"an innate run (pid {who.pid}) owns {home.root}")
                 if queue_for_it is None:
                     queue_for_it = acquire(home, DETACHED, successor=True)
-                    answer.give(pid=os.getpid(), already=queue_for_it is None, waits_for=who.get("pid"))
+                    answer.give(pid=os.getpid(), already=queue_for_it is None, waits_for=who.pid)
                     if queue_for_it is None:
                         return None
             time.sleep(0.1)

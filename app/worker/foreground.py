@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from app.worker import requests
 from app.worker.loop import Stop, Watcher, Worker
-from app.worker.owner import DETACHED, FOREGROUND, acquire, holder
+from app.worker.owner import FOREGROUND, acquire, holder, told_of
+from core.errors import Unavailable
 from core.executors.process import ProcessExecutor
 from core.executors.protocol import Slot
 from storage import queue, worker_state
@@ -70,9 +71,11 @@ def see_through(
             return False
         ownership = acquire(home, FOREGROUND)
         if ownership is None:
-            who = holder(home) or {}
-            if who.get("role") in (FOREGROUND, DETACHED):
-                audience.following(who.get("pid"), list(worker_state.live_progress(db).values()))
+            who = holder(home)
+            if who is not None and who.role is None:
+                raise Unavailable(told_of(home, who))
+            if who is not None and who.works:
+                audience.following(who.pid, list(worker_state.live_progress(db).values()))
             audience.tick()
             time.sleep(_FOLLOW_SECONDS if not stop() else 0)
             continue

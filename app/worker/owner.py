@@ -1,7 +1,7 @@
 """One owner per home: an exclusive file lock held for life, which the kernel frees however the owner dies.
 
-No lease, no PID to trust: whether a worker lives is asked of the lock itself. The file's text (pid, what it is) is for
-people, and for signals to a process that holds the lock at that moment.
+No lease, no PID to trust: whether a worker lives is asked of the lock itself. The file's text (pid, what it is, when its
+process began) is a claim; the holder counts as innate's only if the system bears the claim out.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
+from app.worker import proof
 from core.errors import BadInput, Unavailable
 from storage.home import Home
 
 DETACHED = "worker"
 FOREGROUND = "innate run"
 """Roles of those who work on the queue; short commands call themselves "innate delete" and the like."""
+_LOOKS, _LOOK_AGAIN_SECONDS = 6, 0.05
+"""The text is written a moment after the lock is taken, and removed a moment before it is given up."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,12 @@ def acquire(home: Home, role: str, *, successor: bool = False) -> Ownership | No
     With `successor` it is the lock of the one worker that waits to take over from an `innate run`. Raises BadInput if the
     home cannot be written.
     """
+    # Made before the lock is taken: whoever looks in between finds a holder without a claim.
+    claim = {"pid": os.getpid(), "role": role, "since": time.time(), "started": proof.started(os.getpid())}
+    text = json.dumps(claim).encode()
     try:
         # os.open makes the descriptor close-on-exec: a fork server must not keep the lock of a killed worker alive.
-        path = home.lock.with_name("successor.lock") if successor else home.lock
+        path = home.successor_lock if successor else home.lock
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise BadInput(f"{home.lock}: cannot be opened for writing: {error.strerror}; use --home DIR") from None
@@ -65,12 +69,104 @@ def acquire(home: Home, role: str, *, successor: bool = False) -> Ownership | No
             f"{home.lock}: this file system takes no locks ({error.strerror}); use --home on a local disk"
         ) from None
     os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "role": role, "since": time.time()}).encode(), 0)
+    os.pwrite(descriptor, text, 0)
     return Ownership(descriptor)
 
 
-def holder(home: Home) -> dict[str, Any] | None:
-    """What the living owner wrote of itself (pid, role, since), {} if it has not yet, None if nobody owns the home."""
+@dataclass(frozen=True)
+class Holder:
+    """Whoever holds the lock of a home."""
+
+    pid: int | None
+    """None if it cannot be seen from here."""
+    role: str | None
+    """None for a stranger: a program that is none of innate's."""
+    proven: bool
+    """Whether the system bears out that this very process holds it. If not, a role is only what the file says: the
+    holder cannot be seen from here, as it is in another container, or another user's."""
+
+    @property
+    def works(self) -> bool:
+        """Whether it works on the queue, as far as is known."""
+        return self.role in (DETACHED, FOREGROUND)
+
+
+def holder(home: Home) -> Holder | None:
+    """Who owns the home now, None if nobody does."""
+    for look in range(_LOOKS):
+        if look:
+            time.sleep(_LOOK_AGAIN_SECONDS)
+        held = _held(home)
+        if held is None:
+            return None
+        lock, claim = held
+        borne_out = claim is not None and claim.borne_out(home, lock)
+        if claim is not None and borne_out:
+            return Holder(claim.pid, claim.role, proven=True)
+    pid = proof.found(home.lock, lock)
+    if pid is not None:
+        late = _held(home)  # an owner that came while this was looked for has its claim there by now
+        if late is not None and late[1] is not None and late[1].pid == pid and late[1].borne_out(home, late[0]):
+            return Holder(pid, late[1].role, proven=True)
+        return Holder(pid, None, proven=False)
+    if claim is None:
+        return Holder(None, None, proven=False)
+    return Holder(claim.pid, claim.role, proven=False)
+
+
+def told_of(home: Home, who: Holder) -> str:
+    """What to say of a holder that is no worker of this home's, as far as can be seen."""
+    if who.proven:
+        return f"{home.lock} is held by {who.role} (pid {who.pid}) for a moment; try again"
+    if who.role is not None:
+        return (
+            f"{home.lock} is held by a process that cannot be seen from here; the file says {who.role}, pid {who.pid}: "
+            "look in the container, or as the user, that started it"
+        )
+    if who.pid is None:
+        return f"{home.lock} is held by a process that cannot be seen from here and is no worker of innate's"
+    name = proof.name_of(who.pid)
+    return (
+        f"{home.lock} is held by pid {who.pid}{f' ({name})' if name else ''}, which is no worker of innate's; "
+        "end it yourself"
+    )
+
+
+def refuse_stranger(home: Home) -> None:
+    """Raises Unavailable if a program that is none of innate's holds the lock: nobody would ever answer."""
+    who = holder(home)
+    if who is not None and who.role is None:
+        raise Unavailable(told_of(home, who))
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """What the file says of its holder."""
+
+    pid: int
+    role: str
+    started: float
+
+    @classmethod
+    def read(cls, text: bytes) -> _Claim | None:
+        """None for what no owner has written, and for what one of an innate that did not write its start has."""
+        try:
+            said = json.loads(text or b"null")
+        except (ValueError, RecursionError):
+            return None
+        if not isinstance(said, dict):
+            return None
+        pid, role, began = (said.get(key) for key in ("pid", "role", "started"))
+        if isinstance(pid, bool) or not isinstance(pid, int) or pid <= 0:
+            return None
+        return cls(pid, role, began) if isinstance(role, str) and isinstance(began, float) else None
+
+    def borne_out(self, home: Home, lock: os.stat_result) -> bool:
+        return proof.started(self.pid) == self.started and proof.holds(self.pid, home.lock, lock) is True
+
+
+def _held(home: Home) -> tuple[os.stat_result, _Claim | None] | None:
+    """The lock's inode and what is written in it, None if nobody holds it."""
     try:
         descriptor = os.open(home.lock, os.O_RDONLY)
     except OSError:
@@ -78,24 +174,9 @@ def holder(home: Home) -> dict[str, Any] | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        with contextlib.suppress(ValueError):
-            return dict(json.loads(os.pread(descriptor, 4096, 0) or b"{}"))
-        return {}
+        return os.fstat(descriptor), _Claim.read(os.pread(descriptor, 4096, 0))
     except OSError:
         return None
     finally:
         os.close(descriptor)
     return None
-
-
-@contextlib.contextmanager
-def owned(home: Home, role: str = "a command") -> Iterator[Ownership]:
-    """Own `home` for a short change; raises Unavailable while a worker lives."""
-    ownership = acquire(home, role)
-    if ownership is None:
-        who = holder(home) or {}
-        raise Unavailable(f"{home.root} is in use by a worker (pid {who.get('pid', 'unknown')}); stop it first")
-    try:
-        yield ownership
-    finally:
-        ownership.release()

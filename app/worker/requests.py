@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from app import escalation
 from app.worker import retention
-from app.worker.owner import acquire
+from app.worker.owner import acquire, refuse_stranger
 from core.attacks import check_classes, check_eps
 from core.attacks import resolve as resolve_attack
 from core.datasets import parse_source
@@ -31,7 +31,8 @@ _ANSWER_SECONDS = 60.0
 def perform(db: Database, home: Home, kind: str, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Carry out a change: at once if nobody owns the home, else by asking its owner and waiting for the answer.
 
-    Raises whatever the change raises, and Unavailable if a living worker does not answer.
+    Raises whatever the change raises, and Unavailable if a living worker does not answer, or if what owns the home is
+    none of innate's.
     """
     request: int | None = None
     deadline = time.monotonic() + _ANSWER_SECONDS
@@ -46,6 +47,7 @@ def perform(db: Database, home: Home, kind: str, payload: Mapping[str, Any]) -> 
             finally:
                 ownership.release()
         if request is None:
+            refuse_stranger(home)
             request = commands.leave(db, kind, dict(payload))
         if commands.outcome(db, request) is not None:
             return _answer(db, request)

@@ -25,6 +25,7 @@ from core.importing import run_import
 from core.orders import ImportJob
 from core.trial import run_trial
 from storage import database, imports, queries, queue, studies, worker_state
+from storage.destinations import in_use
 from storage.home import Home, prepare
 from tests.conftest import innate_command, plan_of, tiny
 from tests.storage import stored
@@ -112,7 +113,8 @@ def test_weights_exported_from_one_home_and_imported_into_another_answer_alike(t
     plan = plan_of(document, cache)
     studies.submit(trained, plan)
     work(here, trained)
-    export._weights(trained, here.checkpoints, tmp_path / "out", None, force=False)
+    own = in_use(here, here.database)
+    export._weights(trained, here.checkpoints, tmp_path / "out", None, own, force=False)
 
     (file,) = (tmp_path / "out").glob("*.pt")
     unknown = dataclasses.replace(

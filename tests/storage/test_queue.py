@@ -16,6 +16,7 @@ from core.attacks import resolve
 from core.errors import BadInput, NotFound, Unavailable
 from core.events import EvaluationFailed
 from storage import commands, database, deletion, export, outcomes, queries, queue, recording, studies
+from storage.destinations import in_use
 from tests.conftest import plan_of, tiny
 from tests.storage import stored
 
@@ -310,24 +311,25 @@ def test_deleting_a_study_keeps_what_another_has(db, home, cache):
 
 
 def test_exports_are_whole_and_never_overwrite(db, home, cache, tmp_path):
+    own = in_use(home, home.database)
     studies.submit(db, plan_of(tiny(), cache))
     while stored.run_one(db, home):
         pass
     studies.submit(db, plan_of(tiny(name="other", seeds=1), cache))
-    assert export.export_rows(db, tmp_path / "r.jsonl", "jsonl", "tiny") == 32
+    assert export.export_rows(db, tmp_path / "r.jsonl", "jsonl", "tiny", own) == 32
     rows = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
     assert rows[0].keys() == queries.results(db)[0].keys()
-    assert export.export_rows(db, tmp_path / "r.csv", "csv", None) == 48
+    assert export.export_rows(db, tmp_path / "r.csv", "csv", None, own) == 48
     assert (tmp_path / "r.csv").read_text().count("\n") == 49
-    assert export.export_sqlite(db, tmp_path / "c.db", "other") == 4
+    assert export.export_sqlite(db, tmp_path / "c.db", "other", own) == 4
     copy = database.connect(tmp_path / "c.db", read_only=True)
     assert [row["study"] for row in studies.studies(copy)] == ["other"]
     assert len(queries.results(copy)) == 16
-    assert export.export_sqlite(db, tmp_path / "all.db", None) == 8
+    assert export.export_sqlite(db, tmp_path / "all.db", None, own) == 8
     with pytest.raises(BadInput, match="exists already"):
-        export.export_sqlite(db, tmp_path / "all.db", None)
+        export.export_sqlite(db, tmp_path / "all.db", None, own)
     with pytest.raises(NotFound, match="no study"):
-        export.export_rows(db, tmp_path / "x.csv", "csv", "none")
+        export.export_rows(db, tmp_path / "x.csv", "csv", "none", own)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["all.db", "c.db", "home", "r.csv", "r.jsonl"]
 
 

@@ -8,6 +8,7 @@ import pytest
 from core.events import CleanEvaluated, Diagnosed, EvaluationFinished
 from core.records import Diagnosis, DiagnosisSpec, Ledger, Trace
 from storage import database, export, queries, queue, recording, states, studies
+from storage.destinations import in_use
 from storage.verdicts import evidence
 from tests.conftest import plan_of, tiny
 from tests.storage import stored
@@ -199,7 +200,7 @@ def test_checks_go_with_their_study_and_into_the_export(db, home, cache, tmp_pat
     claim = begun(db, home, cache, PGD)
     attacked(db, claim, claim.evaluations[0].attack)
     queue.settle(db, claim.attempt_id)
-    export.export_sqlite(db, tmp_path / "out.db", None)
+    export.export_sqlite(db, tmp_path / "out.db", None, in_use(home, home.database))
     copy = database.connect(tmp_path / "out.db", read_only=True)
     count = copy.execute("SELECT count(*) FROM v_trust").fetchone()[0]
     assert count == db.execute("SELECT count(*) FROM v_trust").fetchone()[0] > 3

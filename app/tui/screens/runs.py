@@ -353,7 +353,9 @@ class RunsScreen(Page):
                 return "name it .csv, .json or .jsonl"
             if path.exists():
                 return f"{path} exists already"
-            return None if path.absolute().parent.is_dir() else f"there is no folder {path.absolute().parent}"
+            if not path.absolute().parent.is_dir():
+                return f"there is no folder {path.absolute().parent}"
+            return self.innate.context.refusal(path)
 
         def write(name: str | None) -> None:
             if name is not None:
@@ -370,7 +372,9 @@ class RunsScreen(Page):
 
             db = reader.reading(hint=False)
             try:
-                return export_listing(db, path, chosen, remembered.sort, descending=remembered.descending)
+                return export_listing(
+                    db, path, chosen, remembered.sort, reader.in_use, descending=remembered.descending
+                )
             finally:
                 db.conn.close()
 

@@ -176,6 +176,9 @@ class WorkerScreen(SteeringPage):
         if not self.may_change():
             return
         view, home = self.view, self.innate.context.lived_in
+        if view is not None and view.state == "blocked":
+            self.complain(str(view.reason))
+            return
         if view is None or not view.alive:
             self.say("no worker is running; w starts one")
             return
