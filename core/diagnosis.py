@@ -9,25 +9,34 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from core.attacks import ATTACKS, resolve
+from core.attacks.distances import firm
+from core.attacks.fmn import nearest_mistakes
 from core.attacks.geometry import lengths, noise, project
 from core.attacks.losses import margin
 from core.attacks.victim import Victim, under_attack
-from core.evaluation import TestSet
+from core.evaluation import TestSet, usual_batch
 from core.records import Bools, Diagnosis, DiagnosisSpec
 
 IMAGES = 64
-_UNDERFLOW = 1e-35
-"""A probability below this is lost on its way back through a network: fp32 ends at 1e-38."""
 _UNSTEADY = 1e-4
 """Of the largest logit: more than two passes over one image can differ by rounding."""
 _SLOPE_LEFT = 0.01
 _STEPS, _STEPS_AGAIN = 10, 40
+_FREE_STEPS = 60
+_LIKELIEST, _L2_TARGETS, _L2_STEPS = 9, 3, 15
+_LINF_TARGETS, _LINF_STEPS = 4, 10
+_PASSES = 110
+"""About so many gradients an image are all these: in l2 60 + 3 · 15 + the slopes of ten classes; in linf 60 and 40 for each
+radius, at which ever fewer stand."""
+_MOST = 256
 _SEARCHED = 24
 """Of the images that PGD leaves standing, so many are tried without gradients: most of what a look costs."""
 _QUERIES = 40
@@ -36,76 +45,179 @@ _BOUNDED = (nn.Sigmoid, nn.Tanh, nn.Softsign, nn.Hardtanh, nn.Hardsigmoid)
 """Flat on both sides. Rectifiers are flat on one, where that is how they work; relu6 (a Hardtanh to torch) is one of them."""
 
 
+def sample_size(trained: int | None) -> int:
+    """How many images FMN is tried on after a training that took in `trained` images, repeats counted (None: elsewhere).
+
+    Their gradients cost about as much as a quarter of the training then, within what can tell 2 % of them from none and
+    what is more than enough to.
+    """
+    return _MOST if trained is None else min(_MOST, max(IMAGES, trained // (3 * _PASSES)))
+
+
 def diagnose(
     model: nn.Module,
     test_set: TestSet,
     correct: Bools,
     spec: DiagnosisSpec,
     stop: Callable[[], bool] = lambda: False,
-) -> Diagnosis:
-    """Measure `model` on up to IMAGES of the samples that `correct` [n] says are classified rightly, spread evenly.
+    measured: int = IMAGES,
+) -> Iterator[Diagnosis]:
+    """Measure `model` on up to IMAGES of the samples that `correct` [n] says are classified rightly, spread evenly, and the
+    distance to the nearest mistake on up to `measured`: one Diagnosis for each ε of `spec`, upwards.
 
-    All in fp32 and eval mode; each module's mode is as before afterwards. At the study's ε a short PGD on the margin comes
-    first, which no scale of the logits flattens, then search and noise on what is left; what those break is tried again with
-    longer PGD, on either loss and from other starts, before it counts against the gradients. Raises EvaluationStopped once
-    `stop()` is true, NonFiniteLogits.
+    All in fp32 and eval mode; each module's mode is as before afterwards. Short runs of FMN come first, whose distances tell
+    who falls at any ε; then, at each ε, targeted APGD in linf, and in either norm search and noise on what is left; what those
+    break is tried again with PGD, on either loss and from other starts, before it counts against the gradients. Raises
+    EvaluationStopped once `stop()` is true, NonFiniteLogits.
     """
     begun = time.monotonic()
     right = np.flatnonzero(correct)
-    chosen = (
-        right[np.unique(np.linspace(0, len(right) - 1, min(IMAGES, len(right))).astype(int))] if len(right) else right
-    )
-    rows = torch.from_numpy(chosen).to(test_set.labels.device)
-    victim = Victim(model, "fp32", stop)
-    if len(rows) == 0:
-        return Diagnosis(spec.norm, spec.eps, 0, 0, 0, 0, 0, 0.0, "", 0, 0, (), 0, 0, time.monotonic() - begun)
-    x, y, samples = test_set.pixels(rows), test_set.labels[rows], test_set.indices[rows]
-    diameter = 1.0 if spec.norm == "linf" else math.sqrt(x[0].numel())
+    if len(right) == 0:
+        yield from (Diagnosis(spec.norm, eps, 0, 0, 0, 0, 0, 0.0, "", 0, 0, (), 0, 0, 0.0) for eps in spec.eps)
+        return
+    chosen = _spread(right, max(measured, IMAGES))
+    victim, device = Victim(model, "fp32", stop), test_set.labels.device
+    rows = torch.from_numpy(chosen).to(device)
+    looked_at = torch.from_numpy(_spread(np.arange(len(chosen)), IMAGES)).to(device)
+    part = rows[looked_at]
+    x, y, samples = test_set.pixels(part), test_set.labels[part], test_set.indices[part]
     with under_attack(model):
-        logits = victim.logits(x)
-        with _slopes(model) as layers:
-            again = victim.logits(x)
-        differing = (logits - again).abs().amax(dim=1) > _UNSTEADY * logits.abs().amax(dim=1).clamp_min(1.0)
-        gradient, _ = victim.gradient(x, y)
-        slope, _ = victim.gradient(x, y, margin)
-        wrong = logits.softmax(dim=1).scatter(1, y[:, None], 0.0)
-        dual = slope.flatten(1).abs().sum(dim=1) if spec.norm == "linf" else lengths(slope, "l2")
-        distance = -margin(logits, y) / dual
-        standing_at_one = ~_pgd(victim, x, y, samples, diameter, spec.norm, "ce", _STEPS)
-        broken = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+        distance = _distances(victim, test_set, rows, spec.norm)
+        whatever_the_radius = _look(victim, x, y, samples, spec.norm)
+    nearest = {
+        int(row): float(length) for row, length in zip(chosen, distance.tolist(), strict=True) if math.isfinite(length)
+    }
+    broken = torch.zeros(len(rows), dtype=torch.bool, device=device)
+    for eps in spec.eps:
+        broken |= distance <= eps
+        with under_attack(model):
+            if spec.norm == "linf":
+                broken |= _aimed(victim, test_set, rows, eps, broken)
+            sample = broken[looked_at]
+            by_noise, by_search = _at_radius(victim, x, y, samples, spec.norm, eps, sample)
+            broken[looked_at] |= sample
+            victim.check()
+        yield replace(
+            whatever_the_radius,
+            eps=eps,
+            broken_by_gradient=tuple(rows[broken].tolist()),
+            only_by_search=by_search,
+            only_by_noise=by_noise,
+            seconds=time.monotonic() - begun,
+            measured=len(chosen),
+            nearest=nearest,
+        )
+        begun = time.monotonic()
 
-        def ascend(tried: Tensor, losses: tuple[str, ...], steps: int, restarts: int) -> None:
-            for loss in losses:
-                at = tried[~broken[tried]]
-                fallen = _pgd(victim, x[at], y[at], samples[at], spec.eps, spec.norm, loss, steps, restarts)
-                broken[at[fallen]] = True
 
-        ascend(torch.arange(len(x), device=x.device), ("margin",), _STEPS, 1)
-        left = torch.nonzero(~broken).flatten()
-        left = left[:: max(1, -(-len(left) // _SEARCHED))]
-        by_noise, by_search = _without_gradients(victim, x[left], y[left], samples[left], spec)
-        ascend(left[by_noise | by_search], ("ce", "margin"), _STEPS_AGAIN, 2)
-        stands = ~broken[left]
-        victim.check()
+def _spread(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """At most `count` of `rows`, evenly spaced."""
+    chosen: NDArray[np.int64] = rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))]
+    return chosen
+
+
+def _look(victim: Victim, x: Tensor, y: Tensor, samples: Tensor, norm: str) -> Diagnosis:
+    """What does not depend on a radius; all that does is left empty."""
+    model = victim.model
+    diameter = 1.0 if norm == "linf" else math.sqrt(x[0].numel())
+    logits = victim.logits(x)
+    with _slopes(model) as layers:
+        again = victim.logits(x)
+    differing = (logits - again).abs().amax(dim=1) > _UNSTEADY * logits.abs().amax(dim=1).clamp_min(1.0)
+    gradient, _ = victim.ascent(x, y)
+    slope, _ = victim.gradient(x, y, margin)
+    sure = logits.softmax(dim=1).gather(1, y[:, None]).squeeze(1)
+    dual = slope.flatten(1).abs().sum(dim=1) if norm == "linf" else lengths(slope, "l2")
+    distance = -margin(logits, y) / dual
+    standing_at_one = ~_pgd(victim, x, y, samples, diameter, norm, "ce", _STEPS)
     share, layer = max(layers, default=(0.0, ""))
     return Diagnosis(
-        norm=spec.norm,
-        eps=spec.eps,
-        images=len(rows),
+        norm=norm,
+        eps=0.0,
+        images=len(x),
         unsteady=int(differing.sum()),
         zero_gradients=int((gradient.flatten(1) == 0).all(dim=1).sum()),
         bad_gradients=int((~torch.isfinite(gradient.flatten(1))).any(dim=1).sum()),
-        flat_softmax=int((wrong.amax(dim=1) < _UNDERFLOW).sum()),
+        flat_softmax=int((1.0 - sure == 0.0).sum()),
         saturated_units=share,
         saturated_layer=layer,
         # No slope at all (0 / 0 or m / 0) is as far as can be.
         distant=int((~(distance <= diameter)).sum()),
         standing_at_one=int(standing_at_one.sum()),
-        broken_by_gradient=tuple(int(row) for row in chosen[broken.cpu().numpy()]),
-        only_by_search=int((by_search & stands).sum()),
-        only_by_noise=int((by_noise & stands).sum()),
-        seconds=time.monotonic() - begun,
+        broken_by_gradient=(),
+        only_by_search=0,
+        only_by_noise=0,
+        seconds=0.0,
     )
+
+
+def _at_radius(
+    victim: Victim, x: Tensor, y: Tensor, samples: Tensor, norm: str, eps: float, broken: Tensor
+) -> tuple[int, int]:
+    """How many fall to noise and how many to a short search, and to no gradient; `broken` [n] takes in who falls to PGD
+    then."""
+    left = torch.nonzero(~broken).flatten()
+    left = left[:: max(1, -(-len(left) // _SEARCHED))]
+    by_noise, by_search = _without_gradients(victim, x[left], y[left], samples[left], norm, eps)
+    for loss in ("ce", "margin"):
+        at = left[(by_noise | by_search) & ~broken[left]]
+        broken[at[_pgd(victim, x[at], y[at], samples[at], eps, norm, loss, _STEPS_AGAIN, restarts=2)]] = True
+    stands = ~broken[left]
+    return int((by_noise & stands).sum()), int((by_search & stands).sum())
+
+
+def _distances(victim: Victim, test_set: TestSet, rows: Tensor, norm: str) -> Tensor:
+    """[n]: how far the nearest image is that short runs of FMN find and a fresh pass confirms; inf where they find none.
+
+    One run goes to the nearest mistake of any kind, in l2 others to the classes whose linearised boundaries are nearest
+    (Moosavi-Dezfooli et al. 2016, equation 8). Distances answer for every radius. Of what PGD-40 left standing and the
+    ensemble broke, the first kind finds most on saturated nets; on others attacks without a target go for the wrong class,
+    and aimed ones find nearly all: in l2 FMN, whose steps follow the gradient's length, in linf APGD (`_aimed`).
+    """
+    found = []
+    for part in torch.split(rows, usual_batch(rows.device)):
+        x, y = test_set.pixels(part), test_set.labels[part]
+        best = nearest_mistakes(victim, x, y, norm, _FREE_STEPS)
+        for target in _nearest_classes(victim, x, y) if norm == "l2" else ():
+            one = nearest_mistakes(victim, x, y, norm, _L2_STEPS, target=target)
+            best.see(one.images, torch.isfinite(one.distance))
+        fooled, images = firm(victim, best.images, x, y)
+        length = lengths(images - x, norm)
+        found.append(torch.where(fooled, length, torch.full_like(length, float("inf"))))
+    return torch.cat(found)
+
+
+def _aimed(victim: Victim, test_set: TestSet, rows: Tensor, eps: float, broken: Tensor) -> Tensor:
+    """[n] bool: who of those that are not `broken` falls to a few steps of targeted APGD in linf, one likely class after the
+    other."""
+    attack = resolve("apgd", {"eps": [eps], "steps": _LINF_STEPS, "loss": "targeted"}, "diagnosis")
+    iterate = ATTACKS["apgd"].iterate
+    assert iterate is not None
+    fallen = torch.zeros_like(broken)
+    classes = victim.logits(test_set.pixels(rows[:1])).shape[1]
+    for rank in range(min(_LINF_TARGETS, classes - 1)):
+        left = torch.nonzero(~broken & ~fallen).flatten()
+        if len(left) == 0:
+            break
+        for part in torch.split(left, usual_batch(rows.device)):
+            at = rows[part]
+            x, y, samples = test_set.pixels(at), test_set.labels[at], test_set.indices[at]
+            fallen[part] = iterate(victim, x, y, samples, rank, eps, attack).broken
+    return fallen
+
+
+def _nearest_classes(victim: Victim, x: Tensor, y: Tensor) -> Iterator[Tensor]:
+    """The targets [n] of each aimed run in l2: of the likeliest wrong classes those with the least
+    (z_y − z_t) / ‖∇(z_y − z_t)‖₂."""
+    logits = victim.logits(x)
+    wrong = logits.scatter(1, y[:, None], float("-inf"))
+    likeliest = wrong.topk(min(_LIKELIEST, logits.shape[1] - 1), dim=1).indices
+    slopes, logits = victim.jacobian(x, torch.cat([y[:, None], likeliest], dim=1))
+    apart = (slopes[:, 1:] - slopes[:, :1]).flatten(2).norm(dim=2)
+    away = logits.gather(1, y[:, None]) - logits.gather(1, likeliest)
+    order = (away / apart.clamp_min(1e-30)).nan_to_num(float("inf")).argsort(dim=1, stable=True)
+    for rank in range(min(_L2_TARGETS, likeliest.shape[1])):
+        yield likeliest.gather(1, order[:, rank : rank + 1]).squeeze(1)
 
 
 def _pgd(
@@ -133,20 +245,19 @@ def _pgd(
 
 
 def _without_gradients(
-    victim: Victim, x: Tensor, y: Tensor, samples: Tensor, spec: DiagnosisSpec
+    victim: Victim, x: Tensor, y: Tensor, samples: Tensor, norm: str, eps: float
 ) -> tuple[Tensor, Tensor]:
     """[n] bool twice: who falls to a few draws of noise, and who to a short random search."""
     by_noise = torch.zeros(len(x), dtype=torch.bool, device=x.device)
     if len(x) == 0:
         return by_noise, by_noise
     for draw in range(_DRAWS):
-        step = noise(0, samples, draw, x, spec.norm)
-        adversarial = project(x + spec.eps * step, x, spec.eps, spec.norm)
-        by_noise |= victim.confirm(adversarial, x, y, spec.eps, spec.norm)[0]
+        adversarial = project(x + eps * noise(0, samples, draw, x, norm), x, eps, norm)
+        by_noise |= victim.confirm(adversarial, x, y, eps, norm)[0]
     search = ATTACKS["square"].iterate
     assert search is not None
-    attack = resolve("square", {"eps": [spec.eps], "norm": spec.norm, "queries": _QUERIES}, "diagnosis")
-    return by_noise, search(victim, x, y, samples, 0, spec.eps, attack).broken
+    attack = resolve("square", {"eps": [eps], "norm": norm, "queries": _QUERIES}, "diagnosis")
+    return by_noise, search(victim, x, y, samples, 0, eps, attack).broken
 
 
 @contextmanager

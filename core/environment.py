@@ -22,6 +22,8 @@ def environment(device: str, threads: int, precision: str) -> dict[str, Any]:
     """
     import torch
 
+    from core.precision import in_force
+
     on_cuda = device.startswith("cuda")
     return {
         "innate": _version("innate"),
@@ -41,7 +43,7 @@ def environment(device: str, threads: int, precision: str) -> dict[str, Any]:
         "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
         "cudnn_deterministic": torch.backends.cudnn.deterministic,
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
-        "tf32": torch.backends.cuda.matmul.allow_tf32 if on_cuda else False,
+        **(in_force(precision) if on_cuda else {}),
     }
 
 

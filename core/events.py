@@ -131,7 +131,7 @@ class EvaluationFinished:
     seconds: float
     batch_size: int
     crafting: str
-    """Precision in which gradients were taken: fp32, bf16 or fp16."""
+    """Precision in which gradients were taken, fp32 or tf32; what fell was confirmed in fp32 in either case."""
     notes: tuple[str, ...] = ()
     traces: tuple[Trace, ...] = ()
     """One per ε, in the ledgers' order; none for single-step attacks."""

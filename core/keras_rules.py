@@ -14,6 +14,7 @@ and Adafactor decay apart from the gradient, w −= lr · decay · w before the 
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -45,8 +46,9 @@ class Rule(torch.optim.Optimizer):
                 self._update(group, weights, gradients)
         return loss
 
+    @abstractmethod
     def _update(self, group: Mapping[str, Any], weights: list[Tensor], gradients: list[Tensor]) -> None:
-        raise NotImplementedError
+        """Change `weights` in place."""
 
     def _kept(self, weights: Iterable[Tensor], name: str, start: float = 0.0) -> list[Tensor]:
         """What is remembered of each weight under `name`, `start` everywhere at first."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from core.records import Bools, CleanOutcome, Ledger
+from core.records import AttackSpec, Bools, CleanOutcome, Ledger
 
 USUAL_EPS = {"linf": 0.1, "l2": 1.0}
 """The radius to read minimum-norm attacks at where nothing names one; pixel units of [0, 1]."""
@@ -22,6 +22,14 @@ def survived_at(ledgers: Sequence[Ledger], eps: float) -> Bools | None:
         if ledger.eps is not None and ledger.eps <= eps:
             standing = ledger.survived
     return standing
+
+
+def speaks_at(attack: AttackSpec, eps: float) -> bool:
+    """Whether an attack's ledgers mean something at `eps`. One that was tried on what others had left standing at one radius
+    (`params["after"]`) does at that radius and at larger ones, whose balls hold whatever fell; at smaller ones, where those
+    that it passed over may stand, it does not."""
+    after = attack.params.get("after")
+    return not after or float(after["eps"]) <= eps
 
 
 def worst_case(clean: CleanOutcome, attacks: Iterable[Sequence[Ledger]], eps: float) -> Bools:

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from core.attacks.geometry import ascent_direction, noise, project
+from core.attacks.losses import lifted, log_odds
 from core.datasets.arrays import Arrays
 from core.defenses.inner import eval_mode
 
@@ -69,7 +69,7 @@ def probe_accuracy(model: nn.Module, probe: Probe, eps: float, norm: str) -> flo
                 break
             adversarial = adversarial.detach().requires_grad_()
             logits = model(adversarial)
-            (gradient,) = torch.autograd.grad(functional.cross_entropy(logits, y, reduction="sum"), adversarial)
+            (gradient,) = torch.autograd.grad(lifted(log_odds)(logits, y).sum(), adversarial)
             moved = adversarial.detach() + eps / 4 * ascent_direction(gradient, norm)
             stands = logits.argmax(dim=1) == y  # what is broken already is not attacked any further
             x, y = x[stands], y[stands]

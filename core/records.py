@@ -16,23 +16,32 @@ from numpy.typing import NDArray
 
 from core.identity import digest
 
+NORM_SIGNS = {"linf": "ℓ∞", "l2": "ℓ2"}
+"""How a norm is written for people."""
+
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A registry name with every option resolved, such as rmsprop with lr, alpha and eps."""
+    """A registry name with every option resolved, such as rmsprop with lr, alpha and eps.
+
+    `engine` is bumped by hand, in the entry, where the same options give other weights than before. While it is 1 no
+    identity mentions it, so that what a change does not touch keeps its address.
+    """
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    engine: int = 1
 
     def as_json(self) -> dict[str, Any]:
-        return {"name": self.name, "options": dict(self.options)}
+        engine = {} if self.engine == 1 else {"engine": self.engine}
+        return {"name": self.name, "options": dict(self.options), **engine}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Choice:
-        return cls(data["name"], dict(data["options"]))
+        return cls(data["name"], dict(data["options"]), data.get("engine", 1))
 
 
 @dataclass(frozen=True)
@@ -100,7 +109,8 @@ class Training:
 
 
 TRAINING_ENGINE = 1
-"""Bumped by hand whenever a change makes the same configuration train to other weights."""
+"""Bumped by hand whenever a change makes every configuration train to other weights; one that touches a single defense
+bumps the engine of that defense (`Choice.engine`), so that nothing else is addressed anew."""
 
 
 @dataclass(frozen=True)
@@ -328,11 +338,12 @@ class Trace:
 
 @dataclass(frozen=True)
 class DiagnosisSpec:
-    """A look at a trained model itself, on a sample of the first choice of test images, at a study's threat."""
+    """A look at a trained model itself, on a sample of the first choice of test images, in one norm at some of the radii
+    that a study attacks (`core.trust.radii_to_look_at`); `eps` ascends."""
 
     test_samples: int | None
     norm: str
-    eps: float
+    eps: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -347,11 +358,12 @@ class Diagnosis:
     unsteady: int
     """Logits differ between two passes over the same image: something random was left on."""
     zero_gradients: int
-    """∇ₓ of the cross-entropy is 0 in every pixel, in fp32."""
+    """What gradient attacks follow, the slope of the cross-entropy in the form that keeps it, is 0 in every pixel."""
     bad_gradients: int
-    """∇ₓ of the cross-entropy holds NaN or infinity."""
+    """It holds NaN or infinity."""
     flat_softmax: int
-    """Every wrong class's probability underflows in fp32: the cross-entropy has no slope left, the logits are too large."""
+    """The true class's probability rounds to 1 in fp32, so that the usual form of the cross-entropy has lost its slope there.
+    Attacks take a form that keeps it (`core.attacks.losses.log_odds`)."""
     saturated_units: float
     """Share in [0, 1] of the units of the most saturated layer whose activation has lost its slope."""
     saturated_layer: str
@@ -361,19 +373,25 @@ class Diagnosis:
     standing_at_one: int
     """Survive PGD at the radius that holds every image (ℓ∞ 1, ℓ2 √d)."""
     broken_by_gradient: tuple[int, ...]
-    """Which ones, by their place in the test set, fall to a short PGD on the margin at `eps`."""
+    """Which ones, by their place in the test set, fall within `eps` to FMN, or to PGD tried where a search broke them."""
     only_by_search: int
-    """Fall to a short random search (Square) at `eps`, not to that PGD, nor to longer ones tried then."""
+    """Fall to a short random search (Square) at `eps`, not to gradients."""
     only_by_noise: int
     """Fall to random noise in the ball, not to any of these."""
     seconds: float
+    measured: int = 0
+    """So many images FMN was tried on, `images` among them."""
+    nearest: Mapping[int, float] = field(default_factory=dict)
+    """Place in the test set → the distance at which FMN broke it, for those that it did."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Diagnosis:
-        return cls(**{**data, "broken_by_gradient": tuple(data["broken_by_gradient"])})
+        """The inverse of `as_json`, through JSON, whose keys are text; looks of earlier versions know no distances."""
+        nearest = {int(place): float(distance) for place, distance in data.get("nearest", {}).items()}
+        return cls(**{**data, "broken_by_gradient": tuple(data["broken_by_gradient"]), "nearest": nearest})
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import math
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from core.study_file import StudyFile, TrainingTable, validate
 
 PROFILES = (*optimizers.PROFILES, "tuned")
 INITIALISATIONS = ("torch", "glorot")
-PRECISIONS = ("fp32", "bf16", "fp16")
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 LARGE_GRID = 10_000
 """Trials above which a study wants an explicit yes: most such grids are a slip of the hand."""
 _AXES = ("architectures", "optimizers", "activations", "defenses")
@@ -180,7 +181,7 @@ def _resolve(file: StudyFile, base: Path) -> Study:
             lambda name, given, at: optimizers.resolve(name, given, profile, training.weight_decay, at),
         ),
         activations=_axis(file.activations, "activations", _from_registry(ACTIVATIONS)),
-        defenses=_axis(file.defenses, "defenses", _from_registry(DEFENSES)),
+        defenses=_axis(file.defenses, "defenses", _defense),
         seeds=_seeds(file.seeds),
         train_samples=file.train_samples,
         test_samples=file.test_samples,
@@ -236,6 +237,11 @@ def _from_registry(registry: Registry[Any]) -> Callable[[str, Mapping[str, Any],
         return Choice(entry.name, resolve_options(entry, given, where))
 
     return resolve
+
+
+def _defense(name: str, given: Mapping[str, Any], where: str) -> Choice:
+    chosen = _from_registry(DEFENSES)(name, given, where)
+    return replace(chosen, engine=DEFENSES[name].engine(chosen.options))
 
 
 def _name_and_options(item: Any, where: str) -> tuple[str, dict[str, Any]]:

@@ -24,6 +24,7 @@ from core.errors import InnateError
 from core.events import EpochFinished, EpochRecord, TrainingProgress
 from core.identity import stream_seed
 from core.overfitting import overfitting
+from core.precision import multiplying_in
 from core.probe import Probe, probe_accuracy
 from core.records import Choice, TrialSpec
 from core.schedules import learning_rate
@@ -142,7 +143,8 @@ def train(
             step = (epoch.number - 1) * len(bounds) + epoch.batch
             rate = learning_rate(training.schedule, base, step, len(bounds), training.epochs)
             first, last = bounds[epoch.batch // replays]
-            _step(trial, model, optimizer, scaler, data, order[first:last], rate, epoch, memory)
+            with multiplying_in(training.precision):
+                _step(trial, model, optimizer, scaler, data, order[first:last], rate, epoch, memory)
             if epoch.batch % _FINITE_CHECK_STEPS == 0:
                 _refuse_divergence(epoch, trial)
             now = time.monotonic()
@@ -185,8 +187,8 @@ def batch_bounds(samples: int, batch_size: int) -> list[tuple[int, int]]:
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:
-    """Mixed precision for "bf16" and "fp16", nothing for "fp32"."""
-    if precision == "fp32":
+    """Mixed precision for "bf16" and "fp16"; nothing for "fp32" and "tf32" (`core.precision`)."""
+    if precision in ("fp32", "tf32"):
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16 if precision == "bf16" else torch.float16)
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from core import checkpoints, datasets
 from core.attacks import ATTACKS
 from core.attacks.geometry import ascent_direction, noise, project
+from core.attacks.pgd import mean_one
 from core.attacks.steps import step_size
 from core.attacks.victim import EvaluationStopped, Victim, under_attack
 from core.datasets.subsets import stratified
@@ -46,17 +47,16 @@ def craft(victim: Victim, x: Tensor, y: Tensor, samples: Tensor, attack: AttackS
     if attack.name == "noise":
         return project(x + eps * noise(attack.seed, samples, 0, x, norm), x, eps, norm)
     if attack.name == "fgsm":
-        return project(x + eps * ascent_direction(victim.gradient(x, y)[0], norm), x, eps, norm)
+        return project(x + eps * ascent_direction(victim.ascent(x, y)[0], norm), x, eps, norm)
     step = step_size(params["alpha"], eps)
     adversarial = x
     if params.get("random_start", False):
         adversarial = project(x + eps * noise(attack.seed, samples, 0, x, norm), x, eps, norm)
     accumulated = torch.zeros_like(x)
     for _ in range(params["steps"]):
-        gradient, _ = victim.gradient(adversarial, y)
+        gradient, _ = victim.ascent(adversarial, y)
         if "decay" in params:
-            size = gradient.abs().mean(dim=(1, 2, 3), keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
-            gradient = accumulated = params["decay"] * accumulated + gradient / size
+            gradient = accumulated = params["decay"] * accumulated + mean_one(gradient)
         adversarial = project(adversarial + step * ascent_direction(gradient, norm), x, eps, norm)
     return adversarial
 

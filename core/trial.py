@@ -17,10 +17,12 @@ import torch
 from torch import Tensor
 
 from core import checkpoints, datasets
+from core.attacks import ATTACKS
 from core.attacks.victim import EvaluationStopped
 from core.datasets.arrays import Arrays
 from core.datasets.subsets import Indices, holdout, samples_digest, stratified
-from core.diagnosis import diagnose
+from core.defenses import DEFENSES
+from core.diagnosis import diagnose, sample_size
 from core.environment import environment, memory_beside_others, peak_memory
 from core.errors import BadInput, InnateError
 from core.evaluation import TestSet, clean_outcome, evaluate
@@ -28,6 +30,7 @@ from core.events import Crashed, Diagnosed, EvaluationFailed, Event, Finished, S
 from core.model import PixelModel, build_model
 from core.orders import Job, TransferJob
 from core.probe import draw_probe
+from core.records import AttackSpec, TrialSpec
 from core.training import TrainingData, TrainingStopped, train
 
 
@@ -88,6 +91,7 @@ def _run(job: Job, stop: Callable[[], bool]) -> Iterator[Event]:
         to_train=trained is None,
     )
     if trained is None:
+        _refuse_earlier_engine(job.trial)
         yield from train(job.trial, model, data, job.folder, initial, resume, stop)
         trained = _store_weights(job, model, initial, resume)
         yield _trained(job.folder, trained, job.device)
@@ -98,6 +102,33 @@ def _run(job: Job, stop: Callable[[], bool]) -> Iterator[Event]:
     yield Finished()
 
 
+def _trained_images(job: Job, arrays: Arrays) -> int | None:
+    """How many images the model's training took in, repeats counted; None for weights trained elsewhere."""
+    training = job.trial.training
+    if training is None:
+        return None
+    return training.epochs * (job.trial.train_samples or len(arrays.train_labels))
+
+
+def _refuse_earlier_engine(trial: TrialSpec) -> None:
+    """Raises BadInput for a trial that was queued by an earlier version, whose training gave other weights: its address would
+    promise those."""
+    assert trial.defense is not None
+    if trial.defense.engine != DEFENSES[trial.defense.name].engine(trial.defense.options):
+        raise BadInput(
+            f"queued by an earlier version of innate, which trained {trial.defense.name} otherwise; submit the study again: "
+            "innate run"
+        )
+
+
+def _refuse_earlier_attack(attack: AttackSpec) -> None:
+    """The same of an attack that has become stronger since it was queued."""
+    if attack.engine != ATTACKS[attack.name].engine:
+        raise BadInput(
+            "queued by an earlier version of innate, whose attack was another; submit the study again: innate run"
+        )
+
+
 def settle_torch(job: Job | TransferJob) -> None:
     """Threads, determinism and the share of the device's memory, for the life of this process."""
     torch.set_num_threads(job.threads)
@@ -105,6 +136,7 @@ def settle_torch(job: Job | TransferJob) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # `core.precision` says where
     # A denormal costs a hundred times a normal number, and saturated sigmoids make many.
     torch.set_flush_denormal(True)
     if job.memory_fraction is not None and job.device.startswith("cuda"):
@@ -209,11 +241,13 @@ def _evaluations(
         # A verdict that lacks one look is worth more than none: whatever goes wrong in it is left at that.
         with suppress(InnateError, RuntimeError, ValueError, ArithmeticError):
             test_set = test_sets[look.test_samples]
-            diagnosis = diagnose(model, test_set, outcomes[look.test_samples].correct, look, stop)
-            yield Diagnosed(test_set.digest, look.test_samples, diagnosis)
+            correct = outcomes[look.test_samples].correct
+            for diagnosis in diagnose(model, test_set, correct, look, stop, sample_size(_trained_images(job, arrays))):
+                yield Diagnosed(test_set.digest, look.test_samples, diagnosis)
     for evaluation in job.evaluations:
         test_set = test_sets[evaluation.test_samples]
         try:
+            _refuse_earlier_attack(evaluation.attack)
             yield from evaluate(
                 model,
                 test_set,

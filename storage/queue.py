@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from core.orders import EvaluationSpec
 from core.records import DatasetSource, DiagnosisSpec, TrialSpec
 from storage.database import transaction
-from storage.states import lacks_clean, lacks_diagnosis, missing_attacks, settle_in
+from storage.states import lacks_clean, missing_attacks, missing_looks, settle_in
 from storage.verdicts import left_standing
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _take(db: Database, trial_id: str, device: str | None) -> Claim:
         for attack in missing_attacks(db, row["name"], trial_id)
     }
     clean = dict.fromkeys(row["test_samples"] for row in rows if lacks_clean(db, row["name"], trial_id))
-    diagnoses = dict.fromkeys(look for row in rows if (look := lacks_diagnosis(db, row["name"], trial_id)) is not None)
+    diagnoses = dict.fromkeys(look for row in rows for look in missing_looks(db, row["name"], trial_id))
     earlier = tuple(
         int(number)
         for (number,) in db.execute("SELECT number FROM attempt WHERE trial_id = ? ORDER BY number", (trial_id,))

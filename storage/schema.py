@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
     from sqlite_utils.migrations import Migrations
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """How many migrations this program knows; PRAGMA user_version says how many a file has had."""
 
 _TABLES = """
@@ -452,6 +452,53 @@ JOIN attack k ON k.id = x.attack_id;
 """
 
 
+_VERDICT_IN_RESULTS = """
+ALTER TABLE trust_check ADD COLUMN norm TEXT;
+ALTER TABLE trust_check ADD COLUMN eps REAL;
+CREATE INDEX trust_check_radius ON trust_check (study, trial_id, name, norm, eps) WHERE norm IS NOT NULL;
+
+DROP VIEW v_trust;
+CREATE VIEW v_trust AS
+SELECT k.study, k.trial_id, t.variant_id, t.architecture, t.optimizer, t.activation, t.defense, t.seed,
+    k.name AS "check", a.name AS attack, k.trust, k.value, k.bound, k.reason, k.counted, k.attack_id,
+    k.position, k.norm, k.eps
+FROM trust_check k JOIN trial t ON t.id = k.trial_id LEFT JOIN attack a ON a.id = k.attack_id;
+
+-- The verdict on the model stands beside each of its numbers, and so does what the looks at it found at that norm and ε.
+DROP VIEW v_results;
+CREATE VIEW v_results AS
+WITH wanted AS (
+    SELECT st.study, st.trial_id, sa.attack_id, 0 AS added, st.trust
+    FROM study_trial st JOIN study_attack sa ON sa.study = st.study
+    UNION ALL
+    SELECT ta.study, ta.trial_id, ta.attack_id, 1, st.trust
+    FROM trial_attack ta
+    JOIN study_trial st ON st.study = ta.study AND st.trial_id = ta.trial_id
+    WHERE NOT EXISTS (SELECT 1 FROM study_attack sa WHERE sa.study = ta.study AND sa.attack_id = ta.attack_id)
+)
+SELECT w.study, t.id AS trial_id, t.variant_id, t.dataset, t.architecture, t.optimizer, t.activation, t.defense, t.seed,
+    a.name AS attack, a.id AS attack_id, a.norm, coalesce(l.eps, r.eps) AS eps, e.count AS samples,
+    c.accuracy AS clean_accuracy, coalesce(r.robust_accuracy, l.robust_accuracy) AS robust_accuracy,
+    CASE WHEN 'invalid' IN (e.trust, w.trust, k.trust) THEN 'invalid' WHEN 'suspect' IN (e.trust, w.trust, k.trust) THEN 'suspect'
+        ELSE e.trust END AS trust,
+    e.forward_passes, e.backward_passes, e.seconds,
+    e.trust_reasons, l.adversarial_accuracy, w.added, e.crafting, e.batch_size, e.notes, a.spec AS attack_spec,
+    t.architecture_options, t.optimizer_options, t.activation_options, t.defense_options,
+    r.median_distance, e.trust AS attack_trust, w.trust AS model_trust
+FROM wanted w
+JOIN study s ON s.name = w.study
+JOIN evaluation e ON e.trial_id = w.trial_id AND e.attack_id = w.attack_id AND e.samples = s.samples
+    AND e.state = 'done'
+JOIN ledger l ON l.evaluation_id = e.id
+LEFT JOIN reading r ON l.eps IS NULL AND r.study = w.study AND r.trial_id = w.trial_id AND r.attack_id = w.attack_id
+JOIN trial t ON t.id = w.trial_id
+JOIN attack a ON a.id = w.attack_id
+LEFT JOIN clean c ON c.trial_id = t.id AND c.samples = s.samples
+LEFT JOIN trust_check k ON k.study = w.study AND k.trial_id = w.trial_id AND k.name = 'weaker_than_sample'
+    AND k.norm = a.norm AND k.eps = coalesce(l.eps, r.eps);
+"""
+
+
 def migrations() -> Migrations:
     """Every migration in order; the import of sqlite-utils is `storage.database`'s to arrange."""
     from sqlite_utils.migrations import Migrations
@@ -471,6 +518,11 @@ def migrations() -> Migrations:
     @steps(name="3: traces of attacks, readings of distances, checks of trust, transfer, imported weights")
     def third(db: Database) -> None:
         for statement in _statements(_TRUST_TABLES + _TRUST_VIEWS):
+            db.execute(statement)
+
+    @steps(name="4: the verdict on a model beside each of its results")
+    def fourth(db: Database) -> None:
+        for statement in _statements(_VERDICT_IN_RESULTS):
             db.execute(statement)
 
     return steps

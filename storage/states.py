@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING
 
 from core.records import AttackSpec, DiagnosisSpec
-from storage.verdicts import default_threat, read_distances, rescore
+from storage.verdicts import looks, read_distances, rescore, wanted_looks
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -42,17 +42,14 @@ def lacks_clean(db: Database, study: str, trial_id: str) -> bool:
     ).fetchone()
 
 
-def lacks_diagnosis(db: Database, study: str, trial_id: str) -> DiagnosisSpec | None:
-    """The look at the model that is still wanted at the study's threat; None if there has been one."""
-    test_samples, samples, norm, eps = db.execute(
-        "SELECT test_samples, samples, threat_norm, threat_eps FROM study WHERE name = ?", (study,)
-    ).fetchone()
-    threat = default_threat(norm, eps)
-    known = db.execute(
-        "SELECT 1 FROM diagnosis WHERE trial_id = ? AND samples = ? AND norm = ? AND eps = ?",
-        (trial_id, samples, threat.norm, threat.eps),
-    ).fetchone()
-    return None if known else DiagnosisSpec(test_samples, threat.norm, threat.eps)
+def missing_looks(db: Database, study: str, trial_id: str) -> list[DiagnosisSpec]:
+    """The looks at the model that are still wanted, one for each norm with the radii that lack one."""
+    (test_samples,) = db.execute("SELECT test_samples FROM study WHERE name = ?", (study,)).fetchone()
+    known = {(look.norm, look.eps) for look in looks(db, study, trial_id)}
+    missing = {
+        norm: tuple(eps for eps in radii if (norm, eps) not in known) for norm, radii in wanted_looks(db, study).items()
+    }
+    return [DiagnosisSpec(test_samples, norm, radii) for norm, radii in missing.items() if radii]
 
 
 def standing(db: Database, study: str, trial_id: str) -> tuple[str, str | None]:

@@ -15,6 +15,7 @@ from core.records import AttackSpec, Bools, Diagnosis, Threat, Trace
 from core.scoring import score_trial
 from core.trust import EpochAccuracy, Evaluated, Evidence, judge
 from core.trust.ladder import standing_before
+from core.trust.looks import radii_to_look_at
 from storage.outcomes import clean_outcome, ledgers
 
 if TYPE_CHECKING:
@@ -34,9 +35,30 @@ _ADDED = """
 """
 
 
-def default_threat(norm: str | None, eps: float | None) -> Threat:
-    """Where to look at a model: the study's threat, or a common one where the study attacks nothing."""
-    return Threat("linf", USUAL_EPS["linf"]) if norm is None or eps is None else Threat(norm, eps)
+def wanted_looks(db: Database, study: str) -> dict[str, tuple[float, ...]]:
+    """Norm → the radii at which the study's models are to be looked at themselves."""
+    norm, eps = db.execute("SELECT threat_norm, threat_eps FROM study WHERE name = ?", (study,)).fetchone()
+    rows = db.execute(
+        "SELECT a.spec FROM study_attack sa JOIN attack a ON a.id = sa.attack_id WHERE sa.study = ? ORDER BY sa.position",
+        (study,),
+    )
+    attacks = [AttackSpec.from_json(json.loads(spec)) for (spec,) in rows.fetchall()]
+    return radii_to_look_at(attacks, None if norm is None else Threat(norm, eps))
+
+
+def looks(db: Database, study: str, trial_id: str) -> list[Diagnosis]:
+    """Those of the wanted looks at a trial's model that there have been."""
+    found = []
+    for norm, radii in wanted_looks(db, study).items():
+        for eps in radii:
+            row = db.execute(
+                "SELECT content FROM diagnosis WHERE trial_id = ? AND norm = ? AND eps = ? "
+                "AND samples = (SELECT samples FROM study WHERE name = ?)",
+                (trial_id, norm, eps, study),
+            ).fetchone()
+            if row is not None:
+                found.append(Diagnosis.from_json(json.loads(row[0])))
+    return found
 
 
 def evidence(db: Database, study: str, trial_id: str) -> Evidence:
@@ -45,11 +67,6 @@ def evidence(db: Database, study: str, trial_id: str) -> Evidence:
         "SELECT threat_norm, threat_eps, samples FROM study WHERE name = ?", (study,)
     ).fetchone()
     key = {"study": study, "trial": trial_id, "samples": samples}
-    looked = default_threat(norm, eps)
-    content = db.execute(
-        "SELECT content FROM diagnosis WHERE trial_id = ? AND samples = ? AND norm = ? AND eps = ?",
-        (trial_id, samples, looked.norm, looked.eps),
-    ).fetchone()
     (defense,) = db.execute("SELECT defense_options FROM trial WHERE id = ?", (trial_id,)).fetchone()
     epochs = db.execute(
         "SELECT epoch, accuracy, probe_accuracy FROM epoch WHERE trial_id = ? ORDER BY epoch", (trial_id,)
@@ -58,7 +75,7 @@ def evidence(db: Database, study: str, trial_id: str) -> Evidence:
         clean=clean_outcome(db, trial_id, samples),
         results=_evaluated(db, _OWN, key),
         threat=None if norm is None else Threat(norm, eps),
-        diagnosis=None if content is None else Diagnosis.from_json(json.loads(content[0])),
+        looks=looks(db, study, trial_id),
         epochs=[EpochAccuracy(*row) for row in epochs],
         clean_share=float((json.loads(defense) if defense else {}).get("clean_share", 0.0)),
         added=_evaluated(db, _ADDED, key),
@@ -85,9 +102,11 @@ def left_standing(db: Database, study: str, trial_id: str, attack: AttackSpec) -
 
 
 def rescore(db: Database, study: str, trial_id: str) -> None:
-    """Scores, verdict and checks of one trial in one study. Scores come from the study's own attacks alone."""
+    """Scores, verdict and checks of one trial in one study. Attacks added to the trial and looks at its model lower its
+    scores, too: what they broke is broken; the radii of a score are those of the study's own attacks."""
     known = evidence(db, study, trial_id)
-    scores = score_trial(known.clean, [(one.attack, one.ledgers) for one in known.results], known.threat)
+    own, added = ([(one.attack, one.ledgers) for one in tried] for tried in (known.results, known.added))
+    scores = score_trial(known.clean, own, known.threat, added, known.looks)
     judgement = judge(known)
     db.execute("DELETE FROM score WHERE study = ? AND trial_id = ?", (study, trial_id))
     db.conn.executemany(
@@ -100,8 +119,8 @@ def rescore(db: Database, study: str, trial_id: str) -> None:
     )
     db.execute("DELETE FROM trust_check WHERE study = ? AND trial_id = ?", (study, trial_id))
     db.conn.executemany(
-        "INSERT INTO trust_check (study, trial_id, position, name, attack_id, trust, counted, value, bound, reason) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO trust_check (study, trial_id, position, name, attack_id, trust, counted, value, bound, reason, norm, eps) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 study,
@@ -114,6 +133,8 @@ def rescore(db: Database, study: str, trial_id: str) -> None:
                 one.value,
                 one.bound,
                 one.reason,
+                one.norm,
+                one.eps,
             )
             for position, (one, counted) in enumerate(zip(judgement.checks, judgement.counted, strict=True))
         ],

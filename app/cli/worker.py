@@ -20,7 +20,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 Slots = Annotated[int | None, typer.Option(min=1, max=1024, help="Trials at a time; one per core, or per GPU.")]
 Device = Annotated[list[str] | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps; repeatable.")]
 Threads = Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads per slot; 1 keeps digests comparable.")]
-Crafting = Annotated[str, typer.Option(help="auto or fp32: the precision in which attacks take gradients.")]
+Crafting = Annotated[str, typer.Option(help="Precision of attack gradients: auto (fp32), fp32, or tf32 on a GPU.")]
 Fraction = Annotated[
     float | None, typer.Option("--memory-fraction", help="Share of a GPU's memory that each slot may take.")
 ]
@@ -236,8 +236,8 @@ def describe(view: WorkerView) -> list[str]:
 
 
 def check_crafting(crafting: str) -> None:
-    if crafting not in ("auto", "fp32"):
-        raise BadInput(f"--crafting {crafting}: not one of auto, fp32")
+    if crafting not in ("auto", "fp32", "tf32"):
+        raise BadInput(f"--crafting {crafting}: not one of auto, fp32, tf32")
 
 
 def _devices(slots: Any) -> list[str]:

@@ -180,7 +180,7 @@ _TRAINING: tuple[tuple[str, str, str, tuple[str, ...], str], ...] = (
     ("batch_size", "int", "images per step", (), "at least 1"),
     ("hyperparameters", "str", "optimizer defaults where none are given; keras is the paper's", ("torch", "keras"), ""),
     ("initialisation", "str", "of the weights; glorot is Keras's: Glorot uniform, zero bias", INITIALISATIONS, ""),
-    ("precision", "str", "fp16 only on CUDA", PRECISIONS, ""),
+    ("precision", "str", "tf32 and fp16 only on CUDA", PRECISIONS, ""),
     ("schedule", "str", "how the learning rate changes", tuple(SCHEDULES), ""),
     ("weight_decay", "float", "of every optimizer that has one and is given none", (), "at least 0"),
     ("label_smoothing", "float", "share of the target spread over all classes", (), "at least 0 and below 1"),

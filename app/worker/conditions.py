@@ -33,8 +33,11 @@ def low_disk(home: Home, free: Callable[[Home], int] | None = None) -> str | Non
 
 def refuse_precision(study: Study, slots: Sequence[Slot]) -> None:
     """Raises BadInput for a study whose precision needs another device than these."""
-    if study.training.precision == "fp16" and not all(slot.device.startswith("cuda") for slot in slots):
-        raise BadInput(f"{study.name}: training.precision: fp16 needs CUDA; use bf16 or fp32 on {slots[0].device}")
+    precision = study.training.precision
+    if precision in ("fp16", "tf32") and not all(slot.device.startswith("cuda") for slot in slots):
+        raise BadInput(
+            f"{study.name}: training.precision: {precision} needs CUDA; use bf16 or fp32 on {slots[0].device}"
+        )
 
 
 def refuse_full_disk(home: Home) -> None:

@@ -21,9 +21,8 @@ from core.events import (
     Trained,
     TrialFailed,
 )
+from core.records import NORM_SIGNS
 from core.trust import trust_of_diagnosis
-
-NORM_SIGNS = {"linf": "ℓ∞", "l2": "ℓ2"}
 
 
 def in_words(seconds: float) -> str:

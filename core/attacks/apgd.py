@@ -51,7 +51,7 @@ def apgd(
     current = before = best = project(x + per_sample(eps, x) * start, x, eps, norm)
     rows = Standing(victim, x, y, eps, norm, count)
     size = 2.0 * (eps if isinstance(eps, torch.Tensor) else x.new_full((len(x),), float(eps)))
-    gradient, logits = victim.gradient(current, rows.y, ascended, *aims)
+    gradient, logits = victim.ascent(current, rows.y, ascended, *aims)
     highest = held = previous = ascended(logits, rows.y, *aims)
     best_gradient = gradient
     gains, halved = torch.zeros_like(highest), torch.ones_like(highest, dtype=torch.bool)
@@ -72,7 +72,7 @@ def apgd(
         if number == count:  # nothing follows that would need a gradient
             keep = rows.judge(current, victim.logits(current))
             break
-        gradient, logits = victim.gradient(current, rows.y, ascended, *aims)
+        gradient, logits = victim.ascent(current, rows.y, ascended, *aims)
         value = ascended(logits, rows.y, *aims)
         gains, previous, since = gains + (value > previous), value, since + 1
         better = value > highest
@@ -118,6 +118,7 @@ ENTRY = Attack(
         restarts(1, "runs from other starts, on those that still stand"),
         loss("ce", "dlr", "targeted"),
     ),
+    engine=2,
     iterate=apgd,
     rounds=rounds,
 )

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 def fgsm(victim: Victim, x: Tensor, y: Tensor, samples: Tensor, draw: int, attack: AttackSpec) -> Tensor:  # noqa: ARG001
     """sign ∇ₓL(x, y) (Goodfellow et al. 2015, section 4); for l2 the normalised gradient. One gradient serves every ε."""
-    gradient, _ = victim.gradient(x, y)
+    from core.attacks.losses import LOSSES
+
+    gradient, _ = victim.ascent(x, y, LOSSES[attack.params["loss"]])
     return ascent_direction(gradient, attack.norm)
 
 
@@ -25,5 +27,6 @@ ENTRY = Attack(
     "one gradient step to the surface of the ball",
     "Goodfellow et al. 2015",
     (loss("ce"),),
+    engine=2,
     direction=fgsm,
 )

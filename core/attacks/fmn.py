@@ -13,6 +13,7 @@ from core.registry import Parameter
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from core.attacks.distances import Nearest
     from core.attacks.victim import Victim
 
 _DUAL = {"linf": 1, "l2": 2}
@@ -25,12 +26,27 @@ def fmn(victim: Victim, x: Tensor, y: Tensor, samples: Tensor, attack: AttackSpe
     """δ ← Π_ε(δ + α·g/‖g‖₂) with g the slope of max_{i≠y} z_i − z_y; ε shrinks by 1 − γ where the image fools and grows
     by 1 + γ where it does not, or, before the first success, to where the slope puts the boundary; α and γ follow a
     cosine (Pintor et al. 2021, algorithm 1)."""
+    params = attack.params
+    return nearest_mistakes(victim, x, y, attack.norm, params["steps"], params["alpha"], params["gamma"]).images
+
+
+def nearest_mistakes(
+    victim: Victim,
+    x: Tensor,
+    y: Tensor,
+    norm: str,
+    count: int,
+    first_alpha: float = 1.0,
+    first_gamma: float = 0.05,
+    target: Tensor | None = None,
+) -> Nearest:
+    """FMN in `count` steps; with `target` [n], along the slope of z_t − z_y, where any mistake is one."""
     import torch
 
     from core.attacks.distances import Nearest
-    from core.attacks.losses import margin
+    from core.attacks.losses import difference, margin
 
-    params, norm, count = attack.params, attack.norm, attack.params["steps"]
+    ascended, aims = (margin, ()) if target is None else (difference, (target,))
     nearest = Nearest(x, norm)
     delta = torch.zeros_like(x)
     radius = x.new_full((len(x),), float("inf"))
@@ -40,13 +56,13 @@ def fmn(victim: Victim, x: Tensor, y: Tensor, samples: Tensor, attack: AttackSpe
             nearest.see(adversarial, victim.logits(adversarial).argmax(dim=1) != y)
             break
         fall = (1.0 + math.cos(math.pi * step / count)) / 2.0
-        alpha = params["alpha"] * (0.01 + 0.99 * fall)
-        gamma = _GAMMA_END + (params["gamma"] - _GAMMA_END) * fall
-        gradient, logits = victim.gradient(adversarial, y, margin)
+        alpha = first_alpha * (0.01 + 0.99 * fall)
+        gamma = _GAMMA_END + (first_gamma - _GAMMA_END) * fall
+        gradient, logits = victim.gradient(adversarial, y, ascended, *aims)
         gradient = _free(gradient.nan_to_num(0.0, 0.0, 0.0), adversarial)
         fooled = logits.argmax(dim=1) != y
         nearest.see(adversarial, fooled)
-        height = margin(logits, y)
+        height = ascended(logits, y, *aims)
         slope = gradient.flatten(1).norm(p=_DUAL[norm], dim=1).clamp_min(1e-12)
         found = torch.isfinite(nearest.distance)
         # A little beyond where the slope puts it: a boundary that is met exactly is not crossed.
@@ -57,7 +73,7 @@ def fmn(victim: Victim, x: Tensor, y: Tensor, samples: Tensor, attack: AttackSpe
         delta = (adversarial - x) + alpha * gradient / length
         delta = _onto_ball(delta, radius, norm)
         delta = (x + delta).clamp(0.0, 1.0) - x
-    return nearest.images
+    return nearest
 
 
 def _free(gradient: Tensor, adversarial: Tensor) -> Tensor:

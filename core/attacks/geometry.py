@@ -59,11 +59,23 @@ def project(adversarial: Tensor, x: Tensor, eps: float | Tensor, norm: str) -> T
 
 
 def ascent_direction(gradient: Tensor, norm: str) -> Tensor:
-    """Unit step of steepest ascent: the sign for linf, the normalised gradient for l2; 0 where the gradient is 0 or none."""
+    """Unit step of steepest ascent: the sign for linf, the normalised gradient for l2; 0 where the gradient is 0 or none.
+
+    The length of the gradient does not matter, however small or large.
+    """
     gradient = gradient.nan_to_num(0.0, 0.0, 0.0)
     if norm == "linf":
         return gradient.sign()
-    return gradient / flat_norm(gradient).clamp_min(1e-12)
+    scaled = by_largest(gradient)
+    return scaled / flat_norm(scaled).clamp_min(1.0)
+
+
+def by_largest(gradient: Tensor) -> Tensor:
+    """Each sample divided by its largest absolute value, so that squares and sums neither vanish nor overflow; 0 stays 0."""
+    import torch
+
+    largest = gradient.flatten(1).abs().amax(dim=1).clamp_min(torch.finfo(gradient.dtype).tiny)
+    return gradient / largest.view(-1, *([1] * (gradient.dim() - 1)))
 
 
 def noise(seed: int, samples: Tensor, restart: int, x: Tensor, norm: str) -> Tensor:

@@ -6,24 +6,41 @@ LOSSES. Imports torch: for children only.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 from torch import Tensor
-from torch.nn import functional
 
 Loss = Callable[..., Tensor]
 """(logits, y) or (logits, y, t) → [n]."""
 
+_LIFT = 2.0**64
+"""What a slope is multiplied by where only its direction counts: products that end below fp32's 1e-38 on their way back
+through saturated layers keep their signs. A power of two leaves every other bit as it was."""
 
-def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
-    """−log softmax(z)_y: flat where the model is sure, so that large logits hide its slope."""
-    return functional.cross_entropy(logits, y, reduction="none")
+
+def log_odds(logits: Tensor, y: Tensor) -> Tensor:
+    """d = log(p / (1 − p)) with p the probability of a mistake, 1 − softmax(z)_y; in logits, logsumexp_{j≠y} z_j − z_y.
+
+    The cross-entropy −log softmax(z)_y is softplus(d): both rise along the same direction, and attacks follow the direction
+    alone. In fp32 the usual form of the cross-entropy loses its slope at z_y from a margin of about 17 on, where
+    1 − softmax(z)_y rounds to 0, and all of it from about 87 on; d has one at any margin, and orders images as the
+    cross-entropy does where that is too small for a float.
+    """
+    true = logits.gather(1, y[:, None]).squeeze(1)
+    others: Tensor = logits.scatter(1, y[:, None], float("-inf")).logsumexp(dim=1)
+    return others - true
 
 
 def margin(logits: Tensor, y: Tensor) -> Tensor:
     """max_{i≠y} z_i − z_y (Carlini, Wagner 2017, f₆): above 0 where the model is wrong, with a slope everywhere."""
     true = logits.gather(1, y[:, None]).squeeze(1)
     return logits.scatter(1, y[:, None], float("-inf")).amax(dim=1) - true
+
+
+def difference(logits: Tensor, y: Tensor, target: Tensor) -> Tensor:
+    """z_t − z_y: the margin towards one class."""
+    return (logits.gather(1, target[:, None]) - logits.gather(1, y[:, None])).squeeze(1)
 
 
 def dlr(logits: Tensor, y: Tensor) -> Tensor:
@@ -40,13 +57,23 @@ def dlr_targeted(logits: Tensor, y: Tensor, target: Tensor) -> Tensor:
 
     With three classes there is no fourth logit and the denominator is z_π1 − z_π3; with two the difference stands alone.
     """
-    true, wanted = logits.gather(1, y[:, None]).squeeze(1), logits.gather(1, target[:, None]).squeeze(1)
     classes = logits.shape[1]
     if classes < 3:
-        return wanted - true
+        return difference(logits, y, target)
     ranked = logits.topk(min(4, classes), dim=1).values
-    return (wanted - true) / (ranked[:, 0] - ranked[:, 2:].mean(dim=1) + 1e-12)
+    return difference(logits, y, target) / (ranked[:, 0] - ranked[:, 2:].mean(dim=1) + 1e-12)
 
 
-LOSSES: dict[str, Loss] = {"ce": cross_entropy, "margin": margin, "dlr": dlr, "targeted": dlr_targeted}
+LOSSES: dict[str, Loss] = {"ce": log_odds, "margin": margin, "dlr": dlr, "targeted": dlr_targeted}
 """By the name that an attack's option `loss` has."""
+
+
+@functools.cache
+def lifted(loss: Loss) -> Loss:
+    """`loss` times 2^64: of the same direction, for those who follow nothing else. One object per loss, by which recorded
+    passes are told apart."""
+
+    def times(logits: Tensor, *labels: Tensor) -> Tensor:
+        return loss(logits, *labels) * _LIFT
+
+    return times

@@ -8,7 +8,6 @@ Imports torch: for children only.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,31 +18,29 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from core.attacks.losses import Loss
+from core.precision import multiplying_in
 
 Result = tuple[Tensor, Tensor]
-"""(∇ₓ of the summed loss, like x; logits [n, K] in fp32, or in x's precision if that is higher)."""
+"""(∇ₓ of the summed loss, like x; logits [n, K])."""
 Pass = Callable[[Tensor, Loss, tuple[Tensor, ...]], Result]
 Capture = Callable[[Callable[[], Result]], tuple[Callable[[], None], Result]]
 """Runs some work once and gives (what repeats it on the same memory, its results, which each repetition renews)."""
 
 _FEW_CHANNELS = 4
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def gradient_pass(model: nn.Module, crafting: str, device: torch.device, capture: Capture | None = None) -> Pass:
-    """The way to take gradients of `model` on `device` in precision `crafting`.
+    """The way to take gradients of `model` on `device`, multiplying in `crafting`, "fp32" or "tf32".
 
     `capture` is how a pass is recorded; CUDA's own where None. A model whose pass cannot be captured runs eagerly.
     """
     if device.type == "cpu":
-        model = with_matrix_input_gradients(model, crafting)
+        model = with_matrix_input_gradients(model)
 
     def eager(x: Tensor, loss: Loss, labels: tuple[Tensor, ...]) -> Result:
         x = x.detach().requires_grad_()
-        with torch.enable_grad():
-            with precision(crafting, device):
-                logits = model(x)
-            logits = logits.to(x.dtype)
+        with torch.enable_grad(), multiplying_in(crafting):
+            logits = model(x)
             total = loss(logits, *labels).sum()
             (gradient,) = torch.autograd.grad(total, x)
         return gradient, logits.detach()
@@ -51,14 +48,6 @@ def gradient_pass(model: nn.Module, crafting: str, device: torch.device, capture
     if capture is None and device.type == "cuda":
         capture = _cuda_capture()
     return eager if capture is None else Replayed(eager, capture)
-
-
-def precision(crafting: str, device: torch.device) -> contextlib.AbstractContextManager[Any]:
-    """Autocast to "bf16" or "fp16"; nothing for "fp32"."""
-    if crafting == "fp32":
-        return contextlib.nullcontext()
-    # The cast weights are not kept between passes: measured at 1 % of a pass, and a graph would capture their addresses.
-    return torch.autocast(device.type, dtype=_DTYPES[crafting], cache_enabled=False)
 
 
 def bucket(rows: int) -> int:
@@ -137,10 +126,10 @@ def _cuda_capture() -> Capture:
     return capture
 
 
-def with_matrix_input_gradients(model: nn.Module, crafting: str) -> nn.Module:
+def with_matrix_input_gradients(model: nn.Module) -> nn.Module:
     """A copy of `model` whose convolutions of few channels take their input gradient as a matrix product; `model` itself
     if it has none. Weights are copied, so the copy serves only while they stay as they are."""
-    chosen = [name for name, module in model.named_modules() if _pays(module, crafting)]
+    chosen = [name for name, module in model.named_modules() if _pays(module)]
     if not chosen:
         return model
     twin = copy.deepcopy(model)
@@ -154,8 +143,8 @@ def with_matrix_input_gradients(model: nn.Module, crafting: str) -> nn.Module:
     return twin
 
 
-def _pays(module: nn.Module, crafting: str) -> bool:
-    """Measured: 7 times as fast for the paper's first layer; in bf16 unstrided 3×3 ones are better left to oneDNN."""
+def _pays(module: nn.Module) -> bool:
+    """Measured: 7 times as fast for the paper's first layer."""
     return (
         type(module) is nn.Conv2d
         and module.in_channels <= _FEW_CHANNELS
@@ -163,7 +152,6 @@ def _pays(module: nn.Module, crafting: str) -> bool:
         and module.dilation == (1, 1)
         and module.padding_mode == "zeros"
         and not isinstance(module.padding, str)
-        and (module.stride != (1, 1) or crafting == "fp32")
     )
 
 
@@ -184,7 +172,7 @@ class _FewChannelConvolution(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, convolution: nn.Conv2d) -> Tensor:
-        ctx.convolution, ctx.size, ctx.dtype = convolution, x.shape[2:], x.dtype
+        ctx.convolution, ctx.size = convolution, x.shape[2:]
         out: Tensor = convolution(x)
         return out
 
@@ -192,12 +180,8 @@ class _FewChannelConvolution(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         convolution = ctx.convolution
         (gradient,) = gradients
-        # Sums of many terms: bf16 would lose half of what the forward pass kept, and fp32 is as fast here.
-        wide = torch.float64 if ctx.dtype == torch.float64 else torch.float32
-        with torch.autocast(gradient.device.type, enabled=False):
-            weight = convolution.weight.to(wide).flatten(1).t()
-            columns = torch.matmul(weight, gradient.to(wide).flatten(2))
-            back = functional.fold(
-                columns, ctx.size, convolution.kernel_size, padding=convolution.padding, stride=convolution.stride
-            )
-        return back.to(ctx.dtype), None
+        columns = torch.matmul(convolution.weight.flatten(1).t(), gradient.flatten(2))
+        back = functional.fold(
+            columns, ctx.size, convolution.kernel_size, padding=convolution.padding, stride=convolution.stride
+        )
+        return back, None

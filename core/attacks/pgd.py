@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from core.attacks.entry import Attack, alpha, loss, restarts, steps
-from core.attacks.geometry import ascent_direction, noise, per_sample, project
+from core.attacks.geometry import ascent_direction, by_largest, noise, per_sample, project
 from core.attacks.steps import step_size
 from core.records import AttackSpec
 from core.registry import Parameter
@@ -37,24 +37,25 @@ def pgd(
     rows = Standing(victim, x, y, eps, norm, params["steps"])
     velocity = x.new_zeros(()).expand_as(x)
     for _ in range(params["steps"]):
-        gradient, logits = victim.gradient(adversarial, rows.y, ascended)
+        gradient, logits = victim.ascent(adversarial, rows.y, ascended)
         keep = rows.judge(adversarial, logits, gradient)
         if rows.left == 0:
             return rows.outcome(adversarial)
         if keep is not None:
             adversarial, gradient, velocity = adversarial[keep], gradient[keep], velocity[keep]
         if decay is not None:
-            gradient = velocity = decay * velocity + _mean_one(gradient)
+            gradient = velocity = decay * velocity + mean_one(gradient)
         step = per_sample(step_size(params["alpha"], rows.eps), adversarial)
         adversarial = project(adversarial + step * ascent_direction(gradient, norm), rows.x, rows.eps, norm)
     keep = rows.judge(adversarial, victim.logits(adversarial))
     return rows.outcome(adversarial if keep is None else adversarial[keep])
 
 
-def _mean_one(gradient: Tensor) -> Tensor:
+def mean_one(gradient: Tensor) -> Tensor:
     """Divided by its mean absolute value: ‖·‖₁ but for the number of pixels, which the sign does not see."""
-    flat = gradient.nan_to_num(0.0, 0.0, 0.0).flatten(1)
-    scaled: Tensor = flat / flat.abs().mean(dim=1, keepdim=True).clamp_min(1e-30)
+    flat = by_largest(gradient.nan_to_num(0.0, 0.0, 0.0)).flatten(1)
+    # The largest is 1 now: a mean is at least one pixel's share of that, or the gradient is 0.
+    scaled: Tensor = flat / flat.abs().mean(dim=1, keepdim=True).clamp_min(1.0 / flat.shape[1])
     return scaled.view_as(gradient)
 
 
@@ -69,6 +70,7 @@ PGD = Attack(
         loss("ce", "margin", "dlr"),
         Parameter("random_start", "bool", True, "start from a random point of the ball"),
     ),
+    engine=2,
     iterate=pgd,
 )
 
@@ -77,6 +79,7 @@ BIM = Attack(
     "projected gradient ascent from the image itself",
     "Kurakin et al. 2017",
     (steps(10), alpha("eps/10"), loss("ce", "margin", "dlr")),
+    engine=2,
     iterate=pgd,
 )
 
@@ -90,5 +93,6 @@ MI_FGSM = Attack(
         loss("ce", "margin", "dlr"),
         Parameter("decay", "float", 1.0, "how much of the gathered gradient is kept", low=0.0),
     ),
+    engine=2,
     iterate=pgd,
 )

@@ -36,5 +36,6 @@ ENTRY = Attack(
         steps(100, "gradient steps of each white-box member"),
         Parameter("queries", "int", 5000, "logits that Square asks for, at most", low=1),
     ),
+    engine=2,
     ensemble=standard,
 )

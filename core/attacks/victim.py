@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from core.attacks.geometry import lengths
-from core.attacks.losses import Loss, cross_entropy
+from core.attacks.losses import Loss, lifted, log_odds
 from core.attacks.passes import Pass, Replayed, gradient_pass
 from core.errors import InnateError
+from core.precision import multiplying_in
 
 _TOLERANCE = 1e-6
 """How far rounding may carry an image over the surface of its ball, in pixel units."""
@@ -43,8 +44,8 @@ class Victim:
     """`forward_passes` and `backward_passes` count the images that went through the model, those included that were
     broken already and only kept a batch's shape.
 
-    `crafting` is the precision of gradient passes ("fp32", "bf16", "fp16"); what counts as broken is always decided by
-    an fp32 pass. `stop` is asked before every pass. The weights must not change while a victim is in use.
+    `crafting` is the precision of gradient passes ("fp32", on a GPU also "tf32"); what counts as broken is always decided
+    by a true fp32 pass. `stop` is asked before every pass. The weights must not change while a victim is in use.
     """
 
     def __init__(self, model: nn.Module, crafting: str = "fp32", stop: Callable[[], bool] = lambda: False) -> None:
@@ -53,6 +54,7 @@ class Victim:
         self.stop = stop
         self._cost = Cost()
         self._passes: dict[torch.device, Pass] = {}
+        self._exact: Victim | None = None
         self._finite: Tensor | None = None
         """On a GPU: whether all logits since the last look were finite."""
 
@@ -65,12 +67,13 @@ class Victim:
         return self._cost.backward
 
     def in_fp32(self) -> Victim:
-        """The same victim, its cost counted together, for attacks that look for the very boundary."""
+        """The same victim, its cost counted together: for the very boundary, and for what a short precision left standing."""
         if self.crafting == "fp32":
             return self
-        exact = Victim(self.model, "fp32", self.stop)
-        exact._cost = self._cost
-        return exact
+        if self._exact is None:
+            self._exact = Victim(self.model, "fp32", self.stop)
+            self._exact._cost = self._cost
+        return self._exact
 
     def logits(self, x: Tensor) -> Tensor:
         """fp32 logits [n, K] of pixels [n, c, h, w].
@@ -79,13 +82,18 @@ class Victim:
         """
         if self.stop():
             raise EvaluationStopped
-        with torch.no_grad():
+        with torch.no_grad(), multiplying_in("fp32"):
             logits: Tensor = self.model(x)
         self._cost.forward += len(x)
         self._note(logits)
         return logits
 
-    def gradient(self, x: Tensor, y: Tensor, loss: Loss = cross_entropy, *more: Tensor) -> tuple[Tensor, Tensor]:
+    def ascent(self, x: Tensor, y: Tensor, loss: Loss = log_odds, *more: Tensor) -> tuple[Tensor, Tensor]:
+        """`gradient` times a power of two, for attacks that follow its direction alone: what would end below the smallest
+        float on its way back through saturated layers keeps its sign. The logits are as they are."""
+        return self.gradient(x, y, lifted(loss), *more)
+
+    def gradient(self, x: Tensor, y: Tensor, loss: Loss = log_odds, *more: Tensor) -> tuple[Tensor, Tensor]:
         """∇ₓ of the summed `loss(logits, y, *more)`, like x, and the logits [n, K] of the same pass.
 
         Raises as `logits` does.
@@ -109,7 +117,7 @@ class Victim:
         if self.stop():
             raise EvaluationStopped
         x = x.detach().requires_grad_()
-        with torch.enable_grad():
+        with torch.enable_grad(), multiplying_in("fp32"):
             logits: Tensor = self.model(x)
             chosen = logits.gather(1, classes).sum(dim=0)
             rows = [torch.autograd.grad(value, x, retain_graph=True)[0] for value in chosen]

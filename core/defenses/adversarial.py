@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from core.attacks.geometry import ascent_direction, project
 from core.attacks.steps import step_size
-from core.defenses.entry import CLEAN_SHARE, EPS, NORM, STEPS, Defense, alpha
+from core.defenses.entry import CLEAN_SHARE, EPS, NORM, STEPS, Defense, alpha, second_engine
 from core.defenses.inner import loss_gradient, on_crafted_images, random_start
 from core.registry import Parameter
 
@@ -50,6 +50,7 @@ FGSM_AT = Defense(
     "Goodfellow et al. 2015",
     on_crafted_images(fgsm),
     (EPS, NORM, CLEAN_SHARE),
+    engine=second_engine,
 )
 FGSM_RS = Defense(
     "fgsm-rs",
@@ -57,6 +58,7 @@ FGSM_RS = Defense(
     "Wong et al. 2020",
     on_crafted_images(fgsm_rs),
     (EPS, NORM, alpha("eps/0.8"), CLEAN_SHARE),
+    engine=second_engine,
 )
 PGD_AT = Defense(
     "pgd-at",
@@ -71,4 +73,5 @@ PGD_AT = Defense(
         Parameter("random_start", "bool", True, "start from a random point of the ball"),
         CLEAN_SHARE,
     ),
+    engine=second_engine,
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from core.attacks.geometry import ascent_direction, flat_norm
 from core.attacks.steps import step_size
-from core.defenses.entry import EPS, NORM, Defense, Lesson, alpha
+from core.defenses.entry import EPS, NORM, Defense, Lesson, alpha, second_engine
 from core.registry import Parameter
 
 if TYPE_CHECKING:
@@ -23,10 +23,9 @@ def free(model: nn.Module, x: Tensor, y: Tensor, smoothing: float, options: Opti
     """Descend on x + δ, and move δ up the same backward pass's gradient (Shafahi et al. 2019, algorithm 1).
 
     δ belongs to the places in the batch, not to images, and goes on from batch to batch. The gradient is taken at the
-    image clipped to [0, 1], so that a δ which points out of the box can come back.
+    image clipped to [0, 1], so that a δ which points out of the box can come back. The loss is the cross-entropy in the form
+    that keeps its slope towards images on which the model is sure.
     """
-    from torch.nn import functional
-
     norm, eps = options["norm"], options["eps"]
     delta = memory["delta"][: len(x)]
     adversarial = (x + delta).clamp_(0.0, 1.0).requires_grad_()
@@ -39,7 +38,20 @@ def free(model: nn.Module, x: Tensor, y: Tensor, smoothing: float, options: Opti
         moved = delta + step_size(options["alpha"], eps) * ascent_direction(gradient, norm)
         delta.copy_(into_ball(moved, eps, norm))
 
-    return Lesson(functional.cross_entropy(logits, y, label_smoothing=smoothing), logits, afterwards)
+    return Lesson(sloping_cross_entropy(logits, y, smoothing), logits, afterwards)
+
+
+def sloping_cross_entropy(logits: Tensor, y: Tensor, smoothing: float) -> Tensor:
+    """The mean cross-entropy of logits [n, classes] with label smoothing s: (1 − s)·softplus(d) + s·(logsumexp z − mean z),
+    d being the log-odds of a mistake (`core.attacks.losses.log_odds`)."""
+    from torch.nn import functional
+
+    from core.attacks.losses import log_odds
+
+    loss = functional.softplus(log_odds(logits, y)).mean()
+    if not smoothing:
+        return loss
+    return (1.0 - smoothing) * loss + smoothing * (logits.logsumexp(dim=1) - logits.mean(dim=1)).mean()
 
 
 def into_ball(delta: Tensor, eps: float, norm: str) -> Tensor:
@@ -73,4 +85,5 @@ FREE_AT = Defense(
     ),
     replays=_replays,
     remembered=_no_perturbation,
+    engine=second_engine,
 )

@@ -51,14 +51,20 @@ def plain(model: nn.Module, x: Tensor, y: Tensor, smoothing: float) -> Lesson:
 
 
 def loss_gradient(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """∇ₓ of the summed cross-entropy; the weights' own gradients are not computed."""
+    """A gradient in the direction of the cross-entropy's, for those who follow nothing else (`core.attacks.losses`); the
+    weights' own gradients are not computed."""
     import torch
-    from torch.nn import functional
 
+    from core.attacks.losses import lifted, log_odds
+
+    kind = x.device.type
+    # fp16 ends at 65,504; where it trains, its own scaling must do.
+    short = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.float16
+    ascended = log_odds if short else lifted(log_odds)
     x = x.detach().requires_grad_()
     with torch.enable_grad():
-        loss = functional.cross_entropy(model(x).float(), y, reduction="sum")
-    (gradient,) = torch.autograd.grad(loss, x)
+        total = ascended(model(x).float(), y).sum()
+    (gradient,) = torch.autograd.grad(total, x)
     return gradient
 
 

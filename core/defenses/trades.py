@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from core.attacks.geometry import ascent_direction, project
 from core.attacks.steps import step_size
-from core.defenses.entry import EPS, NORM, STEPS, Defense, Lesson, alpha
+from core.defenses.entry import EPS, NORM, STEPS, Defense, Lesson, alpha, second_engine_in_l2
 from core.defenses.inner import eval_mode
 from core.registry import Parameter
 
@@ -73,4 +73,5 @@ TRADES = Defense(
         alpha("eps/4"),
         Parameter("beta", "float", 6.0, "weight of the divergence, 1/λ in the paper", low=0.0),
     ),
+    engine=second_engine_in_l2,
 )

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from core.ledgers import worst_case
-from core.records import AttackSpec, CleanOutcome, Ledger, Threat
+from core.ledgers import speaks_at, worst_case
+from core.records import AttackSpec, Bools, CleanOutcome, Diagnosis, Ledger, Threat
 from core.scoring.entry import Readings, ScoreEntry
 from core.scoring.scores import SCORES
 from core.statistics import CONFIDENCE
 from core.trust import degenerate
+from core.trust.looks import fallen_to_looks
 
 __all__ = ["SCORES", "Score", "ScoreEntry", "score_trial"]
 
@@ -38,23 +39,44 @@ class Score:
     high: float | None
 
 
-def score_trial(clean: CleanOutcome, results: Sequence[Result], threat: Threat | None) -> tuple[Score, ...]:
-    """All scores of DESIGN section 10 for one model from its ledgers over one set of test samples."""
-    readings = _readings(clean, results, threat)
+def score_trial(
+    clean: CleanOutcome,
+    results: Sequence[Result],
+    threat: Threat | None,
+    added: Sequence[Result] = (),
+    looks: Sequence[Diagnosis] = (),
+) -> tuple[Score, ...]:
+    """All scores for one model from its ledgers over one set of test samples. `results` are the study's own attacks, whose
+    radii a score is read at; what `added` ones and `looks` at the model broke there counts too."""
+    readings = _readings(clean, results, threat, added, looks)
     worthless = degenerate(clean).trust != "ok"
     return tuple(_score(entry, readings, degenerate_model=worthless) for entry in SCORES.values())
 
 
-def _readings(clean: CleanOutcome, results: Sequence[Result], threat: Threat | None) -> Readings:
+def _readings(
+    clean: CleanOutcome,
+    results: Sequence[Result],
+    threat: Threat | None,
+    added: Sequence[Result],
+    looks: Sequence[Diagnosis],
+) -> Readings:
     norm = threat.norm if threat else None
     within = [ledgers for attack, ledgers in results if attack.norm == norm]
+
+    def standing(eps: float) -> Bools:
+        more = [ledgers for attack, ledgers in added if attack.norm == norm and speaks_at(attack, eps)]
+        left = worst_case(clean, [*within, *more], eps)
+        if norm is not None:
+            left[fallen_to_looks(looks, norm, eps)] = False
+        return left
+
     grid = sorted({ledger.eps for ledgers in within for ledger in ledgers if ledger.eps is not None})
     if threat and within and not grid:
         grid = [threat.eps]
     columns = [clean.correct]
-    columns += [worst_case(clean, within, eps) for eps in grid]
+    columns += [standing(eps) for eps in grid]
     if threat and within:
-        columns.append(worst_case(clean, within, threat.eps))
+        columns.append(standing(threat.eps))
     means = _resampled_means(np.column_stack(columns))
     return Readings(
         clean=means[:, 0],

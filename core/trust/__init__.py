@@ -81,14 +81,13 @@ def judge(evidence: Evidence) -> Judgement:
     Hein 2020). It settles neither randomness nor NaN nor catastrophic overfitting. One that contradicts is "invalid".
     """
     worthless = degenerate(evidence.clean)
-    found = [worthless]
-    if evidence.diagnosis is not None:
-        found += model.diagnosed(evidence.diagnosis)
+    found = [worthless, *(checked for look in evidence.looks for checked in model.diagnosed(look))]
     overfitted = model.overfitted(evidence.epochs, evidence.clean_share)
     if overfitted is not None:
         found.append(overfitted)
     per_radius = [checked for one in evidence.results for checked in attack_checks(evidence.clean, one)]
     per_radius += study.study_checks(evidence)
+    sampled = study.sampled(evidence)
     escalation = study.escalated(evidence)
     covering = _covering(evidence, per_radius)
     norm = evidence.threat.norm if evidence.threat else None
@@ -97,13 +96,16 @@ def judge(evidence: Evidence) -> Judgement:
     def counts(checked: Checked) -> bool:
         if checked.trust == "ok" or (checked.attack_id is not None and checked.attack_id not in scored):
             return False
-        if escalation is not None and escalation.trust == "ok" and _settles(evidence, checked.name):
+        if checked.name == study.SAMPLED.name and not study.doubts_scores(checked, evidence):
+            return False
+        if escalation is not None and escalation.trust == "ok" and _settles(evidence, checked):
             return False
         return not (checked.name in _STRENGTH and _is_covered(checked, evidence, covering))
 
-    taken = {(one.name, one.attack_id) for one in per_radius if counts(one)}
-    checks = [*found, *reduced(per_radius)]
-    counted = [counts(one) for one in found] + [(one.name, one.attack_id) in taken for one in checks[len(found) :]]
+    # One row for each check and attack: of what counts, else of what does not, the worst over norms and radii. What the look
+    # found is kept for each of them: the attacks' own numbers there are read beside it.
+    checks = [*reduced([*found, *per_radius], counts), *sampled]
+    counted = [counts(one) for one in checks]
     if escalation is not None:
         checks.append(escalation)
         counted.append(escalation.trust != "ok")
@@ -127,14 +129,19 @@ def _reasons(found: Sequence[Checked]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(checked.reason for checked in ordered if checked.reason))
 
 
-def _settles(evidence: Evidence, name: str) -> bool:
-    """Whether the escalation went far enough to answer what this check suspects."""
+def _settles(evidence: Evidence, checked: Checked) -> bool:
+    """Whether the escalation went far enough to answer what this check suspects, in the norm in which it does; how many
+    more fall at another radius it does not tell."""
     assert evidence.threat is not None
+    if checked.norm not in (None, evidence.threat.norm):
+        return False
     steps = climbed(evidence, evidence.threat)
     whole = is_whole(steps, evidence.threat)
-    if name in _STRENGTH or name == study.SAMPLED.name:
+    if checked.name == study.SAMPLED.name:
+        return checked.eps == evidence.threat.eps and (whole or is_quiet(steps))
+    if checked.name in _STRENGTH:
         return whole or is_quiet(steps)
-    return whole and CHECKS[name].masking
+    return whole and CHECKS[checked.name].masking
 
 
 def _covering(evidence: Evidence, found: Sequence[Checked]) -> list[Evaluated]:

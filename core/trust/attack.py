@@ -99,14 +99,15 @@ def attack_checks(clean: CleanOutcome, evaluated: Evaluated) -> list[Checked]:
     return found
 
 
-def reduced(found: Sequence[Checked]) -> list[Checked]:
-    """One row per check and attack: the worst over the radii, of equals the one farthest past its bound."""
-    rows: dict[tuple[str, str | None], Checked] = {}
+def reduced(found: Sequence[Checked], counts: Callable[[Checked], bool] = lambda _: True) -> list[Checked]:
+    """One row per check and attack: the worst over norms and radii, what counts before what does not, of equals the one
+    farthest past its bound."""
+    rows: dict[tuple[str, str | None], tuple[tuple[bool, bool, float], Checked]] = {}
     for checked in found:
-        key = checked.name, checked.attack_id
-        if key not in rows or _severity(checked) > _severity(rows[key]):
-            rows[key] = checked
-    return list(rows.values())
+        key, severity = (checked.name, checked.attack_id), (counts(checked), *_severity(checked))
+        if key not in rows or severity > rows[key][0]:
+            rows[key] = severity, checked
+    return [checked for _, checked in rows.values()]
 
 
 def _severity(checked: Checked) -> tuple[bool, float]:

@@ -32,7 +32,8 @@ class Check:
 @dataclass(frozen=True)
 class Checked:
     """One check's answer: `value` held against `bound`, in the check's own unit; `reason` in words, also where it is ok and
-    there is something to say. `attack_id` where one attack is meant, `eps` where one radius is.
+    there is something to say. `attack_id` where one attack is meant, `eps` where one radius is, `norm` where a look at the
+    model in one norm is.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Checked:
     reason: str | None = None
     attack_id: str | None = None
     eps: float | None = None
+    norm: str | None = None
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,12 @@ class EpochAccuracy:
 @dataclass(frozen=True)
 class Evidence:
     """All that is known of one model in one study. `added` are attacks tried beside the study's own, the rungs of an
-    escalation among them."""
+    escalation among them; `looks` are those at the model itself, one for each norm and radius looked at."""
 
     clean: CleanOutcome
     results: Sequence[Evaluated] = ()
     threat: Threat | None = None
-    diagnosis: Diagnosis | None = None
+    looks: Sequence[Diagnosis] = ()
     epochs: Sequence[EpochAccuracy] = ()
     clean_share: float = 0.0
     """Of the training images, those that the defense left clean."""
@@ -84,8 +86,11 @@ def standard_error(share: float, total: int) -> float:
 
 def tolerated(share: float, total: int) -> float:
     """What must be exceeded before a share that ought to be no larger than `share` is worth a word: two standard errors
-    above it, so that 60 images are not judged by one of them, nor 10,000 by a rounding."""
-    return share + 2.0 * standard_error(share, total)
+    above it, so that 60 images are not judged by one of them, nor 10,000 by a rounding; and never a single sample, unless
+    none may be."""
+    if share == 0.0 or total == 0:
+        return 0.0
+    return max(share + 2.0 * standard_error(share, total), 1.0 / total)
 
 
 def share_check(
@@ -98,13 +103,15 @@ def share_check(
     trust: str = "suspect",
     attack_id: str | None = None,
     eps: float | None = None,
+    norm: str | None = None,
+    bound: float | None = None,
 ) -> Checked:
-    """`count` of `total` against what is `tolerated`; `reason` may use {count}, {total} and {share}."""
-    share, bound = count / total, tolerated(small, total)
+    """`count` of `total` against `bound`, else against what is `tolerated`; `reason` may use {count}, {total}, {share}."""
+    share, bound = count / total, tolerated(small, total) if bound is None else bound
     if share <= bound:
-        return Checked(name, "ok", share, bound, None, attack_id, eps)
+        return Checked(name, "ok", share, bound, None, attack_id, eps, norm)
     text = reason.format(count=count, total=total, share=f"{share:.1%}")
-    return Checked(name, trust, share, bound, f"{words(name)}: {text}", attack_id, eps)
+    return Checked(name, trust, share, bound, f"{words(name)}: {text}", attack_id, eps, norm)
 
 
 def words(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.overfitting import overfitting
-from core.records import CleanOutcome, Diagnosis
+from core.records import NORM_SIGNS, CleanOutcome, Diagnosis
 from core.trust.entry import Check, Checked, EpochAccuracy, share_check, standard_error, tolerated
 
 _ONE_CLASS = 0.95
@@ -36,7 +36,8 @@ ZERO = Check(
 )
 FLAT_SOFTMAX = Check(
     "flat_softmax",
-    f"logits so large that softmax underflows and cross-entropy has no slope, for more than {_FEW:.0%} of a sample",
+    f"the true class's probability rounds to 1, and what attacks follow instead of the flat cross-entropy has no slope either, "
+    f"for more than {_FEW:.0%} of a sample",
     "Carlini, Wagner 2017, section IV (defensive distillation); Croce, Hein 2020, section 4.1",
     "model",
     masking=True,
@@ -117,7 +118,8 @@ def diagnosed(diagnosis: Diagnosis) -> list[Checked]:
     total = diagnosis.images
     if total == 0:
         return []
-    at = f"at ε = {diagnosis.eps:g}"
+    norm, eps = diagnosis.norm, diagnosis.eps
+    at = f"at {NORM_SIGNS[norm]} ε = {eps:g}"
     return [
         share_check(NON_FINITE.name, diagnosis.bad_gradients, total, 0.0, "on {count} of {total} sampled images"),
         share_check(
@@ -127,13 +129,7 @@ def diagnosed(diagnosis: Diagnosis) -> list[Checked]:
             _FEW,
             "the loss has no slope in any pixel on {count} of {total} sampled images, where a gradient attack stands still",
         ),
-        share_check(
-            FLAT_SOFTMAX.name,
-            diagnosis.flat_softmax,
-            total,
-            _FEW,
-            "logits too large, softmax underflows and cross-entropy has no slope on {count} of {total} sampled images",
-        ),
+        _flat(diagnosis),
         _saturated(diagnosis),
         share_check(
             DISTANT.name,
@@ -141,6 +137,7 @@ def diagnosed(diagnosis: Diagnosis) -> list[Checked]:
             total,
             0.5,
             "gradients put the boundary beyond every image for {count} of {total} sampled images",
+            norm=norm,
         ),
         share_check(
             AT_ONE.name,
@@ -148,6 +145,7 @@ def diagnosed(diagnosis: Diagnosis) -> list[Checked]:
             total,
             _AT_ONE,
             "{count} of {total} sampled images stand against gradients at the radius that holds every image, where none can",
+            norm=norm,
         ),
         share_check(
             SEARCH.name,
@@ -155,6 +153,8 @@ def diagnosed(diagnosis: Diagnosis) -> list[Checked]:
             total,
             _FEW,
             f"{{count}} of {{total}} sampled images fall to random search {at}, not to gradients",
+            norm=norm,
+            eps=eps,
         ),
         share_check(
             NOISE.name,
@@ -162,6 +162,8 @@ def diagnosed(diagnosis: Diagnosis) -> list[Checked]:
             total,
             _FEW,
             f"{{count}} of {{total}} sampled images fall to noise {at}, not to gradients",
+            norm=norm,
+            eps=eps,
         ),
         share_check(
             UNSTEADY.name,
@@ -182,6 +184,23 @@ def overfitted(epochs: Sequence[EpochAccuracy], clean_share: float) -> Checked |
     )
     gap = epochs[-1].accuracy - epochs[-1].probe_accuracy
     return Checked(OVERFITTING.name, "suspect" if reason else "ok", gap, None, reason)
+
+
+def _flat(diagnosis: Diagnosis) -> Checked:
+    """A softmax that rounds to 1 is no fault while the form of the cross-entropy that attacks follow has a slope; worth
+    knowing all the same, since the usual form has none."""
+    total = diagnosis.images
+    share, bound = diagnosis.flat_softmax / total, tolerated(_FEW, total)
+    lost = min(diagnosis.flat_softmax, diagnosis.zero_gradients)
+    if share <= bound:
+        return Checked(FLAT_SOFTMAX.name, "ok", share, bound)
+    reason = (
+        f"flat softmax: on {diagnosis.flat_softmax} of {total} sampled images the model is so sure that the usual cross-entropy "
+        "has no slope in fp32"
+    )
+    if lost / total <= bound:
+        return Checked(FLAT_SOFTMAX.name, "ok", share, bound, f"{reason}; attacks here take a form that has")
+    return Checked(FLAT_SOFTMAX.name, "suspect", share, bound, f"{reason}, and nor has anything else on {lost}")
 
 
 def _saturated(diagnosis: Diagnosis) -> Checked:

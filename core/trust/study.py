@@ -7,15 +7,21 @@ from collections.abc import Sequence
 import numpy as np
 
 from core.attacks import ATTACKS
-from core.ledgers import survived_at, worst_case
-from core.records import Bools, Ledger
+from core.ledgers import speaks_at, survived_at, worst_case
+from core.records import NORM_SIGNS, Bools, Ledger, Threat
 from core.trust.entry import Check, Checked, Evaluated, Evidence, share_check, standard_error, tolerated, words
+from core.trust.ladder import climbed, is_quiet, is_whole
+from core.trust.looks import fallen_to_looks
 
 _BY_SEARCH = 0.01
 _DISTANCES = 0.02
 _SLACK = 0.1
 """A distance within 10 % of ε says nothing against an attack at ε: both stop somewhere near the boundary."""
-_SAMPLED = 0.03
+
+_SAMPLED, _UNCOUNTED, _FAR = 0.01, 0.03, 0.05
+"""No chance is allowed for in the first: each of these images is a proof, though one alone is none that the share is over 1 %.
+Scores count them, so they are doubted for other reasons: the same share of those that were not looked at would be over 3 %
+of all, or so many were missed (5 %) that the look cannot be the last word either."""
 
 WEAKER = Check(
     "weaker_than_single_step",
@@ -38,16 +44,17 @@ DISTANCES = Check(
     "study",
 )
 SAMPLED = Check(
-    "weaker_than_sampled_pgd",
-    f"over {_SAMPLED:.0%} of a sample stand against all of the study's attacks at its score ε and fall to a short PGD on "
-    "the margin",
+    "weaker_than_sample",
+    f"over {_SAMPLED:.0%} of a sample, and more than one image, stand against all of the study's attacks at one norm and ε and "
+    "fall to short minimum-norm and targeted attacks. Scores count those; they are doubted where as many of the rest would be "
+    f"over {_UNCOUNTED:.0%} of all, or where it is over {_FAR:.0%} of the sample",
     "Carlini et al. 2019, section 4.3 (more than one attack); Croce, Hein 2020, section 4.1 (more than one loss)",
     "study",
 )
 ESCALATION = Check(
     "escalation",
-    "attacks added after the study's own, each on what those before left standing, break more than 1 point (or 2 standard "
-    "errors) beyond it",
+    "attacks added after the study's own break images that it left standing: each one is proof and counts in the scores, and "
+    "until the ladder is climbed there may be more",
     "Croce, Hein 2020, section 5",
     "study",
 )
@@ -63,7 +70,6 @@ def study_checks(evidence: Evidence) -> list[Checked]:
         *_weaker_than_single_step(evidence.results),
         *_black_box(evidence),
         *_distances(evidence.results),
-        *_sampled(evidence),
     ]
 
 
@@ -73,10 +79,11 @@ def tolerance(share: float, total: int) -> float:
 
 
 def _weaker_than_single_step(results: Sequence[Evaluated]) -> list[Checked]:
-    """Per iterative attack and radius, held against the strongest single step there."""
+    """Per iterative attack and radius, held against the strongest single step there. A search of so many queries may well be
+    weaker than one gradient, and says nothing of gradients by it."""
     found = []
     for other in results:
-        if ATTACKS[other.attack.name].single_step:
+        if ATTACKS[other.attack.name].single_step or ATTACKS[other.attack.name].black_box:
             continue
         for theirs in other.ledgers:
             if theirs.eps is None:
@@ -163,27 +170,44 @@ def _contradiction(who: Bools, weak: Evaluated, strong: Evaluated, eps: float, s
     return _judged(DISTANCES, share, bound, reason, weak, eps)
 
 
-def _sampled(evidence: Evidence) -> list[Checked]:
-    """Image by image: who stands against all of the study's attacks and fell to the look at the model."""
-    diagnosis, threat = evidence.diagnosis, evidence.threat
-    if diagnosis is None or threat is None or (diagnosis.norm, diagnosis.eps) != (threat.norm, threat.eps):
-        return []
-    within = [one.ledgers for one in evidence.results if one.attack.norm == threat.norm]
-    if diagnosis.images == 0 or all(survived_at(ledgers, threat.eps) is None for ledgers in within):
-        return []
-    fallen = np.array(diagnosis.broken_by_gradient, dtype=np.int64)
-    count = int(worst_case(evidence.clean, within, threat.eps)[fallen].sum())
-    reason = (
-        f"{{count}} of {{total}} sampled images stand against the study's attacks at ε = {threat.eps:g} and fall to a short "
-        "PGD on the margin"
-    )
-    return [share_check(SAMPLED.name, count, diagnosis.images, _SAMPLED, reason, eps=threat.eps)]
+def sampled(evidence: Evidence) -> list[Checked]:
+    """Image by image, one answer for each norm and radius that the study attacks: who stands against all known attacks and
+    fell to the look at the model."""
+    found = []
+    for norm in dict.fromkeys(look.norm for look in evidence.looks if look.images):
+        looks = [look for look in evidence.looks if look.norm == norm]
+        own = [one.ledgers for one in evidence.results if one.attack.norm == norm]
+        claimed = {ledger.eps for ledgers in own for ledger in ledgers if ledger.eps is not None}
+        claimed |= {look.eps for look in looks if any(_claims(ledgers, look.eps) for ledgers in own)}
+        for eps in sorted(claimed):
+            standing = worst_case(evidence.clean, [*own, *_spoken(evidence.added, norm, eps)], eps)
+            count = int(standing[fallen_to_looks(looks, norm, eps)].sum())
+            reason = (
+                f"{{count}} of {{total}} sampled images stand against the study's attacks at {NORM_SIGNS[norm]} ε = {eps:g} "
+                "and fall to short attacks that look for the nearest mistake"
+            )
+            total = max(look.measured or look.images for look in looks)
+            found.append(
+                share_check(SAMPLED.name, count, total, 0.0, reason, eps=eps, norm=norm, bound=max(_SAMPLED, 1 / total))
+            )
+    return found
+
+
+def doubts_scores(checked: Checked, evidence: Evidence) -> bool:
+    """Whether scores, which count whom the look broke, may still be too high by as much as would matter."""
+    right = int(evidence.clean.correct.sum())
+    measured = max((look.measured or look.images for look in evidence.looks if look.norm == checked.norm), default=0)
+    if checked.value is None or right == 0:
+        return False
+    return checked.value > _FAR or checked.value * (1 - measured / right) > _UNCOUNTED
 
 
 def escalated(evidence: Evidence) -> Checked | None:
     """What attacks added later make of the study's worst case, at each radius they were tried at; None without any.
 
-    "invalid" where they break more than `tolerance`: what the study claims is then known to be wrong.
+    They are tried on the same images, so nothing is left to chance: each further break is proof, and the scores count it
+    (`core.scoring`). "suspect" while such a break is the last word, "ok" once the ladder has been climbed until nothing
+    more fell.
     """
     threat = evidence.threat
     added = [one for one in evidence.added if threat is not None and one.attack.norm == threat.norm]
@@ -197,28 +221,36 @@ def escalated(evidence: Evidence) -> Checked | None:
         claimed = worst_case(evidence.clean, own, eps)
         standing, gains = claimed, []
         for one in added:
-            survived = survived_at(one.ledgers, eps)
-            if survived is not None and _speaks_at(one, eps):
+            survived = survived_at(one.ledgers, eps) if speaks_at(one.attack, eps) else None
+            if survived is not None:
                 gains.append((int((standing & ~survived).sum()), one.attack.name))
                 standing = standing & survived
         if not gains:
             continue
-        before, after = float(claimed.mean()), float(standing.mean())
-        bound = before - tolerance(before, len(claimed))
-        step = f"stays at {after:.1%}" if before == after else f"falls from {before:.1%} to {after:.1%}"
-        if after < bound:
-            reason = (
-                f"escalation: worst case at ε = {eps:g} {step} under {max(gains)[1]}; the study's attacks overstate"
-            )
-            answers.append(Checked(ESCALATION.name, "invalid", after, bound, reason, None, eps))
-        else:
-            tried = ", ".join(dict.fromkeys(name for _, name in gains))
-            reason = f"escalation: worst case at ε = {eps:g} {step} under {tried}"
-            answers.append(Checked(ESCALATION.name, "ok", after, bound, reason, None, eps))
+        answers.append(
+            _answer(evidence, Threat(threat.norm, eps), float(claimed.mean()), float(standing.mean()), gains)
+        )
     if not answers:
         return None
     # The study's own radius speaks first among equals.
     return max(answers, key=lambda one: (one.trust != "ok", one.eps == threat.eps))
+
+
+def _answer(evidence: Evidence, at: Threat, claimed: float, left: float, gains: Sequence[tuple[int, str]]) -> Checked:
+    tried = ", ".join(dict.fromkeys(name for _, name in gains))
+    if left == claimed:
+        reason = f"escalation: worst case at ε = {at.eps:g} stays at {left:.1%} under {tried}"
+        return Checked(ESCALATION.name, "ok", left, claimed, reason, None, at.eps)
+    reason = (
+        f"escalation: worst case at ε = {at.eps:g} falls from {claimed:.1%} to {left:.1%} under {tried}, most of it under "
+        f"{max(gains)[1]}; the scores count it"
+    )
+    steps = climbed(evidence, at)
+    if is_whole(steps, at) or is_quiet(steps):
+        return Checked(ESCALATION.name, "ok", left, claimed, reason, None, at.eps)
+    return Checked(
+        ESCALATION.name, "suspect", left, claimed, f"{reason}; more may fall: innate attack --escalate", None, at.eps
+    )
 
 
 def radii(evaluated: Evaluated) -> tuple[float, ...]:
@@ -232,10 +264,8 @@ def _claims(ledgers: Sequence[Ledger], eps: float) -> bool:
     return any(ledger.eps == eps or ledger.distances is not None for ledger in ledgers)
 
 
-def _speaks_at(evaluated: Evaluated, eps: float) -> bool:
-    """What ran on the survivors at one radius says nothing at another."""
-    after = evaluated.attack.params.get("after")
-    return not after or float(after["eps"]) == eps
+def _spoken(added: Sequence[Evaluated], norm: str, eps: float) -> list[Sequence[Ledger]]:
+    return [one.ledgers for one in added if one.attack.norm == norm and speaks_at(one.attack, eps)]
 
 
 def _judged(check: Check, value: float, bound: float, reason: str, evaluated: Evaluated, eps: float) -> Checked:

@@ -440,16 +440,12 @@ def test_a_wish_to_stop_ends_the_attack_between_batches(net_and_tests):
         list(evaluate(model, tests, attack("pgd"), np.ones(len(tests), bool), stop=lambda: True))
 
 
-def test_bf16_crafting_never_counts_what_fp32_does_not_confirm(net_and_tests):
-    model, tests = net_and_tests
-    victim = Victim(model, "bf16")
-    x, y = tests.pixels(torch.arange(len(tests))), tests.labels
-    with under_attack(model):
-        ended = ATTACKS["pgd"].iterate(victim, x, y, tests.indices, 0, 0.1, attack("pgd", eps=[0.1], steps=5))
-        logits = model(ended.found)
-    assert bool(ended.broken.any())
-    assert bool((logits.argmax(dim=1) != y)[ended.broken].all())
-    assert crafting_precision("fp32", torch.device("cpu")) == "fp32"
+def test_gradients_are_taken_in_fp32_unless_a_gpu_is_asked_for_tf32():
+    for wanted in ("auto", "fp32", "tf32"):
+        assert crafting_precision(wanted, torch.device("cpu")) == "fp32"
+    assert [crafting_precision(wanted, torch.device("cuda")) for wanted in ("auto", "fp32", "tf32")] == [
+        "fp32", "fp32", "tf32",
+    ]  # fmt: skip
 
 
 # --- geometry ---

@@ -1,6 +1,7 @@
 """Canaries: models and attacks with a known fault, really trained and really attacked. Each must be flagged, with the
 right reason; its sane counterpart must not be. Digits (8×8, scikit-learn's) and small nets: a second or two each."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -10,15 +11,22 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional
 
+from core import datasets
 from core.attacks import resolve
+from core.datasets.subsets import stratified
 from core.diagnosis import diagnose
 from core.evaluation import clean_outcome, evaluate
 from core.events import CleanEvaluated, Diagnosed, EvaluationFinished, Finished, Trained
+from core.ledgers import worst_case
+from core.model import trained_model
 from core.orders import EvaluationSpec, Job
 from core.records import DiagnosisSpec, Threat
+from core.scoring import score_trial
 from core.trial import run_trial
+from core.trial import test_set_of as chosen_samples
 from core.trust import EpochAccuracy, Evaluated, Evidence, judge
 from core.trust.ladder import next_rung, standing_before
+from core.trust.looks import radii_to_look_at
 from tests.conftest import plan_of
 from tests.core.linear import samples_of
 
@@ -49,7 +57,7 @@ def untrained(activation, hidden=2):
     return nn.Sequential(*layers, nn.Linear(48, 10))
 
 
-def trained(digits, net, epochs=12, lr=5e-3):
+def trained(digits, net, epochs=12, lr=5e-3, smoothing=0.0):
     images, labels = digits
     x, y = images[TRAIN].float() / 255, labels[TRAIN]
     torch.manual_seed(1)
@@ -57,7 +65,7 @@ def trained(digits, net, epochs=12, lr=5e-3):
     for _ in range(epochs):
         for rows in torch.randperm(len(y)).split(64):
             optimizer.zero_grad()
-            functional.cross_entropy(net(x[rows]), y[rows]).backward()
+            functional.cross_entropy(net(x[rows]), y[rows], label_smoothing=smoothing).backward()
             optimizer.step()
     return net
 
@@ -90,8 +98,9 @@ def verdict(model, tests, norm="linf", attacks=({"name": "fgsm"}, {"name": "pgd"
         *_, last = evaluate(model, tests, spec, clean.correct, crafting="fp32")
         assert isinstance(last, EvaluationFinished)
         results.append(Evaluated(spec, last.ledgers, last.traces))
-    look = diagnose(model, tests, clean.correct, DiagnosisSpec(None, norm, EPS[norm]))
-    return judge(Evidence(clean.outcome, results, Threat(norm, EPS[norm]), look, **more))
+    look = DiagnosisSpec(None, norm, (EPS[norm],))
+    looks = list(diagnose(model, tests, clean.correct, look, measured=256))
+    return judge(Evidence(clean.outcome, results, Threat(norm, EPS[norm]), looks, **more))
 
 
 def counted(judgement):
@@ -106,14 +115,14 @@ def test_nets_trained_as_usual_are_ok(activation, norm, nets, tests):
     assert len(found.checks) > 15
 
 
-def test_logits_times_a_thousand(nets, tests):
+def test_logits_times_a_thousand_leave_attacks_a_slope_and_are_told(nets, tests):
+    """In fp32 the usual cross-entropy has none on most images: PGD on it would break a few of 300, and say so nowhere."""
     found = verdict(Around(nets["relu"], after=lambda logits: 1000 * logits), tests)
-    assert found.trust == "suspect"
-    assert {"flat_softmax", "zero_gradients", "lost_gradients", "weaker_than_single_step"} & counted(found) >= {
-        "flat_softmax",
-        "zero_gradients",
-    }
-    assert any("logits too large" in reason for reason in found.reasons)
+    assert not {"zero_gradients", "lost_gradients", "unbounded_attack", "weaker_than_single_step"} & counted(found)
+    row = next(one for one in found.checks if one.name == "flat_softmax")
+    assert row.trust == "ok"
+    assert row.value > 0.5
+    assert "attacks here take a form that has" in row.reason
 
 
 def climbed_with(model, tests, most):
@@ -134,18 +143,17 @@ def climbed_with(model, tests, most):
     return stood, judge(known), known
 
 
-def test_the_ladder_sees_through_large_logits_and_confirms_a_sane_net(nets, tests):
-    """Cross-entropy finds next to nothing, in however many steps; the targeted loss, blind to scale, finds what there is."""
-    stood, found, known = climbed_with(Around(nets["relu"], after=lambda logits: 1000 * logits), tests, 3)
-    assert len(stood) == 3
-    assert stood[2] > 0.9 * stood[0]
-    assert found.trust == "invalid"
-    assert "under apgd; the study's attacks overstate" in found.reasons[0]
-    climb, verdict_of_sane, same = climbed_with(nets["relu"], tests, 3)
-    assert climb[0] == pytest.approx(climb[2], abs=6), "cross-entropy is not blind here"
-    assert (verdict_of_sane.trust, verdict_of_sane.reasons) == ("ok", ())
-    left = [one.added[-1].ledgers[0].survived.mean() for one in (known, same)]
-    assert left[0] == pytest.approx(left[1], abs=0.02), "the same net behind the scale, as robust as it is"
+def test_the_ladder_ends_at_the_same_number_behind_any_scale_of_the_logits(nets, tests):
+    left, few = {}, samples_of(tests.images[:80], tests.labels[:80], tests.indices[:80])
+    for scale in (1e-3, 1000.0):
+        model = Around(nets["relu"], after=lambda logits, scale=scale: scale * logits)
+        stood, found, known = climbed_with(model, few, 5)
+        assert stood == sorted(stood, reverse=True)
+        assert (found.trust, found.reasons) == ("ok", ()), "climbed, so what it lowered is settled"
+        left[scale] = float(
+            worst_case(known.clean, [one.ledgers for one in (*known.results, *known.added)], 0.1).mean()
+        )
+    assert max(left.values()) - min(left.values()) <= 0.02
 
 
 def test_an_image_rounded_to_a_few_grey_levels(nets, tests):
@@ -196,7 +204,7 @@ def test_an_attack_with_too_few_steps(nets, tests):
     weak = {"name": "bim", "steps": 2, "alpha": "eps/10"}
     found = verdict(nets["relu"], tests, attacks=[weak])
     assert found.trust == "suspect"
-    assert {"short_reach", "weaker_than_sampled_pgd"} <= counted(found)
+    assert {"short_reach", "weaker_than_sample"} <= counted(found)
     assert any("20% of the radius" in reason for reason in found.reasons)
     climbing = verdict(nets["relu"], tests, attacks=[{"name": "bim", "steps": 12, "alpha": "eps/12"}])
     assert "short_reach" not in counted(climbing)
@@ -206,11 +214,12 @@ def test_an_attack_with_too_few_steps(nets, tests):
 
 def test_a_look_hangs_on_no_global_state(nets, tests):
     clean = clean_outcome(nets["tanh"], tests, 10)
-    spec = DiagnosisSpec(None, "linf", 0.05)
+    spec = DiagnosisSpec(None, "linf", (0.05,))
     looks = []
     for seed in (0, 1):
         torch.manual_seed(seed)
-        looks.append(diagnose(nets["tanh"], tests, clean.correct, spec).as_json())
+        (look,) = diagnose(nets["tanh"], tests, clean.correct, spec)
+        looks.append(look.as_json())
         looks[-1].pop("seconds")
     assert looks[0] == looks[1]
     assert looks[0]["images"] == 64
@@ -218,9 +227,9 @@ def test_a_look_hangs_on_no_global_state(nets, tests):
 
 
 def test_a_model_that_is_never_right_has_nothing_to_look_at(nets, tests):
-    look = diagnose(nets["relu"], tests, np.zeros(len(tests), bool), DiagnosisSpec(None, "linf", 0.1))
+    (look,) = diagnose(nets["relu"], tests, np.zeros(len(tests), bool), DiagnosisSpec(None, "linf", (0.1,)))
     assert look.images == 0
-    assert judge(Evidence(clean_outcome(nets["relu"], tests, 10).outcome, diagnosis=look)).trust == "ok"
+    assert judge(Evidence(clean_outcome(nets["relu"], tests, 10).outcome, looks=[look])).trust == "ok"
 
 
 def test_fgsm_training_that_overfits_to_its_one_step(cache, tmp_path):
@@ -248,7 +257,7 @@ def test_fgsm_training_that_overfits_to_its_one_step(cache, tmp_path):
         earlier=(),
         data_root=tmp_path,
         cache=cache,
-        diagnoses=(DiagnosisSpec(100, "linf", 0.3),),
+        diagnoses=(DiagnosisSpec(100, "linf", (0.3,)),),
     )
     everything = list(run_trial(job, lambda: False))
     events = {type(event): event for event in everything}
@@ -257,8 +266,183 @@ def test_fgsm_training_that_overfits_to_its_one_step(cache, tmp_path):
     results = [Evaluated(event.attack, event.ledgers, event.traces) for event in attacked]
     epochs = [EpochAccuracy(one.epoch, one.accuracy, one.probe_accuracy) for one in events[Trained].history]
     found = judge(
-        Evidence(events[CleanEvaluated].outcome, results, plan.study.threat, events[Diagnosed].diagnosis, epochs)
+        Evidence(events[CleanEvaluated].outcome, results, plan.study.threat, [events[Diagnosed].diagnosis], epochs)
     )
     assert results[1].ledgers[0].survived.mean() < 0.05
     assert "catastrophic_overfitting" in counted(found)
     assert any("under PGD at the same radius" in reason for reason in found.reasons)
+
+
+# --- what is ok is right: held against the strongest attacks known ---
+
+RADII = {"linf": (0.05, 0.1, 0.2), "l2": (0.3, 0.6, 1.2)}
+
+
+def margin_attack(model, x, y, eps, norm, steps=50):
+    """[n] bool: who falls to an attack of these tests' own: ascent of the margin in float64, momentum, steps that shrink,
+    from the image and from a random start; confirmed in fp32."""
+    double, fallen = copy.deepcopy(model).double(), torch.zeros(len(x), dtype=torch.bool)
+    generator, clean = torch.Generator().manual_seed(11), x.double()
+
+    def unit(g):
+        return g.sign() if norm == "linf" else g / g.flatten(1).norm(dim=1).clamp_min(1e-30)[:, None, None, None]
+
+    for far in (0.0, 1.0):
+        start = eps * unit(torch.randn(clean.shape, generator=generator, dtype=torch.float64))
+        image, velocity = inside(clean + far * start, clean, eps, norm), torch.zeros_like(clean)
+        for step in range(steps):
+            leaf = image.clone().requires_grad_()
+            z = double(leaf)
+            height = z.scatter(1, y[:, None], -1e300).amax(dim=1) - z.gather(1, y[:, None]).squeeze(1)
+            (slope,) = torch.autograd.grad(height.sum(), leaf)
+            slope = slope / slope.flatten(1).abs().amax(dim=1).clamp_min(1e-300)[:, None, None, None]
+            velocity = (
+                0.75 * velocity + slope / slope.flatten(1).abs().mean(dim=1).clamp_min(1e-30)[:, None, None, None]
+            )
+            size = eps * (0.5 * (1 - step / steps) + 0.01)
+            image = inside(image + size * unit(velocity), clean, eps, norm)
+            with torch.no_grad():
+                fallen |= model(inside(image.float(), x, eps * (1 - 1e-6), norm)).argmax(dim=1) != y
+    return fallen
+
+
+def inside(image, x, eps, norm):
+    if norm == "linf":
+        return torch.maximum(torch.minimum(image, x + eps), x - eps).clamp(0, 1)
+    delta = image - x
+    return (x + delta * (eps / delta.flatten(1).norm(dim=1).clamp_min(1e-30)).clamp_max(1)[:, None, None, None]).clamp(
+        0, 1
+    )
+
+
+def strongest(model, tests, correct, norm, radii, queries):
+    """ε → share that stands against `standard` and the attack above."""
+    spec = resolve("standard", {"eps": list(radii), "norm": norm, "steps": 40, "queries": queries}, "canary")
+    *_, last = evaluate(model, tests, spec, correct)
+    left = {}
+    for ledger in last.ledgers:
+        rows = torch.nonzero(torch.from_numpy(ledger.survived.copy())).flatten()
+        fallen = margin_attack(model, tests.pixels(rows), tests.labels[rows], ledger.eps, norm)
+        left[ledger.eps] = (len(rows) - int(fallen.sum())) / len(tests)
+    return left
+
+
+def overstatements(model, tests, norm, attacks=({"name": "fgsm"}, {"name": "pgd"}), queries=200):
+    """(the verdict, ε → how much more than the strongest known leaves standing the worst case reports)."""
+    clean, results = clean_outcome(model, tests, 10), []
+    for table in attacks:
+        options = dict(table)
+        spec = resolve(options.pop("name"), {"eps": list(RADII[norm]), "norm": norm, **options}, "canary")
+        *_, last = evaluate(model, tests, spec, clean.correct)
+        results.append(Evaluated(spec, last.ledgers, last.traces))
+    threat = Threat(norm, RADII[norm][1])
+    looks = list(diagnose(model, tests, clean.correct, DiagnosisSpec(None, norm, RADII[norm]), measured=256))
+    left = strongest(model, tests, clean.correct, norm, RADII[norm], queries)
+    over = {eps: reported(clean.outcome, results, norm, eps, looks) - left[eps] for eps in left}
+    return judge(Evidence(clean.outcome, results, threat, looks)), over
+
+
+def reported(clean, results, norm, eps, looks):
+    """The worst case that a study with its score at this norm and ε reports."""
+    own = [(one.attack, one.ledgers) for one in results]
+    return next(
+        one.value for one in score_trial(clean, own, Threat(norm, eps), looks=looks) if one.name == "worst_case"
+    )
+
+
+@pytest.fixture(scope="module")
+def hard(digits):
+    """Nets trained as people do train them, whose numbers were once up to 22 points too high and `ok`."""
+    return {
+        "tanh, Adam 0.01": trained(digits, untrained(nn.Tanh), lr=0.01),
+        "sigmoid, Adam 0.01": trained(digits, untrained(nn.Sigmoid), lr=0.01),
+        "20 epochs of Adam 0.005": trained(digits, untrained(nn.ReLU), epochs=20),
+        "label smoothing 0.9": trained(digits, untrained(nn.ReLU), smoothing=0.9),
+    }
+
+
+def sawtooth(z):
+    """2¹³ teeth a unit: everywhere the slope points down, and everywhere the way leads up."""
+    return 2.0 * torch.floor(z * 2**13) / 2**13 - z
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize(
+    "name",
+    ["tanh, Adam 0.01", "sigmoid, Adam 0.01", "20 epochs of Adam 0.005", "label smoothing 0.9", "relu", "elu"],
+)
+def test_a_number_that_is_ok_is_within_two_points_of_the_strongest_known(name, norm, hard, nets, tests):
+    found, over = overstatements(hard[name] if name in hard else nets[name], tests, norm)
+    assert found.trust != "ok" or max(over.values()) < 0.021, over
+    assert name in hard or found.trust == "ok", "calling everything suspect is no cure"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("scale", [1e-6, 0.01, 16.0, 100.0])
+def test_no_scale_of_the_logits_makes_a_number_too_high_and_ok(scale, norm, nets, tests):
+    """Small logits leave the cross-entropy a slope that points between all classes, large ones one that goes for a single
+    class: PGD on it is weak, and suspect."""
+    found, over = overstatements(Around(nets["relu"], after=lambda z: scale * z), tests, norm)
+    assert found.trust != "ok" or max(over.values()) < 0.021, over
+    assert max(over.values()) < 0.05, "what the look broke counts, whatever the verdict"
+
+
+def test_a_sawtooth_under_the_logits_is_suspect(nets, tests):
+    """Gradients break nothing; the net beneath is as fragile as it was."""
+    few = samples_of(tests.images[:80], tests.labels[:80], tests.indices[:80])
+    found, over = overstatements(Around(nets["relu"], after=sawtooth), few, "linf", queries=500)
+    assert max(over.values()) > 0.2
+    assert found.trust == "suspect"
+    assert {"unbounded_attack", "search_beats_gradients"} & counted(found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("activation", ["relu", "silu"])
+def test_the_papers_own_protocol(activation, cache, tmp_path):
+    """kumar-cnn, Adam 0.005, Glorot: half of its images and more lie beyond the margin where 1 − p rounds to 0."""
+    document = {
+        "name": "protocol",
+        "dataset": "mnist5k",
+        "architectures": [{"name": "kumar-cnn", "width": 0.25}],
+        "optimizers": [{"name": "adam", "lr": 0.005}],
+        "activations": [activation],
+        "train_samples": 1000,
+        "test_samples": 60,
+        "training": {"epochs": 15, "batch_size": 64, "initialisation": "glorot", "hyperparameters": "keras"},
+        "attacks": [
+            {"name": "fgsm", "eps": [0.05, 0.1, 0.3]},
+            {"name": "bim", "eps": [0.05, 0.1, 0.3], "steps": 40, "alpha": 0.01},
+        ],
+    }
+    plan = plan_of(document, cache)
+    looks = tuple(
+        DiagnosisSpec(60, norm, eps) for norm, eps in radii_to_look_at(plan.study.attacks, plan.study.threat).items()
+    )
+    evaluations = tuple(EvaluationSpec(attack, 60) for attack in plan.study.attacks)
+    job = Job(
+        plan.trials[0], plan.study.source, evaluations, (60,), 1, tmp_path / "a", (), tmp_path, cache, diagnoses=looks
+    )
+    events = list(run_trial(job, lambda: False))
+    (clean,) = [event for event in events if isinstance(event, CleanEvaluated)]
+    results = [
+        Evaluated(event.attack, event.ledgers, event.traces)
+        for event in events
+        if isinstance(event, EvaluationFinished)
+    ]
+    looked = [event.diagnosis for event in events if isinstance(event, Diagnosed)]
+    assert len(looked) == 3
+    state = torch.load(next(event.weights for event in events if isinstance(event, Trained)), weights_only=True)[
+        "model"
+    ]
+    model = trained_model(plan.trials[0], state, plan.info.shape, 10).eval()
+    arrays = datasets.load(plan.study.source, tmp_path, cache)
+    samples = chosen_samples(arrays, stratified(arrays.test_labels, 60, "canary"), 60, "cpu")
+    left = strongest(model, samples, clean.correct, "linf", (0.05, 0.1, 0.3), 100)
+    judgement = judge(Evidence(clean.outcome, results, plan.study.threat, looked))
+    over = {eps: reported(clean.outcome, results, "linf", eps, looked) - left[eps] for eps in left}
+    assert clean.correct.mean() > 0.8
+    assert judgement.trust != "ok" or max(over.values()) <= 0.02, over
+    assert left[0.3] <= 0.02
+    assert over[0.3] <= 0.02, "BIM finds it, in fp32"

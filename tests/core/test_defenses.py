@@ -1,6 +1,8 @@
 """Defenses: what each step trains on, what it keeps, and the probe that watches them."""
 
 import dataclasses
+import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,11 +19,11 @@ from core.defenses.adversarial import fgsm, fgsm_rs, pgd
 from core.defenses.inner import eval_mode, mixed
 from core.defenses.trades import ascend_divergence, divergence
 from core.errors import BadInput
-from core.events import CleanEvaluated, EpochFinished, Finished, Trained
-from core.orders import Job
+from core.events import CleanEvaluated, EpochFinished, EvaluationFailed, Finished, Trained, TrialFailed
+from core.orders import EvaluationSpec, Job
 from core.overfitting import overfitting
 from core.probe import Probe, draw_probe, probe_accuracy
-from core.records import Choice
+from core.records import Choice, TrialSpec
 from core.registry import Parameter, Registry, resolve_options
 from core.trial import run_trial
 from tests.conftest import plan_of, tiny
@@ -71,19 +73,54 @@ def test_every_defense_that_attacks_says_where_and_how_far():
 
 
 def test_an_option_that_came_later_leaves_known_trials_their_identity(cache):
-    """The ids are those of the program before there was a clean share; a new training engine would change them."""
+    """The ids are those of the program before there was a clean share, but for the engine of these two defenses."""
     before = {
         "fgsm-at": "8cba05dc1befa76b3d7904faecdbb25e1b98784767a3536d4365c2c6aece3e15",
         "pgd-at": "4ca9a90ccb7999c35dcbe7c888a53b0f6fc4293bacbbec41434215abf0576a08",
     }
+    now = {
+        "fgsm-at": "a8e26cde04e28252ca416fafe2d4234aea8c4b621a5a5d89395a218b6c7a6220",
+        "pgd-at": "a50f2d29d8b2920f4175f9163bac12ec381cc24668c986ac0c993cea5e6eea53",
+    }
     small = {"optimizers": ["adam"], "activations": ["relu"], "seeds": 1}
     for defenses in (["fgsm-at", "pgd-at"], [{"name": name, "clean_share": 0} for name in before]):
         trials = plan_of(tiny(defenses=defenses, **small), cache).trials
-        assert {trial.defense.name: trial.id for trial in trials} == before
+        assert {trial.defense.name: trial.id for trial in trials} == now
+        first = [replace(trial, defense=replace(trial.defense, engine=1)) for trial in trials]
+        assert {trial.defense.name: trial.id for trial in first} == before
     mixed_trials = plan_of(tiny(defenses=[{"name": "fgsm-at", "clean_share": 0.5}], **small), cache).trials
-    assert mixed_trials[0].id != before["fgsm-at"]
+    assert mixed_trials[0].id not in (before["fgsm-at"], now["fgsm-at"])
     with pytest.raises(BadInput, match="at least 0 and below 1"):
         choice("fgsm-at", clean_share=1.0)
+
+
+def test_only_what_a_change_touches_is_addressed_anew(cache):
+    """Crafting along the cross-entropy's slope: the defenses that do, in both norms; ℓ2 steps of full length: TRADES in ℓ2."""
+    small = {"optimizers": ["adam"], "activations": ["relu"], "seeds": 1}
+    engines = {}
+    for norm in NORMS:
+        defenses = ["none", *({"name": name, "norm": norm} for name in DEFENDED)]
+        for trial in plan_of(tiny(defenses=defenses, **small), cache).trials:
+            engines[norm, trial.defense.name] = trial.as_json()["defense"].get("engine", 1)
+            assert TrialSpec.from_json(json.loads(json.dumps(trial.as_json()))).id == trial.id
+    anew = {"fgsm-at", "fgsm-rs", "pgd-at", "free-at"}
+    assert {key for key, engine in engines.items() if engine == 2} == {
+        *((norm, name) for norm in NORMS for name in anew), ("l2", "trades"),
+    }  # fmt: skip
+
+
+def test_a_trial_that_an_earlier_version_queued_is_not_trained_under_its_address(cache, tmp_path):
+    plan = plan_of(tiny(defenses=["fgsm-at"], optimizers=["adam"], activations=["relu"], seeds=1), cache)
+    (trial,) = plan.trials
+    stale = replace(trial, defense=replace(trial.defense, engine=1))
+    job = Job(stale, plan.study.source, (), (), 1, tmp_path / "a", (), tmp_path, cache)
+    *_, last = run_trial(job, lambda: False)
+    assert isinstance(last, TrialFailed)
+    assert "submit the study again: innate run" in last.reason
+    attack = replace(plan.study.attacks[0], engine=1)
+    job = Job(trial, plan.study.source, (EvaluationSpec(attack, 60),), (60,), 1, tmp_path / "b", (), tmp_path, cache)
+    failed = [event for event in run_trial(job, lambda: False) if isinstance(event, EvaluationFailed)]
+    assert "whose attack was another" in failed[0].reason
 
 
 def test_a_default_is_left_out_only_where_it_is_meant_to_be():

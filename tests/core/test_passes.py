@@ -1,5 +1,7 @@
 """The seam of gradient passes: recorded ones against eager ones, matrix products against oneDNN, a GPU's habits on the CPU."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import torch
@@ -9,10 +11,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from core.attacks import ATTACKS, resolve
 from core.attacks import passes as passes_module
-from core.attacks.losses import cross_entropy, dlr_targeted, margin
+from core.attacks.losses import dlr_targeted, log_odds, margin
 from core.attacks.passes import Replayed, bucket, gradient_pass, with_matrix_input_gradients
 from core.attacks.victim import NonFiniteLogits, Victim, under_attack
-from tests.core.linear import small_net
+from core.evaluation import evaluate
+from core.precision import in_force
+from tests.core.linear import samples_of, small_net
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")
@@ -48,7 +52,7 @@ def test_recorded_passes_give_what_eager_ones_give_whatever_the_batch():
     assert isinstance(replayed, Replayed)
     for count in (3, 8, 5, 20, 32, 17):
         x, y = batch(count, seed=count)
-        for loss, labels in ((cross_entropy, (y,)), (margin, (y,)), (dlr_targeted, (y, (y + 1) % 3))):
+        for loss, labels in ((log_odds, (y,)), (margin, (y,)), (dlr_targeted, (y, (y + 1) % 3))):
             for ours, theirs in zip(replayed(x, loss, labels), eager(x, loss, labels), strict=True):
                 assert torch.allclose(ours, theirs, atol=1e-6)
                 assert ours.shape == theirs.shape
@@ -59,9 +63,9 @@ def test_recorded_passes_give_what_eager_ones_give_whatever_the_batch():
 def test_results_of_one_replay_are_not_overwritten_by_the_next():
     replayed = Replayed(gradient_pass(small_net().eval(), "fp32", CPU), Tape())
     x, y = batch(6)
-    first, _ = replayed(x, cross_entropy, (y,))
+    first, _ = replayed(x, log_odds, (y,))
     kept = first.clone()
-    replayed(1 - x, cross_entropy, (y,))
+    replayed(1 - x, log_odds, (y,))
     assert torch.equal(first, kept)
 
 
@@ -85,7 +89,7 @@ def test_out_of_memory_while_recording_is_passed_on_so_that_the_batch_is_halved(
 
     replayed = Replayed(gradient_pass(small_net(), "fp32", CPU), exhausted)
     with pytest.raises(torch.OutOfMemoryError):
-        replayed(*batch(4)[:1], cross_entropy, batch(4)[1:])
+        replayed(*batch(4)[:1], log_odds, batch(4)[1:])
     assert replayed.gave_up is None
 
 
@@ -103,7 +107,7 @@ def test_matrix_products_are_the_input_gradient_of_a_convolution(channels, kerne
     model = nn.Sequential(layer, nn.Tanh(), nn.Flatten(), nn.LazyLinear(3).double()).double()
     x = torch.rand(5, channels, 13, 14, dtype=torch.float64)
     model(x)
-    twin = with_matrix_input_gradients(model, "fp32")
+    twin = with_matrix_input_gradients(model)
     assert twin is not model
     assert type(model[0]) is nn.Conv2d  # the model itself is left alone
     for one in (model, twin):
@@ -120,24 +124,76 @@ def test_matrix_products_are_the_input_gradient_of_a_convolution(channels, kerne
 
 def test_what_does_not_pay_is_left_as_it_is():
     wide = nn.Sequential(nn.Conv2d(16, 4, 3, stride=2), nn.Flatten())
-    assert with_matrix_input_gradients(wide, "fp32") is wide
-    unstrided = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten())
-    assert with_matrix_input_gradients(unstrided, "bf16") is unstrided
+    assert with_matrix_input_gradients(wide) is wide
     grouped = nn.Sequential(nn.Conv2d(4, 4, 3, groups=2, stride=2), nn.Flatten())
-    assert with_matrix_input_gradients(grouped, "fp32") is grouped
+    assert with_matrix_input_gradients(grouped) is grouped
     alone = nn.Conv2d(1, 4, 3, stride=2)
-    assert with_matrix_input_gradients(alone, "fp32")(torch.rand(1, 1, 5, 5)).shape == (1, 4, 2, 2)
+    assert with_matrix_input_gradients(alone)(torch.rand(1, 1, 5, 5)).shape == (1, 4, 2, 2)
 
 
-def test_bf16_gradients_point_where_fp32_ones_do():
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(1, 16, 8, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 14 * 14, 10)).eval()
-    x, y = torch.rand(8, 1, 28, 28), torch.arange(8)
-    exact, _ = gradient_pass(model, "fp32", CPU)(x, cross_entropy, (y,))
-    rough, logits = gradient_pass(model, "bf16", CPU)(x, cross_entropy, (y,))
-    assert rough.dtype == logits.dtype == torch.float32
-    cosine = functional.cosine_similarity(exact.flatten(1), rough.flatten(1))
-    assert float(cosine.min()) > 0.99
+class Flags(nn.Module):
+    """Notes in which precision a GPU would multiply at each forward and backward pass."""
+
+    seen: ClassVar = []  # of the class: on the CPU gradients are taken through a copy
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        if x.requires_grad:
+            x.register_hook(lambda gradient: self.seen.append(("backward", *tf32())) or gradient)
+        self.seen.append(("forward", *tf32()))
+        return self.net(x)
+
+
+def tf32():
+    return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+
+
+@pytest.mark.parametrize("around", [True, False])
+def test_fp32_is_true_fp32_and_tf32_is_for_gradients_alone(around, monkeypatch):
+    """Whatever is in force around it: torch's own default rounds the factors of convolutions."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", around)
+    model = Flags(small_net()).eval()
+    x, y = batch(6)
+    for crafting, rounded in (("fp32", False), ("tf32", True)):
+        model.seen.clear()
+        victim = Victim(model, crafting)
+        victim.ascent(x, y)
+        assert model.seen == [("forward", rounded, rounded), ("backward", rounded, rounded)]
+        model.seen.clear()
+        victim.logits(x)
+        victim.confirm(x, x, y, 0.1, "linf")
+        victim.jacobian(x, y[:, None])
+        victim.in_fp32().gradient(x, y)
+        assert not any(flag for _, *flags in model.seen for flag in flags)
+    assert torch.backends.cudnn.allow_tf32 is around
+    assert in_force("fp32") == {"tf32_convolutions": False, "tf32_products": False}
+    assert in_force("tf32") == {"tf32_convolutions": True, "tf32_products": True}
+
+
+def test_what_a_short_precision_leaves_standing_is_attacked_in_fp32_too(monkeypatch):
+    """A model that gives no gradient in tf32: all that falls, falls to the second try."""
+    net = small_net().eval()
+
+    class Blunt(nn.Module):
+        def forward(self, x):
+            return net(x.detach() + 0.0 * x if tf32()[0] else x)
+
+    monkeypatch.setattr("core.evaluation.crafting_precision", lambda wanted, device: wanted)
+    images = torch.randint(0, 256, (40, 1, 4, 4), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
+    tests = samples_of(images, net(images.float() / 255).argmax(dim=1))
+    spec = resolve("pgd", {"eps": [0.05, 0.1], "steps": 12}, "attack")
+    ends = {}
+    for name, model, crafting in (("exact", net, "fp32"), ("short", net, "tf32"), ("blunt", Blunt(), "tf32")):
+        *_, ends[name] = evaluate(model, tests, spec, np.ones(40, bool), crafting=crafting)
+        assert ends[name].crafting == crafting
+    left = {name: np.stack([ledger.survived for ledger in end.ledgers]) for name, end in ends.items()}
+    assert np.array_equal(left["exact"], left["blunt"])
+    assert not (left["short"] & ~left["exact"]).any()
+    assert left["exact"][0].any()
+    assert not left["exact"].all()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """The trust checks on hand-made evidence: each fires on its fault, with its reason, and on nothing else."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from core.attacks import resolve
 from core.records import CleanOutcome, Diagnosis, Ledger, Threat, Trace
 from core.trust import CHECKS, EpochAccuracy, Evaluated, Evidence, check_of, judge, trust_of_evaluation
 from core.trust.entry import tolerated
+from core.trust.ladder import rungs
 from core.trust.model import diagnosed
 
 N = 400
@@ -68,13 +71,13 @@ def test_every_check_of_the_design_is_in_the_registry_with_scope_summary_and_sou
 def test_a_sane_model_under_a_sane_attack_is_ok_and_says_what_was_checked():
     sane = attacked("pgd", 200, trace={"late": 1, "moving": 2, "last_restart": None, "reach": 10.0})
     epochs = [EpochAccuracy(1, 0.9, 0.6), EpochAccuracy(2, 0.92, 0.7)]
-    found = judged(sane, attacked("fgsm", 260, adversarial=[0.66]), diagnosis=looked(), epochs=epochs)
+    found = judged(sane, attacked("fgsm", 260, adversarial=[0.66]), looks=[looked()], epochs=epochs)
     assert (found.trust, found.reasons) == ("ok", ())
     assert not any(found.counted)
     assert {one.name for one in found.checks} >= {
         "degenerate", "zero_gradients", "flat_softmax", "saturated_units", "unbounded_attack", "unsteady_model",
         "catastrophic_overfitting", "outside_ball", "steps_still_gaining", "loss_still_moving", "short_reach",
-        "above_clean", "weaker_than_single_step", "weaker_than_sampled_pgd",
+        "above_clean", "weaker_than_single_step", "weaker_than_sample",
     }  # fmt: skip
     assert all(one.trust == "ok" for one in found.checks)
 
@@ -84,22 +87,43 @@ def test_a_sane_model_under_a_sane_attack_is_ok_and_says_what_was_checked():
     [
         ({"zero_gradients": 30}, "zero_gradients", "no slope in any pixel on 30 of 64"),
         ({"bad_gradients": 1}, "non_finite_gradients", "1 of 64"),
-        ({"flat_softmax": 40}, "flat_softmax", "logits too large"),
         ({"saturated_units": 0.97, "distant": 28}, "saturated_units", "97.0% of the units of tanh 3 of 4"),
         ({"distant": 50}, "distant_boundary", "50 of 64"),
         ({"standing_at_one": 20}, "unbounded_attack", "the radius that holds every image"),
-        ({"only_by_search": 6}, "search_beats_gradients", "random search at ε = 0.1"),
-        ({"only_by_noise": 6}, "noise_beats_gradients", "noise at ε = 0.1"),
+        ({"only_by_search": 6}, "search_beats_gradients", "random search at ℓ∞ ε = 0.1"),
+        ({"only_by_noise": 6}, "noise_beats_gradients", "noise at ℓ∞ ε = 0.1"),
         ({"unsteady": 1}, "unsteady_model", "dropout"),
     ],
 )
 def test_what_a_look_at_the_model_finds_always_counts(changes, check, words):
     strong = attacked("pgd", 200, trace={"late": 0, "moving": 0, "reach": 10.0})
-    found = judged(strong, diagnosis=looked(**changes))
+    found = judged(strong, looks=[looked(**changes)])
     assert found.trust == "suspect"
     assert names(found) == {check}
     assert words in found.reasons[0]
     assert check_of(found.reasons[0]) == check
+
+
+def test_a_flat_softmax_is_told_and_counts_only_where_attacks_have_no_slope_either():
+    strong = attacked("pgd", 200, trace={"late": 0, "moving": 0, "reach": 10.0})
+    sure = judged(strong, looks=[looked(flat_softmax=40)])
+    assert sure.trust == "ok"
+    row = next(one for one in sure.checks if one.name == "flat_softmax")
+    assert "on 40 of 64 sampled images" in row.reason
+    assert "attacks here take a form that has" in row.reason
+    lost = judged(strong, looks=[looked(flat_softmax=40, zero_gradients=40)])
+    assert names(lost) == {"flat_softmax", "zero_gradients"}
+
+
+def test_every_norm_and_radius_that_was_looked_at_counts_and_each_check_has_one_row():
+    strong = attacked("pgd", 200, trace={"late": 0, "moving": 0, "reach": 10.0})
+    sane = [looked(), looked(eps=0.3)]
+    assert judged(strong, looks=sane).trust == "ok"
+    for odd in (looked(eps=0.3, only_by_search=9), looked(norm="l2", eps=2.0, only_by_search=9)):
+        found = judged(strong, looks=[*sane, odd])
+        assert names(found) == {"search_beats_gradients"}
+        assert f"ε = {odd.eps:g}" in found.reasons[0]
+        assert [one.name for one in found.checks].count("search_beats_gradients") == 1
 
 
 @pytest.mark.parametrize(
@@ -117,7 +141,7 @@ def test_a_few_odd_images_are_no_fault(changes):
 
 
 def test_a_collapsed_model_is_invalid_and_nothing_else_matters():
-    found = judged(attacked("pgd", 45), clean=clean_of(45), diagnosis=looked(zero_gradients=64))
+    found = judged(attacked("pgd", 45), clean=clean_of(45), looks=[looked(zero_gradients=64)])
     assert found.trust == "invalid"
     assert len(found.reasons) == 1
     assert "most frequent class" in found.reasons[0]
@@ -238,28 +262,104 @@ def test_distances_and_radii_must_agree_both_ways():
 
 def test_a_study_whose_attacks_miss_what_a_short_pgd_finds_is_told_image_by_image():
     fell = tuple(range(60))
-    found = judged(attacked("fgsm", 30), diagnosis=looked(broken_by_gradient=fell))
-    assert names(found) == {"weaker_than_sampled_pgd"}
-    assert "30 of 64 sampled images stand against the study's attacks at ε = 0.1" in found.reasons[0]
-    assert judged(attacked("fgsm", 4), diagnosis=looked(broken_by_gradient=fell)).trust == "ok", "a few are luck"
-    assert judged(attacked("fgsm", 30), attacked("pgd", 0), diagnosis=looked(broken_by_gradient=fell)).trust == "ok"
-    elsewhere = judged(attacked("fgsm", 30, eps=(0.2,)), diagnosis=looked(broken_by_gradient=fell))
-    assert not any(one.name == "weaker_than_sampled_pgd" for one in elsewhere.checks)
+    found = judged(attacked("fgsm", 30), looks=[looked(broken_by_gradient=fell)])
+    assert names(found) == {"weaker_than_sample"}
+    assert "30 of 64 sampled images stand against the study's attacks at ℓ∞ ε = 0.1" in found.reasons[0]
+    assert judged(attacked("fgsm", 4), looks=[looked(broken_by_gradient=fell)]).trust == "suspect", (
+        "over 5 % of the sample"
+    )
+    few = judged(attacked("fgsm", 2), looks=[looked(broken_by_gradient=fell)], clean=clean_of(70))
+    assert few.trust == "ok", "the scores count them, and hardly any image was not looked at"
+    row = next(one for one in few.checks if one.name == "weaker_than_sample")
+    assert row.trust == "suspect", "but what the attacks themselves report is too high there"
+    assert (row.norm, row.eps) == ("linf", 0.1)
+    assert judged(attacked("fgsm", 3), looks=[looked(broken_by_gradient=fell)]).trust == "suspect", (
+        "most were not looked at"
+    )
+    one = judged(attacked("fgsm", 1), looks=[looked(broken_by_gradient=fell)])
+    assert all(checked.trust == "ok" for checked in one.checks)
+    assert judged(attacked("fgsm", 30), attacked("pgd", 0), looks=[looked(broken_by_gradient=fell)]).trust == "ok"
+    elsewhere = judged(attacked("fgsm", 30, eps=(0.05,)), looks=[looked(broken_by_gradient=fell)])
+    assert all(one.trust == "ok" for one in elsewhere.checks if one.name == "weaker_than_sample")
 
 
-def test_added_attacks_confirm_or_contradict_what_the_study_claims_and_only_that():
+def test_one_distance_per_image_answers_for_every_radius_in_its_norm():
+    """60 of 64 images fall at 0.15 to the look: that says nothing at 0.1, and something at 0.2, which was not looked at."""
+    near = looked(broken_by_gradient=(), measured=64, nearest=dict.fromkeys(range(60), 0.15))
+    for eps, doubted in ((0.1, False), (0.15, True), (0.2, True)):
+        found = judged(attacked("fgsm", 30, eps=(eps,)), looks=[near], threat=Threat("linf", eps))
+        assert (found.trust == "suspect") is doubted
+    other = judged(attacked("fgsm", 30, eps=(0.2,), norm="l2"), looks=[near], threat=Threat("l2", 0.2))
+    assert other.trust == "ok", "another norm"
+    both = [attacked("pgd", 0, eps=(0.2,)), attacked("fgsm", 30, eps=(0.2,), norm="l2")]
+    second = looked(norm="l2", broken_by_gradient=(), measured=64, nearest=dict.fromkeys(range(60), 0.15))
+    found = judged(*both, looks=[near, second], threat=Threat("linf", 0.2))
+    assert found.trust == "suspect", "the norm that does not score has numbers, too"
+    assert "at ℓ2 ε = 0.2" in found.reasons[0]
+
+
+def test_added_attacks_count_and_leave_a_doubt_until_the_ladder_is_climbed():
+    """The same images were attacked, so nothing is chance: one more that falls is a proof."""
     own = attacked("pgd", 300, eps=(0.1,), trace={"late": 0})
 
     def with_added(count, eps=0.1):
         return judged(own, added=[attacked("apgd", count, eps=(eps,), trace={"late": 0})])
 
-    confirmed = with_added(295)
+    confirmed = with_added(300)
     assert confirmed.trust == "ok"
     row = next(one for one in confirmed.checks if one.name == "escalation")
-    assert "falls from 75.0% to 73.8% under apgd" in row.reason
-    assert with_added(200).trust == "invalid"
+    assert "stays at 75.0% under apgd" in row.reason
+    for count, left in ((299, "74.8%"), (200, "50.0%")):
+        found = with_added(count)
+        assert found.trust == "suspect"
+        assert f"falls from 75.0% to {left} under apgd" in found.reasons[0]
+        assert "the scores count it" in found.reasons[0]
+        assert "innate attack --escalate" in found.reasons[0]
     for eps in (0.05, 0.2):
         assert with_added(200, eps=eps).trust == "ok", "the study claims nothing there"
+
+
+def climb(*counts):
+    """The rungs of the ladder at ℓ∞ 0.1, the first ones, leaving so many standing each."""
+    tried = []
+    for rung, count in zip(rungs(THREAT), counts, strict=False):
+        after = replace(rung, params={**rung.params, "after": {"eps": 0.1, "attacks": ["x"]}})
+        ledger = (
+            Ledger(0.1, standing(count))
+            if rung.eps
+            else Ledger(None, standing(300), np.where(standing(count), 9.0, 0.05))
+        )
+        tried.append(Evaluated(after, [ledger], [Trace(rung.eps[0] if rung.eps else None, 300, 0)]))
+    return tried
+
+
+def test_a_climbed_ladder_settles_what_it_lowered_as_well_as_what_it_confirmed():
+    own = attacked("pgd", 300, eps=(0.1,), trace={"late": 40})  # steps still gaining
+    assert judged(own).trust == "suspect"
+    settled = judged(own, added=climb(280, 250, 240, 239, 238))
+    assert settled.trust == "ok"
+    row = next(one for one in settled.checks if one.name == "escalation")
+    assert "falls from 75.0% to 59.5%" in row.reason
+    assert "most of it under apgd" in row.reason
+    assert judged(own, added=climb(280, 250)).trust == "suspect", "on its way"
+
+
+def test_a_search_weaker_than_one_gradient_says_nothing_of_gradients():
+    found = judged(attacked("fgsm", 100), attacked("square", 250), attacked("pgd", 90, trace={"late": 0}))
+    assert found.trust == "ok"
+    assert not any(one.name == "weaker_than_single_step" and "square" in (one.reason or "") for one in found.checks)
+
+
+@pytest.mark.parametrize("n", [5, 10, 20])
+def test_ten_test_images_raise_no_alarm_by_one_of_them(n):
+    clean = clean_of(n, n, majority=0.2)
+    for trace in ({"late": 1}, {"moving": 1}, {"last_restart": 1}, {"unconfirmed": 0}):
+        strong = attacked("pgd", n // 2, trace={"reach": 10.0, **trace}, n=n)
+        weak = attacked("fgsm", n // 2, n=n, adversarial=[0.5])
+        assert judge(Evidence(clean, [strong, weak], THREAT)).trust == "ok"
+    blind = attacked("square", max(0, n // 2 - 1), n=n)
+    assert judge(Evidence(clean, [attacked("pgd", n // 2, trace={}, n=n), blind], THREAT)).trust == "ok"
+    assert tolerated(0.0, n) == 0.0, "what may never happen may not happen once"
 
 
 def test_catastrophic_overfitting_is_read_off_the_epochs():

@@ -129,10 +129,12 @@ def test_an_added_minimum_norm_attack_is_read_too(db, home, cache):
 
 def test_a_look_is_wanted_once_and_its_verdict_stands_beside_every_attack(db, home, cache):
     claim = begun(db, home, cache, PGD)
-    assert claim.diagnoses == (DiagnosisSpec(60, "linf", 0.1),)
+    assert claim.diagnoses == (DiagnosisSpec(60, "linf", (0.1, 0.2)),)
     samples = stored.samples_of(db)[60]
-    recording.record_diagnosis(db, claim.attempt_id, Diagnosed(samples, 60, look(flat_softmax=40)))
-    assert states.lacks_diagnosis(db, "tiny", claim.trial_id) is None
+    recording.record_diagnosis(db, claim.attempt_id, Diagnosed(samples, 60, look(zero_gradients=40)))
+    assert states.missing_looks(db, "tiny", claim.trial_id) == [DiagnosisSpec(60, "linf", (0.2,))]
+    recording.record_diagnosis(db, claim.attempt_id, Diagnosed(samples, 60, look(eps=0.2)))
+    assert states.missing_looks(db, "tiny", claim.trial_id) == []
     attacked(db, claim, claim.evaluations[0].attack)
     assert queue.remaining(db, "tiny") == {"done": 1}
     (trial,) = queries.trials(db, "tiny")
@@ -142,12 +144,36 @@ def test_a_look_is_wanted_once_and_its_verdict_stands_beside_every_attack(db, ho
         ("suspect", "ok", "suspect")
     ] * 2
     detail = queries.trial_detail(db, claim.trial_id)
-    assert any("logits too large" in reason for reason in detail["studies"][0]["trust_reasons"])
+    assert any("no slope in any pixel" in reason for reason in detail["studies"][0]["trust_reasons"])
     found = {row["check"]: row for row in detail["checks"]}
-    assert (found["flat_softmax"]["trust"], found["flat_softmax"]["counted"]) == ("suspect", 1)
-    assert found["flat_softmax"]["value"] == pytest.approx(0.8)
-    assert (found["zero_gradients"]["trust"], found["zero_gradients"]["reason"]) == ("ok", None)
+    assert (found["zero_gradients"]["trust"], found["zero_gradients"]["counted"]) == ("suspect", 1)
+    assert found["zero_gradients"]["value"] == pytest.approx(0.8)
+    assert (found["flat_softmax"]["trust"], found["flat_softmax"]["reason"]) == ("ok", None)
     assert len(found) > 12
+
+
+def test_what_a_look_broke_lowers_the_scores_and_marks_the_numbers_at_that_radius(db, home, cache):
+    """4 of 20 images that stand at 0.1 fell to the look there, none at 0.2; pgd's own numbers stay what they are."""
+    claim = begun(db, home, cache, PGD)
+    samples = stored.samples_of(db)[60]
+    attacked(db, claim, claim.evaluations[0].attack)
+    (before,) = queries.leaderboard(db, "tiny")
+    rows = {row["eps"]: row["robust_accuracy"] for row in queries.results(db, "tiny")}
+    standing = round(rows[0.1] * 60)
+    near = dict.fromkeys(range(standing - 2, standing), 0.09)
+    broken = tuple(range(standing, 60))
+    for eps in (0.1, 0.2):
+        found = look(eps=eps, broken_by_gradient=broken, measured=50, nearest={**near, 59: 0.01})
+        recording.record_diagnosis(db, claim.attempt_id, Diagnosed(samples, 60, found))
+    (after,) = queries.leaderboard(db, "tiny")
+    assert after["worst_case"] == pytest.approx(before["worst_case"] - 2 / 60)
+    assert after["trust"] == "ok", "the scores count them"
+    assert {row["eps"]: row["robust_accuracy"] for row in queries.results(db, "tiny")} == rows
+    marked = {row["eps"]: row["trust"] for row in queries.results(db, "tiny")}
+    assert marked[0.1] == "suspect"
+    checks = list(db.query("SELECT * FROM v_trust WHERE \"check\" = 'weaker_than_sample'"))
+    assert [(row["norm"], row["eps"], row["counted"]) for row in checks] == [("linf", 0.1, 0), ("linf", 0.2, 0)]
+    assert checks[0]["value"] == pytest.approx(2 / 50)
 
 
 def test_a_look_that_comes_when_the_trial_is_done_changes_its_verdict_at_once(db, home, cache):
@@ -167,12 +193,14 @@ def test_a_trial_that_is_done_is_not_queued_for_a_look_alone(db, home, cache):
     assert queue.remaining(db, "tiny") == {"done": 1}
     more = study_of(PGD, {"name": "bim", "eps": [0.1]})
     studies.submit(db, plan_of(more, cache))
-    assert queue.claim(db).diagnoses == (DiagnosisSpec(60, "linf", 0.1),), "but a job that runs anyway makes up for it"
+    assert queue.claim(db).diagnoses == (DiagnosisSpec(60, "linf", (0.1, 0.2)),), (
+        "but a job that runs anyway makes up for it"
+    )
 
 
 def test_a_study_without_attacks_looks_at_the_usual_threat(db, home, cache):
     claim = begun(db, home, cache)
-    assert claim.diagnoses == (DiagnosisSpec(60, "linf", 0.1),)
+    assert claim.diagnoses == (DiagnosisSpec(60, "linf", (0.1,)),)
     samples = stored.samples_of(db)[60]
     recording.record_diagnosis(db, claim.attempt_id, Diagnosed(samples, 60, look(unsteady=50)))
     queue.settle(db, claim.attempt_id)
