@@ -373,16 +373,16 @@ class Diagnosis:
     standing_at_one: int
     """Survive PGD at the radius that holds every image (ℓ∞ 1, ℓ2 √d)."""
     broken_by_gradient: tuple[int, ...]
-    """Which ones, by their place in the test set, fall within `eps` to FMN, or to PGD tried where a search broke them."""
+    """Which ones, by their place in the test set, fall within `eps` to short gradient attacks."""
     only_by_search: int
     """Fall to a short random search (Square) at `eps`, not to gradients."""
     only_by_noise: int
     """Fall to random noise in the ball, not to any of these."""
     seconds: float
     measured: int = 0
-    """So many images FMN was tried on, `images` among them."""
+    """So many images those attacks were tried on, `images` among them."""
     nearest: Mapping[int, float] = field(default_factory=dict)
-    """Place in the test set → the distance at which FMN broke it, for those that it did."""
+    """Place in the test set → the distance at which a minimum-norm attack broke it, for those that one did."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

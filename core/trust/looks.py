@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 from core.ledgers import USUAL_EPS
 from core.records import AttackSpec, Diagnosis, Threat
 
+_FEW = 4
+
 
 def radii_to_look_at(attacks: Sequence[AttackSpec], threat: Threat | None) -> dict[str, tuple[float, ...]]:
-    """Norm → its radii, ascending. In a norm without the score the lower median stands for the score's radius, as it does
-    where a study names none. A study without attacks is looked at in ℓ∞ at the usual radius."""
+    """Norm → its radii, ascending: all of a few, else the smallest, the score's and the largest. In a norm without the score
+    the lower median stands for the score's radius, as it does where a study names none. A study without attacks is looked
+    at in ℓ∞ at the usual radius."""
     found: dict[str, tuple[float, ...]] = {}
     for norm in dict.fromkeys([*([threat.norm] if threat else []), *(attack.norm for attack in attacks)] or ["linf"]):
         attacked = sorted({eps for attack in attacks if attack.norm == norm for eps in attack.eps})
@@ -22,7 +25,7 @@ def radii_to_look_at(attacks: Sequence[AttackSpec], threat: Threat | None) -> di
             middle = threat.eps
         else:
             middle = attacked[(len(attacked) - 1) // 2] if attacked else USUAL_EPS[norm]
-        found[norm] = tuple(sorted({middle, *attacked[:1], *attacked[-1:]}))
+        found[norm] = tuple(sorted({middle, *(attacked if len(attacked) <= _FEW else [attacked[0], attacked[-1]])}))
     return found
 
 
