@@ -49,10 +49,10 @@ _BOUNDED = (nn.Sigmoid, nn.Tanh, nn.Softsign, nn.Hardtanh, nn.Hardsigmoid)
 def sample_size(trained: int | None) -> int:
     """How many images FMN is tried on after a training that took in `trained` images, repeats counted (None: elsewhere).
 
-    Their gradients cost about as much as a third of the training then; never so few that 3 % of them could not be told from
-    none, nor more than tell it well.
+    Their gradients cost about as much as half of the training then, and attacks often more; never so few that 3 % of them
+    could not be told from none, nor more than tell it well.
     """
-    return _MOST if trained is None else min(_MOST, max(IMAGES, trained // (2 * _PASSES)))
+    return _MOST if trained is None else min(_MOST, max(IMAGES, 2 * trained // (3 * _PASSES)))
 
 
 def diagnose(
