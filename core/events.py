@@ -144,6 +144,8 @@ class Diagnosed:
     samples: str
     test_samples: int | None
     diagnosis: Diagnosis
+    first: bool = True
+    """Of its norm in this job: what does not depend on a radius is news."""
 
 
 @dataclass(frozen=True)

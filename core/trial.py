@@ -242,8 +242,9 @@ def _evaluations(
         with suppress(InnateError, RuntimeError, ValueError, ArithmeticError):
             test_set = test_sets[look.test_samples]
             correct = outcomes[look.test_samples].correct
-            for diagnosis in diagnose(model, test_set, correct, look, stop, sample_size(_trained_images(job, arrays))):
-                yield Diagnosed(test_set.digest, look.test_samples, diagnosis)
+            found = diagnose(model, test_set, correct, look, stop, sample_size(_trained_images(job, arrays)))
+            for number, diagnosis in enumerate(found):
+                yield Diagnosed(test_set.digest, look.test_samples, diagnosis, first=number == 0)
     for evaluation in job.evaluations:
         test_set = test_sets[evaluation.test_samples]
         try:

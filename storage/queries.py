@@ -240,7 +240,7 @@ def trial_detail(db: Database, trial_id: str) -> Row:
     ]
     trial["checks"] = list(
         db.query(
-            'SELECT study, "check", attack, trust, counted, value, bound, reason FROM v_trust WHERE trial_id = ? '
+            'SELECT study, "check", attack, norm, eps, trust, counted, value, bound, reason FROM v_trust WHERE trial_id = ? '
             "ORDER BY study, position",
             (trial_id,),
         )

@@ -253,15 +253,31 @@ def _check_lines(rows: Sequence[Mapping[str, Any]], *, every: bool) -> list[str]
     """The checks behind a verdict, besides the reasons that it names."""
     aside = [row for row in rows if row["trust"] != "ok" and not row["counted"]]
     passed = [row for row in rows if row["trust"] == "ok"]
-    lines = [f"  set aside, since an attack as strong or an escalation answers it: {row['reason']}" for row in aside]
+    lines = [f"  set aside, since {_ANSWERS.get(row['check'], _STRONGER)}: {row['reason']}" for row in aside]
     lines += [f"  {row['reason']}" for row in passed if row["reason"]]
     if not every:
         return [*lines, f"  {len(passed)} of {len(rows)} checks passed; innate -v show lists them"] if rows else lines
     cells = [
-        [row["check"], row["attack"] or "-", row["trust"], *(number(row[key], 3) for key in ("value", "bound"))]
+        [
+            row["check"],
+            row["attack"] or "-",
+            _place(row),
+            row["trust"],
+            *(number(row[key], 3) for key in ("value", "bound")),
+        ]
         for row in rows
     ]
-    return [*lines, table(["check", "attack", "trust", "value", "bound"], cells, right=(3, 4))]
+    return [*lines, table(["check", "attack", "at", "trust", "value", "bound"], cells, right=(4, 5))]
+
+
+_STRONGER = "an attack as strong or an escalation answers it"
+_ANSWERS = {"weaker_than_sample": "the scores count these images"}
+"""By check: why a doubt is none for the verdict."""
+
+
+def _place(row: Mapping[str, Any]) -> str:
+    """A norm and a radius, as far as the check is about one."""
+    return " ".join([row["norm"] or "", "" if row["eps"] is None else f"{row['eps']:g}"]).strip() or "-"
 
 
 def _score_table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -64,9 +64,10 @@ def trust_of_evaluation(clean: CleanOutcome, evaluated: Evaluated) -> tuple[str,
     return worst(checked.trust for checked in found), _reasons(found)
 
 
-def trust_of_diagnosis(diagnosis: Diagnosis) -> tuple[str, tuple[str, ...]]:
-    """("ok" | "suspect" | "invalid", reasons) for a look at the model itself."""
-    found = [checked for checked in model.diagnosed(diagnosis) if checked.trust != "ok"]
+def trust_of_diagnosis(diagnosis: Diagnosis, *, at_radius: bool = False) -> tuple[str, tuple[str, ...]]:
+    """("ok" | "suspect" | "invalid", reasons) for a look at the model itself; `at_radius`: for what depends on ε only."""
+    checks = [one for one in model.diagnosed(diagnosis) if one.eps is not None or not at_radius]
+    found = [checked for checked in checks if checked.trust != "ok"]
     return worst(checked.trust for checked in found), _reasons(found)
 
 

@@ -11,8 +11,11 @@ from tests.core.test_trust import looked
 
 def test_a_look_at_the_model_is_told_where_it_finds_something():
     assert told(Diagnosed("digest", None, looked())) == []
-    (line,) = told(Diagnosed("digest", None, looked(flat_softmax=60)))
-    assert line.startswith("suspect: flat softmax: logits too large")
+    (line,) = told(Diagnosed("digest", None, looked(zero_gradients=60)))
+    assert line.startswith("suspect: zero gradients: the loss has no slope in any pixel on 60 of 64")
+    again = looked(zero_gradients=60, only_by_search=9)
+    (line,) = told(Diagnosed("digest", None, again, first=False))
+    assert line.startswith("suspect: search beats gradients"), "what no radius changes was told before"
 
 
 def test_a_minimum_norm_attack_is_told_by_its_median_distance():

@@ -9,6 +9,7 @@ from core import checkpoints, optimizers
 from core.activations import ACTIVATIONS, factory
 from core.architectures import ARCHITECTURES, check
 from core.datasets import load
+from core.datasets.subsets import stratified
 from core.errors import BadInput
 from core.events import (
     CleanEvaluated,
@@ -21,6 +22,7 @@ from core.events import (
     Trained,
     TrialFailed,
 )
+from core.identity import stream_seed
 from core.model import build_model
 from core.optimizers import OPTIMIZERS
 from core.orders import EvaluationSpec, Job
@@ -219,6 +221,34 @@ def test_a_trial_tells_its_story_in_order(tmp_path, cache):
     clean = one(events, CleanEvaluated)
     assert clean.correct.mean() > 0.5
     assert np.array_equal(clean.correct, clean.predictions == clean.labels)
+
+
+@pytest.mark.parametrize("architecture", [{"name": "mlp", "hidden": [24]}, {"name": "kumar-cnn", "width": 0.1}])
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "sgd"])
+def test_an_undefended_trial_of_torchs_profile_ends_with_the_weights_of_a_plain_loop(
+    optimizer, architecture, tmp_path, cache
+):
+    """Bit for bit: torch's own optimizer and cross-entropy, and the documented streams of randomness. Trials known by these
+    addresses must never get other weights."""
+    plan = plan_of(tiny(architectures=[architecture], optimizers=[optimizer], activations=["tanh"], seeds=[3]), cache)
+    (trial,) = plan.trials
+    events = events_of(job(trial, plan, tmp_path / "1", cache, attacks=False))
+    state = torch.load(one(events, Trained).weights, weights_only=True)["model"]
+    arrays = load(plan.info.source, cache, cache)
+    chosen = stratified(arrays.train_labels, 300, "train_samples")
+    images, labels = torch.from_numpy(arrays.train_images[chosen]), torch.from_numpy(arrays.train_labels[chosen])
+    model = build_model(trial, images, 10).to(memory_format=torch.channels_last)
+    theirs = {"adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop, "sgd": torch.optim.SGD}
+    plain = theirs[optimizer](model.parameters())
+    model.train()
+    for epoch in (1, 2, 3):
+        order = torch.randperm(300, generator=torch.Generator().manual_seed(stream_seed(3, "order", epoch)))
+        for number, rows in enumerate(order.split(32)):
+            torch.manual_seed(stream_seed(3, "step", epoch, number))
+            plain.zero_grad()
+            torch.nn.functional.cross_entropy(model(images[rows].float() / 255.0), labels[rows]).backward()
+            plain.step()
+    assert checkpoints.weights_digest(model.state_dict()) == checkpoints.weights_digest(state)
 
 
 FREE = {
