@@ -1,4 +1,5 @@
-"""A look at a trained model itself: does its gradient say anything? On a small sample, for a fraction of a second.
+"""A look at a trained model itself, on a sample of its images: does its gradient say anything, and do attacks of other kinds
+than a study's break more?
 
 Only measures; `core.trust` judges. Imports torch: for children only.
 """
@@ -39,7 +40,7 @@ _PASSES = 110
 which ever fewer stand."""
 _MOST = 256
 _SEARCHED = 24
-"""Of the images that PGD leaves standing, so many are tried without gradients: most of what a look costs."""
+"""Of the images that gradients leave standing, so many are tried without."""
 _QUERIES = 40
 _DRAWS = 2
 _BOUNDED = (nn.Sigmoid, nn.Tanh, nn.Softsign, nn.Hardtanh, nn.Hardsigmoid)
@@ -47,7 +48,8 @@ _BOUNDED = (nn.Sigmoid, nn.Tanh, nn.Softsign, nn.Hardtanh, nn.Hardsigmoid)
 
 
 def sample_size(trained: int | None) -> int:
-    """How many images FMN is tried on after a training that took in `trained` images, repeats counted (None: elsewhere).
+    """How many images those attacks are tried on after a training that took in `trained` images, repeats counted; None for
+    weights trained elsewhere.
 
     Their gradients cost about as much as half of the training then, and attacks often more; never so few that 3 % of them
     could not be told from none, nor more than tell it well.

@@ -20,8 +20,9 @@ from storage.home import Home
 DETACHED = "worker"
 FOREGROUND = "innate run"
 """Roles of those who work on the queue; short commands call themselves "innate delete" and the like."""
-_LOOKS, _LOOK_AGAIN_SECONDS = 6, 0.05
-"""The text is written a moment after the lock is taken, and removed a moment before it is given up."""
+_LOOKS, _MOST_LOOKS, _LOOK_AGAIN_SECONDS = 6, 200, 0.05
+"""The text is written a moment after the lock is taken, and removed a moment before it is given up: so many looks at a file
+that stays as it is tell a stranger."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,9 @@ class Holder:
 
 def holder(home: Home) -> Holder | None:
     """Who owns the home now, None if nobody does."""
-    for look in range(_LOOKS):
-        if look:
-            time.sleep(_LOOK_AGAIN_SECONDS)
+    since, same = -1, 0
+    # While short commands come and go, the file is written again and again: none of them is a stranger.
+    for _ in range(_MOST_LOOKS):
         held = _held(home)
         if held is None:
             return None
@@ -103,6 +104,11 @@ def holder(home: Home) -> Holder | None:
         borne_out = claim is not None and claim.borne_out(home, lock)
         if claim is not None and borne_out:
             return Holder(claim.pid, claim.role, proven=True)
+        same = same + 1 if lock.st_mtime_ns == since else 1
+        since = lock.st_mtime_ns
+        if same == _LOOKS:
+            break
+        time.sleep(_LOOK_AGAIN_SECONDS)
     pid = proof.found(home.lock, lock)
     if pid is not None:
         late = _held(home)  # an owner that came while this was looked for has its claim there by now
@@ -145,11 +151,12 @@ class _Claim:
 
     pid: int
     role: str
-    started: float
+    started: float | None
+    """When its process began; None in the files of an innate that did not write it."""
 
     @classmethod
     def read(cls, text: bytes) -> _Claim | None:
-        """None for what no owner has written, and for what one of an innate that did not write its start has."""
+        """None for what no owner has written."""
         try:
             said = json.loads(text or b"null")
         except (ValueError, RecursionError):
@@ -159,10 +166,11 @@ class _Claim:
         pid, role, began = (said.get(key) for key in ("pid", "role", "started"))
         if isinstance(pid, bool) or not isinstance(pid, int) or pid <= 0:
             return None
-        return cls(pid, role, began) if isinstance(role, str) and isinstance(began, float) else None
+        return cls(pid, role, began) if isinstance(role, str) and isinstance(began, float | None) else None
 
     def borne_out(self, home: Home, lock: os.stat_result) -> bool:
-        return proof.started(self.pid) == self.started and proof.holds(self.pid, home.lock, lock) is True
+        same = self.started is None or proof.started(self.pid) == self.started
+        return same and proof.holds(self.pid, home.lock, lock) is True
 
 
 def _held(home: Home) -> tuple[os.stat_result, _Claim | None] | None:

@@ -7,7 +7,7 @@ raised only by more than chance makes likely on so many samples; to add a check:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.attacks import ATTACKS
 from core.ledgers import survived_at
@@ -76,10 +76,13 @@ def judge(evidence: Evidence) -> Judgement:
 
     A degenerate model is "invalid", whatever else. What is wrong with the model always counts. What is wrong with one
     attack counts only where no other iterative attack in that norm, without such a fault, is about as strong at that
-    radius: a weak attack beside a strong one does no harm to a worst case. An escalation that confirms the study's worst
-    case settles the strength of the attacks once its rungs gain nothing more; climbed to its top, it settles the suspicion
-    of masked gradients too, for the last rungs go by neither the logits' scale nor any gradient (the ensemble of Croce,
-    Hein 2020). It settles neither randomness nor NaN nor catastrophic overfitting. One that contradicts is "invalid".
+    radius: a weak attack beside a strong one does no harm to a worst case. What the look at the model broke counts in the
+    scores; the verdict takes over only what may be missing from them still (`study.doubts_scores`).
+
+    An escalation settles the strength of the attacks once its rungs gain nothing more, for what it broke counts in the
+    scores as well; climbed to its top, it settles the suspicion of masked gradients too, for the last rungs go by neither
+    the logits' scale nor any gradient (the ensemble of Croce, Hein 2020). It settles neither randomness nor NaN nor
+    catastrophic overfitting.
     """
     worthless = degenerate(evidence.clean)
     found = [worthless, *(checked for look in evidence.looks for checked in model.diagnosed(look))]
@@ -136,11 +139,12 @@ def _settles(evidence: Evidence, checked: Checked) -> bool:
     assert evidence.threat is not None
     if checked.norm not in (None, evidence.threat.norm):
         return False
-    steps = climbed(evidence, evidence.threat)
-    whole = is_whole(steps, evidence.threat)
-    if checked.name == study.SAMPLED.name:
-        return checked.eps == evidence.threat.eps and (whole or is_quiet(steps))
-    if checked.name in _STRENGTH:
+    at = evidence.threat
+    if checked.name == study.SAMPLED.name and checked.eps is not None:
+        at = replace(at, eps=checked.eps)
+    steps = climbed(evidence, at)
+    whole = is_whole(steps, at)
+    if checked.name in _STRENGTH or checked.name == study.SAMPLED.name:
         return whole or is_quiet(steps)
     return whole and CHECKS[checked.name].masking
 
