@@ -99,14 +99,12 @@ class Cost:
     backward: int
 
 
-def attacked(
-    net: Net, name: str, options: dict[str, object], crafting: str = "fp32"
-) -> tuple[Cost, EvaluationFinished]:
+def attacked(net: Net, name: str, options: dict[str, object]) -> tuple[Cost, EvaluationFinished]:
     """One attack of ours on all test images, the clean outcome that it starts from included."""
     spec = resolve(name, options, "attack")
     cpu, wall = time.process_time(), time.perf_counter()
     clean = clean_outcome(net.model, net.tests, 10)
-    *_, event = evaluate(net.model, net.tests, spec, clean.correct, crafting)
+    *_, event = evaluate(net.model, net.tests, spec, clean.correct)
     assert isinstance(event, EvaluationFinished)
     cost = Cost(
         time.process_time() - cpu,

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.evaluation import crafting_precision
 from tests.benchmarks.nets import Cost, Net, attacked
 from tests.benchmarks.tables import show
 
@@ -18,7 +17,7 @@ pytestmark = pytest.mark.benchmark
 EPS = (0.05, 0.1, 0.15, 0.3)
 STEPS, ALPHA = 40, 0.01
 BATCHES = (64, 128, 256)
-BARS = {"fp32": {"torchattacks": 2.0, "foolbox": 3.0}, "bf16": {"torchattacks": 3.5, "foolbox": 5.0}}
+BARS = {"torchattacks": 2.0, "foolbox": 3.0}
 
 Craft = Callable[[Tensor, Tensor, float, int], Tensor]
 """(pixels, labels, ε, steps) → adversarial pixels of one batch."""
@@ -124,22 +123,21 @@ def quick_look(craft: Craft, x: Tensor, y: Tensor, batch: int) -> float:
     return time.process_time() - begun
 
 
-def ours(net: Net, crafting: str) -> Row:
-    cost, event = attacked(net, "pgd", {"eps": list(EPS), "steps": STEPS, "alpha": ALPHA}, crafting)
-    name = "innate, fp32" if crafting == "fp32" else f"innate, auto ({event.crafting})"
+def ours(net: Net) -> Row:
+    cost, event = attacked(net, "pgd", {"eps": list(EPS), "steps": STEPS, "alpha": ALPHA})
     accuracies = tuple(float(ledger.survived.mean()) for ledger in event.ledgers)
-    return Row(name, len(net.tests), event.batch_size, cost, accuracies)
+    return Row("innate", len(net.tests), event.batch_size, cost, accuracies)
 
 
 def measure(net: Net, rivals: dict[str, int], title: str) -> dict[str, Row]:
-    """Our two sweeps and those of some libraries, each on so many images; prints the table."""
-    rows = {"fp32": ours(net, "fp32"), "auto": ours(net, "auto")}
+    """Our sweep and those of some libraries, each on so many images; prints the table."""
+    rows = {"innate": ours(net)}
     for name, images in rivals.items():
         rows[name] = rival(name, net, min(images, len(net.tests)))
     cells = [
         (
             row.name, row.images, row.batch, f"{row.cost.cpu:.1f}", f"{row.cost.wall:.1f}",
-            *(f"{row.per_image / rows[base].per_image:.2f}" for base in ("fp32", "auto")),
+            f"{row.per_image / rows['innate'].per_image:.2f}",
             *(f"{passes / row.images:.0f}" for passes in (row.cost.forward, row.cost.backward)),
             *(f"{100 * accuracy:.1f}" for accuracy in row.accuracies),
         )
@@ -147,9 +145,9 @@ def measure(net: Net, rivals: dict[str, int], title: str) -> dict[str, Row]:
     ]  # fmt: skip
     show(
         f"{title}\nkumar-cnn, {net.data}; PGD-{STEPS}, α {ALPHA}, random start",
-        ("", "n", "batch", "CPU s", "wall s", "/fp32", "/auto", "fwd", "bwd", *(f"{eps:g}" for eps in EPS)),
+        ("", "n", "batch", "CPU s", "wall s", "/ours", "fwd", "bwd", *(f"{eps:g}" for eps in EPS)),
         cells,
-        "n: images. /fp32, /auto: CPU seconds per image, as a multiple of ours. fwd, bwd: passes per image, all ε "
+        "n: images. /ours: CPU seconds per image, as a multiple of ours. fwd, bwd: passes per image, all ε "
         "together. Last: robust accuracy in % at each ε. foolbox takes the weights' gradients too, unless frozen by hand.",
     )
     return rows
@@ -163,9 +161,8 @@ def as_strong(rows: dict[str, Row], net: Net) -> None:
     slack = max(0.005, 2 / len(net.tests))
     for name in RIVALS:
         if name in rows and rows[name].images == len(net.tests):
-            for base in ("fp32", "auto"):
-                for eps, mine, theirs in zip(EPS, rows[base].accuracies, rows[name].accuracies, strict=True):
-                    assert mine <= theirs + slack, f"{base} against {name} at ε {eps}"
+            for eps, mine, theirs in zip(EPS, rows["innate"].accuracies, rows[name].accuracies, strict=True):
+                assert mine <= theirs + slack, f"against {name} at ε {eps}"
 
 
 def test_the_sweep_on_an_undefended_net(standard_net):
@@ -173,13 +170,9 @@ def test_the_sweep_on_an_undefended_net(standard_net):
     rivals = {"torchattacks": images, "foolbox": images, "foolbox, frozen": images // 4, "ART": images // 4}
     rows = measure(standard_net, rivals, "(a) The ε sweep, undefended")
     as_strong(rows, standard_net)
-    bases = {"fp32": "fp32"}
-    if crafting_precision("auto", torch.device("cpu")) == "bf16":
-        bases["bf16"] = "auto"
-    for precision, base in bases.items():
-        for name, bar in BARS[precision].items():
-            factor = rows[name].per_image / rows[base].per_image
-            assert factor >= bar, f"{precision}: {factor:.2f} times as fast as {name}, the bar is {bar}"
+    for name, bar in BARS.items():
+        factor = rows[name].per_image / rows["innate"].per_image
+        assert factor >= bar, f"{factor:.2f} times as fast as {name}, the bar is {bar}"
 
 
 def test_the_sweep_on_an_adversarially_trained_net(defended_net):
