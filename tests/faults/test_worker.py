@@ -364,11 +364,11 @@ def test_fifty_readers_hinder_no_worker(lab, undisturbed):
 def test_a_foreground_run_beside_a_worker_follows_and_ctrl_c_stops_only_the_following(lab):
     worker = detached(lab, {**MEDIUM, "seeds": 3})
     follower = lab.popen("run", lab.study({**MEDIUM, "seeds": 3}))
-    time.sleep(2)
+    told = any(f"another worker (pid {worker.pid})" in line for line in iter(follower.stderr.readline, ""))
+    assert told, "a busy machine takes its time to say so"
     os.killpg(follower.pid, signal.SIGINT)
-    _, err = follower.communicate(timeout=30)
+    follower.communicate(timeout=30)
     assert follower.returncode == 130
-    assert f"another worker (pid {worker.pid})" in err
     assert worker.is_running()
     out, _ = lab.innate("run", lab.study({**MEDIUM, "seeds": 3}))
     assert "medium" in out
