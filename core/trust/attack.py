@@ -129,7 +129,7 @@ def _outside(trace: Trace, evaluated: Evaluated, total: int) -> Checked:
 def _unconfirmed(trace: Trace, evaluated: Evaluated, total: int) -> Checked:
     reason = (
         f"{{count}} of {{total}} samples stand against {evaluated.attack.name}{_at(trace)}, "
-        "though the pass that crafted them said otherwise; --crafting fp32 settles it"
+        "though the pass that crafted them said otherwise"
     )
     return _share(UNCONFIRMED, trace.unconfirmed, total, _UNCONFIRMED, reason, trace, evaluated)
 
