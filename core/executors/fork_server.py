@@ -1,15 +1,17 @@
 """The fork server: a process that has torch imported and no tensor touched, and forks a child for each job.
 
-Started as `python -P -m core.executors.fork_server FD` (-P: the user's current directory is no import path). Over the
+Started as `python -P -m core.executors.fork_server FD PID` by process PID (-P: the user's current directory is no import path). Over the
 control socket FD the worker sends one byte with the job's socket attached; the server answers "pid N", and later
 "exit N CODE" for each child that ended (CODE is negative for a signal, as subprocess has it). When the worker is gone
 the control socket closes and the server ends. A child reads its Job from its own socket, writes events to it, and ends
-at once when the socket closes: nothing outlives a killed worker.
+at once when the socket closes: nothing outlives a killed worker. On Linux the kernel sees to it as well, for a thread that
+watches a socket sees nothing while another holds the interpreter's lock, as the loading of torch's libraries does.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import os
 import select
@@ -24,9 +26,12 @@ from core.events import Crashed
 from core.executors import wire
 from core.orders import AnyJob
 
+_PR_SET_PDEATHSIG = 1
 
-def serve(control: socket.socket) -> None:
-    """Fork on request until the worker is gone."""
+
+def serve(control: socket.socket, worker: int) -> None:
+    """Fork on request until the worker, a process id, is gone."""
+    _end_with(worker)
     _ignore_the_terminal()
     with _ending_with_the_worker(control):
         _import_everything()
@@ -46,14 +51,25 @@ def serve(control: socket.socket) -> None:
             request, descriptors, _, _ = socket.recv_fds(control, 1, 1)
             if not request:
                 return
+            server = os.getpid()
             pid = os.fork()
             if pid == 0:
+                _end_with(server)
                 signal.set_wakeup_fd(-1)
                 for inherited in (wake_reader, wake_writer, control.detach()):
                     os.close(inherited)
                 _child(socket.socket(fileno=descriptors[0]))
             os.close(descriptors[0])
             control.sendall(f"pid {pid}\n".encode())
+
+
+def _end_with(parent: int) -> None:
+    """Have the kernel kill this process when the thread that started it ends. Elsewhere than on Linux the sockets do."""
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before it could be watched
+        os._exit(1)
 
 
 def _ignore_the_terminal() -> None:
@@ -166,4 +182,4 @@ def _watch(sock: socket.socket, stop: threading.Event) -> None:
 
 
 if __name__ == "__main__":
-    serve(socket.socket(fileno=int(sys.argv[1])))
+    serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))

@@ -157,7 +157,7 @@ class ProcessExecutor:
         ours, theirs = socket.socketpair()
         with theirs, self._log.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "core.executors.fork_server", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "core.executors.fork_server", str(theirs.fileno()), str(os.getpid())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -157,6 +157,34 @@ def test_closing_leaves_no_process(process, tmp_path, cache):
     assert gone(pids)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux's kernel ends a process with its parent")
+def test_a_server_that_loads_torch_and_holds_the_interpreters_lock_ends_with_its_worker(tmp_path):
+    (tmp_path / "torch.py").write_text(
+        "import ctypes, pathlib\n"
+        f"pathlib.Path({str(tmp_path / 'loading')!r}).touch()\n"
+        "ctypes.PyDLL(None).sleep(120)\n"  # as PyDLL does not, the dynamic loader does not let go of the lock either
+    )
+    worker = subprocess.Popen(
+        [sys.executable, "-P", "-c", "import sys, time\n"
+         "from pathlib import Path\n"
+         "from core.executors.process import ProcessExecutor\n"
+         "executor = ProcessExecutor([], Path(sys.argv[1]))\n"
+         "executor.warm()\n"
+         "print(executor._server.process.pid, flush=True)\n"
+         "time.sleep(120)", str(tmp_path / "children.log")],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    server = int(worker.stdout.readline())
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "loading").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    worker.kill()
+    worker.communicate()
+    assert gone([server])
+
+
 def test_children_get_the_environment_and_not_the_current_folder(process, tmp_path, cache, monkeypatch):
     (tmp_path / "torch.py").write_text("raise SystemExit('imported from the current folder')")
     monkeypatch.chdir(tmp_path)
