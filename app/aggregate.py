@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.variants import levels
-from core.statistics import t_interval
+from core.verdict.statistics import t_interval
 
 _TRUST = ("ok", "suspect", "invalid")
 

@@ -1,4 +1,4 @@
-"""Climbing the ladder of `core.trust.ladder` on trials of a study, rung after rung, through the queue like any attack."""
+"""Climbing the ladder of `core.verdict.trust.ladder` on trials of a study, rung after rung, through the queue like any attack."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from core.attacks import check_eps
 from core.errors import BadInput
-from core.ledgers import survived_at, worst_case
-from core.plan import make_plan
 from core.records import AttackSpec, Threat
 from core.registry import parse_number
-from core.trust import is_masked, judge
-from core.trust.entry import Evidence
-from core.trust.ladder import climbed, full, is_quiet, is_whole, next_rung, rungs
+from core.study.plan import make_plan
+from core.verdict.ledgers import survived_at, worst_case
+from core.verdict.trust import is_masked, judge
+from core.verdict.trust.entry import Evidence
+from core.verdict.trust.ladder import climbed, full, is_quiet, is_whole, next_rung, rungs
 from storage import studies
 from storage.home import Home
 from storage.states import missing_attacks

@@ -14,7 +14,7 @@ from app.aggregate import Estimate, over_seeds, worst_trust
 from app.variants import FACTORS, labels, levels, varying
 from core.errors import BadInput, NotFound
 from core.registry import nearest
-from core.scoring import SCORES
+from core.verdict.scoring import SCORES
 from storage import queries
 from storage.studies import study_row
 

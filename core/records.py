@@ -132,7 +132,7 @@ class TrialSpec:
     training: Training | None
     seed: int
     imported: str | None = None
-    """Digest of the weights where they were trained elsewhere (`core.checkpoints.weights_digest`)."""
+    """Digest of the weights where they were trained elsewhere (`core.training.checkpoints.weights_digest`)."""
 
     def as_json(self) -> dict[str, Any]:
         return {**self._variant_json(), "seed": self.seed}
@@ -339,7 +339,7 @@ class Trace:
 @dataclass(frozen=True)
 class DiagnosisSpec:
     """A look at a trained model itself, on a sample of the first choice of test images, in one norm at some of the radii
-    that a study attacks (`core.trust.radii_to_look_at`); `eps` ascends."""
+    that a study attacks (`core.verdict.trust.radii_to_look_at`); `eps` ascends."""
 
     test_samples: int | None
     norm: str
@@ -349,7 +349,7 @@ class DiagnosisSpec:
 @dataclass(frozen=True)
 class Diagnosis:
     """What a small sample of rightly classified test images says of the model's gradients. Counts are images of `images`,
-    unless stated otherwise; `core.trust` turns them into verdicts.
+    unless stated otherwise; `core.verdict.trust` turns them into verdicts.
     """
 
     norm: str
@@ -363,7 +363,7 @@ class Diagnosis:
     """It holds NaN or infinity."""
     flat_softmax: int
     """The true class's probability rounds to 1 in fp32, so that the usual form of the cross-entropy has lost its slope there.
-    Attacks take a form that keeps it (`core.attacks.losses.log_odds`)."""
+    Attacks take a form that keeps it (`core.engine.losses.log_odds`)."""
     saturated_units: float
     """Share in [0, 1] of the units of the most saturated layer whose activation has lost its slope."""
     saturated_layer: str

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from core import datasets
 from core.errors import BadInput
 from core.identity import digest
-from core.plan import make_plan
 from core.records import DatasetInfo, DatasetSource, Plan, TrialSpec
-from core.study import study_without_grid
+from core.study.plan import make_plan
+from core.study.resolve import study_without_grid
 from storage import queue, studies
 from storage.database import transaction
 from storage.home import Home

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.orders import EvaluationSpec
+from core.jobs.orders import EvaluationSpec
 from core.records import DatasetSource, DiagnosisSpec, TrialSpec
 from storage.database import transaction
 from storage.states import lacks_clean, missing_attacks, missing_looks, settle_in

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from core.events import CleanEvaluated, Diagnosed, EpochRecord, EvaluationFailed, EvaluationFinished, Started, Trained
 from core.identity import digest
-from core.trust import Evaluated, trust_of_diagnosis, trust_of_evaluation
+from core.verdict.trust import trust_of_diagnosis, trust_of_evaluation
+from core.verdict.trust.entry import Evaluated
 from storage.database import transaction
 from storage.home import Home
 from storage.outcomes import clean_outcome, packed

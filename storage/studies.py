@@ -143,7 +143,7 @@ def document(db: Database, name: str) -> dict[str, Any]:
 
 def stored_study(db: Database, name: str) -> Study:
     """The study as it was submitted, resolved; without axes where it only holds imported trials. Raises NotFound."""
-    from core.study import study_from  # listings, which need no study resolved, do without pydantic
+    from core.study.resolve import study_from  # listings, which need no study resolved, do without pydantic
 
     return study_from(document(db, name), f"study {name}")
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from core.orders import TRANSFER_ENGINE
+from core.jobs.orders import TRANSFER_ENGINE
 from core.records import AttackSpec, TransferCell, TrialSpec
 from storage.database import transaction
 from storage.studies import store_attack

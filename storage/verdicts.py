@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.ledgers import USUAL_EPS, survived_at
 from core.records import AttackSpec, Bools, Diagnosis, Threat, Trace
-from core.scoring import score_trial
-from core.trust import EpochAccuracy, Evaluated, Evidence, judge
-from core.trust.ladder import standing_before
-from core.trust.looks import radii_to_look_at
+from core.verdict.ledgers import USUAL_EPS, survived_at
+from core.verdict.scoring import score_trial
+from core.verdict.trust import judge
+from core.verdict.trust.entry import EpochAccuracy, Evaluated, Evidence
+from core.verdict.trust.ladder import standing_before
+from core.verdict.trust.looks import radii_to_look_at
 from storage.outcomes import clean_outcome, ledgers
 
 if TYPE_CHECKING:

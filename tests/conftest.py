@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from core.datasets import describe, parse_source
-from core.plan import make_plan
 from core.records import DatasetInfo, Plan
-from core.study import parse_study
+from core.study.plan import make_plan
+from core.study.resolve import parse_study
 from storage.home import Home, prepare
 
 ROOT = Path(__file__).resolve().parent.parent

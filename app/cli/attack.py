@@ -57,8 +57,8 @@ def attack(
     from app.worker import requests
     from app.worker.devices import resolve_slots
     from core.attacks import ATTACKS
-    from core.plan import make_plan
-    from core.study import apply_overrides
+    from core.study.plan import make_plan
+    from core.study.resolve import apply_overrides
     from storage import queries
     from storage.studies import data_root, stored_study
 

@@ -77,8 +77,8 @@ def _toml(value: Any) -> str:
 
 
 def _presets() -> Iterable[dict[str, Any]]:
-    from core.presets import preset_names, preset_text
-    from core.study import grid_size, load_study, parse_toml
+    from core.study.presets import preset_names, preset_text
+    from core.study.resolve import grid_size, load_study, parse_toml
 
     for name in preset_names():
         document = parse_toml(preset_text(name), name)
@@ -99,19 +99,19 @@ def _datasets() -> Iterable[dict[str, Any]]:
 
 
 def _architectures() -> Iterable[dict[str, Any]]:
-    from core.architectures import ARCHITECTURES
+    from core.models.architectures import ARCHITECTURES
 
     return _rows(ARCHITECTURES.values())
 
 
 def _optimizers() -> Iterable[dict[str, Any]]:
-    from core.optimizers import OPTIMIZERS
+    from core.training.optimizers import OPTIMIZERS
 
     return _rows(OPTIMIZERS.values())
 
 
 def _activations() -> Iterable[dict[str, Any]]:
-    from core.activations import ACTIVATIONS
+    from core.models.activations import ACTIVATIONS
 
     return _rows(ACTIVATIONS.values())
 
@@ -123,19 +123,19 @@ def _attacks() -> Iterable[dict[str, Any]]:
 
 
 def _defenses() -> Iterable[dict[str, Any]]:
-    from core.defenses import DEFENSES
+    from core.training.defenses import DEFENSES
 
     return _rows(DEFENSES.values())
 
 
 def _scores() -> Iterable[dict[str, Any]]:
-    from core.scoring import SCORES
+    from core.verdict.scoring import SCORES
 
     return _rows(SCORES.values())
 
 
 def _checks() -> Iterable[dict[str, Any]]:
-    from core.trust import CHECKS
+    from core.verdict.trust import CHECKS
 
     return _rows(CHECKS.values())
 

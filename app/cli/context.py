@@ -120,6 +120,6 @@ def complete_study(incomplete: str) -> list[str]:
 
 def complete_preset(incomplete: str) -> list[str]:
     """Preset names for the shell."""
-    from core.presets import preset_names
+    from core.study.presets import preset_names
 
     return [name for name in preset_names() if name.startswith(incomplete)]

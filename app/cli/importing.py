@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from core.events import Imported
     from core.executors.protocol import Executor
-    from core.orders import ImportJob
+    from core.jobs.orders import ImportJob
     from core.records import Choice, TrialSpec
 
 
@@ -74,9 +74,10 @@ def import_(
     from app.worker import requests
     from app.worker.conditions import refuse_full_disk
     from app.worker.devices import resolve_slots
-    from core import architectures, datasets
+    from core import datasets
     from core.datasets import parse_source
-    from core.orders import ImportJob
+    from core.jobs.orders import ImportJob
+    from core.models import architectures
     from core.records import TrialSpec
     from storage import imports, queue
     from storage.home import file_system_of, refuse_network
@@ -139,11 +140,11 @@ def import_(
 
 def _choices(architecture: str, activation: str, sets: list[str]) -> tuple[Choice, Choice]:
     """Both with every option resolved; raises BadInput for unknown names and options."""
-    from core.activations import ACTIVATIONS
-    from core.architectures import ARCHITECTURES
+    from core.models.activations import ACTIVATIONS
+    from core.models.architectures import ARCHITECTURES
     from core.records import Choice
     from core.registry import resolve_options
-    from core.study import apply_overrides
+    from core.study.resolve import apply_overrides
 
     entry = ARCHITECTURES.find(architecture, "--architecture")
     function = ACTIVATIONS.find(activation, "--activation")
@@ -218,6 +219,6 @@ def _tell(context: Context, db: Database, study: str, trial: TrialSpec, *, as_js
 
 
 def _architectures() -> list[str]:
-    from core.architectures import ARCHITECTURES
+    from core.models.architectures import ARCHITECTURES
 
     return list(ARCHITECTURES)

@@ -81,7 +81,7 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[Mapping[str, Any]
     """The leaderboard for a person: varying factors, scores with the interval of the headline, trust in footnotes."""
     from app.aggregate import over_seeds, worst_trust
     from app.variants import constant, levels, varying
-    from core.trust import check_of
+    from core.verdict.trust import check_of
     from storage.queries import scores
     from storage.studies import study_row
 
@@ -136,7 +136,7 @@ def _note(said: Sequence[str]) -> str:
 
 def by_table(study: str, rows: Sequence[Mapping[str, Any]], factors: Sequence[str], score: str) -> str:
     """Means over all other factors, with t intervals over variants."""
-    from core.scoring import SCORES
+    from core.verdict.scoring import SCORES
 
     scale = 100.0 if SCORES[score].percent else 1.0
     lines = [
@@ -280,7 +280,7 @@ def _threat(stored: Mapping[str, Any]) -> str:
 
 
 def _score(name: str | None) -> str:
-    from core.scoring import SCORES
+    from core.verdict.scoring import SCORES
 
     return SCORES.find(name or "innate", "--score").name
 

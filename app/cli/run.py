@@ -53,7 +53,7 @@ def run(
     from app.worker import foreground
     from app.worker.conditions import refuse_full_disk, refuse_precision
     from app.worker.devices import resolve_slots
-    from core.study import load_study
+    from core.study.resolve import load_study
 
     context = context_of(ctx)
     if context.read_only:
@@ -82,7 +82,7 @@ def run(
 def plan(ctx: typer.Context, spec: Spec, sets: Set = None, yes: Yes = False, as_json: Json = False) -> None:
     """Show a study's grid before it runs: what is new, done, failed; how long it may take."""
     from app.forecast import forecast
-    from core.study import load_study
+    from core.study.resolve import load_study
     from storage.studies import preview
 
     context = context_of(ctx)
@@ -100,8 +100,8 @@ def plan(ctx: typer.Context, spec: Spec, sets: Set = None, yes: Yes = False, as_
 def _plan(context: Context, study: Study, *, large: bool, fetch: bool) -> Plan:
     """The plan, the data set made sure of first if `fetch`. Nothing is written to the home before the study is valid."""
     from core import datasets
-    from core.plan import make_plan
-    from core.study import refuse_large_grid
+    from core.study.plan import make_plan
+    from core.study.resolve import refuse_large_grid
 
     refuse_large_grid(study, large=large)
     if fetch:

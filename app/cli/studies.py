@@ -157,8 +157,8 @@ def init(
     ] = None,
 ) -> None:
     """Write a commented study file to edit."""
-    from core.presets import preset_names, preset_text, study_template
     from core.registry import nearest
+    from core.study.presets import preset_names, preset_text, study_template
     from storage.destinations import refuse_in_use
 
     if preset is not None and preset not in preset_names():
@@ -281,7 +281,7 @@ def _place(row: Mapping[str, Any]) -> str:
 
 
 def _score_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    from core.scoring import SCORES
+    from core.verdict.scoring import SCORES
 
     lines = []
     for row in sorted(rows, key=lambda row: list(SCORES).index(row["name"])):

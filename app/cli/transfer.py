@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
     from app.transfer_matrix import Matrix
-    from core import orders, records
+    from core import records
     from core.executors.protocol import Slot
+    from core.jobs import orders
     from core.records import AttackSpec
     from storage.transfers import Weights
 
@@ -58,7 +59,7 @@ def transfer(
     from app import transfer_matrix
     from app.study_charts import SIGNS
     from app.worker.devices import resolve_slots
-    from core.transfer_attack import transfer_attack
+    from core.jobs.transfer_attack import transfer_attack
     from storage import queries, transfers
     from storage.studies import study_row
 
@@ -149,7 +150,7 @@ def _shape(row: Mapping[str, Any]) -> tuple[int, int, int]:
 
 
 def _options(sets: Sequence[str] | None) -> dict[str, Any]:
-    from core.study import apply_overrides
+    from core.study.resolve import apply_overrides
 
     return apply_overrides({}, sets or ())
 
@@ -206,7 +207,7 @@ def _job(
 ) -> orders.TransferJob:
     """The job, once the data set is known to be there and to be what the models were trained on."""
     from core import datasets
-    from core.orders import TrainedTrial, TransferJob
+    from core.jobs.orders import TrainedTrial, TransferJob
     from storage.studies import data_root, study_row
 
     row = study_row(db, name)

@@ -68,7 +68,7 @@ def _worker() -> Page:
 
 
 def _import_screens() -> None:
-    import core.study  # noqa: F401 - what Compose needs
+    import core.study.resolve  # noqa: F401 - what Compose needs
     from app.tui.screens import compare, compose, detail, queue, worker  # noqa: F401
 
 

@@ -9,7 +9,7 @@ from textual.content import Content
 from app import charts
 from app.study_numbers import Robustness
 from app.tui.compare_views import Differences, Loaded
-from core.scoring import SCORES
+from core.verdict.scoring import SCORES
 
 _ALL_KEY: tuple[str | tuple[str, str], ...] = (("m", "bold $accent"), "  all variants instead of the marked ones\n")
 

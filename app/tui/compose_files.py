@@ -35,8 +35,8 @@ class ComposeFiles(ComposeEdits):
         self.run_worker(self._offer(), exit_on_error=False)
 
     async def _offer(self) -> None:
-        from core.presets import preset_names, preset_text
-        from core.study import parse_toml
+        from core.study.presets import preset_names, preset_text
+        from core.study.resolve import parse_toml
         from storage.studies import studies_with_grid
 
         items = []
@@ -61,8 +61,8 @@ class ComposeFiles(ComposeEdits):
         self.push(Picker("Start from", items), picked)
 
     async def _start_from(self, kind: str, name: str) -> None:
-        from core.presets import preset_text
-        from core.study import parse_toml
+        from core.study.presets import preset_text
+        from core.study.resolve import parse_toml
         from storage.studies import document
 
         if kind == "file":
@@ -155,7 +155,7 @@ class ComposeFiles(ComposeEdits):
 
 def _read(text: str) -> Document:
     """The document in a study file, its paths made absolute. Raises InnateError for what is no study file."""
-    from core.study import load_study
+    from core.study.resolve import load_study
 
     path = Path(text.strip()).expanduser()
     if not path.is_file():

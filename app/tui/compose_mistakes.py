@@ -8,7 +8,7 @@ from pathlib import Path
 
 from app.tui.draft import BY_NAME, CHOICES, PARTS, Document
 from core.errors import BadInput
-from core.study import parse_study
+from core.study.resolve import parse_study
 
 _CHECKED = ("name", "dataset", "training", *CHOICES, "seeds", "attacks", "score")
 """The parts in an order in which each rests on those before it alone."""

@@ -11,8 +11,8 @@ from app.tui.compose_mistakes import Mistake, mistake_in
 from app.tui.draft import Document
 from core import datasets
 from core.errors import BadInput
-from core.plan import make_plan
-from core.study import LARGE_GRID, grid_size, parse_study
+from core.study.plan import make_plan
+from core.study.resolve import LARGE_GRID, grid_size, parse_study
 
 if TYPE_CHECKING:
     from sqlite_utils import Database

@@ -13,11 +13,11 @@ from app.tui.compose_words import shown
 from app.tui.draft import CHOICES, Document, Path_, dotted, entry_of, items, norm_of, put, value_at, with_norm
 from core.attacks import ATTACKS
 from core.errors import BadInput
-from core.optimizers import resolve
 from core.registry import Entry, Parameter
-from core.schedules import SCHEDULES
-from core.study import INITIALISATIONS, PRECISIONS
-from core.study_file import TrainingTable
+from core.study.file import TrainingTable
+from core.study.resolve import INITIALISATIONS, PRECISIONS
+from core.training.optimizers import resolve
+from core.training.schedules import SCHEDULES
 
 
 @dataclass(frozen=True)

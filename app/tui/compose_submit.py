@@ -32,7 +32,7 @@ def submit(home: Home, writing: Callable[[], Database], study: Study, fetch: Fet
     from app.worker.conditions import refuse_full_disk, refuse_precision
     from app.worker.devices import resolve_slots
     from core import datasets
-    from core.plan import make_plan
+    from core.study.plan import make_plan
 
     slots = resolve_slots((), None, None, None)
     refuse_precision(study, slots)

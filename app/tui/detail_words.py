@@ -13,7 +13,7 @@ from app.tui.detail_data import Run, results_of
 from app.tui.themes import STATE_COLOURS
 from app.tui.widgets.grid import Cell, Column, Row
 from app.variants import FACTORS, seed_text, short
-from core.scoring import SCORES
+from core.verdict.scoring import SCORES
 
 _QUIET = "$foreground 70%"
 _NORMS = {"linf": "ℓ∞", "l2": "ℓ2"}

@@ -10,15 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core.activations import ACTIVATIONS
-from core.architectures import ARCHITECTURES
 from core.attacks import ATTACKS
 from core.datasets import DATASETS
-from core.defenses import DEFENSES
-from core.optimizers import OPTIMIZERS
-from core.presets import preset_text
+from core.models.activations import ACTIVATIONS
+from core.models.architectures import ARCHITECTURES
 from core.registry import Entry, Registry
-from core.study import parse_toml
+from core.study.presets import preset_text
+from core.study.resolve import parse_toml
+from core.training.defenses import DEFENSES
+from core.training.optimizers import OPTIMIZERS
 
 Document = dict[str, Any]
 Path_ = tuple[str | int, ...]

@@ -20,7 +20,7 @@ from app.worker.recorder import Recorder
 from core.errors import BadInput, InnateError, Unavailable
 from core.events import LAST_EVENTS, Crashed, EpochFinished, EvaluationFinished, Event, Finished, TrialFailed
 from core.executors.protocol import Executor, Slot
-from core.orders import Job
+from core.jobs.orders import Job
 from core.records import TrialSpec
 from storage import commands, queue, worker_state
 from storage.home import Home

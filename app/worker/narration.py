@@ -22,7 +22,7 @@ from core.events import (
     TrialFailed,
 )
 from core.records import NORM_SIGNS
-from core.trust import trust_of_diagnosis
+from core.verdict.trust import trust_of_diagnosis
 
 
 def in_words(seconds: float) -> str:

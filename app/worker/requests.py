@@ -16,8 +16,8 @@ from core.attacks import check_classes, check_eps
 from core.attacks import resolve as resolve_attack
 from core.datasets import parse_source
 from core.errors import BadInput, InnateError, Unavailable
-from core.plan import make_plan
-from core.study import parse_study
+from core.study.plan import make_plan
+from core.study.resolve import parse_study
 from storage import commands, deletion, imports, queries, queue, studies, transfers, worker_state
 from storage.home import Home
 

@@ -12,7 +12,7 @@ from core.errors import InnateError
 from core.events import Crashed, Finished, Stopped, TransferLeftOut, TransferProgress, TransferRow, TrialFailed
 from core.executors.process import ProcessExecutor
 from core.executors.protocol import Slot
-from core.orders import TransferJob
+from core.jobs.orders import TransferJob
 from storage.home import Home
 from storage.transfers import Crafted
 

@@ -6,15 +6,15 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from core.attacks.entry import Attack, loss, restarts, steps
-from core.attacks.geometry import ascent_direction, lengths, noise, per_sample, project
+from core.engine.attack import Attack, loss, restarts, steps
+from core.engine.geometry import ascent_direction, lengths, noise, per_sample, project
 from core.records import AttackSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.attacks.standing import Outcome
-    from core.attacks.victim import Victim
+    from core.engine.standing import Outcome
+    from core.engine.victim import Victim
 
 _RHO = 0.75
 """More than this share of the steps must have gained since the last checkpoint, else the step size is halved (the authors'
@@ -34,8 +34,8 @@ def apgd(
     """
     import torch
 
-    from core.attacks.losses import LOSSES
-    from core.attacks.standing import Standing
+    from core.engine.losses import LOSSES
+    from core.engine.standing import Standing
 
     params, norm, count = attack.params, attack.norm, attack.params["steps"]
     ascended = LOSSES[params["loss"]]

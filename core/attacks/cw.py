@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from core.attacks.entry import Attack, steps
-from core.attacks.geometry import per_sample
+from core.engine.attack import Attack, steps
+from core.engine.geometry import per_sample
 from core.records import AttackSpec
 from core.registry import Parameter
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.attacks.victim import Victim
+    from core.engine.victim import Victim
 
 _BETA1, _BETA2, _TINY = 0.9, 0.999, 1e-8
 """Adam's, as the authors use it."""
@@ -31,9 +31,9 @@ def cw(victim: Victim, x: Tensor, y: Tensor, samples: Tensor, attack: AttackSpec
     """
     import torch
 
-    from core.attacks.buckets import whole_buckets
-    from core.attacks.distances import Nearest
-    from core.attacks.losses import margin
+    from core.engine.buckets import whole_buckets
+    from core.engine.distances import Nearest
+    from core.engine.losses import margin
 
     params, count = attack.params, attack.params["steps"]
     nearest = Nearest(x, "l2")

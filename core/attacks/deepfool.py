@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.attacks.entry import Attack, steps
-from core.attacks.geometry import per_sample
+from core.engine.attack import Attack, steps
+from core.engine.geometry import per_sample
 from core.records import AttackSpec
 from core.registry import Parameter
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.attacks.victim import Victim
+    from core.engine.victim import Victim
 
 _DUAL = {"linf": 1, "l2": 2}
 
@@ -23,7 +23,7 @@ def deepfool(victim: Victim, x: Tensor, y: Tensor, samples: Tensor, attack: Atta
     ‖w‖₁ and the sign). Clipped to [0, 1] at every step."""
     import torch
 
-    from core.attacks.distances import Nearest
+    from core.engine.distances import Nearest
 
     params, norm = attack.params, attack.norm
     nearest = Nearest(x, norm)

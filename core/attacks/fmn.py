@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from core.attacks.entry import Attack, steps
-from core.attacks.geometry import lengths, per_sample
+from core.engine.attack import Attack, steps
+from core.engine.geometry import lengths, per_sample
 from core.records import AttackSpec
 from core.registry import Parameter
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.attacks.distances import Nearest
-    from core.attacks.victim import Victim
+    from core.engine.distances import Nearest
+    from core.engine.victim import Victim
 
 _DUAL = {"linf": 1, "l2": 2}
 """The p of the dual norm, in which a gradient is measured."""
@@ -43,8 +43,8 @@ def nearest_mistakes(
     """FMN in `count` steps; with `target` [n], along the slope of z_t − z_y, where any mistake is one."""
     import torch
 
-    from core.attacks.distances import Nearest
-    from core.attacks.losses import difference, margin
+    from core.engine.distances import Nearest
+    from core.engine.losses import difference, margin
 
     ascended, aims = (margin, ()) if target is None else (difference, (target,))
     nearest = Nearest(x, norm)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.attacks import geometry
-from core.attacks.entry import Attack, restarts
+from core.engine import geometry
+from core.engine.attack import Attack, restarts
 from core.records import AttackSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.attacks.victim import Victim
+    from core.engine.victim import Victim
 
 
 def noise(victim: Victim, x: Tensor, y: Tensor, samples: Tensor, draw: int, attack: AttackSpec) -> Tensor:  # noqa: ARG001

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.attacks.entry import Attack, alpha, loss, restarts, steps
-from core.attacks.geometry import ascent_direction, by_largest, noise, per_sample, project
-from core.attacks.steps import step_size
+from core.engine.attack import Attack, alpha, loss, restarts, steps
+from core.engine.geometry import ascent_direction, by_largest, noise, per_sample, project
+from core.engine.steps import step_size
 from core.records import AttackSpec
 from core.registry import Parameter
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.attacks.standing import Outcome
-    from core.attacks.victim import Victim
+    from core.engine.standing import Outcome
+    from core.engine.victim import Victim
 
 
 def pgd(
@@ -25,8 +25,8 @@ def pgd(
     Success is looked for at every iterate, the start and the last included: the forward pass of each gradient tells.
     With the option `decay` μ the step follows g ← μ·g + ∇ₓL / ‖∇ₓL‖₁ instead (Dong et al. 2018, algorithm 1).
     """
-    from core.attacks.losses import LOSSES
-    from core.attacks.standing import Standing
+    from core.engine.losses import LOSSES
+    from core.engine.standing import Standing
 
     params, norm = attack.params, attack.norm
     ascended, decay = LOSSES[params["loss"]], params.get("decay")

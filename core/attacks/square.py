@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from core.attacks.entry import Attack, restarts
-from core.attacks.geometry import lengths, per_sample, project, uniform
+from core.engine.attack import Attack, restarts
+from core.engine.geometry import lengths, per_sample, project, uniform
 from core.records import AttackSpec
 from core.registry import Parameter
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.attacks.standing import Outcome
-    from core.attacks.victim import Victim
+    from core.engine.standing import Outcome
+    from core.engine.victim import Victim
 
 _SHRINK = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 """Shares of the queries after which the share of the image that a square covers is halved (section 5, 10 to 8,000 of
@@ -31,8 +31,8 @@ def square(
     """
     import torch
 
-    from core.attacks.losses import margin
-    from core.attacks.standing import Standing
+    from core.engine.losses import margin
+    from core.engine.standing import Standing
 
     params, norm = attack.params, attack.norm
     queries, side = params["queries"], min(x.shape[2:])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.attacks.entry import Attack, steps
+from core.engine.attack import Attack, steps
 from core.records import AttackSpec
 from core.registry import Parameter
 

@@ -1,10 +1,10 @@
 """The fork server: a process that has torch imported and no tensor touched, and forks a child for each job.
 
-Started as `python -P -m core.executors.fork_server FD PID` by process PID (-P: the user's current directory is no import path). Over the
-control socket FD the worker sends one byte with the job's socket attached; the server answers "pid N", and later
-"exit N CODE" for each child that ended (CODE is negative for a signal, as subprocess has it). When the worker is gone
-the control socket closes and the server ends. A child reads its Job from its own socket, writes events to it, and ends
-at once when the socket closes: nothing outlives a killed worker. On Linux the kernel sees to it as well, for a thread that
+Started as `python -P -m core.executors.fork_server FD PID` by process PID (-P: the user's current directory is no import
+path). Over the control socket FD the worker sends one byte with the job's socket attached; the server answers "pid N", and
+later "exit N CODE" for each child that ended (CODE is negative for a signal, as subprocess has it). When the worker is gone
+the control socket closes and the server ends. A child reads its Job from its own socket, writes events to it, and ends at
+once when the socket closes: nothing outlives a killed worker. On Linux the kernel sees to it as well, for a thread that
 watches a socket sees nothing while another holds the interpreter's lock, as the loading of torch's libraries does.
 """
 
@@ -24,7 +24,7 @@ from typing import Any
 
 from core.events import Crashed
 from core.executors import wire
-from core.orders import AnyJob
+from core.jobs.orders import AnyJob
 
 _PR_SET_PDEATHSIG = 1
 
@@ -109,14 +109,14 @@ def _import_everything() -> None:
     import torch
     import torch._dynamo
 
-    import core.jobs  # noqa: F401
+    import core.jobs.run  # noqa: F401
     from core.environment import processor, source_revision
 
     # Asked once, of the source that was imported just now; each child has the answers from its first line.
     processor()
     source_revision()
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        raise RuntimeError("importing core.jobs initialised CUDA, which does not survive a fork")
+        raise RuntimeError("importing core.jobs.run initialised CUDA, which does not survive a fork")
 
 
 def _ended_children() -> list[tuple[int, int]]:
@@ -151,7 +151,7 @@ def _run(sock: socket.socket) -> int:
     job: AnyJob = wire.receive(sock)
     stop = threading.Event()
     threading.Thread(target=_watch, args=(sock, stop), daemon=True).start()
-    from core.jobs import run_job
+    from core.jobs.run import run_job
 
     try:
         for event in run_job(job, stop.is_set):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from core.events import LAST_EVENTS, Crashed, Event
 from core.executors.protocol import Slot
-from core.orders import AnyJob
+from core.jobs.orders import AnyJob
 
 RunTrial = Callable[[AnyJob, Callable[[], bool]], Iterator[Event]]
 

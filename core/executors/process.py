@@ -19,7 +19,7 @@ from core.errors import Unavailable
 from core.events import LAST_EVENTS, Crashed, Event
 from core.executors import wire
 from core.executors.protocol import Slot
-from core.orders import AnyJob
+from core.jobs.orders import AnyJob
 
 _SERVERS_IN_A_ROW = 5
 """Fork servers that may die without any event between them before the machine, not bad luck, is to blame."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from core.events import Event
-from core.orders import AnyJob
+from core.jobs.orders import AnyJob
 
 
 @dataclass(frozen=True)

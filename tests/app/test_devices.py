@@ -141,8 +141,8 @@ def test_what_a_trial_needs_is_learned_from_those_measured_on_a_gpu(driver, home
 def test_out_of_memory_beside_others_waits_for_more_room_and_alone_it_fails(driver, home, cache, monkeypatch, tmp_path):
     import torch
 
-    from core import trial
     from core.events import Crashed, TrialFailed
+    from core.jobs import trial
     from tests.core.test_executors import make_job
 
     def exhausted(job):
@@ -189,7 +189,7 @@ def test_memory_is_told_by_process(driver):
 def test_the_memory_fraction_reaches_torch(monkeypatch, tmp_path, cache):
     import torch
 
-    from core import trial
+    from core.jobs import trial
     from tests.core.test_executors import make_job
 
     asked = []

@@ -10,8 +10,9 @@ from app import escalation
 from core.errors import BadInput
 from core.events import CleanEvaluated, EvaluationFinished
 from core.records import Ledger, Threat
-from core.trust import Evaluated, Evidence, judge
-from core.trust.ladder import climbed, next_rung, rung_of, rungs
+from core.verdict.trust import judge
+from core.verdict.trust.entry import Evaluated, Evidence
+from core.verdict.trust.ladder import climbed, next_rung, rung_of, rungs
 from storage import database, queries, queue, recording, states, studies
 from tests.conftest import innate_command, plan_of, tiny
 from tests.storage import stored

@@ -21,9 +21,9 @@ from core.datasets import parse_source
 from core.errors import BadInput, ExitCode, InnateError, NotFound
 from core.events import Imported
 from core.executors.inline import InlineExecutor
-from core.importing import run_import
-from core.orders import ImportJob
-from core.trial import run_trial
+from core.jobs.importing.job import run_import
+from core.jobs.orders import ImportJob
+from core.jobs.trial import run_trial
 from storage import database, imports, queries, queue, studies, worker_state
 from storage.destinations import in_use
 from storage.home import Home, prepare

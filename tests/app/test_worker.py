@@ -16,7 +16,7 @@ from core.errors import BadInput, Unavailable
 from core.events import AttackProgress, Crashed, EpochFinished, EpochRecord, Finished, Started, TrainingProgress
 from core.executors.inline import InlineExecutor
 from core.executors.protocol import Slot
-from core.trial import run_trial
+from core.jobs.trial import run_trial
 from storage import commands, database, queries, queue, studies, worker_state
 from tests.conftest import plan_of, tiny
 from tests.storage import stored

@@ -9,16 +9,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from core import checkpoints, datasets
+from core import datasets
 from core.attacks import resolve
 from core.datasets.subsets import samples_digest, stratified
-from core.evaluation import TestSet, clean_outcome, evaluate
+from core.evaluation.evaluate import TestSet, clean_outcome, evaluate
 from core.events import EvaluationFinished, Trained
-from core.model import build_model
-from core.orders import Job
-from core.plan import make_plan
-from core.study import parse_study
-from core.trial import run_trial
+from core.jobs.orders import Job
+from core.jobs.trial import run_trial
+from core.models.pixel_model import build_model
+from core.study.plan import make_plan
+from core.study.resolve import parse_study
+from core.training import checkpoints
 from tests.conftest import REAL_DATA
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from core.attacks.victim import Victim, under_attack
+from core.engine.victim import Victim, under_attack
 from core.events import EpochFinished
-from core.model import build_model
+from core.models.pixel_model import build_model
 from core.records import Choice, TrialSpec
-from core.study import load_study
-from core.training import TrainingData, train
+from core.study.resolve import load_study
+from core.training.loop import TrainingData, train
 from tests.benchmarks.nets import attacked
 from tests.benchmarks.tables import show
 

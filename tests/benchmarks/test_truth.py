@@ -18,12 +18,12 @@ import torch
 
 from core import datasets
 from core.datasets.subsets import stratified
-from core.evaluation import clean_outcome
-from core.ledgers import worst_case
-from core.model import trained_model
+from core.evaluation.evaluate import clean_outcome
+from core.jobs.trial import test_set_of as chosen_samples
+from core.models.pixel_model import trained_model
 from core.records import Threat, TrialSpec
-from core.scoring import score_trial
-from core.trial import test_set_of as chosen_samples
+from core.verdict.ledgers import worst_case
+from core.verdict.scoring import score_trial
 from storage import database, studies
 from storage.home import Home
 from storage.verdicts import evidence

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from core.evaluation import TestSet
+from core.evaluation.evaluate import TestSet
 
 SIDE = 4
 

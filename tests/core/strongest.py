@@ -5,7 +5,7 @@ import copy
 import torch
 
 from core.attacks import resolve
-from core.evaluation import evaluate
+from core.evaluation.evaluate import evaluate
 
 
 def margin_attack(model, x, y, eps, norm, steps=50):

@@ -7,13 +7,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.attacks import ATTACKS, check_classes, geometry, resolve
-from core.attacks.losses import LOSSES, dlr, dlr_targeted
-from core.attacks.victim import EvaluationStopped, NonFiniteLogits, Victim, under_attack
+from core.attacks import ATTACKS, check_classes, resolve
+from core.engine import geometry
+from core.engine.losses import LOSSES, dlr, dlr_targeted
+from core.engine.victim import EvaluationStopped, NonFiniteLogits, Victim, under_attack
 from core.errors import BadInput
-from core.evaluation import clean_outcome, crafting_precision, evaluate
+from core.evaluation.evaluate import clean_outcome, crafting_precision, evaluate
+from core.evaluation.sweep import ImagesOutsideTheBox
 from core.events import EvaluationFinished
-from core.sweep import ImagesOutsideTheBox
 from tests.core.linear import Linear, grey_images, samples_of, small_net
 
 torch.set_num_threads(1)

@@ -13,19 +13,20 @@ from torch.nn import functional
 from core import datasets
 from core.attacks import resolve
 from core.datasets.subsets import stratified
-from core.diagnosis import diagnose
-from core.evaluation import clean_outcome, evaluate
+from core.evaluation.evaluate import clean_outcome, evaluate
 from core.events import CleanEvaluated, Diagnosed, EvaluationFinished, Finished, Trained
-from core.ledgers import worst_case
-from core.model import trained_model
-from core.orders import EvaluationSpec, Job
+from core.jobs.orders import EvaluationSpec, Job
+from core.jobs.trial import run_trial
+from core.jobs.trial import test_set_of as chosen_samples
+from core.models.pixel_model import trained_model
 from core.records import DiagnosisSpec, Threat
-from core.scoring import score_trial
-from core.trial import run_trial
-from core.trial import test_set_of as chosen_samples
-from core.trust import EpochAccuracy, Evaluated, Evidence, judge
-from core.trust.ladder import next_rung, standing_before
-from core.trust.looks import radii_to_look_at
+from core.verdict.diagnosis import diagnose
+from core.verdict.ledgers import worst_case
+from core.verdict.scoring import score_trial
+from core.verdict.trust import judge
+from core.verdict.trust.entry import EpochAccuracy, Evaluated, Evidence
+from core.verdict.trust.ladder import next_rung, standing_before
+from core.verdict.trust.looks import radii_to_look_at
 from tests.conftest import plan_of
 from tests.core.linear import samples_of
 from tests.core.strongest import strongest

@@ -11,21 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from core import probe as probes
-from core import training
 from core.datasets import load
-from core.defenses import DEFENSES, Defense
-from core.defenses.adversarial import fgsm, fgsm_rs, pgd
-from core.defenses.inner import eval_mode, mixed
-from core.defenses.trades import ascend_divergence, divergence
 from core.errors import BadInput
 from core.events import CleanEvaluated, EpochFinished, EvaluationFailed, Finished, Trained, TrialFailed
-from core.orders import EvaluationSpec, Job
-from core.overfitting import overfitting
-from core.probe import Probe, draw_probe, probe_accuracy
+from core.jobs.orders import EvaluationSpec, Job
+from core.jobs.trial import run_trial
 from core.records import Choice, TrialSpec
 from core.registry import Parameter, Registry, resolve_options
-from core.trial import run_trial
+from core.training import loop as training
+from core.training import probe as probes
+from core.training.defenses import DEFENSES, Defense
+from core.training.defenses.adversarial import fgsm, fgsm_rs, pgd
+from core.training.defenses.inner import eval_mode, mixed
+from core.training.defenses.trades import ascend_divergence, divergence
+from core.training.overfitting import overfitting
+from core.training.probe import Probe, draw_probe, probe_accuracy
 from tests.conftest import plan_of, tiny
 from tests.core.linear import Linear, grey_images, small_net
 
@@ -383,7 +383,7 @@ def test_with_and_without_the_probe_the_weights_are_the_same(name, tmp_path, cac
     )
     plan = plan_of(study, cache)
     watched = one(run(plan, tmp_path / "1", cache), Trained)
-    monkeypatch.setattr("core.trial.draw_probe", lambda *_: None)
+    monkeypatch.setattr("core.jobs.trial.draw_probe", lambda *_: None)
     alone = one(run(plan, tmp_path / "2", cache), Trained)
     assert watched.final_digest == alone.final_digest
     assert [record.probe_accuracy is None for record in (*watched.history, *alone.history)] == [False] * 2 + [True] * 2

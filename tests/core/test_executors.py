@@ -11,8 +11,8 @@ from core.events import LAST_EVENTS, Crashed, EpochFinished, Finished, Started, 
 from core.executors.inline import InlineExecutor
 from core.executors.process import ProcessExecutor
 from core.executors.protocol import Slot
-from core.orders import EvaluationSpec, Job
-from core.trial import run_trial
+from core.jobs.orders import EvaluationSpec, Job
+from core.jobs.trial import run_trial
 from tests.conftest import plan_of, tiny
 
 

@@ -10,18 +10,18 @@ import pytest
 import torch
 from torch import nn
 
-from core import checkpoints
-from core.activations import ACTIVATIONS
-from core.architectures import ARCHITECTURES
 from core.datasets import load, parse_source
 from core.errors import BadInput
 from core.events import CleanEvaluated, Finished, Imported, Started, Stopped, TrialFailed
-from core.importing import run_import
-from core.model import build_model
-from core.orders import ImportJob, Job
+from core.jobs.importing.job import run_import
+from core.jobs.orders import ImportJob, Job
+from core.jobs.trial import run_trial
+from core.models.activations import ACTIVATIONS
+from core.models.architectures import ARCHITECTURES
+from core.models.pixel_model import build_model
 from core.records import Choice, TrialSpec
 from core.registry import resolve_options
-from core.trial import run_trial
+from core.training import checkpoints
 from tests.conftest import plan_of, tiny
 
 torch.set_num_threads(1)
@@ -332,7 +332,7 @@ def test_a_trial_that_is_trained_here_keeps_its_identity(cache):
 
 
 def test_the_reader_never_follows_a_folder(tmp_path):
-    from core.foreign_weights import read
+    from core.jobs.importing.foreign_weights import read
 
     with pytest.raises(BadInput, match="cannot be read: Is a directory"):
         read(tmp_path)

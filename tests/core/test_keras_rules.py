@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from core import optimizers
 from core.errors import BadInput
-from core.keras_rules import RULES
-from core.optimizers import OPTIMIZERS
+from core.training import optimizers
+from core.training.keras_rules import RULES
+from core.training.optimizers import OPTIMIZERS
 from tests.conftest import plan_of, tiny
 
 torch.set_num_threads(1)

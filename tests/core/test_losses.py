@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
-from core.attacks import ATTACKS, geometry, resolve
-from core.attacks.losses import LOSSES, lifted, log_odds
+from core.attacks import ATTACKS, resolve
 from core.attacks.pgd import mean_one
-from core.attacks.victim import Victim, under_attack
-from core.defenses.free import sloping_cross_entropy
-from core.defenses.inner import loss_gradient
+from core.engine import geometry
+from core.engine.losses import LOSSES, lifted, log_odds
+from core.engine.victim import Victim, under_attack
+from core.training.defenses.free import sloping_cross_entropy
+from core.training.defenses.inner import loss_gradient
 from tests.core.linear import small_net
 
 torch.set_num_threads(1)

@@ -10,11 +10,11 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from core.attacks import ATTACKS, resolve
-from core.attacks import passes as passes_module
-from core.attacks.losses import dlr_targeted, log_odds, margin
-from core.attacks.passes import Replayed, bucket, gradient_pass, with_matrix_input_gradients
-from core.attacks.victim import NonFiniteLogits, Victim, under_attack
-from core.evaluation import evaluate
+from core.engine import passes as passes_module
+from core.engine.losses import dlr_targeted, log_odds, margin
+from core.engine.passes import Replayed, bucket, gradient_pass, with_matrix_input_gradients
+from core.engine.victim import NonFiniteLogits, Victim, under_attack
+from core.evaluation.evaluate import evaluate
 from core.precision import in_force
 from tests.core.linear import samples_of, small_net
 
@@ -181,7 +181,7 @@ def test_what_a_short_precision_leaves_standing_is_attacked_in_fp32_too(monkeypa
         def forward(self, x):
             return net(x.detach() + 0.0 * x if tf32()[0] else x)
 
-    monkeypatch.setattr("core.evaluation.crafting_precision", lambda wanted, device: wanted)
+    monkeypatch.setattr("core.evaluation.evaluate.crafting_precision", lambda wanted, device: wanted)
     images = torch.randint(0, 256, (40, 1, 4, 4), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
     tests = samples_of(images, net(images.float() / 255).argmax(dim=1))
     spec = resolve("pgd", {"eps": [0.05, 0.1], "steps": 12}, "attack")

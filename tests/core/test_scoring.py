@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from core.attacks import resolve
-from core.ledgers import survived_at
 from core.records import CleanOutcome, Ledger, Threat
-from core.scoring import score_trial
-from core.statistics import t_interval
-from core.trust import degenerate
+from core.verdict.ledgers import survived_at
+from core.verdict.scoring import score_trial
+from core.verdict.statistics import t_interval
+from core.verdict.trust.model import degenerate
 
 
 def clean_of(correct, classes=10, majority=0.1, top=0.1):

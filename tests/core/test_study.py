@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from core.errors import BadInput, NotFound
-from core.plan import make_plan
-from core.presets import preset_names, study_template
-from core.study import apply_overrides, load_study, parse_study, parse_toml
+from core.study.plan import make_plan
+from core.study.presets import preset_names, study_template
+from core.study.resolve import apply_overrides, load_study, parse_study, parse_toml
 from tests.conftest import plan_of, tiny
 
 
@@ -204,7 +204,7 @@ def test_the_template_is_a_valid_study(cache):
 
 def test_validating_a_study_loads_no_torch():
     code = (
-        "import sys; from core.study import load_study; load_study('quick'); "
+        "import sys; from core.study.resolve import load_study; load_study('quick'); "
         "print([m for m in ('torch', 'torchvision', 'sklearn', 'mlxtend', 'pandas') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

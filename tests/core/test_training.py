@@ -5,9 +5,6 @@ import numpy as np
 import pytest
 import torch
 
-from core import checkpoints, optimizers
-from core.activations import ACTIVATIONS, factory
-from core.architectures import ARCHITECTURES, check
 from core.datasets import load
 from core.datasets.subsets import stratified
 from core.errors import BadInput
@@ -23,14 +20,17 @@ from core.events import (
     TrialFailed,
 )
 from core.identity import stream_seed
-from core.model import build_model
-from core.optimizers import OPTIMIZERS
-from core.orders import EvaluationSpec, Job
+from core.jobs.orders import EvaluationSpec, Job
+from core.jobs.trial import run_trial
+from core.models.activations import ACTIVATIONS, factory
+from core.models.architectures import ARCHITECTURES, check
+from core.models.pixel_model import build_model
 from core.records import Choice
 from core.registry import resolve_options
-from core.schedules import learning_rate
-from core.training import batch_bounds
-from core.trial import run_trial
+from core.training import checkpoints, optimizers
+from core.training.loop import batch_bounds
+from core.training.optimizers import OPTIMIZERS
+from core.training.schedules import learning_rate
 from tests.conftest import plan_of, tiny
 
 torch.set_num_threads(1)
@@ -359,7 +359,7 @@ def test_a_loss_that_is_not_a_number_fails_the_trial_with_the_epoch(tmp_path, ca
 
 
 def test_one_failed_attack_leaves_the_others_alone(tmp_path, cache, monkeypatch):
-    from core import trial as module
+    from core.jobs import trial as module
 
     genuine = module.evaluate
 
@@ -377,7 +377,7 @@ def test_one_failed_attack_leaves_the_others_alone(tmp_path, cache, monkeypatch)
 
 
 def test_augmentation_moves_and_mirrors_colour_images(real_data, tmp_path, cache):
-    from core.training import _augmented
+    from core.training.loop import _augmented
 
     images = torch.arange(2 * 3 * 8 * 8).view(2, 3, 8, 8).to(torch.uint8)
     torch.manual_seed(0)

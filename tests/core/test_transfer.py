@@ -10,18 +10,18 @@ import torch
 from torch import nn
 
 from core.attacks import resolve
-from core.attacks.victim import EvaluationStopped, Victim
 from core.datasets import parse_source
+from core.engine.victim import EvaluationStopped, Victim
 from core.errors import BadInput
 from core.events import Finished, Stopped, TransferLeftOut, TransferRow
 from core.executors.inline import InlineExecutor
 from core.identity import stream_seed
-from core.jobs import run_job
-from core.orders import TrainedTrial, TransferJob
+from core.jobs.orders import TrainedTrial, TransferJob
+from core.jobs.run import run_job
+from core.jobs.transfer import Batches, Gallery, cells, craft
+from core.jobs.transfer_attack import transfer_attack
 from core.records import TransferCell
-from core.study import parse_study
-from core.transfer import Batches, Gallery, cells, craft
-from core.transfer_attack import transfer_attack
+from core.study.resolve import parse_study
 from tests.conftest import plan_of, tiny
 from tests.core.linear import Linear, grey_images, samples_of, small_net
 
@@ -183,7 +183,7 @@ def test_models_are_read_when_needed_and_only_what_fits_is_kept(monkeypatch):
         return models[name]
 
     size = sum(value.numel() * 4 for value in models["a"].parameters())
-    monkeypatch.setattr("core.transfer._MODELS_BYTES", 2 * size)
+    monkeypatch.setattr("core.jobs.transfer._MODELS_BYTES", 2 * size)
     gallery = Gallery(load, test_set, Batches(64))
     for source in "abcd":
         list(cells(gallery, source, list("abcd"), attack_of("fgsm")))
@@ -212,9 +212,9 @@ def test_stopping_is_heard_between_two_batches():
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, cache):
     """Two real little models with their files, the same weights once more, and a damaged file."""
-    from core import checkpoints
     from core.datasets import load
-    from core.model import build_model
+    from core.models.pixel_model import build_model
+    from core.training import checkpoints
 
     folder = tmp_path_factory.mktemp("weights")
     plan = plan_of(tiny(architectures=[{"name": "mlp", "hidden": [24], "normalise": True}], seeds=1), cache)
@@ -336,7 +336,7 @@ def test_what_cannot_be_crafted_is_one_line(arguments, words):
 
 def test_attacks_that_stop_early_by_nature_are_refused_with_those_that_do_not():
     from core.attacks import ATTACKS
-    from core.transfer_attack import TRANSFERABLE
+    from core.jobs.transfer_attack import TRANSFERABLE
 
     for name in set(ATTACKS) - set(TRANSFERABLE):
         with pytest.raises(BadInput, match="pgd, mi-fgsm, bim, fgsm, noise"):

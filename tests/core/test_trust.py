@@ -7,10 +7,10 @@ import pytest
 
 from core.attacks import resolve
 from core.records import CleanOutcome, Diagnosis, Ledger, Threat, Trace
-from core.trust import CHECKS, EpochAccuracy, Evaluated, Evidence, check_of, judge, trust_of_evaluation
-from core.trust.entry import tolerated
-from core.trust.ladder import rungs
-from core.trust.model import diagnosed
+from core.verdict.trust import CHECKS, check_of, judge, trust_of_evaluation
+from core.verdict.trust.entry import EpochAccuracy, Evaluated, Evidence, tolerated
+from core.verdict.trust.ladder import rungs
+from core.verdict.trust.model import diagnosed
 
 N = 400
 

@@ -15,7 +15,7 @@ from torch.nn import functional
 from core import datasets
 from core.attacks import resolve
 from core.datasets.subsets import samples_digest
-from core.evaluation import TestSet, clean_outcome, evaluate
+from core.evaluation.evaluate import TestSet, clean_outcome, evaluate
 from core.events import EvaluationFinished
 
 torch.set_num_threads(1)

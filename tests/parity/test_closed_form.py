@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from core.attacks import ATTACKS, resolve
-from core.attacks.geometry import project
-from core.attacks.victim import Victim, under_attack
-from core.evaluation import evaluate
+from core.engine.geometry import project
+from core.engine.victim import Victim, under_attack
+from core.evaluation.evaluate import evaluate
 from tests.core.linear import Linear, grey_images, samples_of
 
 DUAL = {"linf": 1, "l2": 2}

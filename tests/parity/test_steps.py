@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from core.attacks import ATTACKS, resolve
-from core.attacks.geometry import project
-from core.attacks.victim import Victim, under_attack
+from core.engine.geometry import project
+from core.engine.victim import Victim, under_attack
 
 TOLERANCE = 1e-6
 

@@ -26,7 +26,7 @@ from app.tui.screens.page import Page
 from app.tui.widgets.chart import ChartView
 from app.tui.widgets.grid import PAGE, Grid
 from app.variants import FACTORS
-from core.scoring import SCORES
+from core.verdict.scoring import SCORES
 
 if TYPE_CHECKING:
     from sqlite_utils import Database

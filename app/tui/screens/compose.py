@@ -23,7 +23,7 @@ from app.tui.draft import Document
 from app.tui.keys import Key, bindings
 from app.tui.screens.page import Page
 from app.tui.widgets.lines import StatusLine
-from core.study import LARGE_GRID, grid_size, parse_study
+from core.study.resolve import LARGE_GRID, grid_size, parse_study
 
 if TYPE_CHECKING:
     from app.tui.compose_submit import Submitted

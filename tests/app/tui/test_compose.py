@@ -17,8 +17,8 @@ from app.tui.screens.compose import ComposeScreen
 from app.worker import control, login
 from core import datasets
 from core.errors import Unavailable
-from core.presets import preset_text
-from core.study import parse_toml
+from core.study.presets import preset_text
+from core.study.resolve import parse_toml
 from storage import database, queue
 from storage.home import Home
 from storage.studies import document as stored_document

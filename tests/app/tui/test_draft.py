@@ -15,9 +15,9 @@ from app.tui.compose_settings import problem, read
 from app.tui.compose_toml import toml_text
 from app.tui.compose_words import attack_label, label, shown, summary
 from app.tui.draft import BY_NAME, PARTS, add, copy_of, items, put, with_norm, without
-from core.presets import preset_names, preset_text, study_template
-from core.study import parse_study, parse_toml
-from core.study_file import StudyFile
+from core.study.file import StudyFile
+from core.study.presets import preset_names, preset_text, study_template
+from core.study.resolve import parse_study, parse_toml
 
 HERE = Path("/")
 

@@ -1,0 +1,1 @@
+"""An attack carried out on all test samples, at every radius."""

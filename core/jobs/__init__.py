@@ -1,0 +1,1 @@
+"""What a child process can be asked, and how it is done."""

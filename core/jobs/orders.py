@@ -1,0 +1,105 @@
+"""What a child can be asked to do: frozen, torch-free and picklable. `core.jobs.run` carries it out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from core.records import AttackSpec, Bools, DatasetSource, DiagnosisSpec, TrialSpec
+
+
+@dataclass(frozen=True)
+class EvaluationSpec:
+    """One attack over the first choice of test samples: None is the whole test split, n a stratified subset of n."""
+
+    attack: AttackSpec
+    test_samples: int | None
+    standing: Bools | None = field(default=None, compare=False)
+    """Of those samples, the ones to attack, where the attack comes after others (`params["after"]`); None: all."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a slot needs to run one trial: train unless trained, then the evaluations that are missing.
+
+    `folder` is this attempt's own; `earlier` are the folders of past attempts, newest first, from which training
+    resumes or weights are taken. `clean` lists the test subsets on which the clean outcome is still wanted. `threads`
+    ≥ 1 is per slot.
+    """
+
+    trial: TrialSpec
+    source: DatasetSource
+    evaluations: tuple[EvaluationSpec, ...]
+    clean: tuple[int | None, ...]
+    attempt: int
+    folder: Path
+    earlier: tuple[Path, ...]
+    data_root: Path
+    cache: Path
+    device: str = "cpu"
+    threads: int = 1
+    crafting: str = "auto"
+    memory_fraction: float | None = None
+    """Share of a CUDA device's memory that this job may take."""
+    diagnoses: tuple[DiagnosisSpec, ...] = ()
+    """Looks at the model that are still wanted."""
+
+
+@dataclass(frozen=True)
+class ImportJob:
+    """All that a child needs to check weights that were trained elsewhere, and to keep them in our own form.
+
+    `trial` lacks its digest still. `folder` is made, and the weights written into it, only once nothing is wrong.
+    """
+
+    weights: Path
+    trial: TrialSpec
+    source: DatasetSource
+    data_root: Path
+    cache: Path
+    folder: Path
+
+
+TRANSFER_ENGINE = 1
+"""Bumped by hand whenever a change makes the same attack craft other images for transfer."""
+
+
+@dataclass(frozen=True)
+class TrainedTrial:
+    """A trial with the file of its weights. `trial_id` is what it is stored under."""
+
+    trial_id: str
+    trial: TrialSpec
+    weights: Path
+
+
+@dataclass(frozen=True)
+class TransferJob:
+    """Adversarial images of some models tried on others (`core.jobs.transfer`).
+
+    `attack` has one ε. The test samples are the first `samples` (None: all) of the subset that `test_samples` asks for.
+    `wanted` maps each model that crafts to those that its images are tried on, itself included where that is wanted.
+    """
+
+    attack: AttackSpec
+    models: tuple[TrainedTrial, ...]
+    wanted: Mapping[str, tuple[str, ...]]
+    source: DatasetSource
+    test_samples: int | None
+    samples: int | None
+    data_root: Path
+    cache: Path
+    device: str = "cpu"
+    threads: int = 1
+    crafting: str = "auto"
+    memory_fraction: float | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The only place it may write to: decoded data sets."""
+        return self.cache
+
+
+AnyJob = Job | ImportJob | TransferJob
+"""What an executor carries to a child (`core.jobs.run`)."""

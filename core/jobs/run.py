@@ -1,0 +1,21 @@
+"""What a child can be asked to do, by the kind of its job. Imports torch: for children only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from core.events import Event
+from core.jobs.importing.job import run_import
+from core.jobs.orders import AnyJob, ImportJob, TransferJob
+from core.jobs.transfer import run_transfer
+from core.jobs.trial import run_trial
+
+
+def run_job(job: AnyJob, stop: Callable[[], bool]) -> Iterator[Event]:
+    """The events of `job`, the last of which is one of `events.LAST_EVENTS`; `stop` is asked between two batches."""
+    if isinstance(job, ImportJob):
+        yield from run_import(job, stop)
+    elif isinstance(job, TransferJob):
+        yield from run_transfer(job, stop)
+    else:
+        yield from run_trial(job, stop)

@@ -1,0 +1,70 @@
+"""The MNIST net of the paper's notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from core.models.architectures.entry import Architecture, batch_norm, dropout, normalise, wide, width
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def build(
+    shape: tuple[int, int, int], classes: int, activation: Callable[[], nn.Module], options: Mapping[str, Any]
+) -> nn.Module:
+    """Conv 64@8×8 stride 2 "same", 128@6×6 stride 2, 128@5×5, dropout, dense 128, dense logits.
+
+    Kernels shrink to fit smaller images. Batch norm, off as in the notebooks, stands behind each activation, where
+    their commented-out lines have it.
+    """
+    from torch import nn
+
+    channels, height, breadth = shape
+    first, second, third, dense = (wide(size, options["width"]) for size in (64, 128, 128, 128))
+    layers: list[nn.Module] = []
+
+    def convolve(inputs: int, outputs: int, kernel: int, stride: int, padding: str) -> None:
+        nonlocal height, breadth
+        kernels = (min(kernel, height), min(kernel, breadth))
+        if padding == "same":
+            top, bottom = _same(height, kernels[0], stride)
+            left, right = _same(breadth, kernels[1], stride)
+            if (top, left) == (bottom, right):
+                layers.append(nn.Conv2d(inputs, outputs, kernels, stride, (top, left)))
+            else:
+                layers.append(nn.ZeroPad2d((left, right, top, bottom)))
+                layers.append(nn.Conv2d(inputs, outputs, kernels, stride))
+            height, breadth = -(-height // stride), -(-breadth // stride)
+        else:
+            layers.append(nn.Conv2d(inputs, outputs, kernels, stride))
+            height, breadth = (height - kernels[0]) // stride + 1, (breadth - kernels[1]) // stride + 1
+        layers.append(activation())
+        if options["batch_norm"]:
+            layers.append(nn.BatchNorm2d(outputs))
+
+    convolve(channels, first, 8, 2, "same")
+    convolve(first, second, 6, 2, "valid")
+    convolve(second, third, 5, 1, "valid")
+    layers += [nn.Dropout(options["dropout"]), nn.Flatten(), nn.Linear(third * height * breadth, dense), activation()]
+    if options["batch_norm"]:
+        layers.append(nn.BatchNorm1d(dense))
+    layers.append(nn.Linear(dense, classes))
+    return nn.Sequential(*layers)
+
+
+def _same(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """TensorFlow's "same" padding before and after: the output has ⌈size / stride⌉ pixels."""
+    total = max(0, (-(-size // stride) - 1) * stride + kernel - size)
+    return total // 2, total - total // 2
+
+
+ENTRY = Architecture(
+    "kumar-cnn",
+    "the paper's MNIST net: three wide convolutions and a dense layer; fits any size",
+    "A-Ravioli/Adversarial-Attack-Impact-Reduction, notebooks",
+    build,
+    smallest=4,
+    parameters=(width(), batch_norm(default=False), dropout(0.25), normalise(default=False)),
+)

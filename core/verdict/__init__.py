@@ -1,0 +1,1 @@
+"""What ledgers say: worst cases, scores, and whether they can be believed."""

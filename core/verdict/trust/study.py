@@ -1,0 +1,274 @@
+"""Checks that hold attacks side by side, sample by sample: the weaker must not beat the stronger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from core.attacks import ATTACKS
+from core.records import NORM_SIGNS, Bools, Ledger, Threat
+from core.verdict.ledgers import speaks_at, survived_at, worst_case
+from core.verdict.trust.entry import Check, Checked, Evaluated, Evidence, share_check, standard_error, tolerated, words
+from core.verdict.trust.ladder import climbed, is_quiet, is_whole
+from core.verdict.trust.looks import fallen_to_looks
+
+_BY_SEARCH = 0.01
+_DISTANCES = 0.02
+_SLACK = 0.1
+"""A distance within 10 % of ε says nothing against an attack at ε: both stop somewhere near the boundary."""
+
+_SAMPLED, _UNCOUNTED, _FAR = 0.01, 0.03, 0.05
+"""No chance is allowed for in the first: each of these images is a proof, though one alone is none that the share is over 1 %.
+Scores count them, so they are doubted for other reasons: the same share of those that were not looked at would be over 3 %
+of all, or so many were missed (5 %) that the look cannot be the last word either."""
+
+WEAKER = Check(
+    "weaker_than_single_step",
+    "an iterative attack leaves more standing than a single step at the same ε, by more than 2 standard errors",
+    "Athalye et al. 2018, section 3.1",
+    "study",
+    masking=True,
+)
+BLACK_BOX = Check(
+    "black_box_beats_white_box",
+    f"over {_BY_SEARCH:.0%} of the samples fall to an attack without gradients and to none with them",
+    "Athalye et al. 2018, section 3.1",
+    "study",
+    masking=True,
+)
+DISTANCES = Check(
+    "distances_contradict",
+    f"over {_DISTANCES:.0%} of the samples stand at ε though a minimum-norm attack broke them well within it, or the reverse",
+    "DESIGN, trust checks",
+    "study",
+)
+SAMPLED = Check(
+    "weaker_than_sample",
+    f"over {_SAMPLED:.0%} of a sample, and more than one image, stand against all of the study's attacks at one norm and ε and "
+    "fall to short minimum-norm and targeted attacks. Scores count those; they are doubted where as many of the rest would be "
+    f"over {_UNCOUNTED:.0%} of all, or where it is over {_FAR:.0%} of the sample",
+    "Carlini et al. 2019, section 4.3 (more than one attack); Croce, Hein 2020, section 4.1 (more than one loss)",
+    "study",
+)
+ESCALATION = Check(
+    "escalation",
+    "attacks added after the study's own break images that it left standing: each one is proof and counts in the scores, and "
+    "until the ladder is climbed there may be more",
+    "Croce, Hein 2020, section 5",
+    "study",
+)
+
+CHECKS = (WEAKER, BLACK_BOX, DISTANCES, SAMPLED, ESCALATION)
+
+STRENGTH = frozenset({DISTANCES.name})
+
+
+def study_checks(evidence: Evidence) -> list[Checked]:
+    """Every comparison between the study's attacks; those that lack a partner are left out."""
+    return [
+        *_weaker_than_single_step(evidence.results),
+        *_black_box(evidence),
+        *_distances(evidence.results),
+    ]
+
+
+def tolerance(share: float, total: int) -> float:
+    """How much two robust accuracies may differ and still say the same: 1 point, or 2 standard errors if those are more."""
+    return max(0.01, 2 * standard_error(share, total))
+
+
+def _weaker_than_single_step(results: Sequence[Evaluated]) -> list[Checked]:
+    """Per iterative attack and radius, held against the strongest single step there. A search of so many queries may well be
+    weaker than one gradient, and says nothing of gradients by it."""
+    found = []
+    for other in results:
+        if ATTACKS[other.attack.name].single_step or ATTACKS[other.attack.name].black_box:
+            continue
+        for theirs in other.ledgers:
+            if theirs.eps is None:
+                continue
+            rivals = [
+                (float(mine.survived.mean()), single.attack.name)
+                for single in results
+                if ATTACKS[single.attack.name].single_step
+                and single.attack.name != "noise"
+                and single.attack.norm == other.attack.norm
+                for mine in single.ledgers
+                if mine.eps == theirs.eps
+            ]
+            if not rivals:
+                continue
+            single_accuracy, name = min(rivals)
+            total, accuracy = len(theirs.survived), float(theirs.survived.mean())
+            gap, bound = accuracy - single_accuracy, 2 * standard_error(single_accuracy, total) + 1 / total
+            reason = (
+                f"{other.attack.name} is weaker than {name} at ε = {theirs.eps:g} by {100 * gap:.1f} points: "
+                "gradients may be masked"
+            )
+            found.append(_judged(WEAKER, gap, bound, reason, other, theirs.eps))
+    return found
+
+
+def _black_box(evidence: Evidence) -> list[Checked]:
+    """Per blind attack, over the radii that it shares with gradient attacks. One step alone is no rival for a search."""
+    found = []
+    for blind in evidence.results:
+        if not _is_blind(blind):
+            continue
+        rivals = [
+            other.ledgers
+            for other in evidence.results
+            if not _is_blind(other)
+            and ATTACKS[other.attack.name].ensemble is None  # it has a blind attack in it
+            and other.attack.norm == blind.attack.norm
+            and (blind.attack.name == "noise" or not ATTACKS[other.attack.name].single_step)
+        ]
+        for ledger in blind.ledgers:
+            if ledger.eps is None or all(survived_at(rival, ledger.eps) is None for rival in rivals):
+                continue
+            only = worst_case(evidence.clean, rivals, ledger.eps) & ~ledger.survived
+            share, bound = float(only.mean()), tolerated(_BY_SEARCH, len(only))
+            reason = (
+                f"{int(only.sum())} of {len(only)} samples fall to {blind.attack.name} at ε = {ledger.eps:g} "
+                "and to no gradient attack: gradients are masked"
+            )
+            found.append(_judged(BLACK_BOX, share, bound, reason, blind, ledger.eps))
+    return found
+
+
+def _is_blind(evaluated: Evaluated) -> bool:
+    """Whether the attack asks for no gradient."""
+    return evaluated.attack.name == "noise" or ATTACKS[evaluated.attack.name].black_box
+
+
+def _distances(results: Sequence[Evaluated]) -> list[Checked]:
+    found = []
+    for least in results:
+        ledger = least.ledgers[0] if least.ledgers else None
+        if ledger is None or ledger.distances is None:
+            continue
+        for other in results:
+            if other.attack.norm != least.attack.norm or ATTACKS[other.attack.name].single_step:
+                continue
+            for fixed in other.ledgers:
+                if fixed.eps is None:
+                    continue
+                inside = fixed.survived & (ledger.distances <= fixed.eps * (1 - _SLACK))
+                beyond = ledger.survived & ~fixed.survived & (ledger.distances > fixed.eps * (1 + _SLACK))
+                found.append(_contradiction(inside, other, least, fixed.eps, "stand against", "breaks well within it"))
+                found.append(_contradiction(beyond, least, other, fixed.eps, "are far from", "breaks there"))
+    return found
+
+
+def _contradiction(who: Bools, weak: Evaluated, strong: Evaluated, eps: float, stand: str, breaks: str) -> Checked:
+    share, bound = float(who.mean()), tolerated(_DISTANCES, len(who))
+    reason = (
+        f"{int(who.sum())} of {len(who)} samples {stand} {weak.attack.name} at ε = {eps:g} "
+        f"that {strong.attack.name} {breaks}"
+    )
+    return _judged(DISTANCES, share, bound, reason, weak, eps)
+
+
+def sampled(evidence: Evidence) -> list[Checked]:
+    """Image by image, one answer for each norm and radius that the study attacks: who stands against all known attacks and
+    fell to the look at the model."""
+    found = []
+    for norm in dict.fromkeys(look.norm for look in evidence.looks if look.images):
+        looks = [look for look in evidence.looks if look.norm == norm]
+        own = [one.ledgers for one in evidence.results if one.attack.norm == norm]
+        claimed = {ledger.eps for ledgers in own for ledger in ledgers if ledger.eps is not None}
+        claimed |= {look.eps for look in looks if any(_claims(ledgers, look.eps) for ledgers in own)}
+        for eps in sorted(claimed):
+            standing = worst_case(evidence.clean, [*own, *_spoken(evidence.added, norm, eps)], eps)
+            count = int(standing[fallen_to_looks(looks, norm, eps)].sum())
+            reason = (
+                f"{{count}} of {{total}} sampled images stand against the study's attacks at {NORM_SIGNS[norm]} ε = {eps:g} "
+                "and fall to short attacks that look for the nearest mistake"
+            )
+            total = max(look.measured or look.images for look in looks)
+            found.append(
+                share_check(SAMPLED.name, count, total, 0.0, reason, eps=eps, norm=norm, bound=max(_SAMPLED, 1 / total))
+            )
+    return found
+
+
+def doubts_scores(checked: Checked, evidence: Evidence) -> bool:
+    """Whether scores, which count whom the look broke, may still be too high by as much as would matter."""
+    right = int(evidence.clean.correct.sum())
+    measured = max((look.measured or look.images for look in evidence.looks if look.norm == checked.norm), default=0)
+    if checked.value is None or right == 0:
+        return False
+    return checked.value > _FAR or checked.value * (1 - measured / right) > _UNCOUNTED
+
+
+def escalated(evidence: Evidence) -> Checked | None:
+    """What attacks added later make of the study's worst case, at each radius they were tried at; None without any.
+
+    They are tried on the same images, so nothing is left to chance: each further break is proof, and the scores count it
+    (`core.verdict.scoring`). "suspect" while such a break is the last word, "ok" once the ladder has been climbed until nothing
+    more fell.
+    """
+    threat = evidence.threat
+    added = [one for one in evidence.added if threat is not None and one.attack.norm == threat.norm]
+    if threat is None or not added:
+        return None
+    own = [one.ledgers for one in evidence.results if one.attack.norm == threat.norm]
+    answers = []
+    for eps in sorted({radius for one in added for radius in radii(one)} or {threat.eps}):
+        if eps != threat.eps and not any(_claims(ledgers, eps) for ledgers in own):
+            continue
+        claimed = worst_case(evidence.clean, own, eps)
+        standing, gains = claimed, []
+        for one in added:
+            survived = survived_at(one.ledgers, eps) if speaks_at(one.attack, eps) else None
+            if survived is not None:
+                gains.append((int((standing & ~survived).sum()), one.attack.name))
+                standing = standing & survived
+        if not gains:
+            continue
+        answers.append(
+            _answer(evidence, Threat(threat.norm, eps), float(claimed.mean()), float(standing.mean()), gains)
+        )
+    if not answers:
+        return None
+    # The study's own radius speaks first among equals.
+    return max(answers, key=lambda one: (one.trust != "ok", one.eps == threat.eps))
+
+
+def _answer(evidence: Evidence, at: Threat, claimed: float, left: float, gains: Sequence[tuple[int, str]]) -> Checked:
+    tried = ", ".join(dict.fromkeys(name for _, name in gains))
+    if left == claimed:
+        reason = f"escalation: worst case at ε = {at.eps:g} stays at {left:.1%} under {tried}"
+        return Checked(ESCALATION.name, "ok", left, claimed, reason, None, at.eps)
+    reason = (
+        f"escalation: worst case at ε = {at.eps:g} falls from {claimed:.1%} to {left:.1%} under {tried}, most of it under "
+        f"{max(gains)[1]}; the scores count it"
+    )
+    steps = climbed(evidence, at)
+    if is_whole(steps, at) or is_quiet(steps):
+        return Checked(ESCALATION.name, "ok", left, claimed, reason, None, at.eps)
+    return Checked(
+        ESCALATION.name, "suspect", left, claimed, f"{reason}; more may fall: innate attack --escalate", None, at.eps
+    )
+
+
+def radii(evaluated: Evaluated) -> tuple[float, ...]:
+    """The ε at which an attack speaks: its own, or where it ran on the survivors at one radius, that one."""
+    after = evaluated.attack.params.get("after")
+    return (float(after["eps"]),) if after else evaluated.attack.eps
+
+
+def _claims(ledgers: Sequence[Ledger], eps: float) -> bool:
+    """Whether an attack was read at this very radius: what it says of a smaller one is no claim about this."""
+    return any(ledger.eps == eps or ledger.distances is not None for ledger in ledgers)
+
+
+def _spoken(added: Sequence[Evaluated], norm: str, eps: float) -> list[Sequence[Ledger]]:
+    return [one.ledgers for one in added if one.attack.norm == norm and speaks_at(one.attack, eps)]
+
+
+def _judged(check: Check, value: float, bound: float, reason: str, evaluated: Evaluated, eps: float) -> Checked:
+    if value <= bound or not np.isfinite(value):
+        return Checked(check.name, "ok", value, bound, None, evaluated.attack.id, eps)
+    return Checked(check.name, "suspect", value, bound, f"{words(check.name)}: {reason}", evaluated.attack.id, eps)
