@@ -54,7 +54,7 @@ def attack(
 ) -> None:
     """Try another attack on trained trials, without training again. It stands in the results beside the study's own
     attacks, and leaves the study's scores alone; what it finds goes into the verdict."""
-    from app.worker import requests
+    from app.worker import changes
     from app.worker.devices import resolve_slots
     from core.attacks import ATTACKS
     from core.study.plan import make_plan
@@ -82,7 +82,7 @@ def attack(
     if eps is not None or not ATTACKS.find(name, "--attack").minimum_norm:
         options["eps"] = _radii(eps, stored, options)
     asked = {"study": name_of_study, "trials": ids, "name": name, "options": options}
-    done = requests.perform(db, context.home, "attack", asked)
+    done = changes.perform(db, context.home, "attack", asked)
     context.say(f"{name_of_study}: {done['missing']} of {len(ids)} trials to attack with {name}")
     finished = work_on(context, db, planned, resolved, crafting)
     if not finished:
@@ -119,15 +119,14 @@ def _escalate(
     as_json: bool,
 ) -> None:
     """Rung after rung, all trials at once, each until its own verdict is settled. The same command goes on after a stop."""
-    from app import escalation
-    from app.worker import requests
+    from app.worker import changes, escalation
     from storage import queries
 
     threat = escalation.threat_of(db, study, eps)
     climbing, failed = list(trials), False
     while climbing:
         asked = {"study": study, "trials": climbing, "norm": threat.norm, "eps": threat.eps}
-        done = requests.perform(db, context.home, "escalate", asked)
+        done = changes.perform(db, context.home, "escalate", asked)
         climbing = [rung["trial_id"] for rung in done["rungs"]]
         if not climbing:
             break

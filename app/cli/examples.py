@@ -27,7 +27,7 @@ def examples(
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 4,
 ) -> None:
     """Adversarial images: clean | adversarial | amplified difference."""
-    from app import images
+    from app.report import images
     from storage import queries
     from storage.export import beside
 

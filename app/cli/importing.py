@@ -71,7 +71,7 @@ def import_(
     """Take weights that were trained elsewhere in as a trial. They are checked first, on the data set's own images; images
     are given in [0, 1], normalised as the architecture's option `normalise` says. Never trained here, only attacked."""
     from app.cli.run import work_on
-    from app.worker import requests
+    from app.worker import changes
     from app.worker.conditions import refuse_full_disk
     from app.worker.devices import resolve_slots
     from core import datasets
@@ -108,7 +108,7 @@ def import_(
         arrival = imports.Arrival(
             found.trial, found.weights, found.final_digest, found.environment, job.weights, label, seed
         )
-        admitted = requests.perform(
+        admitted = changes.perform(
             db,
             context.home,
             "import",

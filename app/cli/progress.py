@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from app.labels import trial_label
+from app.report.labels import trial_label
 from app.worker.narration import in_words, told
 from app.worker.pulse import Pulse
 from core.events import LAST_EVENTS, Event, Finished

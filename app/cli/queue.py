@@ -46,8 +46,8 @@ def status(
     as_json: Json = False,
 ) -> None:
     """What runs and how far it is, what waits and why, what failed and why."""
-    from app import status as told
     from app.cli.worker import describe
+    from app.report import status as told
     from app.worker.narration import in_words
 
     context = context_of(ctx)
@@ -97,7 +97,7 @@ def wait(
     as_json: Json = False,
 ) -> None:
     """Wait until a study is done. Exit code 1 if a trial failed, 4 if no worker is there to finish it."""
-    from app.status import worker_view
+    from app.report.status import worker_view
     from storage import queue
 
     context = context_of(ctx)
@@ -289,7 +289,7 @@ def _ids(db: Database, prefixes: list[str]) -> list[str]:
 
 
 def _perform(context: Context, db: Database, kind: str, payload: dict[str, Any]) -> dict[str, Any]:
-    from app.worker.requests import perform
+    from app.worker.changes import perform
 
     return perform(db, context.home, kind, payload)
 

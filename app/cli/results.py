@@ -16,7 +16,7 @@ from core.errors import BadInput
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-    from app.aggregate import Estimate
+    from app.report.aggregate import Estimate
 
 Study = Annotated[
     str | None, typer.Option("--study", help="The study; the one run last if not given.", autocompletion=complete_study)
@@ -56,7 +56,7 @@ def results(
     if name is None:
         rows: list[dict[str, Any]] = []
     elif factors:
-        from app.aggregate import by_factors
+        from app.report.aggregate import by_factors
         from storage.queries import scores
 
         rows = by_factors(scores(db, name, score_name), factors)
@@ -79,8 +79,8 @@ def results(
 
 def leaderboard_table(db: Database, study: str, rows: Sequence[Mapping[str, Any]]) -> str:
     """The leaderboard for a person: varying factors, scores with the interval of the headline, trust in footnotes."""
-    from app.aggregate import over_seeds, worst_trust
-    from app.variants import constant, levels, varying
+    from app.report.aggregate import over_seeds, worst_trust
+    from app.report.variants import constant, levels, varying
     from core.verdict.trust import check_of
     from storage.queries import scores
     from storage.studies import study_row
@@ -174,7 +174,7 @@ def chart(
     lines: Annotated[int | None, typer.Option("--height", min=10, help="Rows.")] = None,
 ) -> None:
     """Draw a study's results: scores, curves (accuracy against ε), heatmap, tradeoff, training, transfer."""
-    from app import study_charts
+    from app.report import study_charts
 
     one_of(kind, KINDS, "chart")
     context = context_of(ctx)
@@ -222,7 +222,7 @@ def pairs(conditions: Sequence[str]) -> dict[str, str]:
 
 def after_run(db: Database, context: Context, study: str) -> str:
     """What `innate run` ends with: the leaderboard and a chart of the scores."""
-    from app import study_charts
+    from app.report import study_charts
     from storage.queries import leaderboard
 
     rows = leaderboard(db, study)

@@ -81,7 +81,7 @@ def run(
 
 def plan(ctx: typer.Context, spec: Spec, sets: Set = None, yes: Yes = False, as_json: Json = False) -> None:
     """Show a study's grid before it runs: what is new, done, failed; how long it may take."""
-    from app.forecast import forecast
+    from app.report.forecast import forecast
     from core.study.resolve import load_study
     from storage.studies import preview
 
@@ -166,7 +166,7 @@ def _plan_text(planned: Plan, submission: Submission, seconds: float | None) -> 
         ("activations", study.activations),
         ("defenses", study.defenses),
     ]
-    from app.labels import shown_choice
+    from app.report.labels import shown_choice
 
     lines = [f"{study.name}: {submission.trials:,} trials on {info.source.name}"]
     lines += [f"  {name:<14} {', '.join(shown_choice(choice, axis) for choice in axis)}" for name, axis in axes]

@@ -64,7 +64,7 @@ def trials(
     as_json: Json = False,
 ) -> None:
     """List trials with their state."""
-    from app.variants import levels, seed_text, varying
+    from app.report.variants import levels, seed_text, varying
     from storage import queries
     from storage.listing import parse_filter
 
@@ -126,7 +126,7 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Forget trials, or a study and the trials that no other study has, with weights and results."""
-    from app.worker.requests import perform
+    from app.worker.changes import perform
     from storage import queries
     from storage.studies import study_row
 
@@ -178,7 +178,7 @@ def init(
 
 def _sections(detail: Mapping[str, Any], *, every: bool) -> list[str]:
     """The page that `show` prints; `every` check or only those with something to say."""
-    from app.variants import seed_text
+    from app.report.variants import seed_text
 
     lines = [f"trial {detail['trial_id']}", f"variant {detail['variant_id'][:10]}, seed {seed_text(detail)}", ""]
     if detail["imported"] is not None:

@@ -16,7 +16,7 @@ from core.errors import BadInput, ExitCode, NotFound
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-    from app.transfer_matrix import Matrix
+    from app.report.transfer_matrix import Matrix
     from core import records
     from core.executors.protocol import Slot
     from core.jobs import orders
@@ -56,8 +56,8 @@ def transfer(
 ) -> None:
     """Try the adversarial images of each trained model on the others, as a matrix. What was tried before is kept, so
     after Ctrl-C the same command goes on."""
-    from app import transfer_matrix
-    from app.study_charts import SIGNS
+    from app.report import transfer_matrix
+    from app.report.study_charts import SIGNS
     from app.worker.devices import resolve_slots
     from core.jobs.transfer_attack import transfer_attack
     from storage import queries, transfers
@@ -247,7 +247,7 @@ def _work(
 ) -> tuple[bool, dict[str, str]]:
     """Carry it out with a bar in a terminal: whether it came to its end, and the models left out."""
     from app.cli.progress import console_for_stderr
-    from app.transfer_matrix import names_of
+    from app.report.transfer_matrix import names_of
     from app.worker import transfers
     from app.worker.foreground import StopSignals
     from core.events import TransferProgress

@@ -14,7 +14,7 @@ from app.cli.output import emit_json
 from core.errors import BadInput, NotFound, Unavailable
 
 if TYPE_CHECKING:
-    from app.status import WorkerView
+    from app.report.status import WorkerView
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 Slots = Annotated[int | None, typer.Option(min=1, max=1024, help="Trials at a time; one per core, or per GPU.")]
@@ -251,7 +251,7 @@ def _emit(context: Context, as_json: bool) -> None:
 
 
 def _view(context: Context) -> WorkerView:
-    from app.status import worker_view
+    from app.report.status import worker_view
 
     db = context.reading()
     try:
@@ -261,7 +261,7 @@ def _view(context: Context) -> WorkerView:
 
 
 def _ask(ctx: typer.Context, kind: str, payload: dict[str, Any]) -> dict[str, Any]:
-    from app.worker.requests import perform
+    from app.worker.changes import perform
 
     context = context_of(ctx)
     return perform(context.writing(), context.home, kind, payload)

@@ -1,4 +1,4 @@
-"""The terminal screens. `app` puts them together, `screens` holds one file per screen, `widgets` what they share.
+"""The terminal screens, a folder for each; `shell` is what they stand on, `widgets` what several show.
 
-Nothing here waits for SQLite or plotext: `threads` asks them elsewhere and the answers come back to the event loop.
+Nothing here waits for SQLite or plotext: `shell.threads` asks them elsewhere and the answers come back to the event loop.
 """

@@ -16,12 +16,12 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-from app.tui import state, themes
-from app.tui.dialogs import TextPage
-from app.tui.keys import EVERYWHERE, bindings
-from app.tui.screens.page import Page
-from app.tui.threads import Doer, Reader, sentence
-from app.tui.typeahead import TypeAhead
+from app.tui.shell import state, themes
+from app.tui.shell.keys import EVERYWHERE, bindings
+from app.tui.shell.page import Page
+from app.tui.shell.threads import Doer, Reader, sentence
+from app.tui.shell.typeahead import TypeAhead
+from app.tui.widgets.dialogs import TextPage
 from app.tui.widgets.lines import Masthead
 from core.errors import BadInput, InnateError
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
     from app.cli.context import Context
-    from app.status import WorkerView
+    from app.report.status import WorkerView
 
 POLL_SECONDS = 1.0
 _WARM_SECONDS = 0.3
@@ -38,38 +38,37 @@ log = logging.getLogger("innate.tui")
 
 
 def _runs() -> Page:
-    from app.tui.screens.runs import RunsScreen
+    from app.tui.runs.screen import RunsScreen
 
     return RunsScreen()
 
 
 def _compose() -> Page:
-    from app.tui.screens.compose import ComposeScreen
+    from app.tui.compose.screen import ComposeScreen
 
     return ComposeScreen()
 
 
 def _queue() -> Page:
-    from app.tui.screens.queue import QueueScreen
+    from app.tui.queue.screen import QueueScreen
 
     return QueueScreen()
 
 
 def _compare() -> Page:
-    from app.tui.screens.compare import CompareScreen
+    from app.tui.compare.screen import CompareScreen
 
     return CompareScreen()
 
 
 def _worker() -> Page:
-    from app.tui.screens.worker import WorkerScreen
+    from app.tui.worker.screen import WorkerScreen
 
     return WorkerScreen()
 
 
 def _import_screens() -> None:
     import core.study.resolve  # noqa: F401 - what Compose needs
-    from app.tui.screens import compare, compose, detail, queue, worker  # noqa: F401
 
 
 class InnateApp(App[None]):
@@ -194,7 +193,7 @@ class InnateApp(App[None]):
         self.show_worker()
 
     def _looked(self, db: Database) -> tuple[object, WorkerView, Mapping[str, int]]:
-        from app.status import worker_view
+        from app.report.status import worker_view
         from storage import queue
 
         version = db.execute("PRAGMA data_version").fetchone()[0]
@@ -237,13 +236,13 @@ class InnateApp(App[None]):
             self.screen.say(f"theme: {self.theme}")
 
     def action_help(self) -> None:
-        from app.tui.help import help_text
+        from app.tui.shell.help import help_text
 
         if isinstance(self.screen, Page):
             self.push_screen(TextPage(f"Keys: {self.screen.MODE}", help_text(self.screen)))
 
     def action_equivalents(self) -> None:
-        from app.tui.help import equivalents_text
+        from app.tui.shell.help import equivalents_text
 
         if isinstance(self.screen, Page):
             self.push_screen(TextPage("The same from the command line", equivalents_text(self.screen)))
@@ -270,10 +269,10 @@ class InnateApp(App[None]):
     # --- changes ---
 
     def steer(self, page: Page, kind: str, payload: Mapping[str, Any], done: str, command: str) -> None:
-        """Have a change made (see `app.worker.requests`) and tell the outcome on `page`."""
+        """Have a change made (see `app.worker.changes`) and tell the outcome on `page`."""
 
         def work() -> dict[str, Any]:
-            from app.worker.requests import perform
+            from app.worker.changes import perform
 
             db = self.writing()
             try:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from app.worker import requests
+from app.worker import changes
 from app.worker.loop import Stop, Watcher, Worker
 from app.worker.owner import FOREGROUND, acquire, holder, told_of
 from core.errors import Unavailable
@@ -93,7 +93,7 @@ def see_through(
 def submit(db: Database, home: Home, document: dict[str, object], where: str) -> dict[str, object]:
     """Queue a study, through the owner if there is one; returns the counts of `studies.Submission`."""
     asked = {"document": document, "where": where, "data_root": str(home.data_root)}
-    return requests.perform(db, home, "submit", asked)
+    return changes.perform(db, home, "submit", asked)
 
 
 def _open_trials(db: Database, study: str) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
-from app.worker import conditions, pulse, requests, retention
+from app.worker import changes, conditions, pulse, retention
 from app.worker.devices import Gpu, visible_gpus
 from app.worker.owner import Ownership
 from app.worker.pulse import Pulse
@@ -164,7 +164,7 @@ class Worker:
                     continue
                 if command.kind == "resume":
                     self._draining = False
-                requests.carry_out(self._db, self._home, command)
+                changes.carry_out(self._db, self._home, command)
                 self._looked_at = -1e9
 
     # --- what the surroundings allow ---

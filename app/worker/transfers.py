@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from app.worker import requests
+from app.worker import changes
 from app.worker.loop import Stop
 from core.errors import InnateError
 from core.events import Crashed, Finished, Stopped, TransferLeftOut, TransferProgress, TransferRow, TrialFailed
@@ -63,7 +63,7 @@ def carry_out(
                             {one: digests[one] for one in (event.source_id, *(cell.target_id for cell in event.cells))},
                             event.samples, event.count, event.crafting,
                         )  # fmt: skip
-                        requests.perform(db, home, "transfer", crafted.as_json())
+                        changes.perform(db, home, "transfer", crafted.as_json())
                         outcome.rows += 1
                         outcome.notes = event.notes
                     case TransferLeftOut(trial_id, reason):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from app import charts, images, study_charts
-from app.study_numbers import Frame, heat_table, pareto_front, points, robustness, standings
+from app.report import charts, images, study_charts
+from app.report.study_numbers import Frame, heat_table, pareto_front, points, robustness, standings
 from storage.database import connect
 
 

@@ -203,7 +203,7 @@ def test_the_memory_fraction_reaches_torch(monkeypatch, tmp_path, cache):
 
 
 def test_queue_waits_on_a_crowded_device_and_status_says_so(driver, home, cache):
-    from app.status import WorkerView, unfinished
+    from app.report.status import WorkerView, unfinished
 
     db = database.connect(home.database)
     studies.submit(db, plan_of(tiny(seeds=1), cache))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tomli_w
 
-from app import escalation
+from app.worker import escalation
 from core.errors import BadInput
 from core.events import CleanEvaluated, EvaluationFinished
 from core.records import Ledger, Threat

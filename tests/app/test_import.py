@@ -14,8 +14,8 @@ import torch
 
 from app.cli import export
 from app.main import app
-from app.status import unfinished, worker_view
-from app.worker import owner, requests, retention
+from app.report.status import unfinished, worker_view
+from app.worker import changes, owner, retention
 from app.worker.loop import Stop, Worker
 from core.datasets import parse_source
 from core.errors import BadInput, ExitCode, InnateError, NotFound
@@ -44,7 +44,7 @@ def bring(home, db):
 def test_an_attack_can_be_added_to_it(db, home, bring):
     trial_id = bring().trial_id
     asked = {"study": "imported-digits", "trials": [trial_id], "name": "pgd", "options": {"eps": [0.1]}}
-    assert requests.perform(db, home, "attack", asked)["missing"] == 1
+    assert changes.perform(db, home, "attack", asked)["missing"] == 1
     assert [wanted.attack.eps for wanted in queue.claim(db).evaluations] == [(0.1,)]
 
 
@@ -53,7 +53,7 @@ def test_an_attack_on_a_trial_without_weights_is_refused(db, home, cache):
     trial_id = queries.trials(db, "tiny")[0]["trial_id"]
     asked = {"study": "tiny", "trials": [trial_id], "name": "pgd", "options": {"eps": [0.1]}}
     with pytest.raises(BadInput, match=r"has no weights yet \(queued\); train it first: innate run"):
-        requests.perform(db, home, "attack", asked)
+        changes.perform(db, home, "attack", asked)
     assert db.execute("SELECT count(*) FROM trial_attack").fetchone()[0] == 0
 
 
@@ -82,7 +82,7 @@ def test_what_a_killed_import_left_is_swept_after_a_day(db, home):
 
 def test_deleting_it_takes_its_weights(db, home, bring):
     trial_id = bring().trial_id
-    requests.perform(db, home, "delete", {"trials": [trial_id]})
+    changes.perform(db, home, "delete", {"trials": [trial_id]})
     assert not (home.checkpoints / trial_id).exists()
     assert queries.trials(db) == []
     assert not bring().known
@@ -125,11 +125,11 @@ def test_weights_exported_from_one_home_and_imported_into_another_answer_alike(t
     (found,) = (event for event in run_import(job, lambda: False) if isinstance(event, Imported))
     arrival = imports.Arrival(found.trial, found.weights, found.final_digest, found.environment, file, None, None)
     asked = {"dataset": "digits", "data_root": str(there.data_root), "study": None, "arrival": arrival.as_json(there)}
-    trial = requests.perform(imported, there, "import", asked)["trial_id"]
+    trial = changes.perform(imported, there, "import", asked)["trial_id"]
     for attack in document["attacks"]:
         options = {key: value for key, value in attack.items() if key != "name"}
         asked = {"study": "imported-digits", "trials": [trial], "name": attack["name"], "options": options}
-        requests.perform(imported, there, "attack", asked)
+        changes.perform(imported, there, "attack", asked)
     work(there, imported)
 
     ours, theirs = (queries.results(db) for db in (trained, imported))

@@ -11,10 +11,10 @@ import time
 
 import pytest
 
-from app.status import worker_view
+from app.report.status import worker_view
 from app.worker import control, owner, proof
+from app.worker.changes import perform
 from app.worker.owner import DETACHED, FOREGROUND, Holder, holder
-from app.worker.requests import perform
 from core.errors import Unavailable
 from storage import database, worker_state
 from tests.conftest import innate_command

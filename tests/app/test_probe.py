@@ -2,12 +2,12 @@
 
 import pytest
 
-from app import study_charts, trial_charts
 from app.cli.studies import _sections
-from app.study_numbers import Frame
-from app.tui.detail_data import Run
-from app.tui.detail_words import epochs_table
-from app.variants import labels, levels
+from app.report import study_charts, trial_charts
+from app.report.study_numbers import Frame
+from app.report.variants import labels, levels
+from app.tui.run.data import Run
+from app.tui.run.words import epochs_table
 from app.worker.narration import told
 from core.events import EpochFinished, EpochRecord
 from storage import database, queries, queue, recording, studies

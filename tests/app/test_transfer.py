@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from app.transfer_matrix import by_factor, drawn, of_trials, reading
+from app.report.transfer_matrix import by_factor, drawn, of_trials, reading
 from tests.conftest import innate_command
 
 MARKS = {"ok": "", "suspect": "?", "invalid": "!"}

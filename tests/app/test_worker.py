@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from app.status import unfinished, worker_view
+from app.report.status import unfinished, worker_view
 from app.worker import login, loop, owner, retention
+from app.worker.changes import perform
 from app.worker.loop import Stop, Worker
 from app.worker.pulse import Pulse
-from app.worker.requests import perform
 from core.attacks import resolve
 from core.errors import BadInput, Unavailable
 from core.events import AttackProgress, Crashed, EpochFinished, EpochRecord, Finished, Started, TrainingProgress

@@ -20,8 +20,9 @@ from core.records import Choice, TrialSpec
 from core.registry import Parameter, Registry, resolve_options
 from core.training import loop as training
 from core.training import probe as probes
-from core.training.defenses import DEFENSES, Defense
+from core.training.defenses import DEFENSES
 from core.training.defenses.adversarial import fgsm, fgsm_rs, pgd
+from core.training.defenses.entry import Defense
 from core.training.defenses.inner import eval_mode, mixed
 from core.training.defenses.trades import ascend_divergence, divergence
 from core.training.overfitting import overfitting

@@ -1,1 +1,1 @@
-"""What several screens show: a paged table, charts, the two lines around every screen."""
+"""What several screens show: a paged table, charts, dialogs, the two lines around every screen."""

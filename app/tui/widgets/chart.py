@@ -61,7 +61,7 @@ class ChartView(Widget):
         self.run_worker(self._drawn(), exit_on_error=False)
 
     async def _drawn(self) -> None:
-        from app.tui.threads import sentence
+        from app.tui.shell.threads import sentence
 
         try:
             while self._draw is not None and self._shown != self._wish():

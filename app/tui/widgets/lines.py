@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 if TYPE_CHECKING:
-    from app.tui.keys import Key
+    from app.tui.shell.keys import Key
 
 MODES = (("runs", "Runs"), ("compose", "Compose"), ("queue", "Queue"), ("compare", "Compare"), ("worker", "Worker"))
 

@@ -11,7 +11,7 @@ from textual.widgets import Input
 
 from app.cli.context import Context
 from app.tui.app import InnateApp
-from app.tui.screens.page import Page
+from app.tui.shell.page import Page
 from app.tui.widgets.chart import ChartView
 from storage.home import Home
 

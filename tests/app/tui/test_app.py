@@ -12,12 +12,12 @@ from textual import events
 from textual.color import Color
 from textual.pilot import WaitForScreenTimeout
 
-from app.tui import themes
 from app.tui.app import InnateApp, log
-from app.tui.dialogs import TextPage
-from app.tui.help import help_text
-from app.tui.keys import EVERYWHERE
-from app.tui.screens.page import Page
+from app.tui.shell import themes
+from app.tui.shell.help import help_text
+from app.tui.shell.keys import EVERYWHERE
+from app.tui.shell.page import Page
+from app.tui.widgets.dialogs import TextPage
 from app.worker import owner
 from storage import database, worker_state
 from storage.home import Home
@@ -191,7 +191,7 @@ def test_the_worker_is_told_in_a_word(filled_home):
 
 
 def test_a_fault_of_ours_is_a_sentence_and_the_log_has_the_traceback(filled_home, monkeypatch):
-    from app.tui.screens.runs import RunsScreen
+    from app.tui.runs.screen import RunsScreen
 
     def broken(self, db, question):
         raise ZeroDivisionError("division by zero")
@@ -217,7 +217,7 @@ def test_a_fault_of_ours_is_a_sentence_and_the_log_has_the_traceback(filled_home
 
 
 def test_a_fault_in_the_loop_ends_the_screens_without_a_traceback(filled_home, monkeypatch, capsys):
-    from app.tui.screens.runs import RunsScreen
+    from app.tui.runs.screen import RunsScreen
 
     monkeypatch.setattr(RunsScreen, "action_unmark", lambda self: 1 / 0)
 
@@ -314,7 +314,7 @@ def test_the_equivalent_commands_are_commands_with_options_that_exist(filled_hom
 )
 def test_leaving_says_that_the_worker_goes_on(alive, waiting, told, tmp_path, monkeypatch, capsys):
     from app.cli.context import Context
-    from app.status import WorkerView
+    from app.report.status import WorkerView
     from app.tui import app as module
 
     def left_at_once(self):

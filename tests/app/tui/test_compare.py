@@ -6,9 +6,9 @@ import json
 import pytest
 from textual.widgets import Input
 
-from app.tui.dialogs import Picker
-from app.tui.screens.compare import CompareScreen
-from app.tui.screens.detail import DetailScreen
+from app.tui.compare.screen import CompareScreen
+from app.tui.run.screen import DetailScreen
+from app.tui.widgets.dialogs import Picker
 from tests.app.tui.conftest import LARGE, SMALL, opened, press_and_wait, shown
 from tests.conftest import innate_command
 
@@ -245,7 +245,7 @@ def test_the_screen_tells_what_went_wrong(filled_home, monkeypatch):
         raise BadInput("the disk is on strike")
 
     async def story(app, pilot):
-        monkeypatch.setattr("app.tui.screens.compare.load", refuse)
+        monkeypatch.setattr("app.tui.compare.screen.load", refuse)
         await press_and_wait(pilot, "tab")
         assert "the disk is on strike" in shown(app)
 

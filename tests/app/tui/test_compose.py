@@ -11,9 +11,11 @@ import tomllib
 
 import pytest
 
-from app.tui import compose_download, compose_panes, draft
-from app.tui.dialogs import Confirm, Picker, Prompt, TextPage
-from app.tui.screens.compose import ComposeScreen
+from app.tui.compose import download as compose_download
+from app.tui.compose import draft
+from app.tui.compose import panes as compose_panes
+from app.tui.compose.screen import ComposeScreen
+from app.tui.widgets.dialogs import Confirm, Picker, Prompt, TextPage
 from app.worker import control, login
 from core import datasets
 from core.errors import Unavailable

@@ -6,11 +6,11 @@ import sqlite3
 import pytest
 from textual.widgets import Input
 
-from app.tui.detail_data import TrialLog
-from app.tui.dialogs import Picker, TextPage
-from app.tui.screens.compare import CompareScreen
-from app.tui.screens.detail import DetailScreen
-from app.tui.screens.runs import RunsScreen
+from app.tui.compare.screen import CompareScreen
+from app.tui.run.data import TrialLog
+from app.tui.run.screen import DetailScreen
+from app.tui.runs.screen import RunsScreen
+from app.tui.widgets.dialogs import Picker, TextPage
 from storage.database import connect
 from storage.queries import trials
 from tests.app.tui.conftest import LARGE, SMALL, calm, opened, press_and_wait, shown

@@ -8,12 +8,12 @@ from types import ModuleType
 import pytest
 from textual.widgets import Input, Static
 
-from app import status
-from app.tui import queue_panels
-from app.tui.dialogs import Confirm, Prompt, TextPage
-from app.tui.queue_panels import RunningTrial, Survivors, panels
-from app.tui.screens.page import Page
-from app.tui.worker_text import bar, coarse, sparkline
+from app.report import status
+from app.tui.queue import panels as queue_panels
+from app.tui.queue.panels import RunningTrial, Survivors, panels
+from app.tui.shell.page import Page
+from app.tui.widgets.dialogs import Confirm, Prompt, TextPage
+from app.tui.worker.text import bar, coarse, sparkline
 from app.worker import control, login, owner
 from app.worker.pulse import Pulse
 from core.attacks import resolve
@@ -389,9 +389,9 @@ def test_enter_opens_the_run_and_y_copies_its_id(waiting, db, monkeypatch):
             opened_with.append((study, trial_id))
             super().__init__("a run", "everything about it")
 
-    module = ModuleType("app.tui.screens.detail")
+    module = ModuleType("app.tui.run.screen")
     module.DetailScreen = Detail
-    monkeypatch.setitem(sys.modules, "app.tui.screens.detail", module)
+    monkeypatch.setitem(sys.modules, "app.tui.run.screen", module)
 
     async def story():
         async with opened(waiting, press=["3", "y"]) as (app, pilot):

@@ -8,7 +8,7 @@ import shlex
 
 import pytest
 
-from app.tui.screens.runs import RunsScreen
+from app.tui.runs.screen import RunsScreen
 from storage import database, listing, queue
 from storage.home import Home
 from tests.app.tui.conftest import LARGE, SMALL, calm, opened, press_and_wait, shown

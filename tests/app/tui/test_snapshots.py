@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.tui.app import InnateApp
-from app.tui.threads import Reader
+from app.tui.shell.threads import Reader
 from storage import database, queue, studies
 from storage.home import Home, prepare
 from tests import many

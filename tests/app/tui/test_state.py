@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.tui import state
-from app.tui.state import Remembered
+from app.tui.shell import state
+from app.tui.shell.state import Remembered
 
 
 def test_what_is_saved_comes_back(tmp_path):

@@ -145,7 +145,7 @@ def test_a_signal_leaves_the_terminal_as_it_was(number, terminal, tmp_path):
 def test_a_fault_of_ours_leaves_the_terminal_and_a_sentence(terminal, tmp_path):
     home = tmp_path / "home"
     broken = (
-        "import sys; sys.argv = ['innate', '--home', sys.argv[1]]; import app.tui.screens.runs as r; "
+        "import sys; sys.argv = ['innate', '--home', sys.argv[1]]; import app.tui.runs.screen as r; "
         "r.RunsScreen.action_unmark = lambda self: 1 / 0; from app.main import main; main()"
     )
     home.mkdir()

@@ -7,10 +7,10 @@ import time
 import pytest
 from textual.widgets import Input
 
-from app import status
-from app.tui.dialogs import Confirm
-from app.tui.worker_log import LogView, read_on, shown_line, wrapped
-from app.tui.worker_machine import Gauges
+from app.report import status
+from app.tui.widgets.dialogs import Confirm
+from app.tui.worker.log import LogView, read_on, shown_line, wrapped
+from app.tui.worker.machine import Gauges
 from app.worker import control
 from app.worker.devices import Gpu
 from storage import database, studies, worker_state

@@ -1,0 +1,1 @@
+"""Compare: charts and tables of a study."""

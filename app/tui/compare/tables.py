@@ -1,0 +1,248 @@
+"""What Compare loaded as tables for its Grid: columns for the room there is, a row per variant, level or key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from app.report import charts
+from app.report.aggregate import Estimate
+from app.report.study_numbers import HeatTable, Point, Robustness, Standing
+from app.tui.compare.views import Differences, Loaded
+from app.tui.shell.themes import STATE_COLOURS
+from app.tui.widgets.grid import Cell, Column, Grid, Row
+
+
+class CompareGrid(Grid):
+    """A Grid whose cells can also be as warm as their number is high."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"grid--heat{step}" for step in range(5)}
+    DEFAULT_CSS = """
+    CompareGrid > .grid--heat1 { background: $panel; }
+    CompareGrid > .grid--heat2 { background: $primary-muted; }
+    CompareGrid > .grid--heat3 { background: $primary; color: $background; }
+    CompareGrid > .grid--heat4 { background: $primary; color: $background; text-style: bold; }
+    """
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a Grid is filled with."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+
+
+def table(loaded: Loaded, width: int, *, wide: bool) -> Table:
+    """The view's table for `width` columns of text."""
+    content = loaded.content
+    match content:
+        case HeatTable():
+            return _heat(content)
+        case Robustness():
+            return _lines(content, wide=wide)
+        case Differences():
+            return _differences(content)
+        case (Point(), *_):
+            return _points(content, loaded.choice.robust, wide=wide)  # type: ignore[arg-type]
+        case (Standing(), *_):
+            return _bars(content, loaded.choice.score, width, wide=wide)  # type: ignore[arg-type]
+    return Table((), ())
+
+
+def detail(row: Row | None) -> str:
+    """The row under the cursor in words."""
+    return "" if row is None else row.get("words", "")
+
+
+def _bars(found: Sequence[Standing], score: str, width: int, *, wide: bool) -> Table:
+    longest = max(len(one.label) for one in found)
+    name = min(max(longest, 8), 44 if wide else 24)
+    judged = any(one.trust != "ok" for one in found)
+    fixed = [
+        Column(f"bars variant {name}", "variant", name, _text("label")),
+        Column("bars score", score if wide else "", len(score) if wide else 5, _text("value"), right=True),
+    ]
+    tail = [Column("bars interval", "95 %", 11, _text("interval"))] if wide else []
+    tail += [Column("bars n", "seeds", 5, _text("n"), right=True)] if wide else []
+    tail += [Column("bars trust", "trust", 7, _word("trust"))] if judged else []
+    room = width - sum(column.width + 1 for column in (*fixed, *tail)) - 1 - (6 if wide else 0)
+    room = max(10, room)
+    # Columns of a Grid never get narrower; another room is another column.
+    bar = Column(f"bars bar {room}", charts.axis(100.0, room), room, _bar(room))
+    return Table(
+        (*fixed, bar, *tail),
+        tuple(
+            {
+                "key": one.variant_id,
+                "trial_ids": one.trial_ids,
+                "label": one.label,
+                "value": _number(one.estimate.value),
+                "interval": _interval(one.estimate),
+                "n": str(one.estimate.n),
+                "trust": one.trust,
+                "bar": one.bar,
+                "words": _in_words(one, score),
+            }
+            for one in found
+        ),
+    )
+
+
+def _bar(room: int) -> Callable[[Row], Cell]:
+    return lambda row: (charts.bar(row["bar"], 100.0, room), row["trust"])
+
+
+def _in_words(one: Standing, score: str) -> str:
+    estimate = one.estimate
+    basis = "over test samples, one seed" if estimate.basis == "samples" else f"over {estimate.n} seeds"
+    interval = f" (95 %: {_interval(estimate)}, {basis})" if estimate.low is not None else ""
+    return f"{one.label}: {score} {_number(estimate.value)}{interval}{_trust_words(one.trust, one.reasons)}"
+
+
+def _trust_words(trust: str, reasons: Sequence[str]) -> str:
+    return "" if trust == "ok" else f" · {trust}: {'; '.join(reasons)}"
+
+
+def _heat(found: HeatTable) -> Table:
+    first = max(len(name) for name in (*found.rows, found.factors[0]))
+    columns = [Column("heat row", found.factors[0], first + 1, _text("label"))]
+    for place, name in enumerate(found.columns):
+        columns.append(Column(f"heat {place} {name}", name, max(15, len(name) + 1), _heat_cell(place), right=True))
+    rows = [
+        {
+            "key": name,
+            "label": name,
+            "cells": [
+                (found.values.get((name, other)), found.trust.get((name, other), "ok")) for other in found.columns
+            ],
+            "words": " · ".join(
+                f"{other} {_number(found.values.get((name, other)))}"
+                + ("" if found.trust.get((name, other), "ok") == "ok" else f" {found.trust[name, other]}")
+                for other in found.columns
+            ),
+        }
+        for name in found.rows
+    ]
+    return Table(tuple(columns), tuple(rows))
+
+
+def _heat_cell(place: int) -> Callable[[Row], Cell]:
+    def cell(row: Row) -> Cell:
+        value, trust = row["cells"][place]
+        if value is None:
+            return "-", "dim"
+        word = "" if trust == "ok" else f" {trust}"
+        return f"{charts.shade(value, 100.0)}{value:5.1f}{word}", f"heat{charts.heat(value, 100.0)}"
+
+    return cell
+
+
+def _lines(found: Robustness, *, wide: bool) -> Table:
+    marks = sorted({x for line in found.lines for x in line.curve.x})
+    judged = any(line.trust != "ok" for line in found.lines)
+    columns = [
+        Column("lines mark", "", 1, _text("mark")),
+        Column(f"lines variant {wide}", "variant", 30 if wide else 15, _text("label")),
+        *([Column("lines trust", "trust", 7, _word("trust"))] if judged else []),
+        *(Column(f"lines {x:g}", "clean" if x == 0 else f"{x:.4g}", 6, _at(x), right=True) for x in marks),
+    ]
+    rows = [
+        {
+            "key": line.variant_id,
+            "trial_ids": line.trial_ids,
+            "mark": charts.MARKERS[index] if index < charts.MOST_CURVES else "",
+            "label": line.curve.label,
+            "trust": line.trust,
+            "at": dict(zip(line.curve.x, line.curve.y, strict=True)),
+            "words": f"{line.curve.label}: "
+            + " · ".join(
+                f"{'clean' if x == 0 else f'ε {x:.4g}'} {y:.1f} %"
+                for x, y in zip(line.curve.x, line.curve.y, strict=True)
+            )
+            + _trust_words(line.trust, line.reasons),
+        }
+        for index, line in enumerate(found.lines)
+    ]
+    return Table(tuple(columns), tuple(rows))
+
+
+def _points(found: Sequence[Point], score: str, *, wide: bool) -> Table:
+    judged = any(point.trust != "ok" for point in found)
+    columns = [
+        Column("points letter", "", 1, _text("letter")),
+        Column("points front", "", 1, _text("front")),
+        Column(f"points variant {wide}", "variant", 30 if wide else 15, _text("label")),
+        *([Column("points trust", "trust", 7, _word("trust"))] if judged else []),
+        Column("points clean", "clean", 6, _text("clean"), right=True),
+        Column("points robust", score, max(6, len(score)), _text("robust"), right=True),
+    ]
+    rows = [
+        {
+            "key": point.variant_id,
+            "trial_ids": point.trial_ids,
+            "letter": charts.letter_of(index),
+            "label": point.label,
+            "clean": _number(point.clean),
+            "robust": _number(point.robust),
+            "front": "★" if point.front else "",
+            "trust": point.trust,
+            "words": f"{point.label}: clean {point.clean:.1f} %, {score} {point.robust:.1f}"
+            + (" · on the Pareto front: no other variant is better in both" if point.front else "")
+            + _trust_words(point.trust, point.reasons),
+        }
+        for index, point in sorted(enumerate(found), key=lambda item: (not item[1].front, -item[1].robust))
+    ]
+    return Table(tuple(columns), tuple(rows))
+
+
+def _differences(found: Differences) -> Table:
+    width = max(9, *(min(18, len(value)) for value in found.values.values()))
+    columns = [Column("differences key", "differs", 26, _key)]
+    for run in found.runs:
+        columns.append(Column(f"differences {run}", run[1][:10], max(10, width), _of(run)))
+    rows = [
+        {
+            "key": key,
+            "result": key in found.scores,
+            "values": {run: found.values[key, run] for run in found.runs},
+            "words": f"{key}: " + " · ".join(f"{run[1][:10]} {found.values[key, run]}" for run in found.runs),
+        }
+        for key in (*found.scores, *found.keys)
+    ]
+    return Table(tuple(columns), tuple(rows))
+
+
+def _key(row: Row) -> Cell:
+    return (f"→ {row['key']}", "title") if row["result"] else (row["key"], "")
+
+
+def _of(run: tuple[str, str]) -> Callable[[Row], Cell]:
+    def cell(row: Row) -> Cell:
+        value = row["values"][run]
+        return value, value if value in STATE_COLOURS else ""
+
+    return cell
+
+
+def _text(key: str) -> Callable[[Row], Cell]:
+    return lambda row: (row[key], "")
+
+
+def _word(key: str) -> Callable[[Row], Cell]:
+    return lambda row: (row[key], row[key])
+
+
+def _at(x: float) -> Callable[[Row], Cell]:
+    return lambda row: (_number(row["at"].get(x)), "")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _interval(estimate: Estimate) -> str:
+    if estimate.low is None or estimate.high is None:
+        return "-"
+    return f"{max(0.0, estimate.low):.1f}–{min(100.0, estimate.high):.1f}"

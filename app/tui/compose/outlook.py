@@ -1,0 +1,160 @@
+"""What submitting a draft would bring: trials new, cached and failed, evaluations, hours, and what the data says to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.tui.compose.draft import Document
+from app.tui.compose.mistakes import Mistake, mistake_in
+from core import datasets
+from core.errors import BadInput
+from core.study.plan import make_plan
+from core.study.resolve import LARGE_GRID, grid_size, parse_study
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+    from core.records import Plan, Study
+    from storage.home import Home
+    from storage.studies import Submission
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """`submission` is None where the grid is too large to look at each trial, or `mistake` says why there is none."""
+
+    name: str
+    dataset: str
+    trials: int = 0
+    submission: Submission | None = None
+    seconds: float | None = None
+    mistake: Mistake | None = None
+    absent: str | None = None
+    """Why the data set is not at hand, with what to do; None if it is."""
+    stored: int | None = None
+    """Runs of the stored study of this name, None if there is none."""
+    leaving: int = 0
+    """How many of them are not in the draft's grid."""
+
+    @property
+    def large(self) -> bool:
+        return self.trials > LARGE_GRID
+
+
+class Outlooks:
+    """Works out outlooks, for the readers' thread alone. The last plan is kept: the database changes more often than a
+    draft.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._last: tuple[Document, Plan] | None = None
+
+    def of(self, db: Database, document: Document, base: Path) -> Outlook:
+        """For a draft without mistakes of its own; what only its data set can tell is in `mistake`."""
+        study = parse_study(document, "draft", base)
+        absent = datasets.problem(study.source, self._home.data_root)
+        outlook = Outlook(study.name, study.source.name, grid_size(study), absent=absent)
+        try:
+            if outlook.large:
+                self._plan(document, _smallest(study))
+                return outlook
+            plan = self._plan(document, study)
+        except BadInput as error:
+            return replace(outlook, mistake=mistake_in(error, study.name))
+        return _held_against(db, plan, outlook)
+
+    def _plan(self, document: Document, study: Study) -> Plan:
+        if self._last is not None and self._last[0] == document and self._last[1].samples is not None:
+            return self._last[1]
+        plan = make_plan(study, self._home.data_root, self._home.cache)
+        self._last = (document, plan)
+        return plan
+
+
+def _smallest(study: Study) -> Study:
+    """One model of every architecture: enough for the data set to object to."""
+    return replace(
+        study,
+        optimizers=study.optimizers[:1],
+        activations=study.activations[:1],
+        defenses=study.defenses[:1],
+        seeds=study.seeds[:1],
+    )
+
+
+def _held_against(db: Database, plan: Plan, outlook: Outlook) -> Outlook:
+    from app.report.forecast import forecast
+    from storage.studies import preview
+
+    submission = preview(db, plan)
+    there = [row[0] for row in db.execute("SELECT trial_id FROM study_trial WHERE study = ?", (outlook.name,))]
+    known = db.execute("SELECT 1 FROM study WHERE name = ?", (outlook.name,)).fetchone() is not None
+    return replace(
+        outlook,
+        submission=submission,
+        seconds=forecast(db, plan, submission),
+        stored=len(there) if known else None,
+        leaving=len(set(there) - {trial.id for trial in plan.trials}) if there else 0,
+    )
+
+
+def counts(outlook: Outlook) -> list[str]:
+    """Trials, evaluations and hours, each in a phrase."""
+    trials = f"{outlook.trials:,} trial{'' if outlook.trials == 1 else 's'}"
+    submission = outlook.submission
+    if submission is None:
+        return [f"{trials}: more than {LARGE_GRID:,}, so S asks first"]
+    numbers = {"new": submission.new, "cached": submission.done + submission.trained, "failed": submission.failed}
+    told = [f"{count:,} {word}" for word, count in numbers.items() if count]
+    if numbers["new"] == outlook.trials:
+        told = ["all new"]
+    phrases = [f"{trials}: {', '.join(told)}"]
+    evaluations = f"{submission.evaluations:,} evaluation{'' if submission.evaluations == 1 else 's'}"
+    if submission.evaluations == 0:
+        phrases.append("no attack")
+    elif submission.evaluations_missing == submission.evaluations:
+        phrases.append(evaluations)
+    else:
+        phrases.append(f"{evaluations}, {submission.evaluations_missing:,} missing")
+    return [*phrases, _hours(outlook)]
+
+
+def _hours(outlook: Outlook) -> str:
+    from app.worker.narration import in_words
+
+    assert outlook.submission is not None
+    if outlook.submission.new + outlook.submission.trained == 0:
+        return "nothing to do"
+    if outlook.seconds is None:
+        return "no forecast yet"
+    return f"about {in_words(outlook.seconds)}"
+
+
+def remarks(outlook: Outlook) -> list[str]:
+    """What else to know before it is submitted."""
+    found = []
+    if outlook.absent is not None:
+        found.append(f"{outlook.dataset} is not here yet: S downloads it")
+    if outlook.stored is not None and (outlook.leaving or outlook.stored != outlook.trials):
+        leaving = f": {_runs(outlook.leaving)} it, but stay here" if outlook.leaving else ""
+        found.append(f"changes the study {outlook.name}{leaving}")
+    return found
+
+
+def _runs(count: int) -> str:
+    return "1 run leaves" if count == 1 else f"{count:,} runs leave"
+
+
+def in_lines(phrases: Sequence[str], width: int) -> list[str]:
+    """Phrases joined by " · ", as many to a line as fit."""
+    lines: list[str] = []
+    for phrase in phrases:
+        if lines and len(lines[-1]) + 3 + len(phrase) <= width:
+            lines[-1] += f" · {phrase}"
+        else:
+            lines.append(phrase)
+    return lines

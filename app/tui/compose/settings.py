@@ -1,0 +1,274 @@
+"""The values of a draft that one types: the fields of a part and the options of a choice, each with what it may be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.tui.compose.draft import CHOICES, Document, Path_, dotted, entry_of, items, norm_of, put, value_at, with_norm
+from app.tui.compose.mistakes import mistakes
+from app.tui.compose.words import shown
+from core.attacks import ATTACKS
+from core.errors import BadInput
+from core.registry import Entry, Parameter
+from core.study.file import TrainingTable
+from core.study.resolve import INITIALISATIONS, PRECISIONS
+from core.training.optimizers import resolve
+from core.training.schedules import SCHEDULES
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One value at `path`. `usual` is what holds while the key is absent, None where words in `absent` say what does."""
+
+    path: Path_
+    kind: str
+    """A Parameter's kind, or "seeds" (a count or a list), "radii" (numbers or fractions), "count" (whole, may be absent)."""
+    summary: str
+    usual: Any = None
+    absent: str = ""
+    choices: tuple[str, ...] = ()
+    range: str = ""
+    unit: str = ""
+
+    @property
+    def name(self) -> str:
+        return str(self.path[-1])
+
+    def text(self, document: Document) -> str:
+        """The value as one would type it, empty while the key is absent."""
+        value = value_at(document, self.path)
+        if self.name == "schedule" and isinstance(value, dict):
+            value = value["name"]
+        if value is None:
+            return ""
+        return (
+            f"{shown(value)}," if self.kind == "seeds" and isinstance(value, list) and len(value) == 1 else shown(value)
+        )
+
+    def default_text(self) -> str:
+        """What holds while the key is absent."""
+        return shown(self.usual) if self.usual is not None and self.usual != "" else self.absent
+
+    def about(self) -> str:
+        """What it may be: "a whole number; at least 1; empty: 5"."""
+        kinds = {"int": "a whole number", "count": "a whole number", "float": "a number", "str": "text"}
+        kinds |= {
+            "ints": "whole numbers such as 75, 100",
+            "floats": "numbers such as 5e-4, 3e-4",
+            "bool": "true or false",
+        }
+        kinds |= {"seeds": "a count, or a list such as 0, 7", "radii": "a list such as 0.05, 0.1, 8/255"}
+        what = ", ".join(self.choices) if self.choices else kinds[self.kind]
+        absent = "default" if self.choices or self.kind == "bool" else "empty"
+        empty = f"{absent}: {self.default_text()}" if self.default_text() else ""
+        return "; ".join(part for part in (what, self.range, self.unit, empty) if part)
+
+
+def settings(document: Document, part: str, index: int | None = None) -> list[Setting]:
+    """The fields of a part, or the options of what stands at `index` on an axis."""
+    if index is not None:
+        return _options(document, part, index)
+    return _FIELDS[part](document) if part in _FIELDS else []
+
+
+def read(setting: Setting, text: str) -> Any:
+    """What `text` means for the document; None, that the key is absent. What it cannot be read as stays text, for the
+    study's own validation to refuse in its own words. Raises BadInput where those words would not help.
+    """
+    text = text.strip()
+    if not text:
+        return None
+    if setting.kind == "bool":
+        return {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}.get(
+            text.lower(), text
+        )
+    if setting.kind in ("int", "count"):
+        return _whole(text)
+    if setting.kind == "float":
+        return _real(text)
+    if setting.kind == "seeds":
+        return _seeds(text)
+    if setting.kind in ("ints", "floats", "radii"):
+        parts = [part for part in re.split(r"[,\s]+", re.sub(r"\s*/\s*", "/", text.strip("[]"))) if part]
+        return [_whole(part) if setting.kind == "ints" else _real(part.strip("\"'")) for part in parts]
+    return text
+
+
+def problem(document: Document, setting: Setting, text: str, base: Path) -> str | None:
+    """What is wrong with `text` there, None if nothing is; other mistakes of the draft do not matter."""
+    try:
+        changed = put(document, setting.path, read(setting, text))
+    except BadInput as error:
+        return str(error)
+    key = dotted(setting.path)
+    for mistake in mistakes(changed, base).values():
+        if mistake.concerns(key):
+            return mistake.words
+    return None
+
+
+def choose(document: Document, setting: Setting, choice: str | None) -> Document:
+    """With one of `setting.choices` there, and what must change with it; None goes back to the default."""
+    axis, index = setting.path[0], setting.path[1]
+    if axis == "attacks" and setting.name == "norm" and isinstance(index, int):
+        return with_norm(document, index, choice or setting.choices[0])
+    if setting.name == "schedule" and choice is not None and SCHEDULES[choice].parameters:
+        epochs = value_at(document, ("training", "epochs")) or TrainingTable.model_fields["epochs"].default
+        half = max(1, epochs // 2) if isinstance(epochs, int) else 1
+        return put(document, setting.path, {"name": choice, "at": [half], "lr": [1e-4]})
+    return put(document, setting.path, choice)
+
+
+def _whole(text: str) -> Any:
+    return int(text) if re.fullmatch(r"[+-]?\d{1,30}", text) else text
+
+
+def _real(text: str) -> Any:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _seeds(text: str) -> Any:
+    if "," not in text and not text.startswith("["):
+        value = _whole(text)
+        if not isinstance(value, int):
+            raise BadInput(f"expected a count such as 3, or a list such as 0, 7; got {text!r}")
+        if value < 1:
+            raise BadInput(f"{value} is out of range, it must be at least 1")
+        return value
+    seeds = [_whole(part) for part in re.split(r"[,\s]+", text.strip("[]")) if part]
+    for seed in seeds:
+        if not isinstance(seed, int):
+            raise BadInput(f"expected whole numbers, got {seed!r}")
+        if not 0 <= seed < 2**63:
+            raise BadInput(f"{seed} is out of range, seeds are at least 0")
+    if not seeds:
+        raise BadInput("the list is empty; name at least one seed")
+    return seeds
+
+
+# --- the fields of the parts ---
+
+
+_NAMED = "letters, digits, '.', '_' and '-'"
+
+
+def _name(_: Document) -> list[Setting]:
+    return [
+        Setting(("name",), "str", "how the study is addressed, as in innate results --study NAME", range=_NAMED),
+        Setting(("description",), "str", "a line for whoever reads it later", absent="none"),
+    ]
+
+
+def _samples(_: Document) -> list[Setting]:
+    subset = "a stratified subset, the same for every trial"
+    return [
+        Setting(("seeds",), "seeds", "every model is trained once per seed; three or more give an interval", 1),
+        Setting(("train_samples",), "count", f"training images: {subset}", absent="all", range="at least 1"),
+        Setting(("test_samples",), "count", f"test images, attacked too: {subset}", absent="all", range="at least 1"),
+    ]
+
+
+_TRAINING: tuple[tuple[str, str, str, tuple[str, ...], str], ...] = (
+    ("epochs", "int", "passes over the training images", (), "at least 1"),
+    ("batch_size", "int", "images per step", (), "at least 1"),
+    ("hyperparameters", "str", "optimizer defaults where none are given; keras is the paper's", ("torch", "keras"), ""),
+    ("initialisation", "str", "of the weights; glorot is Keras's: Glorot uniform, zero bias", INITIALISATIONS, ""),
+    ("precision", "str", "tf32 and fp16 only on CUDA", PRECISIONS, ""),
+    ("schedule", "str", "how the learning rate changes", tuple(SCHEDULES), ""),
+    ("weight_decay", "float", "of every optimizer that has one and is given none", (), "at least 0"),
+    ("label_smoothing", "float", "share of the target spread over all classes", (), "at least 0 and below 1"),
+    ("augment", "bool", "flips and crops, for colour images", (), ""),
+    ("validation", "float", "share of the training images held out; never test images", (), "at least 0 and below 1"),
+)
+
+
+def _training(document: Document) -> list[Setting]:
+    found = []
+    for name, kind, summary, choices, bounds in _TRAINING:
+        usual = TrainingTable.model_fields[name].default
+        found.append(Setting(("training", name), kind, summary, usual, choices=choices, range=bounds))
+        if name == "schedule":
+            chosen = value_at(document, ("training", "schedule", "name"))
+            entry = SCHEDULES.get(str(chosen))
+            for parameter in entry.parameters if entry else ():
+                found.append(_of(parameter, ("training", "schedule", parameter.name), None))
+    return found
+
+
+def _score(_: Document) -> list[Setting]:
+    return [
+        Setting(("score", "norm"), "str", "of the threat", absent="linf if attacked, else l2", choices=("linf", "l2")),
+        Setting(
+            ("score", "eps"),
+            "float",
+            "its radius",
+            absent="the middle one attacked in that norm",
+            unit="pixels in [0, 1]",
+        ),
+    ]
+
+
+_FIELDS: Mapping[str, Callable[[Document], list[Setting]]] = {
+    "name": _name,
+    "seeds": _samples,
+    "training": _training,
+    "score": _score,
+}
+
+
+# --- the options of a choice ---
+
+
+def _options(document: Document, axis: str, index: int) -> list[Setting]:
+    item = items(document, axis)[index]
+    entry = entry_of(axis, item)
+    if entry is None or axis not in (*CHOICES, "attacks"):
+        return []
+    usual = _usual(document, axis, entry)
+    found = [_of(parameter, (axis, index, parameter.name), usual.get(parameter.name)) for parameter in entry.parameters]
+    if axis != "attacks":
+        return found
+    norms, finds_radius = ATTACKS[entry.name].norms, ATTACKS[entry.name].minimum_norm
+    unit = "pixels in [0, 1]" if norm_of(item) == "linf" else "ℓ2 distance of pixels in [0, 1]"
+    bounds = "above 0 and at most 1" if norm_of(item) == "linf" else "above 0"
+    return [
+        Setting((axis, index, "norm"), "str", "how far is measured", norms[0], choices=norms),
+        *(
+            []
+            if finds_radius
+            else [Setting((axis, index, "eps"), "radii", "the radii to attack within", range=bounds, unit=unit)]
+        ),
+        *found,
+        Setting((axis, index, "seed"), "int", "seed of the attack's noise", 0, range="at least 0"),
+    ]
+
+
+def _of(parameter: Parameter, path: Path_, usual: Any) -> Setting:
+    return Setting(
+        path,
+        parameter.kind,
+        parameter.summary,
+        parameter.default if usual is None else usual,
+        choices=parameter.choices,
+        range=parameter.range_text(),
+        unit=parameter.unit,
+    )
+
+
+def _usual(document: Document, axis: str, entry: Entry) -> dict[str, Any]:
+    """The defaults of an entry: an optimizer's hang on the profile and on the training's weight decay."""
+    if axis == "optimizers":
+        profile = value_at(document, ("training", "hyperparameters")) or "torch"
+        decay = value_at(document, ("training", "weight_decay")) or 0.0
+        try:
+            return dict(resolve(entry.name, {}, profile, decay, "").options)
+        except BadInput:
+            pass
+    return {parameter.name: parameter.default for parameter in entry.parameters}

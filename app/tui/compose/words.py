@@ -1,0 +1,98 @@
+"""A draft in words: its choices, its values as one would type them, its parts in a line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from app.tui.compose.draft import Document, Part, items, name_of, norm_of
+from core.attacks import ATTACKS
+
+
+def label(item: Any) -> str:
+    """A chosen item by its name and the options given to it: "adam lr=0.005"."""
+    if isinstance(item, str):
+        return item
+    return " ".join([item["name"], *(f"{key}={shown(value)}" for key, value in item.items() if key != "name")])
+
+
+def attack_label(attack: Mapping[str, Any]) -> str:
+    """An attack's norm, ε and steps, then what else is given: "ℓ∞ ε 0.05 0.1 · 10 steps"; "ℓ2 least distance"."""
+    entry = ATTACKS.get(str(attack.get("name")))
+    norm = "ℓ2" if norm_of(attack) == "l2" else "ℓ∞"
+    if entry is not None and entry.minimum_norm and "eps" not in attack:
+        parts = [f"{norm} least distance"]
+    else:
+        given = attack.get("eps", "?")
+        radii_shown = " ".join(shown(radius) for radius in (given if isinstance(given, list) else [given]))
+        parts = [f"{norm} ε {radii_shown}"]
+    default = (
+        next((parameter.default for parameter in entry.parameters if parameter.name == "steps"), None)
+        if entry
+        else None
+    )
+    steps = attack.get("steps", default)
+    if steps is not None:
+        parts.append(f"{steps} steps")
+    known = ("name", "norm", "eps", "steps")
+    parts += [f"{key}={shown(value)}" for key, value in attack.items() if key not in known]
+    return " · ".join(parts)
+
+
+def shown(value: Any) -> str:
+    """A value as one would type it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return ", ".join(shown(item) for item in value)
+    if isinstance(value, float):
+        brief = f"{value:g}"
+        return brief if float(brief) == value else repr(value)
+    return str(value)
+
+
+def summary(document: Document, part: Part) -> str:
+    """What is chosen in a part, in a line."""
+    if part.name == "dataset":
+        kind, colon, path = str(document.get("dataset", "")).partition(":")
+        return f"{kind}:{Path(path).name}" if colon else kind or "none chosen"
+    if part.name == "attacks":
+        return ", ".join(dict.fromkeys(name_of(item) for item in items(document, "attacks"))) or "none: only trained"
+    if part.registry is not None:
+        return ", ".join(label(item) for item in items(document, part.name)) or "none chosen"
+    return _SUMMARIES[part.name](document)
+
+
+def _name(document: Document) -> str:
+    return str(document.get("name", "none"))
+
+
+def seeds_text(document: Document) -> str:
+    """How many seeds there are: "3 seeds"."""
+    seeds = document.get("seeds", 1)
+    count = len(seeds) if isinstance(seeds, list) else seeds
+    return f"{count} seed{'' if count == 1 else 's'}"
+
+
+def _samples(document: Document) -> str:
+    tested, trained = document.get("test_samples", "all"), document.get("train_samples")
+    return f"{seeds_text(document)}, " + (f"{tested} test" if trained is None else f"{trained} train, {tested} test")
+
+
+def _training(document: Document) -> str:
+    table = document.get("training", {})
+    epochs = table.get("epochs", 5)
+    others = {key: value for key, value in table.items() if key not in ("epochs", "batch_size")}
+    words = [str(value["name"] if isinstance(value, dict) else value) for value in others.values() if value]
+    return ", ".join([f"{epochs} epoch{'' if epochs == 1 else 's'}", *words])
+
+
+def _score(document: Document) -> str:
+    table = document.get("score", {})
+    if not table:
+        return "automatic"
+    return " ".join([str(table.get("norm", "")), f"ε {shown(table['eps'])}" if "eps" in table else ""]).strip()
+
+
+_SUMMARIES = {"name": _name, "seeds": _samples, "training": _training, "score": _score}

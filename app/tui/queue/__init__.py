@@ -1,0 +1,1 @@
+"""Queue: what runs and what waits."""

@@ -1,0 +1,1 @@
+"""One run, opened from wherever it is listed."""

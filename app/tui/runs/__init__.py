@@ -1,0 +1,1 @@
+"""Runs: every trial in a table."""

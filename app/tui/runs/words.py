@@ -1,0 +1,75 @@
+"""What the table of runs says: the line above it, what an empty one means, and the commands that do the same."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from textual.content import Content
+
+from app.tui.shell.state import Remembered
+from app.tui.widgets.grid import Row
+
+
+def about(total: int, everything: int, chosen: str, state: Remembered, marks: int, pinned: str | None) -> Content:
+    """How many runs there are, and why these in this order."""
+    parts = [f"{total:,} runs" if total == everything else f"{total:,} of {everything:,} runs"]
+    if chosen:
+        parts.append(f"filter: {chosen}")
+    if state.sort:
+        parts.append(f"by {state.sort} {'▼' if state.descending else '▲'}")
+    if marks:
+        parts.append(f"{marks} marked")
+    if pinned is not None:
+        parts.append(f"Δ against {pinned[:10]}")
+    return Content("  ·  ".join(parts))
+
+
+def nothing(chosen: str | None) -> Content:
+    """Why the table is empty and what to do: the filter's doing, or (None) nothing has been run."""
+    if chosen is not None:
+        return Content.assemble(
+            "No run passes the filter ", (chosen, "bold"), ".\n\n", ("/", "bold $accent"), " changes it."
+        )  # fmt: skip
+    return Content.assemble(
+        ("Nothing has been run here yet.\n\n", "bold"),
+        ("2", "bold $accent"), "  compose a study and submit it\n",
+        ("?", "bold $accent"), "  the keys of this screen\n\n",
+        "Or from the command line: ", ("innate run quick --detach", "bold"), "\n",
+        ("trains twelve small models on 5,000 real images in a minute or two.", "$foreground 70%"),
+    )  # fmt: skip
+
+
+def commands(chosen: str, state: Remembered, row: Row | None, meant: Sequence[str]) -> Mapping[str, str]:
+    """Action → command; `meant` are the trials that a change would be about."""
+    trial, study = (row["trial_id"][:10], row["study"]) if row else ("TRIAL", "STUDY")
+    trials = " ".join(name[:10] for name in meant) or "TRIAL"
+    listed = listing_command(chosen, state)
+    shown = " ".join(f"--trial {name[:10]}" for name in meant) or "--trial TRIAL"
+    return {
+        "filter": listed,
+        "sort": listed,
+        "reverse": listed,
+        "open": f"innate show {trial}",
+        "mark": f"innate chart curves --study {study} {shown}",
+        "export": listing_command(chosen, state, Path("runs.csv")),
+        "delete": f"innate delete {trials}",
+        "retry": f"innate retry {trials}",
+    }
+
+
+def listing_command(chosen: str, state: Remembered, output: Path | None = None) -> str:
+    """`innate trials` with the same filter and order."""
+    command = "innate trials"
+    if chosen:
+        command += f" --filter {shlex.quote(chosen)}"
+    if state.sort:
+        command += f" --sort {state.sort}{' --descending' if state.descending else ''}"
+    if output is not None:
+        command += f" --output {shlex.quote(str(output))}"
+    return command
+
+
+def runs(count: int) -> str:
+    return "the run" if count == 1 else f"{count} runs"

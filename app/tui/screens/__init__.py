@@ -1,1 +1,0 @@
-"""One file per screen; `page` is what all five share."""

@@ -1,0 +1,1 @@
+"""What every screen stands on: the session's state, pages, keys, threads."""

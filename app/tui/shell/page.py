@@ -1,0 +1,130 @@
+"""What the five screens share: the lines around them, reloading when the data changed, and their keys as data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.screen import ModalScreen, Screen
+
+from app.tui.shell.keys import EVERYWHERE, Key
+from app.tui.shell.threads import sentence
+from app.tui.widgets.lines import Hints, Masthead, StatusLine
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+    from app.tui.app import InnateApp
+
+
+T = TypeVar("T")
+
+
+class Page(Screen[None]):
+    """A screen gives `MODE`, `KEYS`, `body`, and how to get and show its data: `load` runs on the readers' thread and
+    touches no widget, `show` runs on the event loop.
+    """
+
+    MODE: ClassVar[str] = ""
+    KEYS: ClassVar[tuple[Key, ...]] = ()
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - Textual declares it without ClassVar
+        (0, "-narrow"),
+        (110, "-wide"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._loading = False
+        self._again = False
+        self._seen = -1
+
+    # --- for each screen to give ---
+
+    def body(self) -> ComposeResult:
+        """The widgets between the lines."""
+        yield from ()
+
+    def question(self) -> Any:
+        """What `load` must know of the screen's state: read on the event loop before each load."""
+        return None
+
+    def load(self, db: Database, question: Any) -> Any:  # noqa: ARG002 - what a screen without data needs of them
+        """The screen's data."""
+        return None
+
+    def show(self, data: Any) -> None:
+        """Put the data on the screen."""
+
+    def equivalents(self) -> Mapping[str, str]:
+        """Action → the command that does the same, with what is chosen now filled in."""
+        return {}
+
+    # --- shared ---
+
+    @property
+    def innate(self) -> InnateApp:
+        return self.app  # type: ignore[return-value]
+
+    def compose(self) -> ComposeResult:
+        yield Masthead(self.MODE)
+        with Container(id="body"):
+            yield from self.body()
+        yield StatusLine()
+        yield Hints(self.KEYS, EVERYWHERE)
+
+    def on_screen_resume(self) -> None:
+        self.innate.show_worker()
+        if self._seen != self.innate.version:
+            self.reload()
+
+    def data_changed(self) -> None:
+        """The database moved on while this screen is in front."""
+        self.reload()
+
+    @property
+    def loading_data(self) -> bool:
+        """Whether a load is under way."""
+        return self._loading
+
+    def reload(self) -> None:
+        """Load and show; while a load is under way, once more after it."""
+        self._seen = self.innate.version
+        if self._loading:
+            self._again = True
+            return
+        self._loading = True
+        self.run_worker(self._reload(), exit_on_error=False)
+
+    async def _reload(self) -> None:
+        try:
+            while True:
+                self._again = False
+                question = self.question()
+                try:
+                    data = await self.innate.reader.ask(lambda db, question=question: self.load(db, question))  # type: ignore[misc]
+                    self.show(data)
+                except Exception as error:
+                    self.innate.note_fault(error)
+                    self.complain(sentence(error))
+                if not self._again:
+                    return
+        finally:
+            self._loading = False
+
+    def push(self, screen: ModalScreen[T], then: Callable[[T | None], None]) -> None:
+        """Put a dialog over this screen; `then` gets its answer."""
+        self.app.push_screen(screen, then)
+
+    def say(self, text: str) -> None:
+        """Tell what happened, in the line at the bottom."""
+        self.query_one(StatusLine).say(text)
+
+    def complain(self, text: str) -> None:
+        """Tell what went wrong, there too."""
+        self.query_one(StatusLine).say(text, "$error")
+
+    def steer(self, kind: str, payload: Mapping[str, Any], done: str, command: str) -> None:
+        """Ask for a change of the queue; tells `done` (with the answer's fields filled in) and the equivalent command."""
+        self.innate.steer(self, kind, payload, done, command)

@@ -1,0 +1,159 @@
+"""What Queue and Worker share: starting, pausing and draining the worker, and seeing that one has died."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from textual.content import Content
+
+from app.tui.shell.keys import Key
+from app.tui.shell.page import Page
+from app.tui.widgets.dialogs import Confirm, Prompt, TextPage
+
+if TYPE_CHECKING:
+    from app.report.status import WorkerView
+    from app.worker.control import Started
+
+_DEFAULT_REASON = "innate worker resume goes on"
+_WATCH_SECONDS = 1.0
+
+START = Key("w", "start", "start", "start a worker, which goes on without this terminal")
+PAUSE = Key("z", "pause", "pause", "pause the queue, with the reason, or resume it")
+DRAIN = Key("d", "drain", "drain", "finish what runs, start nothing more, then end the worker")
+
+
+class SteeringPage(Page):
+    """A screen that shows the worker. `seen` is what the last load brought of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.view: WorkerView | None = None
+        self.paused: str | None = None
+        """Why the queue is paused, None if it is not."""
+
+    def seen(self, view: WorkerView, paused: str | None) -> None:
+        """To be called by `show`."""
+        self.view, self.paused = view, paused
+
+    def on_mount(self) -> None:
+        self.set_interval(_WATCH_SECONDS, self._watch)
+
+    def _watch(self) -> None:
+        """A worker that dies or hangs changes nothing in the database: only its lock, or its clock, tells."""
+        now, shown = self.innate.worker, self.view
+        if not self.is_current or now is None or shown is None:
+            return
+        if (now.alive, now.state, now.pid) != (shown.alive, shown.state, shown.pid):
+            self.reload()
+
+    def may_change(self) -> bool:
+        """Whether this database may be written; tells why not before anything is asked."""
+        if self.innate.context.read_only:
+            self.complain("--db opens a database to read only; start innate with --home DIR to change anything")
+            return False
+        return True
+
+    # --- actions ---
+
+    def action_start(self) -> None:
+        if not self.may_change():
+            return
+        view, context = self.view, self.innate.context
+        if view is not None and view.alive:
+            what = "an innate run works here" if view.role == "innate run" else "a worker is running already"
+            self.say(f"{what} (pid {view.pid})")
+            return
+        self.say("starting a worker …")
+
+        def work() -> tuple[Started, int, str, str | None]:
+            from app.worker import control, login
+            from app.worker.devices import resolve_slots
+
+            self.innate.writing().conn.close()
+            slots = resolve_slots((), None, None)
+            started = control.start(context.home, slots, "auto")
+            devices = ", ".join(dict.fromkeys(slot.device for slot in slots))
+            return started, len(slots), devices, None if started.already else login.logout_warning()
+
+        def tell(answer: tuple[Started, int, str, str | None]) -> None:
+            started, slots, devices, warning = answer
+            if started.already:
+                self.say(f"a worker is running already (pid {started.pid})")
+                return
+            paused = "; the queue is paused, z resumes" if self.paused is not None else ""
+            room = "1 slot" if slots == 1 else f"{slots} slots"
+            self.say(f"worker started (pid {started.pid}, {room}: {devices}){paused}   ≡ innate worker start")
+            if warning:
+                self.app.push_screen(TextPage("When you log out", Content(warning)))
+
+        self.innate.do(self, work, tell)
+
+    def action_pause(self) -> None:
+        if not self.may_change():
+            return
+        if self.paused is not None or (self.view is not None and self.view.state == "draining"):
+            self.steer("resume", {}, "resumed", "innate worker resume")
+            return
+
+        def pause(text: str | None) -> None:
+            if text is not None:
+                reason = text.strip() or _DEFAULT_REASON
+                command = f"innate worker pause --reason {shlex.quote(reason)}"
+                self.steer("pause", {"reason": reason}, "paused; z resumes", command)
+
+        hint = (
+            "Hands back what runs, with checkpoints, and starts nothing until z resumes. The reason is shown to whoever "
+            f'asks why nothing runs; ⏎ alone: "{_DEFAULT_REASON}".'
+        )
+        self.push(Prompt("Pause the queue: why?", hint=hint), pause)
+
+    def action_drain(self) -> None:
+        if not self.may_change():
+            return
+        if self.view is None or not self.view.alive:
+            self.say("no worker is running, so there is nothing to drain; w starts one")
+            return
+
+        def sure(yes: bool | None) -> None:
+            if yes:
+                done = "draining: {running} still to finish, then the worker ends; z takes it back"
+                self.steer("drain", {}, done, "innate worker drain")
+
+        self.push(Confirm("Finish what runs, start nothing more, then end the worker?"), sure)
+
+    def steering_equivalents(self) -> Mapping[str, str]:
+        resume = self.paused is not None
+        return {
+            "start": "innate worker start",
+            "pause": "innate worker resume" if resume else 'innate worker pause --reason "…"',
+            "drain": "innate worker drain",
+        }
+
+
+def worker_line(view: WorkerView, paused: str | None) -> Content:
+    """The worker in a line: who, doing what, since when, and what to press where something is to be done."""
+    import datetime
+
+    if view.state == "blocked":
+        return Content.assemble(("○ no worker", "$warning"), f": {view.reason}")
+    if not view.alive:
+        hint: list[Any] = [("w", "bold $accent"), " starts one"]
+        if paused is not None:
+            hint = [f"the queue is paused: {paused}; ", ("z", "bold $accent"), " resumes, ", *hint]
+        return Content.assemble(("○ no worker", "$warning"), ": ", *hint)
+    who = "innate run" if view.role == "innate run" else "worker"
+    state = {"silent": "does not answer", "starting": "is starting"}.get(view.state, f"is {view.state}")
+    colour = {"silent": "$error", "paused": "$warning", "idle": "$foreground"}.get(view.state, "$success")
+    parts: list[Any] = [(f"● {who} {view.pid or '?'} {state}", colour)]
+    if view.state == "silent" and view.heartbeat_at is not None:
+        last = datetime.datetime.fromtimestamp(view.heartbeat_at).strftime("%H:%M:%S")
+        parts.append(f": no heartbeat since {last}, stopped or hung")
+    elif view.state == "paused" and paused is not None:
+        parts += [f": {paused}; ", ("z", "bold $accent"), " resumes"]
+    elif view.reason:
+        parts.append(f": {view.reason}")
+    if view.study is not None:
+        parts.append(f", {view.study} only")
+    return Content.assemble(*parts)

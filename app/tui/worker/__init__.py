@@ -1,0 +1,1 @@
+"""Worker: the machine, the slots and the log."""
