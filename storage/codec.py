@@ -77,10 +77,13 @@ def _value(hint: Any, data: Any, name: str) -> Any:
 def _record(kind: Any, data: Any, name: str) -> Any:
     if not isinstance(data, dict):
         raise Misfit(f"{name} is not a table")
-    try:
-        if hasattr(kind, "from_json"):
+    if hasattr(kind, "from_json"):
+        try:
             return kind.from_json(data)
-        fields = {field.name for field in dataclasses.fields(kind)} & data.keys()
-        return kind(**{field: _value(_hints(kind)[field], data[field], field) for field in fields})
-    except (KeyError, TypeError) as error:
-        raise Misfit(f"{name} is not complete ({error})") from None
+        except (KeyError, TypeError, ValueError) as error:
+            raise Misfit(f"{name} is not complete ({error})") from None
+    for field in dataclasses.fields(kind):
+        if field.name not in data and field.default is dataclasses.MISSING:
+            raise Misfit(f"{field.name} is missing")
+    known = {field.name for field in dataclasses.fields(kind)} & data.keys()
+    return kind(**{field: _value(_hints(kind)[field], data[field], field) for field in known})

@@ -44,7 +44,7 @@ def record_epochs(
     if not records:
         return
     with transaction(db):
-        _store_epochs(db, trial_id, records, ended_at or [time.time()] * len(records))
+        _store_epochs(db, trial_id, records, [time.time()] * len(records) if ended_at is None else ended_at)
         db.execute("UPDATE trial SET crashes = 0 WHERE id = ?", (trial_id,))
 
 
