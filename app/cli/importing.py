@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.context import Context, complete_study, context_of
+from app.cli.context import complete_study, context_of
 from app.cli.output import emit_json, percent
 from app.cli.worker import Crafting, Device, Fraction, Slots, Threads, check_crafting
+from app.context import Context
 from core.errors import BadInput, ExitCode, InnateError, NotFound, Unavailable
 
 if TYPE_CHECKING:

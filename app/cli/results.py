@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.context import Context, chosen_study, complete_study, context_of
+from app.cli.context import chosen_study, complete_study, context_of
 from app.cli.output import emit_json, number, percent, table, width
+from app.context import Context
 from core.errors import BadInput
 
 if TYPE_CHECKING:
