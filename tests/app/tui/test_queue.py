@@ -22,6 +22,7 @@ from core.attacks import resolve
 from core.events import AttackProgress, EpochRecord, Started, TrainingProgress
 from core.executors.protocol import Slot
 from storage import database, queries, queue, recording, studies, worker_state
+from storage.changes import Drain, Draining
 from tests.app.tui.conftest import LARGE, SMALL, calm, opened, press_and_wait, shown
 from tests.conftest import plan_of, tiny
 from tests.storage import stored
@@ -335,12 +336,13 @@ def test_drain_needs_a_worker_and_a_yes(waiting, db, work):
             assert "nothing to drain; w starts one" in shown(app)
             work(db, state="idle")
             await beats(pilot)
+            asked = []
+            app.screen.steer = lambda change, done, command: asked.append((change, done(Draining(2)), command))
             await press_and_wait(pilot, "d")
             assert isinstance(app.screen, Confirm)
-            asked = []
-            app.screen.steer = lambda kind, payload, done, command: asked.append((kind, command))
             await press_and_wait(pilot, "y")
-            assert asked == [("drain", "innate worker drain")]
+            told = "draining: 2 still to finish, then the worker ends; z takes it back"
+            assert asked == [(Drain(), told, "innate worker drain")]
             await press_and_wait(pilot, "w")
             assert "a worker is running already" in shown(app)
 

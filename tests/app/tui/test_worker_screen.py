@@ -14,6 +14,7 @@ from app.tui.worker.machine import Gauges
 from app.worker import control
 from app.worker.devices import Gpu
 from storage import database, studies, worker_state
+from storage.changes import Drain, Resume
 from tests.app.tui.conftest import LARGE, SMALL, calm, opened, press_and_wait, shown
 from tests.app.tui.test_queue import training, work  # noqa: F401 - a fixture
 from tests.conftest import plan_of, tiny
@@ -269,11 +270,11 @@ def test_start_pause_resume_and_drain(waiting, db, work, size, monkeypatch):  # 
             await again(pilot)
             assert "is draining: finishing what runs" in shown(app)
             asked = []
-            app.screen.steer = lambda kind, payload, done, command: asked.append(kind)
+            app.screen.steer = lambda change, done, command: asked.append(change)
             await press_and_wait(pilot, "z")
-            assert asked == ["resume"], "the same key takes a drain back"
+            assert asked == [Resume()], "the same key takes a drain back"
             await press_and_wait(pilot, "d", "y")
-            assert asked == ["resume", "drain"]
+            assert asked == [Resume(), Drain()]
 
     asyncio.run(story())
 
