@@ -10,6 +10,7 @@ from app.worker.devices import Gpu, resolve_slots, visible_gpus
 from core.errors import BadInput, Unavailable
 from core.executors.protocol import Slot
 from storage import database, queue, studies
+from storage.worker_state import SlotRow
 from tests.conftest import plan_of, tiny
 from tests.storage import stored
 
@@ -209,7 +210,7 @@ def test_queue_waits_on_a_crowded_device_and_status_says_so(driver, home, cache)
     studies.submit(db, plan_of(tiny(seeds=1), cache))
     driver.free[UUIDS[0]] = 0
     reason = conditions.crowded(db, [Slot("cuda:0", 1)])["cuda:0"]
-    slots = [{"number": 0, "device": "cuda:0", "threads": 1, "trial_id": None, "waits": reason}]
+    slots = (SlotRow(0, "cuda:0", 1, None, reason),)
     view = WorkerView(alive=True, state="idle", reason=None, pid=1, role="worker", slots=slots)
     assert {row.waits_for for row in unfinished(db, view)} == {reason}
     assert queue.next_trial(db) is not None
