@@ -224,15 +224,15 @@ def _step(
     for group in optimizer.param_groups:
         group["lr"] = rate
     with autocast(x.device, training.precision):
-        lesson = defense.teach(model, x, labels, training.label_smoothing, options, memory)
+        batch = defense.objective(model, x, labels, training.label_smoothing, options, memory)
     optimizer.zero_grad(set_to_none=True)
-    scaler.scale(lesson.loss).backward()  # type: ignore[no-untyped-call]
-    if lesson.afterwards is not None:
-        lesson.afterwards()
+    scaler.scale(batch.loss).backward()  # type: ignore[no-untyped-call]
+    if batch.afterwards is not None:
+        batch.afterwards()
     scaler.step(optimizer)
     scaler.update()
-    epoch.loss += lesson.loss.detach() * len(chosen)
-    epoch.right += (lesson.logits.detach().argmax(dim=1) == labels).sum()
+    epoch.loss += batch.loss.detach() * len(chosen)
+    epoch.right += (batch.logits.detach().argmax(dim=1) == labels).sum()
     epoch.seen += len(chosen)
     epoch.batch += 1
 

@@ -44,7 +44,9 @@ def choice(name, **given):
 def taught(model, x, y, name, memory=None, smoothing=0.0, **given):
     options = choice(name, **given).options
     defense = DEFENSES[name]
-    return defense.teach(model, x, y, smoothing, options, defense.remembered(x, options) if memory is None else memory)
+    return defense.objective(
+        model, x, y, smoothing, options, defense.remembered(x, options) if memory is None else memory
+    )
 
 
 def crafted(name, model, x, y, **given):
@@ -126,7 +128,7 @@ def test_a_trial_that_an_earlier_version_queued_is_not_trained_under_its_address
 
 def test_a_default_is_left_out_only_where_it_is_meant_to_be():
     entry = Defense(
-        "any", "", "-", DEFENSES["none"].teach,
+        "any", "", "-", DEFENSES["none"].objective,
         (Parameter("kept", "int", 1, ""), Parameter("late", "float", 0.5, "", omit_default=True)),
     )  # fmt: skip
     assert resolve_options(entry, {}, "t") == {"kept": 1}
@@ -230,14 +232,14 @@ def test_the_divergence_is_kullback_leiblers():
 def test_trades_descends_both_terms_and_counts_adversarial_images():
     model, x, y = Linear(2), grey(16), torch.arange(16) % 2
     torch.manual_seed(0)
-    lesson = taught(model, x, y, "trades", eps=0.1, beta=3.0, smoothing=0.2)
+    batch = taught(model, x, y, "trades", eps=0.1, beta=3.0, smoothing=0.2)
     torch.manual_seed(0)
     moved = model(ascend_divergence(model, x, choice("trades", eps=0.1).options))
     apart = divergence(model(x), moved) / 16
     expected = functional.cross_entropy(model(x), y, label_smoothing=0.2) + 3.0 * apart
     assert float(apart.detach()) > 0.01
-    assert float(lesson.loss.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
-    assert torch.equal(lesson.logits, moved)
+    assert float(batch.loss.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
+    assert torch.equal(batch.logits, moved)
 
 
 # --- free adversarial training ---
@@ -267,9 +269,9 @@ def test_the_free_perturbation_climbs_a_linear_model_with_the_weights_own_backwa
 def test_a_free_step_that_overflows_leaves_the_perturbation_where_it_was():
     model, x = Linear(0), grey(2)
     memory = DEFENSES["free-at"].remembered(x, choice("free-at").options)
-    lesson = taught(model, x, torch.tensor([0, 1]), "free-at", memory, norm="l2")
-    (lesson.loss * float("inf")).backward()
-    lesson.afterwards()
+    batch = taught(model, x, torch.tensor([0, 1]), "free-at", memory, norm="l2")
+    (batch.loss * float("inf")).backward()
+    batch.afterwards()
     assert bool((memory["delta"] == 0).all())
 
 
@@ -278,9 +280,9 @@ def test_free_training_replays_each_batch_and_keeps_the_number_of_steps(tmp_path
 
     def spying(model, x, y, *rest):
         seen.append((x.clone(), y.clone()))
-        return DEFENSES["free-at"].teach(model, x, y, *rest)
+        return DEFENSES["free-at"].objective(model, x, y, *rest)
 
-    spy = dataclasses.replace(DEFENSES["free-at"], teach=spying)
+    spy = dataclasses.replace(DEFENSES["free-at"], objective=spying)
     monkeypatch.setattr(training, "DEFENSES", Registry("defense", (spy,)))
     plan = plan_of(tiny(defenses=[{"name": "free-at", "replays": 4}], training={"epochs": 1, "batch_size": 32}), cache)
     trial = plan.trials[0]
@@ -333,9 +335,9 @@ def test_in_bf16_every_weight_learns(name):
     ).train()
     x, y = torch.rand(6, 1, 4, 4), torch.arange(6) % 3
     with training.autocast(x.device, "bf16"):
-        lesson = taught(model, x, y, name)
-    assert lesson.loss.dtype == torch.float32
-    lesson.loss.backward()
+        batch = taught(model, x, y, name)
+    assert batch.loss.dtype == torch.float32
+    batch.loss.backward()
     assert all(float(parameter.grad.abs().max()) > 0 for parameter in model.parameters())
 
 
