@@ -18,7 +18,7 @@ from core.jobs.orders import EvaluationSpec, Job
 from core.jobs.trial import run_trial
 from core.records import Choice, TrialSpec
 from core.registry import Parameter, Registry, resolve_options
-from core.training import loop as training
+from core.training import loop, step
 from core.training import probe as probes
 from core.training.defenses import DEFENSES
 from core.training.defenses.adversarial import fgsm, fgsm_rs, pgd
@@ -27,6 +27,7 @@ from core.training.defenses.inner import eval_mode, mixed
 from core.training.defenses.trades import ascend_divergence, divergence
 from core.training.overfitting import overfitting
 from core.training.probe import Probe, draw_probe, probe_accuracy
+from core.training.step import autocast
 from tests.conftest import plan_of, tiny
 from tests.core.linear import Linear, grey_images, small_net
 
@@ -283,15 +284,15 @@ def test_free_training_replays_each_batch_and_keeps_the_number_of_steps(tmp_path
         return DEFENSES["free-at"].objective(model, x, y, *rest)
 
     spy = dataclasses.replace(DEFENSES["free-at"], objective=spying)
-    monkeypatch.setattr(training, "DEFENSES", Registry("defense", (spy,)))
+    monkeypatch.setattr(step, "DEFENSES", Registry("defense", (spy,)))
     plan = plan_of(tiny(defenses=[{"name": "free-at", "replays": 4}], training={"epochs": 1, "batch_size": 32}), cache)
     trial = plan.trials[0]
     augmented = dataclasses.replace(trial, training=dataclasses.replace(trial.training, augment=True))
     events = run(dataclasses.replace(plan, trials=(augmented,)), tmp_path, cache)
     (epoch,) = [event.record for event in events if isinstance(event, EpochFinished)]
     assert len(seen) == 10  # 300 samples in batches of 32, as for any other defense
-    for step, (x, y) in enumerate(seen):
-        first_x, first_y = seen[step - step % 4]
+    for number, (x, y) in enumerate(seen):
+        first_x, first_y = seen[number - number % 4]
         assert torch.equal(y, first_y)
         assert torch.equal(x, first_x)  # augmented once, not once per replay
     assert not torch.equal(seen[0][0], seen[4][0])
@@ -334,7 +335,7 @@ def test_in_bf16_every_weight_learns(name):
         torch.nn.Conv2d(1, 6, 3), torch.nn.Tanh(), torch.nn.Flatten(), torch.nn.Linear(24, 3)
     ).train()
     x, y = torch.rand(6, 1, 4, 4), torch.arange(6) % 3
-    with training.autocast(x.device, "bf16"):
+    with autocast(x.device, "bf16"):
         batch = taught(model, x, y, name)
     assert batch.loss.dtype == torch.float32
     batch.loss.backward()
@@ -465,7 +466,7 @@ def test_what_is_healthy_or_hopeless_is_not_called_overfitting(accuracy, probe, 
 
 def test_the_epoch_in_which_it_first_shows_says_so_and_no_other(tmp_path, cache, monkeypatch):
     probed = iter([0.9, 0.0, 0.8, 0.0])  # back and forth: once is enough
-    monkeypatch.setattr(training, "probe_accuracy", lambda *_: next(probed))
+    monkeypatch.setattr(loop, "probe_accuracy", lambda *_: next(probed))
     training_keys = {"epochs": 4, "batch_size": 32}
     plan = plan_of(tiny(defenses=[{"name": "fgsm-at", "eps": 0.05}], training=training_keys), cache)
     events = [event for event in run(plan, tmp_path, cache) if isinstance(event, EpochFinished)]
