@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core.jobs.orders import TRANSFER_ENGINE
@@ -43,14 +43,6 @@ class Crafted:
     samples: str
     count: int
     crafting: str
-
-    def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "attack": self.attack.as_json()}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Crafted:
-        cells = tuple(TransferCell(**cell) for cell in data["cells"])
-        return cls(**{**data, "attack": AttackSpec.from_json(data["attack"]), "cells": cells})
 
 
 def weights_of(db: Database, study: str) -> dict[str, Weights]:

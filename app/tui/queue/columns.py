@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from app.report.progress import phase_name
+from app.report.status import UnfinishedTrial
 from app.tui.widgets.grid import Cell, Column, Row
 
 
@@ -12,16 +14,22 @@ def key_of(row: Row) -> tuple[str, str]:
     return row["study"], row["trial_id"]
 
 
-def listed(row: Row) -> Row:
-    """What the table shows of a row. What moves each second (share, pace) is the panels' to show: a line of the table is
+def listed(trial: UnfinishedTrial) -> Row:
+    """What the table shows of a trial. What moves each second (share, pace) is the panels' to show: a line of the table is
     drawn again only when it says something else."""
-    if row["state"] == "running":
-        told = "STALLED in " if row["stalled"] else ""
-        told += str(row["phase"] or "starting")
+    if trial.state == "running":
+        told = "STALLED in " if trial.stalled else ""
+        told += phase_name(None if trial.running is None else trial.running.phase)
     else:
-        told = str(row["waits_for"] or row["reason"] or "")
+        told = trial.waits_for or trial.reason or ""
     return {
-        **{key: row[key] for key in ("study", "trial_id", "state", "label", "priority", "attempts", "stalled")},
+        "study": trial.study,
+        "trial_id": trial.trial_id,
+        "state": trial.state,
+        "label": trial.label,
+        "priority": trial.priority,
+        "attempts": trial.attempts,
+        "stalled": trial.stalled,
         "told": " ".join(told.split()),
     }
 

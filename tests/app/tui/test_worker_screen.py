@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-import time
+from dataclasses import replace
 
 import pytest
 from textual.widgets import Input
@@ -14,6 +14,7 @@ from app.tui.worker.machine import Gauges
 from app.worker import control
 from app.worker.devices import Gpu
 from storage import database, studies, worker_state
+from storage.changes import Drain, Resume
 from tests.app.tui.conftest import LARGE, SMALL, calm, opened, press_and_wait, shown
 from tests.app.tui.test_queue import training, work  # noqa: F401 - a fixture
 from tests.conftest import plan_of, tiny
@@ -85,10 +86,9 @@ def test_slots_devices_and_throughput(waiting, db, work, size):  # noqa: F811
     stored.run_one(db, waiting)
     pulse = training(db)
     work(db, pulse, slots=3)
-    told = worker_state.worker_row(db)["slots"]
-    told[1]["waits"] = "cuda:1 has 0.0 GiB free of 8.0, 2.0 needed: other processes fill it"
-    state = worker_state.WorkerState("worker", time.time(), "working", None, None, told, 3)
-    worker_state.beat(db, state, [pulse.live(512 << 20)])
+    told = worker_state.last_heartbeat(db).worker
+    crowded = replace(told.slots[1], waits="cuda:1 has 0.0 GiB free of 8.0, 2.0 needed: other processes fill it")
+    worker_state.beat(db, replace(told, slots=(told.slots[0], crowded, told.slots[2])), [pulse.live(512 << 20)])
 
     async def story():
         async with opened(waiting, size) as (app, pilot):
@@ -270,11 +270,11 @@ def test_start_pause_resume_and_drain(waiting, db, work, size, monkeypatch):  # 
             await again(pilot)
             assert "is draining: finishing what runs" in shown(app)
             asked = []
-            app.screen.steer = lambda kind, payload, done, command: asked.append(kind)
+            app.screen.steer = lambda change, done, command: asked.append(change)
             await press_and_wait(pilot, "z")
-            assert asked == ["resume"], "the same key takes a drain back"
+            assert asked == [Resume()], "the same key takes a drain back"
             await press_and_wait(pilot, "d", "y")
-            assert asked == ["resume", "drain"]
+            assert asked == [Resume(), Drain()]
 
     asyncio.run(story())
 
