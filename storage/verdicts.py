@@ -86,11 +86,11 @@ def evidence(db: Database, study: str, trial_id: str) -> Evidence:
 def _evaluated(db: Database, sql: str, key: dict[str, str]) -> list[Evaluated]:
     return [
         Evaluated(
-            AttackSpec.from_json(json.loads(row["spec"])),
-            ledgers(db, row["id"]),
-            [Trace.from_json(trace) for trace in json.loads(row["traces"] or "[]")],
+            AttackSpec.from_json(json.loads(spec)),
+            ledgers(db, evaluation),
+            [Trace.from_json(trace) for trace in json.loads(traces or "[]")],
         )
-        for row in list(db.query(sql, key))
+        for evaluation, spec, traces in db.execute(sql, key).fetchall()
     ]
 
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli.context import Context, complete_study, context_of
-from app.cli.output import emit_json
+from app.cli.output import emit_json, emit_rows
 from app.cli.run import work_on
 from app.cli.worker import Crafting, Device, Fraction, Slots, Threads, check_crafting
 from core.errors import BadInput, ExitCode
+from core.names import short_id
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -88,21 +89,18 @@ def attack(
     if not finished:
         raise typer.Exit(int(ExitCode.INTERRUPTED))
     rows = [
-        row
-        for trial in ids
-        for row in queries.results(db, name_of_study, trial)
-        if row["attack_id"] == done["attack_id"]
+        row for trial in ids for row in queries.results(db, name_of_study, trial) if row.attack_id == done["attack_id"]
     ]
     if as_json:
-        emit_json("results", rows)
+        emit_rows("results", rows)
     else:
         for row in rows:
-            middle = row["median_distance"]
+            middle = row.median_distance
             typer.echo(
-                f"{row['trial_id'][:10]}  {name} {row['norm']} ε = {row['eps']:g}: {row['robust_accuracy']:.1%}"
+                f"{short_id(row.trial_id)}  {name} {row.norm} ε = {row.eps:g}: {row.robust_accuracy:.1%}"
                 + ("" if middle is None else f", median distance {middle:.3g}")
             )
-    if any(row["state"] == "failed" for trial in ids for row in queries.trial_detail(db, trial)["studies"]):
+    if any(one.state == "failed" for trial in ids for one in queries.trial_detail(db, trial).studies):
         raise typer.Exit(int(ExitCode.TRIAL_FAILED))
 
 
@@ -136,7 +134,7 @@ def _escalate(
         if not work_on(context, db, planned, slots, crafting):
             context.say("stopped; the same command goes on")
             raise typer.Exit(int(ExitCode.INTERRUPTED))
-        states = {row["trial_id"]: row["state"] for row in queries.trials(db, study)}
+        states = {row.trial_id: row.state for row in queries.trials(db, study)}
         failed = failed or any(states[trial] == "failed" for trial in climbing)
         climbing = [trial for trial in climbing if states[trial] == "done"]
     rows = [escalation.summary(db, study, trial, threat) for trial in trials]
@@ -163,12 +161,9 @@ def _radii(eps: str | None, stored: Study, options: dict[str, Any]) -> list[str 
 
 def _study_of(db: Database, trials: list[str]) -> str:
     """The study run last that has all of `trials`."""
-    marks = ", ".join("?" * len(trials))
-    row = db.execute(
-        "SELECT s.name FROM study s JOIN study_trial st ON st.study = s.name "
-        f"WHERE st.trial_id IN ({marks}) GROUP BY s.name HAVING count(*) = ? ORDER BY s.run_at DESC LIMIT 1",
-        [*trials, len(set(trials))],
-    ).fetchone()
-    if row is None:
+    from storage.studies import study_with
+
+    found = study_with(db, trials)
+    if found is None:
         raise BadInput("attack: no study has all of these trials; name fewer at a time")
-    return str(row[0])
+    return found

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli.context import Context, complete_study, context_of
-from app.cli.output import emit_json, percent
+from app.cli.output import emit_rows
 from app.cli.worker import Crafting, Device, Fraction, Slots, Threads, check_crafting
+from app.report.text import percent
 from core.errors import BadInput, ExitCode, InnateError, NotFound, Unavailable
+from core.names import short_id
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -123,9 +125,9 @@ def import_(
         shutil.rmtree(staged, ignore_errors=True)
     trial, joined = admitted["trial_id"], admitted["study"]
     context.say(
-        f"{trial[:10]}: these weights were imported before; they are the same trial"
+        f"{short_id(trial)}: these weights were imported before; they are the same trial"
         if admitted["known"]
-        else f"{trial[:10]}: imported into the study {joined}"
+        else f"{short_id(trial)}: imported into the study {joined}"
     )
     counts = queue.remaining(db, joined)
     if counts.get("queued", 0) + counts.get("running", 0) > 1:
@@ -203,19 +205,19 @@ def _tell(context: Context, db: Database, study: str, trial: TrialSpec, *, as_js
     """The trial's row; the exit code says whether it could be evaluated."""
     from storage import queries
 
-    (row,) = (row for row in queries.trials(db, study) if row["trial_id"] == trial.id)
+    (row,) = (row for row in queries.trials(db, study) if row.trial_id == trial.id)
     if as_json:
-        emit_json("trials", [row])
+        emit_rows("trials", [row])
     else:
-        verdict = f", trust {row['trust']}" if row["trust"] else ""
+        verdict = f", trust {row.trust}" if row.trust else ""
         typer.echo(
-            f"{trial.id[:10]}  {row['architecture']} {row['activation']} on {row['dataset']}: {row['state']}, "
-            f"clean {percent(row['clean_accuracy'])} %{verdict}"
+            f"{short_id(trial.id)}  {row.architecture} {row.activation} on {row.dataset}: {row.state}, "
+            f"clean {percent(row.clean_accuracy)} %{verdict}"
         )
-    if row["state"] == "failed":
-        context.say(f"{trial.id[:10]}: {row['reason']}")
+    if row.state == "failed":
+        context.say(f"{short_id(trial.id)}: {row.reason}")
         raise typer.Exit(int(ExitCode.TRIAL_FAILED))
-    context.say(f"next: innate attack {trial.id[:10]} --attack pgd --eps 0.1")
+    context.say(f"next: innate attack {short_id(trial.id)} --attack pgd --eps 0.1")
 
 
 def _architectures() -> list[str]:

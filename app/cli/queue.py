@@ -166,11 +166,7 @@ def retry(
         raise BadInput("retry: name trials, or --all (and not both)")
     context = context_of(ctx)
     db = context.writing()
-    ids = (
-        sorted({row["trial_id"] for row in queries.trials(db, state="failed")})
-        if everything
-        else _ids(db, trials or [])
-    )
+    ids = sorted({row.trial_id for row in queries.trials(db, state="failed")}) if everything else _ids(db, trials or [])
     queued = _perform(context, db, "retry", {"trials": ids})["queued"]
     _report(context, f"queued {_trials(len(queued))} again", queued, as_json=as_json)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli.context import Context, complete_preset, context_of
-from app.cli.output import emit_json
+from app.cli.output import emit_json, emit_rows
 from app.cli.worker import Crafting, Device, Fraction, Slots, Threads, begin, check_crafting
 from core.errors import BadInput, ExitCode
 
@@ -136,7 +136,7 @@ def _close(context: Context, db: Database, study: str, *, finished: bool, as_jso
         context.say(f"stopped; the same command goes on with {study}")
         raise typer.Exit(int(ExitCode.INTERRUPTED))
     if as_json:
-        emit_json("results", queries.leaderboard(db, study))
+        emit_rows("results", queries.leaderboard(db, study))
     else:
         typer.echo(after_run(db, context, study))
     failed = queue.remaining(db, study).get("failed", 0)

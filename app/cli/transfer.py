@@ -12,6 +12,7 @@ from app.cli.output import emit_json, width
 from app.cli.results import BY, Study, one_of, pairs
 from app.cli.worker import Crafting, Threads, check_crafting
 from core.errors import BadInput, ExitCode, NotFound
+from core.names import short_id
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from core.executors.protocol import Slot
     from core.jobs import orders
     from core.records import AttackSpec
+    from storage.rows import Options, TrialRow
     from storage.transfers import Weights
 
 FORMATS = ("table", "json", "csv")
@@ -61,6 +63,7 @@ def transfer(
     from app.worker.devices import resolve_slots
     from core.jobs.transfer_attack import transfer_attack
     from storage import queries, transfers
+    from storage.rows import as_json as plain
     from storage.studies import study_row
 
     form = "json" if as_json else form
@@ -74,8 +77,8 @@ def transfer(
     if name is None:
         raise NotFound("transfer: there is no study yet; start with: innate run quick")
     stored = _stored(db, name)
-    shape, options = _shape(study_row(db, name)), _options(sets)
-    spec = transfer_attack(stored, shape, attack, norm, eps, options)
+    channels, height, breadth = study_row(db, name).shape
+    spec = transfer_attack(stored, (channels, height, breadth), attack, norm, eps, _options(sets))
     (slot,) = resolve_slots([device] if device else (), 1, threads)
     weights = transfers.weights_of(db, name)
     trials = _with_weights(context, name, queries.trials(db, name, pairs(where or ())), weights)[:limit]
@@ -84,7 +87,7 @@ def transfer(
         raise BadInput(
             f"transfer: study {name} has {found} to use{' with this --where' if where else ''}; two are needed"
         )
-    ids = [trial["trial_id"] for trial in trials]
+    ids = [trial.trial_id for trial in trials]
     digest = _digest(context, db, name, stored, samples)
     done = transfers.known(db, spec.id, digest)
     wanted = {one: tuple(other for other in ids if (one, other) not in done) for one in ids}
@@ -97,16 +100,16 @@ def transfer(
         raise typer.Exit(int(ExitCode.INTERRUPTED))
     rows = transfers.rows(db, name, spec.id, digest, ids)
     if form != "table":
-        _emit(form, _by_rows(transfer_matrix.by_factor(trials, rows, by)) if by else rows)
+        _emit(form, _by_rows(transfer_matrix.by_factor(trials, rows, by)) if by else [plain(row) for row in rows])
     else:
-        kept = [trial for trial in trials if trial["trial_id"] not in left_out]
+        kept = [trial for trial in trials if trial.trial_id not in left_out]
         matrix = transfer_matrix.by_factor(kept, rows, by) if by else transfer_matrix.of_trials(kept, rows)
         typer.echo(transfer_matrix.drawn(transfer_matrix.title(name, rows), matrix, SIGNS, width()))
     if left_out:
         raise typer.Exit(int(ExitCode.TRIAL_FAILED))
 
 
-def _by_rows(matrix: Matrix) -> list[dict[str, Any]]:
+def _by_rows(matrix: Matrix) -> list[Options]:
     return [
         {
             f"source_{matrix.by}": matrix.names[source],
@@ -118,7 +121,7 @@ def _by_rows(matrix: Matrix) -> list[dict[str, Any]]:
     ]
 
 
-def _emit(form: str, rows: Sequence[Mapping[str, Any]]) -> None:
+def _emit(form: str, rows: Sequence[Options]) -> None:
     if form == "json":
         emit_json("transfer", rows)
         return
@@ -142,13 +145,6 @@ def _stored(db: Database, name: str) -> records.Study:
     return stored_study(db, name)
 
 
-def _shape(row: Mapping[str, Any]) -> tuple[int, int, int]:
-    import json
-
-    channels, height, breadth = json.loads(row["shape"])
-    return channels, height, breadth
-
-
 def _options(sets: Sequence[str] | None) -> dict[str, Any]:
     from core.study.resolve import apply_overrides
 
@@ -156,17 +152,17 @@ def _options(sets: Sequence[str] | None) -> dict[str, Any]:
 
 
 def _with_weights(
-    context: Context, study: str, trials: Sequence[dict[str, Any]], weights: Mapping[str, Weights]
-) -> list[dict[str, Any]]:
+    context: Context, study: str, trials: Sequence[TrialRow], weights: Mapping[str, Weights]
+) -> list[TrialRow]:
     """The trials whose weights are there; says which others are left out."""
-    kept: list[dict[str, Any]] = []
+    kept: list[TrialRow] = []
     gone, untrained = [], 0
     for trial in trials:
-        known = weights.get(trial["trial_id"])
+        known = weights.get(trial.trial_id)
         if known is None:
             untrained += 1
         elif known.path is None or not (context.home.checkpoints / known.path).is_file():
-            gone.append(trial["trial_id"][:10])
+            gone.append(short_id(trial.trial_id))
         else:
             kept.append(trial)
     if untrained:
@@ -184,10 +180,10 @@ def _digest(context: Context, db: Database, name: str, stored: records.Study, sa
 
     row = study_row(db, name)
     if samples is None:
-        return str(row["samples"])
+        return row.samples
     root = data_root(db, name) or context.home.data_root
     labels = datasets.test_labels(stored.source, root, context.home.cache)
-    indices = stratified(labels, row["test_samples"], "test_samples")
+    indices = stratified(labels, row.test_samples, "test_samples")
     if samples > len(indices):
         raise BadInput(f"--samples {samples}: the study {name} is tested on {len(indices):,} images")
     return samples_digest(indices[:samples])
@@ -213,10 +209,8 @@ def _job(
     row = study_row(db, name)
     root = data_root(db, name) or context.home.data_root
     datasets.fetch(stored.source, root, context.say)
-    if datasets.describe(stored.source, root, context.home.cache).identity != row["dataset_identity"]:
-        raise BadInput(
-            f"transfer: the content of {row['dataset']} has changed since {name} was run; run it again first"
-        )
+    if datasets.describe(stored.source, root, context.home.cache).identity != row.dataset_identity:
+        raise BadInput(f"transfer: the content of {row.dataset} has changed since {name} was run; run it again first")
     checkpoints = context.home.checkpoints
     return TransferJob(
         attack=spec,
@@ -227,7 +221,7 @@ def _job(
         ),
         wanted=dict(wanted),
         source=stored.source,
-        test_samples=row["test_samples"],
+        test_samples=row.test_samples,
         samples=samples,
         data_root=root,
         cache=context.home.cache,
@@ -242,17 +236,17 @@ def _work(
     context: Context,
     db: Database,
     job: orders.TransferJob,
-    trials: Sequence[Mapping[str, Any]],
+    trials: Sequence[TrialRow],
     digests: Mapping[str, str],
 ) -> tuple[bool, dict[str, str]]:
     """Carry it out with a bar in a terminal: whether it came to its end, and the models left out."""
     from app.cli.progress import console_for_stderr
-    from app.report.transfer_matrix import names_of
+    from app.report.variants import trial_labels
     from app.worker import transfers
     from app.worker.foreground import StopSignals
     from core.events import TransferProgress
 
-    names = dict(zip(digests, names_of(trials), strict=True))
+    names = trial_labels(trials)
     cells = sum(len(targets) for targets in job.wanted.values())
     attack = job.attack
     steps = f", {attack.params['steps']} steps" if "steps" in attack.params else ""
@@ -276,7 +270,7 @@ def _work(
 
         outcome = transfers.carry_out(db, context.home, job, digests, stop, shown)
     for trial_id, reason in outcome.left_out.items():
-        context.say(f"left out: {names[trial_id]} ({trial_id[:10]}): {reason}")
+        context.say(f"left out: {names[trial_id]} ({short_id(trial_id)}): {reason}")
     for note in outcome.notes:
         context.say(note)
     if not outcome.finished:

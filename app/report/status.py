@@ -12,6 +12,7 @@ from app.worker.owner import holder, told_of
 from core.errors import NotFound
 from storage import queries, queue, studies, worker_state
 from storage.home import Home
+from storage.rows import as_json
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -101,7 +102,7 @@ def unfinished(
     `share`, `detail`, `rate` (images per second), `seconds_left` (of the phase), `device`, `pid`, `memory` (bytes).
     Running trials of a dead worker count as queued.
     """
-    rows = queries.unfinished(db, study)
+    rows = [as_json(row) for row in queries.unfinished(db, study)]
     _tell(db, rows, worker, stalled_after, ahead=0)
     order = {state: place for place, state in enumerate(STATES)}
     # Queued trials stand in the order in which they will be claimed.
@@ -137,11 +138,12 @@ def page(
         if offset >= counts[state]:
             offset -= counts[state]
             continue
-        rows = queries.in_line(db, _stored(state, worker), study, offset, limit - len(found))
+        trials = queries.in_line(db, _stored(state, worker), study, offset, limit - len(found))
+        rows = [as_json(row) for row in trials]
         # Read on its own the page would not know of the trials in front of it.
         ahead = 0
         if state == "queued" and offset and rows and _common_reason(worker) is None:
-            ahead = queries.before_in_line(db, ("queued",), rows[0], study or worker.study, claimable=True)
+            ahead = queries.before_in_line(db, ("queued",), trials[0], study or worker.study, claimable=True)
         _tell(db, rows, worker, stalled_after, ahead)
         found += rows
         offset = 0
@@ -163,7 +165,7 @@ def place(
     row = queries.place_in_line(db, study, trial_id)
     if row is None:
         return None
-    state = "queued" if row["state"] == "running" and not worker.alive else row["state"]
+    state = "queued" if row.state == "running" and not worker.alive else row.state
     if state not in states:
         return None
     before = sum(counts[other] for other in states[: list(states).index(state)])

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 def threat_of(db: Database, study: str, eps: str | None) -> Threat:
     """The study's norm at its score ε, or at `eps`; raises BadInput for a radius out of range, or none to be had."""
     stored = studies.study_row(db, study)
-    norm = stored["threat_norm"] or "linf"
+    norm = stored.threat_norm or "linf"
     if eps is None:
-        if stored["threat_eps"] is None:
+        if stored.threat_eps is None:
             raise BadInput(f"--eps: the study {study} scores at no radius; give one, such as --eps 0.1")
-        return Threat(norm, stored["threat_eps"])
+        return Threat(norm, stored.threat_eps)
     if "," in eps:
         raise BadInput(f"--eps {eps}: an escalation settles one radius at a time; give one")
     return Threat(norm, parse_number(eps.strip(), "--eps"))

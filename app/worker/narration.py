@@ -21,7 +21,7 @@ from core.events import (
     Trained,
     TrialFailed,
 )
-from core.records import NORM_SIGNS
+from core.names import NORM_SIGNS
 from core.verdict.trust import trust_of_diagnosis
 
 

@@ -50,7 +50,7 @@ def test_an_attack_can_be_added_to_it(db, home, bring):
 
 def test_an_attack_on_a_trial_without_weights_is_refused(db, home, cache):
     studies.submit(db, plan_of(tiny(seeds=1), cache))
-    trial_id = queries.trials(db, "tiny")[0]["trial_id"]
+    trial_id = queries.trials(db, "tiny")[0].trial_id
     asked = {"study": "tiny", "trials": [trial_id], "name": "pgd", "options": {"eps": [0.1]}}
     with pytest.raises(BadInput, match=r"has no weights yet \(queued\); train it first: innate run"):
         changes.perform(db, home, "attack", asked)
@@ -140,7 +140,7 @@ def test_weights_exported_from_one_home_and_imported_into_another_answer_alike(t
     assert ours[0]["clean_accuracy"] > 0.5
     (row,) = queries.trials(imported)
     assert row["state"] == "done"
-    assert row["final_digest"] == queries.trials(trained)[0]["final_digest"]
+    assert row.final_digest == queries.trials(trained)[0].final_digest
     assert imported.execute("SELECT count(*) FROM epoch").fetchone()[0] == 0
 
 
@@ -253,7 +253,7 @@ def test_into_a_study_it_is_attacked_with_the_study_s_attacks(filled, net, tmp_p
     done = innate_command(*net, "--study", "tiny", "--json", home=tmp_path / "copy")
     (row,) = json.loads(done.stdout)["trials"]
     db = database.connect(tmp_path / "copy" / "innate.db")
-    tried = queries.results(db, "tiny", row["trial_id"])
+    tried = queries.results(db, "tiny", row.trial_id)
     assert [(result["attack"], result["eps"]) for result in tried] == [
         ("fgsm", 0.1), ("fgsm", 0.2), ("pgd", 0.1), ("pgd", 0.2),
     ]  # fmt: skip

@@ -88,17 +88,16 @@ def _smallest(study: Study) -> Study:
 
 def _held_against(db: Database, plan: Plan, outlook: Outlook) -> Outlook:
     from app.report.forecast import forecast
-    from storage.studies import preview
+    from storage.studies import preview, trials_of
 
     submission = preview(db, plan)
-    there = [row[0] for row in db.execute("SELECT trial_id FROM study_trial WHERE study = ?", (outlook.name,))]
-    known = db.execute("SELECT 1 FROM study WHERE name = ?", (outlook.name,)).fetchone() is not None
+    there = trials_of(db, outlook.name)
     return replace(
         outlook,
         submission=submission,
         seconds=forecast(db, plan, submission),
-        stored=len(there) if known else None,
-        leaving=len(set(there) - {trial.id for trial in plan.trials}) if there else 0,
+        stored=None if there is None else len(there),
+        leaving=len(there - {trial.id for trial in plan.trials}) if there else 0,
     )
 
 

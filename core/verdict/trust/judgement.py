@@ -10,19 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from core.attacks import ATTACKS
+from core.names import TRUST, worst
 from core.records import CleanOutcome, Diagnosis
 from core.registry import Registry
 from core.verdict.ledgers import survived_at
 from core.verdict.trust import attack, model, study
 from core.verdict.trust.attack import attack_checks, reduced
 from core.verdict.trust.entry import (  # fmt: skip
-    TRUST,
     Check,
     Checked,
     Evaluated,
     Evidence,
     words,
-    worst,
 )
 from core.verdict.trust.ladder import climbed, is_quiet, is_whole
 from core.verdict.trust.model import degenerate

@@ -303,7 +303,7 @@ def test_priorities_up_down_and_to_a_number(waiting, db, size):
             assert queries.priorities(db, [trial]) == {trial: 10}
             assert grid.cursor == 0
             await press_and_wait(pilot, "space", "space", "minus")
-            assert sorted(row["priority"] for row in queries.trials(db))[0] == -1
+            assert sorted(row.priority for row in queries.trials(db))[0] == -1
             assert queries.priorities(db, [trial]) == {trial: 9}, "each from its own"
             await press_and_wait(pilot, "P", "escape")
             assert isinstance(app.screen, Page)
@@ -458,7 +458,7 @@ def test_ten_thousand_queued_trials_are_read_by_the_page(home, db, cache, work, 
 def test_pages_say_the_same_as_the_whole(home, db, cache, work):
     studies.submit(db, plan_of(tiny(), cache))
     studies.submit(db, plan_of(tiny(name="second", seeds=3), cache))
-    trials = [row["trial_id"] for row in queries.trials(db, "second")]
+    trials = [row.trial_id for row in queries.trials(db, "second")]
     queue.prioritise(db, trials[3:6], 2)
     fail(db)
     pulse = training(db)
@@ -487,7 +487,7 @@ def test_time_left_is_learned_from_the_study_itself(home, db, cache, work):
     view = status.worker_view(db, home)
     assert status.seconds_left(db, view) == pytest.approx(5 * 10)
     assert status.seconds_left(db, view, "tiny") == pytest.approx(3 * 10)
-    slow = next(row["trial_id"] for row in queries.trials(db, "slow"))
+    slow = next(row.trial_id for row in queries.trials(db, "slow"))
     queue.prioritise(db, [slow], 1)
     pulse = training(db)
     assert pulse.trial_id == slow
