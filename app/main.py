@@ -26,7 +26,7 @@ from app.cli import (
     transfer,
     worker,
 )
-from app.cli.context import Context
+from app.context import Context
 from core.errors import ExitCode, InnateError
 
 _EPILOG = "Start here: innate run quick. A study of your own: innate init study.toml, then innate run study.toml."

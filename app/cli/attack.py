@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.context import Context, complete_study, context_of
+from app.cli.context import complete_study, context_of
 from app.cli.output import emit_json, emit_rows
 from app.cli.run import work_on
 from app.cli.worker import Crafting, Device, Fraction, Slots, Threads, check_crafting
+from app.context import Context
 from core.errors import BadInput, ExitCode
 from core.names import short_id
 

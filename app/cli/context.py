@@ -1,93 +1,15 @@
-"""The global options, and how commands get at the database: to read, or to write."""
+"""The global options of a running command, the study it means, and completion of names."""
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from core.errors import BadInput
+from app.context import Context
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
-
-    from storage.destinations import InUse
-    from storage.home import Home
-
-
-@dataclass(frozen=True)
-class Context:
-    """What stood before the command's name."""
-
-    home: Home
-    database: Path
-    read_only: bool
-    colour: bool
-    quiet: bool
-    verbose: bool
-
-    @classmethod
-    def of(cls, home: Path | None, db: Path | None, *, colour: bool, quiet: bool, verbose: bool) -> Context:
-        from storage.home import locate
-
-        place = locate(home)
-        return cls(place, db or place.database, db is not None, colour, quiet, verbose)
-
-    @property
-    def lived_in(self) -> Home:
-        """The home of the database that is read: its lock and its logs are those beside it, under `--db` too."""
-        from storage.home import Home
-
-        return Home(self.database.resolve().parent) if self.read_only else self.home
-
-    @property
-    def in_use(self) -> InUse:
-        """What no file that is written for the user may be: the home's database, that of `--db`, and what is theirs."""
-        from storage.destinations import in_use
-
-        return in_use(self.home, self.database)
-
-    def refusal(self, dest: Path) -> str | None:
-        """Why nothing may be written to `dest`, for a screen that says so before it is asked to."""
-        from storage.destinations import refuse_in_use
-
-        try:
-            refuse_in_use(dest, self.in_use)
-        except BadInput as error:
-            return str(error)
-        return None
-
-    def reading(self, *, hint: bool = True) -> Database:
-        """The database for a listing; an empty one where there is none yet, so that a fresh home lists nothing.
-
-        `hint`: then say how to start, unless the command has something to say of it itself.
-        """
-        from storage.database import connect, empty
-
-        if not self.read_only and not self.database.exists():
-            if hint:
-                self.say("nothing here yet; start with: innate run quick")
-            return empty()
-        # Somebody else's home, or one on a read-only disk, can still be read.
-        return connect(self.database, read_only=self.read_only or not os.access(self.database, os.W_OK))
-
-    def writing(self) -> Database:
-        """The database for a change; raises BadInput under `--db`."""
-        from storage.database import connect
-        from storage.home import prepare
-
-        if self.read_only:
-            raise BadInput("--db opens a database to read only; this command writes: use --home DIR")
-        prepare(self.home)
-        return connect(self.database)
-
-    def say(self, text: str) -> None:
-        """Narration, on stderr."""
-        if not self.quiet:
-            typer.echo(text, err=True)
 
 
 def context_of(ctx: typer.Context) -> Context:

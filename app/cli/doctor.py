@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.context import Context, context_of
+from app.cli.context import context_of
 from app.cli.output import emit_json, table
+from app.context import Context
 from core.errors import ExitCode, InnateError
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.context import Context, complete_study, context_of
+from app.cli.context import complete_study, context_of
 from app.cli.output import emit_rows
 from app.cli.worker import Crafting, Device, Fraction, Slots, Threads, check_crafting
+from app.context import Context
 from app.report.text import percent
 from core.errors import BadInput, ExitCode, InnateError, NotFound, Unavailable
 from core.names import short_id

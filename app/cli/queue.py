@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.context import Context, chosen_study, complete_study, context_of
+from app.cli.context import chosen_study, complete_study, context_of
 from app.cli.output import emit_document, emit_json, table
+from app.context import Context
 from core.errors import BadInput, ExitCode, NotFound, Unavailable
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.context import Context, chosen_study, complete_study, context_of
+from app.cli.context import chosen_study, complete_study, context_of
 from app.cli.output import emit_json, table, width
+from app.context import Context
 from app.report.text import number, percent
 from core.errors import BadInput
 from core.names import NORM_SIGNS, short_id

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.context import Context, complete_preset, context_of
+from app.cli.context import complete_preset, context_of
 from app.cli.output import emit_json, emit_rows
 from app.cli.worker import Crafting, Device, Fraction, Slots, Threads, begin, check_crafting
+from app.context import Context
 from core.errors import BadInput, ExitCode
 
 if TYPE_CHECKING:

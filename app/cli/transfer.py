@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.context import Context, chosen_study, context_of
+from app.cli.context import chosen_study, context_of
 from app.cli.output import emit_json, width
 from app.cli.results import BY, Study, one_of, pairs
 from app.cli.worker import Crafting, Threads, check_crafting
+from app.context import Context
 from core.errors import BadInput, ExitCode, NotFound
 from core.names import short_id
 

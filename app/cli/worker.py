@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.context import Context, context_of
+from app.cli.context import context_of
 from app.cli.output import emit_json
+from app.context import Context
 from core.errors import BadInput, NotFound, Unavailable
 
 if TYPE_CHECKING:

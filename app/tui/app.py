@@ -1,4 +1,4 @@
-"""The application: five screens, the threads that wait for them, what it remembers, and how it ends."""
+"""The application: five screens on one session, how it begins, what every screen's keys share, and how it ends."""
 
 from __future__ import annotations
 
@@ -9,62 +9,59 @@ import logging.handlers
 import os
 import signal
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import events
+from textual import events, on
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-from app.tui.shell import state, themes
+from app.tui.shell import themes
 from app.tui.shell.keys import EVERYWHERE, bindings
-from app.tui.shell.page import Page
-from app.tui.shell.threads import Doer, Reader, sentence
+from app.tui.shell.page import Changed, Page
+from app.tui.shell.session import Session, log
+from app.tui.shell.threads import sentence
 from app.tui.shell.typeahead import TypeAhead
 from app.tui.widgets.dialogs import TextPage
-from app.tui.widgets.lines import Masthead
-from core.errors import BadInput, InnateError
 
 if TYPE_CHECKING:
-    from sqlite_utils import Database
-
-    from app.cli.context import Context
-    from app.report.status import WorkerView
+    from app.context import Context
 
 POLL_SECONDS = 1.0
 _WARM_SECONDS = 0.3
 """After the first screen is painted: the others are imported aside, so that no key waits for that."""
-log = logging.getLogger("innate.tui")
 
 
-def _runs() -> Page:
+def _runs(session: Session) -> Page:
     from app.tui.runs.screen import RunsScreen
 
-    return RunsScreen()
+    return RunsScreen(session)
 
 
-def _compose() -> Page:
+def _compose(session: Session) -> Page:
     from app.tui.compose.screen import ComposeScreen
 
-    return ComposeScreen()
+    return ComposeScreen(session)
 
 
-def _queue() -> Page:
+def _queue(session: Session) -> Page:
     from app.tui.queue.screen import QueueScreen
 
-    return QueueScreen()
+    return QueueScreen(session)
 
 
-def _compare() -> Page:
+def _compare(session: Session) -> Page:
     from app.tui.compare.screen import CompareScreen
 
-    return CompareScreen()
+    return CompareScreen(session)
 
 
-def _worker() -> Page:
+def _worker(session: Session) -> Page:
     from app.tui.worker.screen import WorkerScreen
 
-    return WorkerScreen()
+    return WorkerScreen(session)
 
 
 def _import_screens() -> None:
@@ -75,7 +72,7 @@ class InnateApp(App[None]):
     """`context` is the command line's: home, database, whether to write, colours."""
 
     TITLE = "innate"
-    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
+    PAGES: ClassVar[Mapping[str, Callable[[Session], Page]]] = {
         "runs": _runs,
         "compose": _compose,
         "queue": _queue,
@@ -96,22 +93,12 @@ class InnateApp(App[None]):
         if not context.colour:
             os.environ["NO_COLOR"] = "1"  # --no-color says the same; Textual looks for it here, and takes it out again
         super().__init__()
-        self.context = context
-        self.colour = context.colour
-        home = context.home
-        self._state_path = None if context.read_only else home.root / "tui.json"
-        self.remembered = state.load(self._state_path)
-        self.reader = Reader(context.database, read_only=context.read_only, name="reader")
-        self.charts = Reader(context.database, read_only=context.read_only, name="charts")
-        self.doer = Doer()
-        self.version = 0
-        """Grows whenever the database has changed."""
-        self.worker: WorkerView | None = None
-        self.unfinished: Mapping[str, int] = {}
-        """Trials running and queued, in all studies."""
+        self.session = Session(context)
+        for mode, page in self.PAGES.items():
+            self.add_mode(mode, partial(page, self.session))
         self.typeahead = TypeAhead(self, super().on_event)
-        self._last_look: object = None
-        self._looking = False
+        self.fault: Exception | None = None
+        """What ended the screens, if they did not end by themselves."""
         self.animation_level = "none"
         for theme in themes.THEMES:
             self.register_theme(theme)
@@ -119,46 +106,32 @@ class InnateApp(App[None]):
     # --- beginning and end ---
 
     def on_mount(self) -> None:
-        known = {theme.name for theme in themes.THEMES}
-        self.theme = self.remembered.theme if self.remembered.theme in known else themes.DARK.name
+        remembered = self.session.remembered
+        self.theme = (
+            remembered.theme if remembered.theme in {theme.name for theme in themes.THEMES} else themes.DARK.name
+        )
         for number in (signal.SIGTERM, signal.SIGHUP):
             # A signal must leave the terminal as it was; a hang-up only ends the screens, never the worker.
             with contextlib.suppress(RuntimeError, ValueError):
                 asyncio.get_running_loop().add_signal_handler(number, self.exit)
-        mode = self.remembered.screen if self.remembered.screen in self.MODES else "runs"
-        self.switch_mode(mode)
+        self.switch_mode(remembered.screen if remembered.screen in self.PAGES else "runs")
         self.set_interval(POLL_SECONDS, self.look)
         self.look()
-        self.set_timer(_WARM_SECONDS, lambda: self.run_worker(self.doer.do(_import_screens), exit_on_error=False))
+        self.set_timer(_WARM_SECONDS, lambda: self.run_worker(self.session.do(_import_screens), exit_on_error=False))
 
     def on_unmount(self) -> None:
-        self.remember()
-        self.reader.close()
-        self.charts.close()
-        self.doer.close()
+        self._remember_theme()
+        self.session.close()
 
-    def remember(self) -> None:
-        """Keep the state of the screens for the next time, whatever ends this one."""
-        self.remembered.theme = self.theme
-        state.save(self.remembered, self._state_path)
-
-    def note_fault(self, error: BaseException) -> None:
-        """Keep the traceback of what is only told in a sentence."""
-        if not isinstance(error, InnateError):
-            self._write_down(error)
-
-    def _write_down(self, error: BaseException) -> None:
-        with contextlib.suppress(OSError):
-            self.context.home.logs.mkdir(parents=True, exist_ok=True)
-        log.error("%s", error, exc_info=error)
+    def _remember_theme(self) -> None:
+        self.session.remembered.theme = self.theme
+        self.session.remember()
 
     def _handle_exception(self, error: Exception) -> None:
         # A fault of ours ends the screens with a sentence; the traceback goes to the log.
-        self._write_down(error)
-        self.fault: Exception | None = error
+        self.session.write_down(error)
+        self.fault = error
         self.exit(return_code=1)
-
-    fault: Exception | None = None
 
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Key) and not event.is_forwarded:
@@ -168,52 +141,24 @@ class InnateApp(App[None]):
 
     # --- what others do meanwhile ---
 
+    @on(Changed)
     def look(self) -> None:
-        """Once a second: has the database moved on, does a worker live."""
-        if not self._looking:
-            self._looking = True
-            self.run_worker(self._look(), exit_on_error=False)
+        """Once a second, and after each change: has the database moved on, does a worker live."""
+        self.run_worker(self._look(), exit_on_error=False)
 
     async def _look(self) -> None:
         try:
-            seen, self.worker, self.unfinished = await self.reader.ask(self._looked)
+            moved_on = await self.session.look()
         except Exception as error:
-            self.note_fault(error)
+            self.session.note_fault(error)
             if isinstance(self.screen, Page):
                 self.screen.complain(sentence(error))
             return
-        finally:
-            self._looking = False
-        if seen != self._last_look:
-            self._last_look = seen
-            self.version += 1
-            for page in self.screen_stack:
-                if isinstance(page, Page):
+        for page in self.screen_stack:
+            if isinstance(page, Page):
+                page.show_worker()
+                if moved_on:
                     page.data_changed()
-        self.show_worker()
-
-    def _looked(self, db: Database) -> tuple[object, WorkerView, Mapping[str, int]]:
-        from app.report.status import worker_view
-        from storage import queue
-
-        version = db.execute("PRAGMA data_version").fetchone()[0]
-        return (id(db), version), worker_view(db, self.context.lived_in), queue.unfinished_counts(db)
-
-    def show_worker(self) -> None:
-        """The worker in a word, at the top right."""
-        view = self.worker
-        if view is None:
-            return
-        waiting = self.unfinished.get("queued", 0) + self.unfinished.get("running", 0)
-        left = f", {waiting} to do" if waiting else ""
-        if not view.alive:
-            text, colour = f"○ no worker{left}", "$warning" if waiting else "$foreground 60%"
-        else:
-            colours = {"silent": "$error", "paused": "$warning", "draining": "$warning", "idle": "$foreground 70%"}
-            text, colour = f"● {view.state}{left}", colours.get(view.state, "$success")
-        for screen in self.screen_stack:
-            for masthead in screen.query(Masthead):
-                masthead.show_worker(text, colour)
 
     # --- actions ---
 
@@ -221,9 +166,9 @@ class InnateApp(App[None]):
         # The number of the mode in front leads back to its first screen, from a run's detail too.
         while isinstance(self.screen, TextPage) or (mode == self.current_mode and len(self.screen_stack) > 1):
             self.pop_screen()
-        self.remembered.screen = mode
+        self.session.remembered.screen = mode
         self.switch_mode(mode)
-        self.remember()
+        self.session.remember()
 
     def action_leave(self) -> None:
         self.exit()
@@ -231,7 +176,7 @@ class InnateApp(App[None]):
     def action_next_theme(self) -> None:
         names = [theme.name for theme in themes.THEMES]
         self.theme = names[(names.index(self.theme) + 1) % len(names)] if self.theme in names else names[0]
-        self.remember()
+        self._remember_theme()
         if isinstance(self.screen, Page):
             self.screen.say(f"theme: {self.theme}")
 
@@ -266,61 +211,29 @@ class InnateApp(App[None]):
 
         return run
 
-    # --- changes ---
-
-    def steer(self, page: Page, kind: str, payload: Mapping[str, Any], done: str, command: str) -> None:
-        """Have a change made (see `app.worker.changes`) and tell the outcome on `page`."""
-
-        def work() -> dict[str, Any]:
-            from app.worker.changes import perform
-
-            db = self.writing()
-            try:
-                return perform(db, self.context.home, kind, payload)
-            finally:
-                db.conn.close()
-
-        self.do(page, work, lambda answer: page.say(f"{done.format(**answer)}   ≡ {command}"))
-
-    def writing(self) -> Database:
-        """A connection to write with, for the calling thread. Raises BadInput under --db."""
-        if self.context.read_only:
-            raise BadInput("--db opens a database to read only; start innate with --home DIR to change anything")
-        return self.context.writing()
-
-    def do(self, page: Page, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
-        """Run `work` on the steering thread, then `then(result)` here; an error is told on `page`."""
-
-        async def run() -> None:
-            try:
-                then(await self.doer.do(work))
-            except Exception as error:
-                self.note_fault(error)
-                page.complain(sentence(error))
-            self.look()
-
-        self.run_worker(run(), exit_on_error=False)
-
 
 def run(context: Context) -> int:
     """The TUI until it is left; returns the exit code. What the user should know after it is narrated."""
     _log_to(context)
     app = InnateApp(context)
     app.run()
+    session = app.session
     if app.fault is not None:
         context.say(
             f"the screens failed ({type(app.fault).__name__}); nothing is lost, details are in {_log_path(context)}"
         )
         return 1
-    waiting = app.unfinished.get("queued", 0) + app.unfinished.get("running", 0)
-    if app.worker is not None and app.worker.alive and waiting:
-        context.say(f"the worker (pid {app.worker.pid}) goes on with {waiting} trials; innate status, or innate again")
+    waiting = session.waiting
+    if session.worker is not None and session.worker.alive and waiting:
+        context.say(
+            f"the worker (pid {session.worker.pid}) goes on with {waiting} trials; innate status, or innate again"
+        )
     elif waiting:
         context.say(f"{waiting} trials wait and no worker is running: innate worker start")
     return app.return_code or 0
 
 
-def _log_path(context: Context) -> Any:
+def _log_path(context: Context) -> Path:
     return context.home.logs / "tui.log"
 
 

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from app import main
-from app.cli.context import Context
+from app.context import Context
 from storage.home import Home
 from tests.conftest import tiny
 from tests.faults.machinery import Lab

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from app.cli.context import Context
+from app.context import Context
 from app.tui.app import InnateApp
 from storage.home import Home
 from tests.app.tui.conftest import calm, press_and_wait

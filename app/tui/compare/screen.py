@@ -31,6 +31,8 @@ from core.verdict.scoring import SCORES
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
+    from app.tui.shell.session import Session
+
 _BY = (*FACTORS, "seed")
 _SLOW = 0.3
 """Seconds of loading from which on it is told."""
@@ -70,8 +72,8 @@ class CompareScreen(Page):
     """
     AUTO_FOCUS: ClassVar[str | None] = "#table"
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self._loaded: Loaded | None = None
         self._laid_out: Any = None
         """What the table shows and for which room."""
@@ -84,7 +86,7 @@ class CompareScreen(Page):
         yield Static("reading the scores …", id="about")
         yield Static("", id="empty")
         with Container(id="split"):
-            yield ChartView(id="chart")
+            yield ChartView(self.session, id="chart")
             yield CompareGrid(identify=lambda row: row["key"], id="table")
         yield Static("", id="words")
 
@@ -99,27 +101,27 @@ class CompareScreen(Page):
 
     @property
     def view(self) -> str:
-        view = self.innate.remembered.compare.get("view")
+        view = self.session.remembered.compare.get("view")
         return view if view in VIEWS else VIEWS[0]
 
     def _score(self, key: str, usual: str) -> str:
-        name = self.innate.remembered.compare.get(key)
+        name = self.session.remembered.compare.get(key)
         return name if isinstance(name, str) and name in SCORES else usual
 
     @property
     def _factors(self) -> tuple[str, str] | None:
-        found = self.innate.remembered.compare.get("factors")
+        found = self.session.remembered.compare.get("factors")
         if isinstance(found, list) and len(found) == 2 and found[0] != found[1] and set(found) <= set(_BY):
             return found[0], found[1]
         return None
 
     @property
     def _only_marked(self) -> bool:
-        return bool(self.innate.remembered.compare.get("marked", True))
+        return bool(self.session.remembered.compare.get("marked", True))
 
     def _choose(self, **changes: Any) -> None:
-        self.innate.remembered.compare.update(changes)
-        self.innate.remember()
+        self.session.remembered.compare.update(changes)
+        self.session.remember()
         self.query_one(TabLine).show(VIEWS.index(self.view))
         if self._took > _SLOW:
             self._loaded = None
@@ -130,11 +132,11 @@ class CompareScreen(Page):
 
     def on_screen_resume(self) -> None:
         # Marks are set in Runs, which no change of the database tells.
-        if self._marks is not None and self._marks != self.innate.remembered.marks:
+        if self._marks is not None and self._marks != self.session.remembered.marks:
             self.reload()
 
     def question(self) -> Choice:
-        remembered = self.innate.remembered
+        remembered = self.session.remembered
         self._marks = list(remembered.marks)
         study, attack = remembered.compare.get("study"), remembered.compare.get("attack")
         return Choice(
@@ -234,9 +236,9 @@ class CompareScreen(Page):
         from storage.studies import studies
 
         try:
-            rows = await self.innate.reader.ask(studies)
+            rows = await self.session.reader.ask(studies)
         except Exception as error:
-            self.innate.note_fault(error)
+            self.session.note_fault(error)
             self.complain(sentence(error))
             return
         items = [
@@ -281,7 +283,7 @@ class CompareScreen(Page):
     def action_marked(self) -> None:
         only = not self._only_marked
         self._choose(marked=only)
-        if only and not self.innate.remembered.marks:
+        if only and not self.session.remembered.marks:
             self.say("nothing is marked, so all is shown: space marks runs in 1 Runs")
         else:
             self.say("only the variants of the marked runs" if only else "all variants, marked or not")
@@ -294,7 +296,7 @@ class CompareScreen(Page):
 
         trials = event.row.get("trial_ids")
         if trials and self._loaded and self._loaded.study:
-            self.app.push_screen(DetailScreen(self._loaded.study, trials[0]))
+            self.app.push_screen(DetailScreen(self.session, self._loaded.study, trials[0]))
         else:
             self.say("there is no single run behind this row; bars, curves and trade-off have one")
 

@@ -44,7 +44,7 @@ class ComposeFiles(ComposeEdits):
             found = parse_toml(preset_text(name), name)
             items.append(Item(("preset", name), name, f"preset: {study_text(found)}"))
         try:
-            stored = await self.innate.reader.ask(studies_with_grid)
+            stored = await self.session.reader.ask(studies_with_grid)
         except InnateError as error:
             stored = []
             self.complain(str(error))
@@ -73,7 +73,7 @@ class ComposeFiles(ComposeEdits):
             )
         else:
             try:
-                found = await self.innate.reader.ask(lambda db: document(db, name))
+                found = await self.session.reader.ask(lambda db: document(db, name))
             except InnateError as error:
                 self.complain(str(error))
                 return
@@ -106,7 +106,7 @@ class ComposeFiles(ComposeEdits):
                 return f"{path} is a folder"
             if not path.absolute().parent.is_dir():
                 return f"there is no folder {path.absolute().parent}"
-            return self.innate.context.refusal(path)
+            return self.session.context.refusal(path)
 
         def typed(text: str | None) -> None:
             if text is None:
@@ -124,7 +124,7 @@ class ComposeFiles(ComposeEdits):
         self.push(Prompt("Save as", self._file, hint=hint, check=check), typed)
 
     def _save(self, path: Path) -> None:
-        document, own = self._document, self.innate.context.in_use
+        document, own = self._document, self.session.context.in_use
 
         def work() -> None:
             from storage.export import beside
@@ -136,7 +136,7 @@ class ComposeFiles(ComposeEdits):
             self._origin = (str(path), document)
             self.say(f"saved   ≡ innate run {shlex.quote(str(path))}")
 
-        self.innate.do(self, work, saved)
+        self.do(work, saved)
 
     @property
     def _file(self) -> str:

@@ -36,6 +36,8 @@ from app.tui.widgets.field import Field
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
+    from app.tui.shell.session import Session
+
 _DELAY = 0.15
 """Seconds without a change after which the outlook is worked out anew."""
 _UNDOABLE = 200
@@ -48,8 +50,8 @@ class ComposePanes(Page):
     MODE = "compose"
     AUTO_FOCUS: ClassVar[str | None] = "#parts"
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self._document: Document = {}
         self._before: list[Document] = []
         self._part: Part = draft.PARTS[0]
@@ -85,8 +87,8 @@ class ComposePanes(Page):
         return self.query_one("#choices", RowList)
 
     def on_mount(self) -> None:
-        self._outlooks = Outlooks(self.innate.context.home)
-        kept = self.innate.remembered.draft
+        self._outlooks = Outlooks(self.session.context.home)
+        kept = self.session.remembered.draft
         self._document = kept if draft.shaped(kept) and kept else draft.first()
         self._examine()
         self.call_after_refresh(self._draw)
@@ -128,8 +130,8 @@ class ComposePanes(Page):
 
     def _take(self, document: Document) -> None:
         self._document = document
-        self.innate.remembered.draft = document
-        self.innate.remember()
+        self.session.remembered.draft = document
+        self.session.remember()
         self._examine()
         if self._timer is not None:
             self._timer.stop()

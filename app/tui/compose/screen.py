@@ -27,6 +27,7 @@ from core.study.resolve import LARGE_GRID, grid_size, parse_study
 
 if TYPE_CHECKING:
     from app.tui.compose.submit import Submitted
+    from app.tui.shell.session import Session
     from core.records import Study
 
 
@@ -67,8 +68,8 @@ class ComposeScreen(ComposeFiles):
     ComposeScreen.-wide #about { height: 9; }
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self._submitting = False
         self._download = Download()
 
@@ -78,7 +79,7 @@ class ComposeScreen(ComposeFiles):
     # --- submitting ---
 
     def action_submit(self) -> None:
-        if self.innate.context.read_only:
+        if self.session.context.read_only:
             self.complain("--db opens a database to read only; start innate with --home DIR to submit a study")
             return
         if self._submitting:
@@ -106,7 +107,7 @@ class ComposeScreen(ComposeFiles):
             lines += counts(outlook)
         if outlook is not None:
             lines += remarks(outlook)
-        worker = self.innate.worker
+        worker = self.session.worker
         if worker is None or not worker.alive:
             lines += ["", "No worker is running: one is started, and goes on when you leave."]
         elif worker.state == "paused":
@@ -114,7 +115,7 @@ class ComposeScreen(ComposeFiles):
         return "\n".join(lines)
 
     def _submit(self, study: Study) -> None:
-        home, writing = self.innate.context.home, self.innate.writing
+        home, writing = self.session.context.home, self.session.writing
         command = f"innate run {self._spec} --detach{' --yes' if grid_size(study) > LARGE_GRID else ''}"
         fetch = partial(self._download.run, report=self._reporter())
         self._submitting = True
@@ -129,13 +130,13 @@ class ComposeScreen(ComposeFiles):
                 self._submitting = False
 
         def done(answer: Submitted) -> None:
-            if self.innate.screen is self:
-                self.innate.action_mode("queue")
+            if self.app.screen is self:
+                self.go_to("queue")
             self._tell(f"{answer.told}   ≡ {command}")
             if answer.warning is not None:
-                self.innate.push_screen(TextPage("When you log out", answer.warning))
+                self.app.push_screen(TextPage("When you log out", answer.warning))
 
-        self.innate.do(self, work, done)
+        self.do(work, done)
 
     def _reporter(self) -> Callable[[str], None]:
         """Tells here what a download says, from the steering thread and without waiting for this one."""
@@ -149,11 +150,11 @@ class ComposeScreen(ComposeFiles):
 
     def _tell(self, text: str, patience: int = 40) -> None:
         """Say it on the screen in front, as soon as that is there."""
-        page = next((screen for screen in reversed(self.innate.screen_stack) if isinstance(screen, Page)), None)
+        page = next((screen for screen in reversed(self.app.screen_stack) if isinstance(screen, Page)), None)
         if page is not None and page.query(StatusLine):
             page.say(text)
         elif patience:
-            self.innate.set_timer(0.05, partial(self._tell, text, patience - 1))
+            self.app.set_timer(0.05, partial(self._tell, text, patience - 1))
 
     # --- the same from the command line ---
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,9 @@ class Submitted:
     warning: str | None
 
 
-def submit(home: Home, writing: Callable[[], Database], study: Study, fetch: Fetch) -> Submitted:
+def submit(
+    home: Home, writing: Callable[[], AbstractContextManager[Database]], study: Study, fetch: Fetch
+) -> Submitted:
     """Queue `study`, whose size has been agreed to, and see to a worker. Raises InnateError, then nothing is queued."""
     from app.worker import control, foreground, login
     from app.worker.conditions import refuse_full_disk, refuse_precision
@@ -39,14 +42,11 @@ def submit(home: Home, writing: Callable[[], Database], study: Study, fetch: Fet
     if datasets.problem(study.source, home.data_root) is not None:
         fetch(study.source.kind, home.data_root)
     make_plan(study, home.data_root, home.cache, large=True)
-    db = writing()
-    try:
+    with writing() as db:
         refuse_full_disk(home)
         # Before the study is queued: the worker's children import torch meanwhile.
         started = control.start(home, slots, "auto", succeed=True)
         told = _told(foreground.submit(db, home, dict(study.document), study.name), started)
-    finally:
-        db.conn.close()
     return Submitted(told, None if started.already else login.logout_warning())
 
 

@@ -24,6 +24,8 @@ from storage import queries, worker_state
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
+    from app.tui.shell.session import Session
+
 _PANELS = 64
 """Running trials read for panels; no screen has room for more."""
 _EPOCHS = 240
@@ -93,8 +95,8 @@ class QueueScreen(SteeringPage):
     """
     AUTO_FOCUS: ClassVar[str | None] = "#grid"
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self._wanted: set[int] = {0}
         self._only_failed = False
         self._answer: Answer | None = None
@@ -138,7 +140,7 @@ class QueueScreen(SteeringPage):
         return Asked(sorted(wanted), states, key_of(row) if row else None, row["state"] if row else None)
 
     def load(self, db: Database, question: Asked) -> Answer:
-        view = status.worker_view(db, self.innate.context.lived_in)
+        view = status.worker_view(db, self.session.context.lived_in)
         counts = status.totals(db, view)
         place = status.place(db, view, counts, *question.current, states=question.states) if question.current else None
         moved = place is not None and place[1] != question.state
@@ -275,7 +277,7 @@ class QueueScreen(SteeringPage):
     def on_grid_chosen(self, event: Grid.Chosen) -> None:
         from app.tui.run.screen import DetailScreen
 
-        self.app.push_screen(DetailScreen(event.row["study"], event.row["trial_id"]))
+        self.app.push_screen(DetailScreen(self.session, event.row["study"], event.row["trial_id"]))
 
     def action_failed(self) -> None:
         self._only_failed = not self._only_failed
@@ -399,13 +401,10 @@ class QueueScreen(SteeringPage):
         def run() -> None:
             from app.worker.changes import perform
 
-            db = self.innate.writing()
-            try:
-                work(db, lambda kind, payload: perform(db, self.innate.context.home, kind, payload))
-            finally:
-                db.conn.close()
+            with self.session.writing() as db:
+                work(db, lambda kind, payload: perform(db, self.session.context.home, kind, payload))
 
-        self.innate.do(self, run, lambda _: self.say(f"{done}   ≡ {command}"))
+        self.do(run, lambda _: self.say(f"{done}   ≡ {command}"))
 
     # --- the same from the command line ---
 

@@ -29,6 +29,8 @@ from app.tui.widgets.lines import Hints, Masthead, StatusLine
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
+    from app.tui.shell.session import Session
+
 _LINES_AROUND = 8
 """Masthead, tabs, title, caption (2), status and hints, and the titles of the pictures."""
 _FOCUS = {
@@ -83,8 +85,8 @@ class DetailScreen(Page):
     """
     AUTO_FOCUS: ClassVar[str | None] = "#facts-scroll"
 
-    def __init__(self, study: str, trial_id: str) -> None:
-        super().__init__()
+    def __init__(self, session: Session, study: str, trial_id: str) -> None:
+        super().__init__(session)
         self._study, self._trial_id = study, trial_id
         self._tab = TABS[0]
         self._attack: str | None = None
@@ -95,7 +97,7 @@ class DetailScreen(Page):
         """Widget → what it was last given, so that only what changed is drawn again."""
 
     def compose(self) -> ComposeResult:
-        yield Masthead(self.innate.current_mode)  # the screen below it stays marked
+        yield Masthead(self.app.current_mode)  # the screen below it stays marked
         with Container(id="body"):
             yield from self.body()
         yield StatusLine()
@@ -109,10 +111,10 @@ class DetailScreen(Page):
             with Container(id="overview", classes="tab"):
                 with VerticalScroll(id="facts-scroll"):
                     yield Static("", id="facts")
-                yield ChartView(id="attack-curves")
+                yield ChartView(self.session, id="attack-curves")
             with Container(id="training", classes="tab"):
                 yield Grid(id="epochs")
-                yield ChartView(id="training-curves")
+                yield ChartView(self.session, id="training-curves")
             with Container(id="attacks-tab", classes="tab"):
                 yield Grid(id="attacks")
                 yield Static("", id="attack-words")
@@ -128,7 +130,7 @@ class DetailScreen(Page):
         return self.query_one(LogPane)
 
     def on_mount(self) -> None:
-        self._log = TrialLog(self.innate.context.lived_in.worker_log, self._trial_id)
+        self._log = TrialLog(self.session.context.lived_in.worker_log, self._trial_id)
         self.query_one("#example").can_focus = True
         self.add_class(self._tab)
 
@@ -136,7 +138,7 @@ class DetailScreen(Page):
 
     def question(self) -> Question:
         room = (self.size.width, max(4, self.size.height - _LINES_AROUND))
-        return Question(self._tab, self._attack, self._index, room, self.innate.colour)
+        return Question(self._tab, self._attack, self._index, room, self.session.context.colour)
 
     def load(self, db: Database, question: Question) -> Run:
         assert self._log is not None, "it is made when the screen is mounted"

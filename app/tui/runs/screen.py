@@ -25,6 +25,8 @@ from storage import listing
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
+    from app.tui.shell.session import Session
+
 _PREVIEW_DELAY = 0.08
 """Seconds the cursor must rest before its row is looked at."""
 
@@ -80,8 +82,8 @@ class RunsScreen(Page):
     """
     AUTO_FOCUS: ClassVar[str | None] = "#grid"
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self._filter = listing.EVERYTHING
         self._wanted: set[int] = {0}
         self._baseline: Row | None = None
@@ -95,14 +97,14 @@ class RunsScreen(Page):
             yield Grid(identify=lambda row: (row["study"], row["trial_id"]), id="grid")
             with Vertical(id="preview"):
                 yield Static("", id="facts")
-                yield ChartView(id="curve")
+                yield ChartView(self.session, id="curve")
 
     @property
     def grid(self) -> Grid:
         return self.query_one("#grid", Grid)
 
     def on_mount(self) -> None:
-        remembered = self.innate.remembered
+        remembered = self.session.remembered
         try:
             self._filter = listing.parse_filter(remembered.filter)
         except BadInput:
@@ -117,7 +119,7 @@ class RunsScreen(Page):
     # --- data ---
 
     def question(self) -> Any:
-        remembered = self.innate.remembered
+        remembered = self.session.remembered
         wanted, self._wanted = self._wanted or {0}, set()
         return self._filter, remembered.sort, remembered.descending, sorted(wanted), remembered.baseline
 
@@ -158,7 +160,7 @@ class RunsScreen(Page):
     def _look_closer(self) -> None:
         """The preview of the row on which the cursor rests."""
         row = self.grid.current
-        if row is None or not self.innate.remembered.preview:
+        if row is None or not self.session.remembered.preview:
             return
         wide = self.has_class("-wide")
         seen = (tuple(sorted((key, str(value)) for key, value in row.items())), wide)
@@ -172,7 +174,7 @@ class RunsScreen(Page):
             from app.report.trial_charts import training_curves
 
             curve.draw(
-                ("training", trial_id, self.innate.version),
+                ("training", trial_id, self.session.version),
                 lambda db, size, colour: training_curves(db, trial_id, size, colour),
             )
         else:
@@ -186,7 +188,7 @@ class RunsScreen(Page):
     def _about(self, total: int, everything: int) -> None:
         pinned = self._baseline["trial_id"] if self._baseline is not None else None
         told = runs_words.about(
-            total, everything, self._filter.text, self.innate.remembered, len(self.grid.marks), pinned
+            total, everything, self._filter.text, self.session.remembered, len(self.grid.marks), pinned
         )
         self.query_one("#about", Static).update(told)
 
@@ -215,13 +217,13 @@ class RunsScreen(Page):
         except BadInput as error:
             self.complain(str(error))
             return
-        self.innate.remembered.filter = self._filter.text
-        self.innate.remember()
+        self.session.remembered.filter = self._filter.text
+        self.session.remember()
         self._close_filter()
 
     def key_escape(self) -> None:
         if self.query_one("#filter", Input).has_class("open"):
-            self._apply(listing.parse_filter(self.innate.remembered.filter))
+            self._apply(listing.parse_filter(self.session.remembered.filter))
             self._close_filter()
 
     def _close_filter(self) -> None:
@@ -249,20 +251,20 @@ class RunsScreen(Page):
 
     def on_grid_heading_clicked(self, event: Grid.HeadingClicked) -> None:
         key = event.key.removeprefix("Δ")
-        if self.innate.remembered.sort == key:
+        if self.session.remembered.sort == key:
             self.action_reverse()
         else:
             self._sort_by(key)
 
     def _sort_by(self, key: str | None) -> None:
-        remembered = self.innate.remembered
+        remembered = self.session.remembered
         remembered.sort = key
         # Scores are looked at from the best one down.
         remembered.descending = key is not None and COLUMNS[key].numeric
         self._order_changed()
 
     def action_reverse(self) -> None:
-        remembered = self.innate.remembered
+        remembered = self.session.remembered
         if remembered.sort is None:
             self.say("choose what to sort by first: s")
             return
@@ -270,8 +272,8 @@ class RunsScreen(Page):
         self._order_changed()
 
     def _order_changed(self) -> None:
-        self.grid.sorted_by = (self.innate.remembered.sort, self.innate.remembered.descending)
-        self.innate.remember()
+        self.grid.sorted_by = (self.session.remembered.sort, self.session.remembered.descending)
+        self.session.remember()
         self._restart()
 
     def action_mark(self) -> None:
@@ -285,8 +287,8 @@ class RunsScreen(Page):
         self._marks_changed()
 
     def _marks_changed(self) -> None:
-        self.innate.remembered.marks = sorted(self.grid.marks)  # type: ignore[arg-type]
-        self.innate.remember()
+        self.session.remembered.marks = sorted(self.grid.marks)  # type: ignore[arg-type]
+        self.session.remember()
         self.reload()
 
     def action_baseline(self) -> None:
@@ -294,28 +296,28 @@ class RunsScreen(Page):
         if row is None:
             return
         key = (row["study"], row["trial_id"])
-        pinned = None if self.innate.remembered.baseline == key else key
-        self.innate.remembered.baseline = self.grid.pinned = pinned
-        self.innate.remember()
+        pinned = None if self.session.remembered.baseline == key else key
+        self.session.remembered.baseline = self.grid.pinned = pinned
+        self.session.remember()
         self._set_columns()
         self.grid.expire()
         self.reload()
         self.say("no baseline" if pinned is None else f"Δ columns are against {row['trial_id'][:10]} now; b unpins it")
 
     def action_columns(self) -> None:
-        chosen = self.innate.remembered.columns
+        chosen = self.session.remembered.columns
         items = [Item(column.key, column.title, column.help, column.key in chosen) for column in COLUMNS.values()]
 
         def keep(columns: list[str] | None) -> None:
             if columns:
-                self.innate.remembered.columns = columns
-                self.innate.remember()
+                self.session.remembered.columns = columns
+                self.session.remember()
                 self._set_columns()
 
         self.push(Picker("Columns", items, many=True), keep)
 
     def _set_columns(self) -> None:
-        remembered = self.innate.remembered
+        remembered = self.session.remembered
         keys = [key for key in remembered.columns if key in COLUMNS] or list(COLUMNS)
         columns = []
         for key in keys:
@@ -326,9 +328,9 @@ class RunsScreen(Page):
         self.grid.sorted_by = (remembered.sort, remembered.descending)
 
     def action_preview(self) -> None:
-        self.innate.remembered.preview = not self.innate.remembered.preview
-        self.innate.remember()
-        self.set_class(not self.innate.remembered.preview, "no-preview")
+        self.session.remembered.preview = not self.session.remembered.preview
+        self.session.remember()
+        self.set_class(not self.session.remembered.preview, "no-preview")
         self._previewed = None
         self._look_closer()
 
@@ -338,7 +340,7 @@ class RunsScreen(Page):
     def on_grid_chosen(self, event: Grid.Chosen) -> None:
         from app.tui.run.screen import DetailScreen
 
-        self.app.push_screen(DetailScreen(event.row["study"], event.row["trial_id"]))
+        self.app.push_screen(DetailScreen(self.session, event.row["study"], event.row["trial_id"]))
 
     def action_copy(self) -> None:
         row = self.grid.current
@@ -355,7 +357,7 @@ class RunsScreen(Page):
                 return f"{path} exists already"
             if not path.absolute().parent.is_dir():
                 return f"there is no folder {path.absolute().parent}"
-            return self.innate.context.refusal(path)
+            return self.session.context.refusal(path)
 
         def write(name: str | None) -> None:
             if name is not None:
@@ -365,7 +367,7 @@ class RunsScreen(Page):
         self.push(Prompt("Export to", "runs.csv", hint=hint, check=check), write)
 
     def _export(self, path: Path) -> None:
-        remembered, chosen, reader = self.innate.remembered, self._filter, self.innate.context
+        remembered, chosen, reader = self.session.remembered, self._filter, self.session.context
 
         def work() -> int:
             from storage.export import export_listing
@@ -378,8 +380,7 @@ class RunsScreen(Page):
             finally:
                 db.conn.close()
 
-        self.innate.do(
-            self,
+        self.do(
             work,
             lambda rows: self.say(
                 f"wrote {rows:,} rows to {path}   ≡ {runs_words.listing_command(chosen.text, remembered, path)}"
@@ -411,11 +412,11 @@ class RunsScreen(Page):
     def _meant(self) -> list[str]:
         """The marked runs, else the one under the cursor."""
         if self.grid.marks:
-            return sorted({trial for _, trial in self.innate.remembered.marks})
+            return sorted({trial for _, trial in self.session.remembered.marks})
         row = self.grid.current
         return [] if row is None else [row["trial_id"]]
 
     # --- the same from the command line ---
 
     def equivalents(self) -> Mapping[str, str]:
-        return runs_words.commands(self._filter.text, self.innate.remembered, self.grid.current, self._meant())
+        return runs_words.commands(self._filter.text, self.session.remembered, self.grid.current, self._meant())

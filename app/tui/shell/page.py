@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from textual.app import ComposeResult
 from textual.containers import Container
+from textual.message import Message
 from textual.screen import ModalScreen, Screen
 
 from app.tui.shell.keys import EVERYWHERE, Key
 from app.tui.shell.threads import sentence
-from app.tui.widgets.lines import Hints, Masthead, StatusLine
+from app.tui.widgets.lines import Hints, Masthead, StatusLine, worker_word
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-    from app.tui.app import InnateApp
-
+    from app.tui.shell.session import Session
 
 T = TypeVar("T")
+
+
+class Changed(Message):
+    """Something was changed from here: the app looks at once instead of at its next round."""
 
 
 class Page(Screen[None]):
@@ -34,8 +38,9 @@ class Page(Screen[None]):
         (110, "-wide"),
     ]
 
-    def __init__(self) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__()
+        self.session = session
         self._loading = False
         self._again = False
         self._seen = -1
@@ -63,10 +68,6 @@ class Page(Screen[None]):
 
     # --- shared ---
 
-    @property
-    def innate(self) -> InnateApp:
-        return self.app  # type: ignore[return-value]
-
     def compose(self) -> ComposeResult:
         yield Masthead(self.MODE)
         with Container(id="body"):
@@ -75,9 +76,15 @@ class Page(Screen[None]):
         yield Hints(self.KEYS, EVERYWHERE)
 
     def on_screen_resume(self) -> None:
-        self.innate.show_worker()
-        if self._seen != self.innate.version:
+        self.show_worker()
+        if self._seen != self.session.version:
             self.reload()
+
+    def show_worker(self) -> None:
+        """The worker in a word, at the top right, as of the session's last look."""
+        if self.session.worker is not None:
+            for masthead in self.query(Masthead):
+                masthead.show_worker(*worker_word(self.session.worker, self.session.waiting))
 
     def data_changed(self) -> None:
         """The database moved on while this screen is in front."""
@@ -90,7 +97,7 @@ class Page(Screen[None]):
 
     def reload(self) -> None:
         """Load and show; while a load is under way, once more after it."""
-        self._seen = self.innate.version
+        self._seen = self.session.version
         if self._loading:
             self._again = True
             return
@@ -103,15 +110,20 @@ class Page(Screen[None]):
                 self._again = False
                 question = self.question()
                 try:
-                    data = await self.innate.reader.ask(lambda db, question=question: self.load(db, question))  # type: ignore[misc]
+                    data = await self.session.reader.ask(lambda db, question=question: self.load(db, question))  # type: ignore[misc]
                     self.show(data)
                 except Exception as error:
-                    self.innate.note_fault(error)
+                    self.session.note_fault(error)
                     self.complain(sentence(error))
                 if not self._again:
                     return
         finally:
             self._loading = False
+
+    def go_to(self, mode: str) -> None:
+        """Another of the five screens, in front now and at the next start."""
+        self.session.remembered.screen = mode
+        self.app.switch_mode(mode)
 
     def push(self, screen: ModalScreen[T], then: Callable[[T | None], None]) -> None:
         """Put a dialog over this screen; `then` gets its answer."""
@@ -125,6 +137,23 @@ class Page(Screen[None]):
         """Tell what went wrong, there too."""
         self.query_one(StatusLine).say(text, "$error")
 
+    def do(self, work: Callable[[], T], then: Callable[[T], None]) -> None:
+        """Run `work` on the thread that makes changes, then `then(result)` here; what goes wrong is told here."""
+        self._after(self.session.do(work), then)
+
     def steer(self, kind: str, payload: Mapping[str, Any], done: str, command: str) -> None:
         """Ask for a change of the queue; tells `done` (with the answer's fields filled in) and the equivalent command."""
-        self.innate.steer(self, kind, payload, done, command)
+        answered = self.session.change(kind, payload)
+        self._after(answered, lambda answer: self.say(f"{done.format(**answer)}   ≡ {command}"))
+
+    def _after(self, result: Awaitable[T], then: Callable[[T], None]) -> None:
+        async def run() -> None:
+            try:
+                then(await result)
+            except Exception as error:
+                self.session.note_fault(error)
+                self.complain(sentence(error))
+            self.app.post_message(Changed())
+
+        # The app's, not the page's: a page that is left before the change is made still hears of it.
+        self.app.run_worker(run(), exit_on_error=False)

@@ -14,6 +14,7 @@ from app.tui.widgets.dialogs import Confirm, Prompt, TextPage
 
 if TYPE_CHECKING:
     from app.report.status import WorkerView
+    from app.tui.shell.session import Session
     from app.worker.control import Started
 
 _DEFAULT_REASON = "innate worker resume goes on"
@@ -27,8 +28,8 @@ DRAIN = Key("d", "drain", "drain", "finish what runs, start nothing more, then e
 class SteeringPage(Page):
     """A screen that shows the worker. `seen` is what the last load brought of it."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self.view: WorkerView | None = None
         self.paused: str | None = None
         """Why the queue is paused, None if it is not."""
@@ -42,7 +43,7 @@ class SteeringPage(Page):
 
     def _watch(self) -> None:
         """A worker that dies or hangs changes nothing in the database: only its lock, or its clock, tells."""
-        now, shown = self.innate.worker, self.view
+        now, shown = self.session.worker, self.view
         if not self.is_current or now is None or shown is None:
             return
         if (now.alive, now.state, now.pid) != (shown.alive, shown.state, shown.pid):
@@ -50,7 +51,7 @@ class SteeringPage(Page):
 
     def may_change(self) -> bool:
         """Whether this database may be written; tells why not before anything is asked."""
-        if self.innate.context.read_only:
+        if self.session.context.read_only:
             self.complain("--db opens a database to read only; start innate with --home DIR to change anything")
             return False
         return True
@@ -60,7 +61,7 @@ class SteeringPage(Page):
     def action_start(self) -> None:
         if not self.may_change():
             return
-        view, context = self.view, self.innate.context
+        view, context = self.view, self.session.context
         if view is not None and view.alive:
             what = "an innate run works here" if view.role == "innate run" else "a worker is running already"
             self.say(f"{what} (pid {view.pid})")
@@ -71,7 +72,8 @@ class SteeringPage(Page):
             from app.worker import control, login
             from app.worker.devices import resolve_slots
 
-            self.innate.writing().conn.close()
+            with self.session.writing():
+                pass  # a home that cannot be written says so before a worker is started
             slots = resolve_slots((), None, None)
             started = control.start(context.home, slots, "auto")
             devices = ", ".join(dict.fromkeys(slot.device for slot in slots))
@@ -88,7 +90,7 @@ class SteeringPage(Page):
             if warning:
                 self.app.push_screen(TextPage("When you log out", Content(warning)))
 
-        self.innate.do(self, work, tell)
+        self.do(work, tell)
 
     def action_pause(self) -> None:
         if not self.may_change():

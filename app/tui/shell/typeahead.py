@@ -10,15 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 from textual import events
+from textual.app import App
 from textual.message_pump import MessagePump
 
 from app.tui.shell.page import Page
-
-if TYPE_CHECKING:
-    from app.tui.app import InnateApp
 
 _ROUNDS = 3
 """How often a key's consequences are followed from the focus up to the app: the key, the message it becomes, the change
@@ -32,7 +29,7 @@ _LOAD_PATIENCE = 2.0
 class TypeAhead:
     """Delivers keys in turn through `deliver`, which hands one to Textual."""
 
-    def __init__(self, app: InnateApp, deliver: Callable[[events.Key], Awaitable[None]]) -> None:
+    def __init__(self, app: App[None], deliver: Callable[[events.Key], Awaitable[None]]) -> None:
         self._app = app
         self._deliver = deliver
         self._waiting: deque[events.Key] = deque()

@@ -12,7 +12,7 @@ from textual.widget import Widget
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-    from app.tui.app import InnateApp
+    from app.tui.shell.session import Session
 
 Draw = Callable[["Database", tuple[int, int], bool], str]
 """(database, (columns, rows), with colours) → the chart."""
@@ -23,17 +23,14 @@ class ChartView(Widget):
 
     DEFAULT_CSS = "ChartView { height: 1fr; }"
 
-    def __init__(self, *, id: str | None = None) -> None:
+    def __init__(self, session: Session, *, id: str | None = None) -> None:
         super().__init__(id=id)
+        self._session = session
         self._draw: Draw | None = None
         self._key: Hashable = None
         self._shown: Hashable = None
         self._busy = False
         self._text = Text("")
-
-    @property
-    def innate(self) -> InnateApp:
-        return self.app  # type: ignore[return-value]
 
     def draw(self, key: Hashable, draw: Draw) -> None:
         """Show the chart that `draw` makes; `key` says what it depends on beside the room (the data's version too)."""
@@ -52,7 +49,7 @@ class ChartView(Widget):
         self._start()
 
     def _wish(self) -> Hashable:
-        return self._key, self.size, self.innate.theme
+        return self._key, self.size, self.app.theme
 
     def _start(self) -> None:
         if self._draw is None or self._busy or self._shown == self._wish() or not self.size.width:
@@ -68,9 +65,9 @@ class ChartView(Widget):
                 wish, draw = self._wish(), self._draw
                 room = (self.size.width, self.size.height)
                 try:
-                    text = await self.innate.charts.ask(partial(_drawn, draw, room, self.innate.colour))
+                    text = await self._session.charts.ask(partial(_drawn, draw, room, self._session.context.colour))
                 except Exception as error:
-                    self.innate.note_fault(error)
+                    self._session.note_fault(error)
                     text = sentence(error)
                 self._shown = wish
                 self._put(Text.from_ansi(text))

@@ -10,6 +10,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 if TYPE_CHECKING:
+    from app.report.status import WorkerView
     from app.tui.shell.keys import Key
 
 MODES = (("runs", "Runs"), ("compose", "Compose"), ("queue", "Queue"), ("compare", "Compare"), ("worker", "Worker"))
@@ -52,6 +53,15 @@ class Masthead(Widget):
             if left <= event.x < left + width:
                 await self.run_action(f"app.mode('{mode}')")
             left += width
+
+
+def worker_word(view: WorkerView, waiting: int) -> tuple[str, str]:
+    """The worker in a word, with how many trials wait for it, and its colour."""
+    left = f", {waiting} to do" if waiting else ""
+    if not view.alive:
+        return f"○ no worker{left}", "$warning" if waiting else "$foreground 60%"
+    colours = {"silent": "$error", "paused": "$warning", "draining": "$warning", "idle": "$foreground 70%"}
+    return f"● {view.state}{left}", colours.get(view.state, "$success")
 
 
 class StatusLine(Widget):

@@ -27,6 +27,8 @@ from storage import queries, worker_state
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
+    from app.tui.shell.session import Session
+
 _MEASURE_SECONDS = 1.0
 _BEATS_SECONDS = 8.0
 """Age up to which a heartbeat is as it should be; an idle worker beats every 5 seconds."""
@@ -81,8 +83,8 @@ class WorkerScreen(SteeringPage):
     """
     AUTO_FOCUS: ClassVar[str | None] = "#log"
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self._gauges = Gauges()
         self._answer: Answer | None = None
         self._place: Place | None = None
@@ -123,7 +125,7 @@ class WorkerScreen(SteeringPage):
         return self._place
 
     def load(self, db: Database, question: Place | None) -> Answer:
-        home = self.innate.context.lived_in
+        home = self.session.context.lived_in
         view = status.worker_view(db, home)
         counts = status.totals(db, view)
         running = status.page(db, view, counts, 0, _SLOTS, states=("running",))
@@ -175,7 +177,7 @@ class WorkerScreen(SteeringPage):
     def action_stop(self) -> None:
         if not self.may_change():
             return
-        view, home = self.view, self.innate.context.lived_in
+        view, home = self.view, self.session.context.lived_in
         if view is not None and view.state == "blocked":
             self.complain(str(view.reason))
             return
@@ -198,7 +200,7 @@ class WorkerScreen(SteeringPage):
         def stop(yes: bool | None) -> None:
             if yes:
                 self.say("stopping …")
-                self.innate.do(self, work, lambda told: self.say(f"{told}   ≡ {command}"))
+                self.do(work, lambda told: self.say(f"{told}   ≡ {command}"))
 
         if now:
             question = f"Kill {who} now? It is stopping cleanly; at most an epoch and an attack of each trial are lost."
@@ -253,7 +255,7 @@ class WorkerScreen(SteeringPage):
 
     def equivalents(self) -> Mapping[str, str]:
         stopping = self.view is not None and self.view.state == "stopping"
-        log = self.innate.context.lived_in.worker_log
+        log = self.session.context.lived_in.worker_log
         return {
             **self.steering_equivalents(),
             "stop": f"innate worker stop{' --now' if stopping else ''}",

@@ -9,7 +9,7 @@ import shutil
 import pytest
 from textual.widgets import Input
 
-from app.cli.context import Context
+from app.context import Context
 from app.tui.app import InnateApp
 from app.tui.shell.page import Page
 from app.tui.widgets.chart import ChartView
@@ -58,7 +58,7 @@ async def calm(pilot, seconds=20.0):
         app = pilot.app
         busy = (
             app.typeahead.busy
-            or app._looking
+            or app.session.looking
             or any(
                 (isinstance(screen, Page) and screen.loading_data)
                 or any(chart._busy for chart in screen.query(ChartView))

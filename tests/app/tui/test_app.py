@@ -12,11 +12,12 @@ from textual import events
 from textual.color import Color
 from textual.pilot import WaitForScreenTimeout
 
-from app.tui.app import InnateApp, log
+from app.tui.app import InnateApp
 from app.tui.shell import themes
 from app.tui.shell.help import help_text
 from app.tui.shell.keys import EVERYWHERE
 from app.tui.shell.page import Page
+from app.tui.shell.session import Session, log
 from app.tui.widgets.dialogs import TextPage
 from app.worker import owner
 from storage import database, worker_state
@@ -27,9 +28,10 @@ from tests.conftest import innate_command
 MODES = {"1": "runs", "2": "compose", "3": "queue", "4": "compare", "5": "worker"}
 
 
-def test_every_key_has_an_action_a_label_and_a_line_of_help():
-    for make in InnateApp.MODES.values():
-        page = make()
+def test_every_key_has_an_action_a_label_and_a_line_of_help(home):
+    session = Session(context_for(home))
+    for make in InnateApp.PAGES.values():
+        page = make(session)
         for key in page.KEYS:
             name = re.match(r"\w+", key.action).group()
             assert hasattr(page, f"action_{name}"), f"{page.MODE}: {key.action}"
@@ -313,7 +315,7 @@ def test_the_equivalent_commands_are_commands_with_options_that_exist(filled_hom
     ],
 )
 def test_leaving_says_that_the_worker_goes_on(alive, waiting, told, tmp_path, monkeypatch, capsys):
-    from app.cli.context import Context
+    from app.context import Context
     from app.report.status import WorkerView
     from app.tui import app as module
 

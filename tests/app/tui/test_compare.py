@@ -141,7 +141,7 @@ def test_marked_runs_are_compared_alone_and_m_shows_all(filled_home):
             text = shown(app)
             assert "2 runs" in text
             assert "marked runs" in text
-            for trial in {trial for _, trial in app.remembered.marks}:
+            for trial in {trial for _, trial in app.session.remembered.marks}:
                 assert trial[:10] in text
             await press_and_wait(pilot, "1", "u", "space", "4")
             assert "no two runs to compare" in shown(app)

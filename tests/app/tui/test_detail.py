@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from dataclasses import replace
 
 import pytest
 from textual.widgets import Input
@@ -139,7 +140,7 @@ def test_examples_go_round_and_are_chosen_by_attack(filled_home, size):
 
 def test_without_colour_a_ramp_of_characters_stands_for_the_picture(filled_home):
     async def story(app, pilot):
-        app.colour = False
+        app.session.context = replace(app.session.context, colour=False)
         await press_and_wait(pilot, "tab", "tab", "tab")
         text = shown(app)
         assert "▀" not in text

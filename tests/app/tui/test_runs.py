@@ -80,11 +80,11 @@ async def test_sort_by_a_choice_by_a_title_and_around(filled_home):
         heading = shown(app).splitlines()[2]
         await pilot.click("#grid", offset=(heading.index("optimizer") + 2, 0))
         await calm(pilot)
-        assert app.remembered.sort == "optimizer"
+        assert app.session.remembered.sort == "optimizer"
         names = [app.screen.grid.row(index)["optimizer"] for index in range(8)]
         assert names == sorted(names)
         await press_and_wait(pilot, "s", "enter")
-        assert app.remembered.sort is None
+        assert app.session.remembered.sort is None
 
 
 @story
@@ -114,7 +114,7 @@ async def test_marks_and_baseline_are_seen_and_remembered(filled_home):
 @story
 async def test_columns_are_chosen_and_remembered(filled_home):
     async with opened(filled_home, press=["c", *"prio", "tab", "enter"]) as (app, _):
-        assert "priority" in app.remembered.columns
+        assert "priority" in app.session.remembered.columns
     async with opened(filled_home, LARGE) as (app, _):
         assert "prio" in shown(app).splitlines()[2]
 

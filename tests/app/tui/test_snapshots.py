@@ -105,7 +105,7 @@ def test_while_the_database_does_not_answer_the_screens_are_there_and_keys_work(
 
     async def story():
         app = InnateApp(context_for(place))
-        app.remembered.screen = mode
+        app.session.remembered.screen = mode
         async with app.run_test(size=SMALL) as pilot:
             await pilot.pause(0.3)
             compare(f"{mode}-loading-80x24", shown(app), place)

@@ -270,7 +270,7 @@ def test_start_pause_resume_and_drain(waiting, db, work, size, monkeypatch):  # 
             await again(pilot)
             assert "is draining: finishing what runs" in shown(app)
             asked = []
-            app.steer = lambda page, kind, payload, done, command: asked.append(kind)
+            app.screen.steer = lambda kind, payload, done, command: asked.append(kind)
             await press_and_wait(pilot, "z")
             assert asked == ["resume"], "the same key takes a drain back"
             await press_and_wait(pilot, "d", "y")

@@ -1,0 +1,130 @@
+"""What every screen knows of the program around it: where it works, what it remembers, who reads and who changes."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from app.context import Context
+from app.tui.shell import state
+from app.tui.shell.threads import Doer, Reader
+from core.errors import BadInput, InnateError
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+    from app.report.status import WorkerView
+
+T = TypeVar("T")
+
+log = logging.getLogger("innate.tui")
+
+
+class Session:
+    """One for each start of the screens, given to every page. `context` says which home and database, and whether to write.
+
+    Knows no screen and no widget. `reader` answers the screens' questions, `charts` draws, each on a thread of its own;
+    changes are made one after another on a third.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        home = context.home
+        self._state_path = None if context.read_only else home.root / "tui.json"
+        self.remembered = state.load(self._state_path)
+        self.reader = Reader(context.database, read_only=context.read_only, name="reader")
+        self.charts = Reader(context.database, read_only=context.read_only, name="charts")
+        self._doer = Doer()
+        self.version = 0
+        """Grows whenever the database has changed."""
+        self.worker: WorkerView | None = None
+        """As of the last look; None before it."""
+        self.unfinished: Mapping[str, int] = {}
+        """Trials "running" and "queued", in all studies."""
+        self.looking = False
+        self._last_look: object = None
+
+    @property
+    def waiting(self) -> int:
+        """Trials that are not at their end, in all studies."""
+        return self.unfinished.get("queued", 0) + self.unfinished.get("running", 0)
+
+    def remember(self) -> None:
+        """Keep the state of the screens for the next time, whatever ends this one."""
+        state.save(self.remembered, self._state_path)
+
+    def close(self) -> None:
+        self.remember()
+        self.reader.close()
+        self.charts.close()
+        self._doer.close()
+
+    # --- what others do meanwhile ---
+
+    async def look(self) -> bool:
+        """Whether the database has moved on since the last look; sees whether a worker lives, too.
+
+        Raises what reading raises. False at once while another look is under way.
+        """
+        if self.looking:
+            return False
+        self.looking = True
+        try:
+            seen, self.worker, self.unfinished = await self.reader.ask(self._looked)
+        finally:
+            self.looking = False
+        if seen == self._last_look:
+            return False
+        self._last_look = seen
+        self.version += 1
+        return True
+
+    def _looked(self, db: Database) -> tuple[object, WorkerView, Mapping[str, int]]:
+        from app.report.status import worker_view
+        from storage import queue
+
+        version = db.execute("PRAGMA data_version").fetchone()[0]
+        return (id(db), version), worker_view(db, self.context.lived_in), queue.unfinished_counts(db)
+
+    # --- changes ---
+
+    async def do(self, work: Callable[[], T]) -> T:
+        """`work()` on the thread that makes changes, after those asked for before it; raises what it raises."""
+        return await self._doer.do(work)
+
+    async def change(self, kind: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """Have a change made (`app.worker.changes`); its answer. Raises what the change raises."""
+
+        def work() -> dict[str, Any]:
+            from app.worker.changes import perform
+
+            with self.writing() as db:
+                return perform(db, self.context.home, kind, payload)
+
+        return await self.do(work)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Database]:
+        """A connection to write with, for the calling thread. Raises BadInput under --db."""
+        if self.context.read_only:
+            raise BadInput("--db opens a database to read only; start innate with --home DIR to change anything")
+        db = self.context.writing()
+        try:
+            yield db
+        finally:
+            db.conn.close()
+
+    # --- faults ---
+
+    def note_fault(self, error: BaseException) -> None:
+        """Keep the traceback of what is only told in a sentence, unless the sentence says it all."""
+        if not isinstance(error, InnateError):
+            self.write_down(error)
+
+    def write_down(self, error: BaseException) -> None:
+        """The traceback, in the log."""
+        with contextlib.suppress(OSError):
+            self.context.home.logs.mkdir(parents=True, exist_ok=True)
+        log.error("%s", error, exc_info=error)
