@@ -7,7 +7,6 @@ from app.report.charts import Canvas
 from app.report.study_numbers import Scope
 from app.report.trial_page import trial_page
 from app.report.variants import labels, levels
-from app.tui.run.data import Run
 from app.tui.run.words import epochs_table
 from app.worker.narration import told
 from core.events import EpochFinished, EpochRecord
@@ -69,10 +68,10 @@ def test_a_column_stands_for_it_only_where_something_was_probed(db):
     assert "probe %" not in other
     (last,) = (line.split() for line in page.splitlines() if line.strip().startswith("3 "))
     assert last == ["3", "0.3333", "90.0", "-", "1.6", "0.01", "0.1"]
-    columns, rows = epochs_table(Run(None, defended))
+    columns, rows = epochs_table(defended.epochs)
     (probe,) = [column for column in columns if column.title == "probe %"]
     assert [probe.cell(row)[0] for row in rows] == ["-", "40.0", "1.6"]
-    assert "probe %" not in [column.title for column in epochs_table(Run(None, plain))[0]]
+    assert "probe %" not in [column.title for column in epochs_table(plain.epochs)[0]]
 
 
 def test_the_charts_of_training_show_its_curve(db):

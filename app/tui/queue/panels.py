@@ -10,6 +10,7 @@ from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
 from app.tui.worker.text import bar, coarse, phase, size, sparkline
+from storage.rows import EpochRow
 from storage.worker_state import Figures, figures
 
 Row = Mapping[str, Any]
@@ -25,7 +26,7 @@ class RunningTrial:
     """A trial at work and the epochs it has finished."""
 
     row: Row
-    epochs: Sequence[Row]
+    epochs: Sequence[EpochRow]
 
     @property
     def figures(self) -> Figures:
@@ -124,8 +125,8 @@ def _curves(trial: RunningTrial, falling: Survivors, width: int, *, everything: 
     """Under attack the survivors, else loss and accuracy over the epochs so far and at this moment; or all of it."""
     now, row = trial.figures, trial.row
     attacked = now.survivors is not None and now.total
-    losses = [float(epoch["loss"]) for epoch in trial.epochs] + ([now.loss] if now.loss is not None else [])
-    hits = [float(epoch["accuracy"]) for epoch in trial.epochs] + ([now.accuracy] if now.accuracy is not None else [])
+    losses = [epoch.loss for epoch in trial.epochs] + ([now.loss] if now.loss is not None else [])
+    hits = [epoch.accuracy for epoch in trial.epochs] + ([now.accuracy] if now.accuracy is not None else [])
     parts: list[Part] = []
     if attacked and now.survivors is not None and now.total:
         parts += [

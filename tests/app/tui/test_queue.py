@@ -248,7 +248,7 @@ def test_retry_all_asks_first(waiting, db):
 def test_one_is_cancelled_at_once_several_after_a_question(waiting, db, size):
     async def story():
         async with opened(waiting, size, press=["3"]) as (app, pilot):
-            first = app.screen.grid.current["trial_id"]
+            first = app.screen.grid.current.trial_id
             await press_and_wait(pilot, "x")
             assert states(db) == {"queued": 7, "cancelled": 1}
             assert f"cancelled trial {first[:10]}" in shown(app)
@@ -283,12 +283,12 @@ def test_priorities_up_down_and_to_a_number(waiting, db, size):
     async def story():
         async with opened(waiting, size, press=["3", "j", "j", "j"]) as (app, pilot):
             grid = app.screen.grid
-            trial = grid.current["trial_id"]
+            trial = grid.current.trial_id
             await press_and_wait(pilot, "plus")
-            assert (grid.cursor, grid.current["trial_id"]) == (0, trial), "the cursor goes with its trial"
+            assert (grid.cursor, grid.current.trial_id) == (0, trial), "the cursor goes with its trial"
             assert f"≡ innate priority {trial[:10]} 1" in shown(app)
             await press_and_wait(pilot, "plus", "minus", "minus", "minus")
-            assert (grid.cursor, grid.current["trial_id"], grid.current["priority"]) == (7, trial, -1)
+            assert (grid.cursor, grid.current.trial_id, grid.current.priority) == (7, trial, -1)
             await press_and_wait(pilot, "P")
             assert isinstance(app.screen, Prompt)
             field = app.screen.query_one(Input)
@@ -396,9 +396,9 @@ def test_enter_opens_the_run_and_y_copies_its_id(waiting, db, monkeypatch):
     async def story():
         async with opened(waiting, press=["3", "y"]) as (app, pilot):
             row = app.screen.grid.current
-            assert app.clipboard == row["trial_id"]
+            assert app.clipboard == row.trial_id
             await press_and_wait(pilot, "enter")
-            assert opened_with == [("tiny", row["trial_id"])]
+            assert opened_with == [("tiny", row.trial_id)]
 
     asyncio.run(story())
 
@@ -409,7 +409,7 @@ def test_every_action_has_its_command(waiting):
             screen = app.screen
             commands = screen.equivalents()
             assert {key.action for key in screen.KEYS} - commands.keys() == {"unmark", "copy"}
-            trial = screen.grid.current["trial_id"][:10]
+            trial = screen.grid.current.trial_id[:10]
             assert commands["cancel"] == f"innate cancel {trial}"
             assert commands["raise_priority"] == f"innate priority {trial} 1"
             await press_and_wait(pilot, "e")
@@ -423,11 +423,11 @@ def test_every_action_has_its_command(waiting):
 def test_the_cursor_stays_with_its_trial_when_others_are_taken(waiting, db, work):
     async def story():
         async with opened(waiting, press=["3", "j", "j", "j"]) as (app, pilot):
-            trial = app.screen.grid.current["trial_id"]
+            trial = app.screen.grid.current.trial_id
             stored.run_one(db, waiting)
             work(db)
             await beats(pilot)
-            assert (app.screen.grid.cursor, app.screen.grid.current["trial_id"]) == (2, trial)
+            assert (app.screen.grid.cursor, app.screen.grid.current.trial_id) == (2, trial)
 
     asyncio.run(story())
 
@@ -447,7 +447,7 @@ def test_ten_thousand_queued_trials_are_read_by_the_page(home, db, cache, work, 
             assert "1 running, 9,998 queued, 1 failed" in shown(app)
             read.clear()
             await press_and_wait(pilot, "G")
-            assert app.screen.grid.current["state"] == "failed"
+            assert app.screen.grid.current.state == "failed"
             assert "all" not in app.screen.grid.row(9998)["told"]
             assert app.screen.grid.row(9998)["told"] == "the slot is busy, 9997 before it"
             assert sum(len(rows) for rows in read) <= 600, "the pages in sight, and what runs"

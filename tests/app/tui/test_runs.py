@@ -186,7 +186,7 @@ async def test_ids_are_copied(filled_home, monkeypatch):
     async with opened(filled_home) as (app, pilot):
         monkeypatch.setattr(type(app), "copy_to_clipboard", lambda self, text: copied.append(text))
         await press_and_wait(pilot, "y")
-        assert copied == [app.screen.grid.current["trial_id"]]
+        assert copied == [app.screen.current.trial_id]
 
 
 @story
