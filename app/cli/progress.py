@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from app.report.labels import trial_label
+from app.report.labels import Made, trial_label
 from app.worker.narration import in_words, told
 from app.worker.pulse import Pulse
 from core.events import LAST_EVENTS, Event, Finished
@@ -58,7 +58,7 @@ class Progress:
         self._quiet = quiet
         self._lines: dict[str, _Line] = {}
         self._pulses: dict[str, Pulse] = {}
-        self._labels = {trial.id: trial_label(trial, plan) for trial in plan.trials}
+        self._labels = {trial.id: trial_label(Made.of_spec(trial), plan.study.document) for trial in plan.trials}
         self._followed: int | None = -1
         self._state: Counts = counts()
         self._begun = time.monotonic()
@@ -151,7 +151,7 @@ class Progress:
         return sum(self._state.get(state, 0) for state in ("done", "failed", "cancelled"))
 
     def _label(self, trial: TrialSpec) -> str:
-        return self._labels.get(trial.id) or trial_label(trial, self._plan)
+        return self._labels.get(trial.id) or trial_label(Made.of_spec(trial), self._plan.study.document)
 
     def _total(self) -> int:
         return sum(self._state.values())

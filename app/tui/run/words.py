@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
+from app.report.labels import full_name
 from app.report.variants import FACTORS, level, options, seed_text, short
 from app.tui.compare.views import choice_text
 from app.tui.run.data import Run, results_of
@@ -22,8 +23,8 @@ Part = str | tuple[str, str]
 
 def title(row: ListedTrial) -> str:
     """The run in a line."""
-    names = [name for factor in FACTORS if (name := level(row, factor)) not in (None, "none")]
-    return f"{short_id(row.trial_id)}  {row.study}  ·  {' '.join(names)}  ·  seed {seed_text(row)}  ·  {row.state}"
+    name = full_name(level(row, factor) for factor in FACTORS)
+    return f"{short_id(row.trial_id)}  {row.study}  ·  {name}  ·  seed {seed_text(row)}  ·  {row.state}"
 
 
 def overview(run: Run) -> Content:
