@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from core import datasets
 from core.errors import BadInput
 from core.identity import digest
-from core.records import DatasetInfo, DatasetSource, Plan, TrialSpec
+from core.records import DatasetInfo, DatasetSource, Plan
 from core.study.plan import make_plan
 from core.study.resolve import study_without_grid
 from storage import queue, studies
+from storage.changes import Admission, Arrival
 from storage.database import transaction
 from storage.home import Home
 from storage.states import settle_in
@@ -26,55 +25,6 @@ if TYPE_CHECKING:
 
 _BEHIND_THE_GRID = 10**9
 """Position in its study of the first imported trial; the others follow in the order of their arrival."""
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """What an import brings, once a child has found that it fits.
-
-    `weights` is our own file of them, in a folder of its own under the home; `origin` the file that was named, `label` what
-    to call it (None: the origin's name), `seed` what it was trained with, if the user knows.
-    """
-
-    trial: TrialSpec
-    weights: Path
-    final_digest: str
-    environment: Mapping[str, Any]
-    origin: Path
-    label: str | None
-    seed: int | None
-
-    def as_json(self, home: Home) -> dict[str, Any]:
-        return {
-            "trial": self.trial.as_json(),
-            "weights": self.weights.relative_to(home.root).as_posix(),
-            "final_digest": self.final_digest,
-            "environment": dict(self.environment),
-            "origin": str(self.origin),
-            "label": self.label,
-            "seed": self.seed,
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any], home: Home) -> Arrival:
-        return cls(
-            trial=TrialSpec.from_json(data["trial"]),
-            weights=home.root / data["weights"],
-            final_digest=data["final_digest"],
-            environment=data["environment"],
-            origin=Path(data["origin"]),
-            label=data["label"],
-            seed=data["seed"],
-        )
-
-
-@dataclass(frozen=True)
-class Admission:
-    """The trial that an import made or found; `known`: it was there before, with its weights."""
-
-    study: str
-    trial_id: str
-    known: bool
 
 
 def plan_to_join(db: Database, home: Home, source: DatasetSource, study: str | None, data_root: Path) -> Plan:
@@ -107,7 +57,7 @@ def admit(db: Database, home: Home, plan: Plan, data_root: Path, arrival: Arriva
         else:
             studies.store_study(db, plan, data_root)
         _store_trial(db, plan, arrival)
-        known = _has_its_weights(db, home, trial_id, arrival.weights.stat().st_size)
+        known = _has_its_weights(db, home, trial_id, (home.root / arrival.weights).stat().st_size)
         if not known:
             _take_in(db, home, trial_id, arrival)
         db.execute(
@@ -187,4 +137,4 @@ def _take_in(db: Database, home: Home, trial_id: str, arrival: Arrival) -> None:
         ((folder / arrival.weights.name).relative_to(home.checkpoints).as_posix(), arrival.final_digest, trial_id),
     )
     folder.mkdir(parents=True, exist_ok=True)
-    arrival.weights.rename(folder / arrival.weights.name)
+    (home.root / arrival.weights).rename(folder / arrival.weights.name)

@@ -312,6 +312,20 @@ def under_way(db: Database) -> set[str]:
     return {str(row[0]) for row in db.execute("SELECT trial_id FROM attempt WHERE ended_at IS NULL")}
 
 
+def known_trials(db: Database) -> set[str]:
+    """The ids of all trials."""
+    return {str(row[0]) for row in db.execute("SELECT id FROM trial")}
+
+
+def peak_memory_on_gpus(db: Database) -> int | None:
+    """Bytes that the largest trial measured on a GPU took; None while none has been."""
+    row = db.execute(
+        "SELECT max(t.peak_memory) FROM trial t WHERE EXISTS "
+        "(SELECT 1 FROM attempt a WHERE a.trial_id = t.id AND a.device LIKE 'cuda%')"
+    ).fetchone()
+    return None if row[0] is None else int(row[0])
+
+
 def seconds_per_trial(db: Database) -> float | None:
     """Mean wall time of the last attempts that came to their end; None if there is none."""
     row = db.execute(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from core.events import CleanEvaluated, Diagnosed, EpochRecord, EvaluationFailed, EvaluationFinished, Started, Trained
@@ -37,12 +37,14 @@ def record_started(db: Database, attempt_id: int, event: Started) -> None:
         _store_epochs(db, trial_id, event.resumed)
 
 
-def record_epochs(db: Database, trial_id: str, records: Sequence[EpochRecord]) -> None:
-    """Finished epochs; the same epoch again replaces itself."""
+def record_epochs(
+    db: Database, trial_id: str, records: Sequence[EpochRecord], ended_at: Sequence[float] | None = None
+) -> None:
+    """Finished epochs, and when each of them ended (Unix seconds; now, if not given); the same epoch again replaces itself."""
     if not records:
         return
     with transaction(db):
-        _store_epochs(db, trial_id, records)
+        _store_epochs(db, trial_id, records, [time.time()] * len(records) if ended_at is None else ended_at)
         db.execute("UPDATE trial SET crashes = 0 WHERE id = ?", (trial_id,))
 
 
@@ -166,25 +168,6 @@ def record_failed_evaluation(db: Database, attempt_id: int, event: EvaluationFai
         )
 
 
-@dataclass(frozen=True)
-class LogLine:
-    """One line of the append-only log of what happened."""
-
-    at: float
-    kind: str
-    trial_id: str
-    content: Mapping[str, Any]
-
-
-def record_log(db: Database, lines: Sequence[LogLine]) -> None:
-    """Append to the log."""
-    with transaction(db):
-        db.conn.executemany(
-            "INSERT INTO event (at, kind, trial_id, content) VALUES (?, ?, ?, ?)",
-            [(line.at, line.kind, line.trial_id, json.dumps(line.content)) for line in lines],
-        )
-
-
 def _insert_evaluation(
     db: Database,
     event: EvaluationFinished | EvaluationFailed,
@@ -204,12 +187,21 @@ def _insert_evaluation(
     return cursor.lastrowid
 
 
-def _store_epochs(db: Database, trial_id: str, records: Sequence[EpochRecord]) -> None:
+def _store_epochs(
+    db: Database, trial_id: str, records: Sequence[EpochRecord], ended_at: Sequence[float] | None = None
+) -> None:
+    """Without `ended_at`, epochs that are told a second time keep theirs."""
+    moments = ended_at if ended_at is not None else [None] * len(records)
     db.conn.executemany(
-        "INSERT OR REPLACE INTO epoch (trial_id, epoch, loss, accuracy, validation_accuracy, lr, seconds, "
-        "probe_accuracy) "
-        "VALUES (:trial_id, :epoch, :loss, :accuracy, :validation_accuracy, :lr, :seconds, :probe_accuracy)",
-        [{"trial_id": trial_id, **asdict(record)} for record in records],
+        "INSERT INTO epoch (trial_id, epoch, loss, accuracy, validation_accuracy, lr, seconds, probe_accuracy, ended_at) "
+        "VALUES (:trial_id, :epoch, :loss, :accuracy, :validation_accuracy, :lr, :seconds, :probe_accuracy, :ended_at) "
+        "ON CONFLICT (trial_id, epoch) DO UPDATE SET loss = excluded.loss, accuracy = excluded.accuracy, "
+        "validation_accuracy = excluded.validation_accuracy, lr = excluded.lr, seconds = excluded.seconds, "
+        "probe_accuracy = excluded.probe_accuracy, ended_at = coalesce(excluded.ended_at, ended_at)",
+        [
+            {"trial_id": trial_id, "ended_at": moment, **asdict(record)}
+            for record, moment in zip(records, moments, strict=True)
+        ],
     )
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
     from sqlite_utils.migrations import Migrations
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """How many migrations this program knows; PRAGMA user_version says how many a file has had."""
 
 _TABLES = """
@@ -499,6 +499,61 @@ LEFT JOIN trust_check k ON k.study = w.study AND k.trial_id = w.trial_id AND k.n
 """
 
 
+_NUMBERS_AND_LOG = """
+-- What a worker tells of a running trial as numbers and names; the rows live only as long as it does.
+DROP TABLE progress;
+CREATE TABLE progress (
+    trial_id TEXT PRIMARY KEY REFERENCES trial (id) ON DELETE CASCADE,
+    slot INTEGER NOT NULL,
+    device TEXT NOT NULL,
+    pid INTEGER,
+    phase TEXT NOT NULL CHECK (phase IN ('loading', 'training', 'trained', 'attack')),
+    epoch INTEGER,
+    epochs INTEGER,
+    loss REAL,
+    accuracy REAL,
+    attack_id TEXT,
+    attack TEXT,
+    eps REAL,
+    survivors INTEGER,
+    total INTEGER,
+    share REAL,
+    rate REAL,
+    memory INTEGER,
+    seconds_left REAL,
+    began_at REAL NOT NULL,
+    progress_mark REAL NOT NULL
+) STRICT;
+
+ALTER TABLE epoch ADD COLUMN ended_at REAL;
+
+-- The log of a trial is read from its events: those of before get what the tables still know of them.
+CREATE INDEX event_trial ON event (trial_id);
+DELETE FROM event WHERE kind IN ('CleanEvaluated', 'Diagnosed');
+DELETE FROM event WHERE kind = 'Trained' AND id NOT IN (SELECT min(id) FROM event WHERE kind = 'Trained' GROUP BY trial_id);
+UPDATE event SET content = json_object('seconds',
+    (SELECT coalesce(sum(p.seconds), 0.0) FROM epoch p WHERE p.trial_id = event.trial_id))
+    WHERE kind = 'Trained';
+UPDATE event SET content = json_object('notes', json_array(json_extract(content, '$.notes')))
+    WHERE kind = 'Started' AND json_extract(content, '$.notes') IS NOT NULL;
+UPDATE event SET content = json_object('reason', json_extract(content, '$.reason'), 'attack',
+    (SELECT a.name FROM attack a WHERE a.id = json_extract(event.content, '$.attack')))
+    WHERE kind = 'EvaluationFailed';
+UPDATE event SET content = (
+    SELECT json_object('attack', a.name, 'norm', a.norm, 'seconds', e.seconds, 'notes', json(coalesce(e.notes, '[]')),
+        'robust', json((SELECT json_group_array(json_array(l.eps, l.robust_accuracy)) FROM ledger l
+            WHERE l.evaluation_id = e.id AND l.eps IS NOT NULL)),
+        'medians', json((SELECT json_group_array(r.median_distance) FROM
+            (SELECT DISTINCT median_distance FROM reading WHERE trial_id = e.trial_id AND attack_id = e.attack_id
+                AND median_distance IS NOT NULL) r)))
+    FROM evaluation e JOIN attack a ON a.id = e.attack_id
+    WHERE e.trial_id = event.trial_id AND e.attack_id = json_extract(event.content, '$.attack') AND e.state = 'done')
+    WHERE kind = 'EvaluationFinished';
+DELETE FROM event WHERE kind IN ('EvaluationFinished', 'EvaluationFailed')
+    AND (content IS NULL OR json_extract(content, '$.attack') IS NULL);
+"""
+
+
 def migrations() -> Migrations:
     """Every migration in order; the import of sqlite-utils is `storage.database`'s to arrange."""
     from sqlite_utils.migrations import Migrations
@@ -523,6 +578,11 @@ def migrations() -> Migrations:
     @steps(name="4: the verdict on a model beside each of its results")
     def fourth(db: Database) -> None:
         for statement in _statements(_VERDICT_IN_RESULTS):
+            db.execute(statement)
+
+    @steps(name="5: progress in numbers, the log of a trial in its events, when each epoch ended")
+    def fifth(db: Database) -> None:
+        for statement in _statements(_NUMBERS_AND_LOG):
             db.execute(statement)
 
     return steps

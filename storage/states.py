@@ -6,6 +6,7 @@ A trial is done when its weights exist and every attack of the study has been ev
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.records import AttackSpec, DiagnosisSpec
@@ -32,6 +33,44 @@ def missing_attacks(db: Database, study: str, trial_id: str) -> list[AttackSpec]
     """The attacks of the study, extra ones of this trial included, that have not been tried on it."""
     rows = db.query(_WANTED, {"study": study, "trial": trial_id})
     return [AttackSpec.from_json(json.loads(row["spec"])) for row in rows if row["state"] is None]
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """What a trial of a study still lacks, and what went wrong with it."""
+
+    state: str
+    trained: bool
+    failure: str | None
+    """Why it could not be trained."""
+    missing: tuple[AttackSpec, ...]
+    """Attacks that are yet to be tried."""
+    broken: tuple[AttackSpec, ...]
+    """Attacks that could not be carried out."""
+
+
+def readiness(db: Database, study: str, trial_id: str) -> Readiness | None:
+    """None for a trial that the study has not."""
+    row = db.execute(
+        "SELECT st.state, t.weights, t.failure FROM study_trial st JOIN trial t ON t.id = st.trial_id "
+        "WHERE st.study = ? AND st.trial_id = ?",
+        (study, trial_id),
+    ).fetchone()
+    if row is None:
+        return None
+    state, weights, failure = row
+    broken = db.execute(
+        "SELECT a.spec FROM evaluation e JOIN attack a ON a.id = e.attack_id WHERE e.trial_id = ? AND e.state = 'failed' "
+        "AND e.samples = (SELECT samples FROM study WHERE name = ?)",
+        (trial_id, study),
+    ).fetchall()
+    return Readiness(
+        state,
+        weights is not None,
+        failure,
+        tuple(missing_attacks(db, study, trial_id)),
+        tuple(AttackSpec.from_json(json.loads(spec)) for (spec,) in broken),
+    )
 
 
 def lacks_clean(db: Database, study: str, trial_id: str) -> bool:

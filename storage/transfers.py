@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from core.jobs.orders import TRANSFER_ENGINE
 from core.records import AttackSpec, TransferCell, TrialSpec
@@ -42,14 +42,6 @@ class Crafted:
     samples: str
     count: int
     crafting: str
-
-    def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "attack": self.attack.as_json()}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Crafted:
-        cells = tuple(TransferCell(**cell) for cell in data["cells"])
-        return cls(**{**data, "attack": AttackSpec.from_json(data["attack"]), "cells": cells})
 
 
 def weights_of(db: Database, study: str) -> dict[str, Weights]:

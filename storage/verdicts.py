@@ -6,6 +6,7 @@ All of it follows from what is stored, and is written in the transaction of what
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -92,6 +93,22 @@ def _evaluated(db: Database, sql: str, key: dict[str, str]) -> list[Evaluated]:
         )
         for evaluation, spec, traces in db.execute(sql, key).fetchall()
     ]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`trust` is None before the trial is done."""
+
+    trust: str | None
+    reasons: tuple[str, ...]
+
+
+def verdict(db: Database, study: str, trial_id: str) -> Verdict:
+    """What was judged of a trial that the study has, when it was scored last."""
+    trust, reasons = db.execute(
+        "SELECT trust, trust_reasons FROM study_trial WHERE study = ? AND trial_id = ?", (study, trial_id)
+    ).fetchone()
+    return Verdict(trust, tuple(json.loads(reasons or "[]")))
 
 
 def left_standing(db: Database, study: str, trial_id: str, attack: AttackSpec) -> Bools | None:

@@ -8,11 +8,11 @@ marks are monotonic clock readings, the same for every process of a machine and 
 from __future__ import annotations
 
 import json
+import math
 import os
-import re
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from storage.database import transaction
@@ -25,19 +25,68 @@ RETENTIONS = ("all", "last", "none")
 
 
 @dataclass(frozen=True)
-class Live:
-    """One running trial as `status` shows it."""
+class LoadingPhase:
+    """The child has been started and has told nothing yet."""
+
+
+@dataclass(frozen=True)
+class TrainingPhase:
+    """Within an epoch: the means over its batches so far."""
+
+    epoch: int
+    """Of `epochs`, counted from 1."""
+    epochs: int
+    loss: float
+    """NaN and infinite where training went astray."""
+    accuracy: float
+    """A fraction in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class TrainedPhase:
+    """Training has ended and no attack has begun."""
+
+
+@dataclass(frozen=True)
+class AttackPhase:
+    """Within an attack at one ε."""
+
+    attack_id: str
+    attack: str
+    """Its name in the registry."""
+    eps: float | None
+    """None for an attack that measures distances."""
+    survivors: int
+    """Of the `total` test samples, those that still stand."""
+    total: int
+
+
+Phase = LoadingPhase | TrainingPhase | TrainedPhase | AttackPhase
+
+_PHASES: dict[type[Phase], str] = {
+    LoadingPhase: "loading",
+    TrainingPhase: "training",
+    TrainedPhase: "trained",
+    AttackPhase: "attack",
+}
+_COLUMNS = (
+    "trial_id", "slot", "device", "pid", "phase", "epoch", "epochs", "loss", "accuracy", "attack_id", "attack", "eps",
+    "survivors", "total", "share", "rate", "memory", "seconds_left", "began_at", "progress_mark",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RunningRow:
+    """One trial at work: where, at what, how far, how fast."""
 
     trial_id: str
     slot: int
+    """Its number, from 0."""
     device: str
     pid: int | None
-    phase: str
-    """Such as "loading", "epoch 3/5" or "pgd ε=0.1"."""
+    phase: Phase
     share: float | None
     """Of the phase, in [0, 1]: of all epochs, or of one attack at one ε."""
-    detail: str
-    """Where it stands, as `training_detail` or `attack_detail` puts it; `figures` reads it back."""
     rate: float | None
     """Images per second."""
     memory: int | None
@@ -49,52 +98,44 @@ class Live:
 
 
 @dataclass(frozen=True)
-class Figures:
-    """The numbers in a trial's `detail`; None where it tells of something else."""
+class SlotRow:
+    """A slot as the worker tells it: what is on it, or for what its device keeps trials waiting."""
 
-    loss: float | None = None
-    accuracy: float | None = None
-    survivors: int | None = None
-    total: int | None = None
-
-
-_TRAINING = re.compile(r"loss (\S+) acc ([\d.]+|nan)%")
-_ATTACK = re.compile(r"(\d+)/(\d+) survive")
-
-
-def training_detail(loss: float, accuracy: float) -> str:
-    return f"loss {loss:.3f} acc {accuracy:.1%}"
-
-
-def attack_detail(survivors: int, total: int) -> str:
-    return f"{survivors}/{total} survive"
-
-
-def figures(detail: str | None) -> Figures:
-    """What `training_detail` or `attack_detail` was given, as far as it was written down."""
-    training = _TRAINING.fullmatch(detail or "")
-    if training is not None:
-        return Figures(loss=float(training[1]), accuracy=float(training[2]) / 100)
-    attack = _ATTACK.fullmatch(detail or "")
-    return Figures() if attack is None else Figures(survivors=int(attack[1]), total=int(attack[2]))
+    number: int
+    """From 0."""
+    device: str
+    threads: int
+    trial_id: str | None
+    waits: str | None
 
 
 @dataclass(frozen=True)
 class WorkerState:
-    """The worker as `worker status` shows it; `study` is the only one it works on (None: all)."""
+    """What the worker tells of itself; `study` is the only one it works on (None: all)."""
 
     role: str
     started_at: float
     state: str
     reason: str | None
     study: str | None
-    slots: Sequence[Mapping[str, Any]]
-    """{number, device, threads, trial_id, waits}."""
+    slots: tuple[SlotRow, ...]
     finished: int
     """Trials that it has brought to an end."""
 
 
-def beat(db: Database, worker: WorkerState, running: Sequence[Live]) -> None:
+@dataclass(frozen=True)
+class Heartbeat:
+    """The last sign of life of a worker, which process gave it, and what it told."""
+
+    pid: int
+    at: float
+    """Unix seconds."""
+    age: float
+    """Seconds, by a clock that nobody sets."""
+    worker: WorkerState
+
+
+def beat(db: Database, worker: WorkerState, running: Sequence[RunningRow]) -> None:
     """Write the worker's row and its trials' progress, in one transaction."""
     with transaction(db):
         db.execute(
@@ -102,41 +143,70 @@ def beat(db: Database, worker: WorkerState, running: Sequence[Live]) -> None:
             "slots, finished) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 os.getpid(), worker.role, worker.started_at, time.time(), time.monotonic(), worker.state, worker.reason,
-                worker.study, json.dumps(list(worker.slots)), worker.finished,
+                worker.study, json.dumps([asdict(slot) for slot in worker.slots]), worker.finished,
             ),
         )  # fmt: skip
         db.execute("DELETE FROM progress")
-        columns = [column.name for column in fields(Live)]
         # A trial may have been deleted between its last event and this beat.
         db.conn.executemany(
-            f"INSERT INTO progress ({', '.join(columns)}) SELECT {', '.join('?' * len(columns))} "
-            "WHERE EXISTS (SELECT 1 FROM trial WHERE id = ?)",
-            [(*astuple(live), live.trial_id) for live in running],
+            f"INSERT INTO progress ({', '.join(_COLUMNS)}) SELECT {', '.join(f':{column}' for column in _COLUMNS)} "
+            "WHERE EXISTS (SELECT 1 FROM trial WHERE id = :trial_id)",
+            [
+                {**dict.fromkeys(_COLUMNS), **asdict(row), **asdict(row.phase), "phase": _PHASES[type(row.phase)]}
+                for row in running
+            ],
         )
 
 
-def bow_out(db: Database) -> None:
+def sign_off(db: Database) -> None:
     """The worker leaves in good order: its row and progress go."""
     with transaction(db):
         db.execute("DELETE FROM worker")
         db.execute("DELETE FROM progress")
 
 
-def worker_row(db: Database) -> dict[str, Any] | None:
-    """What the last worker wrote of itself, with `beat_age` in seconds; whether it still lives is the lock's to say."""
+def last_heartbeat(db: Database) -> Heartbeat | None:
+    """What the last worker told of itself, None after it has signed off; whether it still lives is the lock's to say."""
     for row in db.query("SELECT * FROM worker"):
-        age = max(0.0, time.monotonic() - row.pop("beat_mark"))
-        return {**row, "slots": json.loads(row["slots"]), "beat_age": age}
+        slots = tuple(SlotRow(**slot) for slot in json.loads(row["slots"]))
+        told = WorkerState(
+            row["role"], row["started_at"], row["state"], row["reason"], row["study"], slots, row["finished"]
+        )
+        return Heartbeat(row["pid"], row["heartbeat_at"], max(0.0, time.monotonic() - row["beat_mark"]), told)
     return None
 
 
-def live_progress(db: Database) -> dict[str, dict[str, Any]]:
-    """Trial id → its row of progress, with `silent_for` in seconds. Only worth something while a worker lives."""
-    now = time.monotonic()
+def running_rows(db: Database) -> dict[str, RunningRow]:
+    """Trial id → its progress, in the order of the slots. Only worth something while a worker lives."""
     return {
-        row["trial_id"]: {**row, "silent_for": max(0.0, now - row.pop("progress_mark"))}
+        row["trial_id"]: RunningRow(
+            trial_id=row["trial_id"],
+            slot=row["slot"],
+            device=row["device"],
+            pid=row["pid"],
+            phase=_phase(row),
+            share=row["share"],
+            rate=row["rate"],
+            memory=row["memory"],
+            seconds_left=row["seconds_left"],
+            began_at=row["began_at"],
+            progress_mark=row["progress_mark"],
+        )
         for row in db.query("SELECT * FROM progress ORDER BY slot")
     }
+
+
+def _phase(row: dict[str, Any]) -> Phase:
+    match row["phase"]:
+        case "training":
+            # SQLite keeps a NaN as NULL.
+            loss, accuracy = (math.nan if row[key] is None else row[key] for key in ("loss", "accuracy"))
+            return TrainingPhase(row["epoch"], row["epochs"], loss, accuracy)
+        case "trained":
+            return TrainedPhase()
+        case "attack":
+            return AttackPhase(row["attack_id"], row["attack"], row["eps"], row["survivors"], row["total"])
+    return LoadingPhase()
 
 
 def paused(db: Database) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -62,6 +63,7 @@ def attack(
     from core.study.plan import make_plan
     from core.study.resolve import apply_overrides
     from storage import queries
+    from storage.changes import Attack
     from storage.studies import data_root, stored_study
 
     if escalate == (name is not None):
@@ -83,14 +85,13 @@ def attack(
         return
     if eps is not None or not ATTACKS.find(name, "--attack").minimum_norm:
         options["eps"] = _radii(eps, stored, options)
-    asked = {"study": name_of_study, "trials": ids, "name": name, "options": options}
-    done = changes.perform(db, context.home, "attack", asked)
-    context.say(f"{name_of_study}: {done['missing']} of {len(ids)} trials to attack with {name}")
+    done = changes.perform(db, context.home, Attack(name_of_study, tuple(ids), name, options))
+    context.say(f"{name_of_study}: {done.missing} of {len(ids)} trials to attack with {name}")
     finished = work_on(context, db, planned, resolved, crafting)
     if not finished:
         raise typer.Exit(int(ExitCode.INTERRUPTED))
     rows = [
-        row for trial in ids for row in queries.results(db, name_of_study, trial) if row.attack_id == done["attack_id"]
+        row for trial in ids for row in queries.results(db, name_of_study, trial) if row.attack_id == done.attack_id
     ]
     if as_json:
         emit_rows("results", rows)
@@ -120,17 +121,17 @@ def _escalate(
     """Rung after rung, all trials at once, each until its own verdict is settled. The same command goes on after a stop."""
     from app.worker import changes, escalation
     from storage import queries
+    from storage.changes import Escalate
 
     threat = escalation.threat_of(db, study, eps)
     climbing, failed = list(trials), False
     while climbing:
-        asked = {"study": study, "trials": climbing, "norm": threat.norm, "eps": threat.eps}
-        done = changes.perform(db, context.home, "escalate", asked)
-        climbing = [rung["trial_id"] for rung in done["rungs"]]
+        done = changes.perform(db, context.home, Escalate(study, tuple(climbing), threat))
+        climbing = [rung.trial_id for rung in done.rungs]
         if not climbing:
             break
-        reached = sorted({rung["rung"] for rung in done["rungs"]})
-        where = f"rung {', '.join(map(str, reached))} of {done['of']}"
+        reached = sorted({rung.rung for rung in done.rungs})
+        where = f"rung {', '.join(map(str, reached))} of {done.of}"
         context.say(f"{study}: {where} on {len(climbing)} of {len(trials)} trials, on the samples that still stand")
         if not work_on(context, db, planned, slots, crafting):
             context.say("stopped; the same command goes on")
@@ -140,7 +141,7 @@ def _escalate(
         climbing = [trial for trial in climbing if states[trial] == "done"]
     rows = [escalation.summary(db, study, trial, threat) for trial in trials]
     if as_json:
-        emit_json("escalation", rows)
+        emit_json("escalation", [asdict(row) for row in rows])
     else:
         for row in rows:
             typer.echo("\n".join(escalation.in_lines(row)))

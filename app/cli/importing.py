@@ -83,6 +83,7 @@ def import_(
     from core.models import architectures
     from core.records import TrialSpec
     from storage import imports, queue
+    from storage.changes import Arrival, Import
     from storage.home import file_system_of, refuse_network
 
     context = context_of(ctx)
@@ -108,26 +109,23 @@ def import_(
             context.say(f"{weights}: {note}")
         db = context.writing()
         refuse_full_disk(context.home)
-        arrival = imports.Arrival(
-            found.trial, found.weights, found.final_digest, found.environment, job.weights, label, seed
+        arrival = Arrival(
+            found.trial,
+            found.weights.relative_to(context.home.root),
+            found.final_digest,
+            found.environment,
+            job.weights,
+            label,
+            seed,
         )
-        admitted = changes.perform(
-            db,
-            context.home,
-            "import",
-            {
-                "dataset": dataset if source.path is None else f"{source.kind}:{source.path}",
-                "data_root": str(root),
-                "study": study,
-                "arrival": arrival.as_json(context.home),
-            },
-        )
+        named = dataset if source.path is None else f"{source.kind}:{source.path}"
+        admitted = changes.perform(db, context.home, Import(named, root, study, arrival))
     finally:
         shutil.rmtree(staged, ignore_errors=True)
-    trial, joined = admitted["trial_id"], admitted["study"]
+    trial, joined = admitted.trial_id, admitted.study
     context.say(
         f"{short_id(trial)}: these weights were imported before; they are the same trial"
-        if admitted["known"]
+        if admitted.known
         else f"{short_id(trial)}: imported into the study {joined}"
     )
     counts = queue.remaining(db, joined)

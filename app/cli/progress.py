@@ -7,14 +7,16 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from app.report.labels import Made, trial_label
+from app.report.progress import phase_figures, phase_name
 from app.worker.narration import in_words, told
 from app.worker.pulse import Pulse
 from core.events import LAST_EVENTS, Event, Finished
 from core.executors.protocol import Slot
 from core.records import Plan, TrialSpec
+from storage.worker_state import Phase, RunningRow
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -31,9 +33,8 @@ class _Line:
 
     label: str
     slot: str
-    text: str = "loading"
+    phase: Phase
     share: float | None = None
-    detail: str = ""
 
 
 class Progress:
@@ -75,33 +76,27 @@ class Progress:
 
     # --- what the worker tells ---
 
-    def following(self, pid: int | None, running: Sequence[Mapping[str, Any]]) -> None:
+    def following(self, pid: int | None, running: Sequence[RunningRow]) -> None:
         if pid != self._followed:
             self._followed = pid
             self._say(
                 f"another worker (pid {pid or 'unknown'}) owns this home: following it; Ctrl-C only stops following"
             )
         self._lines = {
-            row["trial_id"]: _Line(
-                self._labels[row["trial_id"]],
-                _slot_name(row["device"], row["slot"]),
-                row["phase"],
-                row["share"],
-                row["detail"],
-            )
+            row.trial_id: _Line(self._labels[row.trial_id], _slot_name(row.device, row.slot), row.phase, row.share)
             for row in running
-            if row["trial_id"] in self._labels
+            if row.trial_id in self._labels
         }
 
     def began(self, trial: TrialSpec, slot_number: int, slot: Slot) -> None:
-        self._pulses[trial.id] = Pulse(trial.id, slot_number, slot)
-        self._lines[trial.id] = _Line(self._label(trial), _slot_name(slot.device, slot_number))
+        pulse = self._pulses[trial.id] = Pulse(trial.id, slot_number, slot)
+        self._lines[trial.id] = _Line(self._label(trial), _slot_name(slot.device, slot_number), pulse.phase)
         self._draw()  # the first trial waits for torch to load, seconds in which a blank screen would worry
 
     def happened(self, trial: TrialSpec, event: Event) -> None:
         pulse, line = self._pulses[trial.id], self._lines[trial.id]
-        pulse.feel(event)
-        line.text, line.share, line.detail = pulse.phase, pulse.share, pulse.detail
+        pulse.take(event)
+        line.phase, line.share = pulse.phase, pulse.share
         for text in told(event, clean=pulse.clean, epochs=self._verbose):
             self._say(f"{self._position()} {line.label}: {text}")
         if isinstance(event, Finished):
@@ -183,7 +178,7 @@ class Progress:
         table = Table.grid(padding=(0, 2), expand=False)
         for line in self._lines.values():
             bar = ProgressBar(total=1.0, completed=line.share or 0.0, width=10)
-            table.add_row(line.slot, Text(line.label), line.text, bar, line.detail)
+            table.add_row(line.slot, Text(line.label), phase_name(line.phase), bar, phase_figures(line.phase))
         whole = Table.grid()  # a bar alone does not end its line
         whole.add_row(ProgressBar(total=max(1, total), completed=settled, width=min(76, self._console.width - 2)))
         return Group(

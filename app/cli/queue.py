@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -15,6 +17,10 @@ from core.errors import BadInput, ExitCode, NotFound, Unavailable
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
+    from app.report.status import UnfinishedTrial
+    from storage.changes import Change
+
+Answer = TypeVar("Answer")
 Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 Trials = Annotated[list[str] | None, typer.Argument(help="Ids, or beginnings of ids.", metavar="[TRIAL]...")]
 _SHOWN = 12
@@ -58,7 +64,7 @@ def status(
     left = told.seconds_left(db, view, study)
     if as_json:
         rows = told.unfinished(db, view, study, stalled_after)
-        emit_document({"status": rows, "worker": [{**view.as_row(), "seconds_left": left}]})
+        emit_document({"status": [row.as_row() for row in rows], "worker": [{**view.as_row(), "seconds_left": left}]})
         return
     for line in describe(view)[:2]:
         typer.echo(line)
@@ -141,6 +147,7 @@ def cancel(
     as_json: Json = False,
 ) -> None:
     """Take trials out of the queue; one that runs stops with a checkpoint. innate retry queues them again."""
+    from storage.changes import Cancel
     from storage.studies import study_row
 
     if not trials and not study:
@@ -149,8 +156,8 @@ def cancel(
     db = context.writing()
     if study:
         study_row(db, study)
-    ids = _ids(db, trials) if trials else None
-    cancelled = _perform(context, db, "cancel", {"trials": ids, "study": study})["cancelled"]
+    ids = tuple(_ids(db, trials)) if trials else None
+    cancelled = _perform(context, db, Cancel(ids, study)).cancelled
     _report(context, f"cancelled {_trials(len(cancelled))}", cancelled, as_json=as_json)
 
 
@@ -162,13 +169,14 @@ def retry(
 ) -> None:
     """Queue failed and cancelled trials again; the worker, or the next innate run, takes them."""
     from storage import queries
+    from storage.changes import Retry
 
     if bool(trials) == everything:
         raise BadInput("retry: name trials, or --all (and not both)")
     context = context_of(ctx)
     db = context.writing()
     ids = sorted({row.trial_id for row in queries.trials(db, state="failed")}) if everything else _ids(db, trials or [])
-    queued = _perform(context, db, "retry", {"trials": ids})["queued"]
+    queued = _perform(context, db, Retry(tuple(ids))).queued
     _report(context, f"queued {_trials(len(queued))} again", queued, as_json=as_json)
 
 
@@ -178,6 +186,8 @@ def priority(
     as_json: Json = False,
 ) -> None:
     """Run trials before those of lower priority; 0 unless set, higher first, negative last."""
+    from storage.changes import Prioritise
+
     *names, number = trials
     try:
         value = int(number)
@@ -192,7 +202,7 @@ def priority(
     context = context_of(ctx)
     db = context.writing()
     ids = _ids(db, names)
-    queued = _perform(context, db, "priority", {"trials": ids, "priority": value})["queued"]
+    queued = _perform(context, db, Prioritise(tuple(ids), value)).queued
     if as_json:
         emit_json("priority", [{"trial_id": trial, "priority": value} for trial in ids])
     context.say(f"priority {value} for {_trials(len(ids))}, {queued} of them queued")
@@ -208,70 +218,73 @@ def gc(
     as_json: Json = False,
 ) -> None:
     """Remove checkpoints that the retention setting lets go, and whatever nothing refers to."""
+    from storage.changes import Sweep
     from storage.worker_state import RETENTIONS
 
     if retention is not None and retention not in RETENTIONS:
         raise BadInput(f"--retention {retention}: not one of {', '.join(RETENTIONS)}")
     context = context_of(ctx)
-    done = _perform(context, context.writing(), "gc", {"retention": retention, "dry": dry_run})
+    done = _perform(context, context.writing(), Sweep(retention, dry_run))
     if as_json:
-        emit_json("gc", [{**done, "dry_run": dry_run}])
+        emit_json("gc", [{**asdict(done), "dry_run": dry_run}])
     verb = "would remove" if dry_run else "removed"
-    models = f", the weights of {done['weights']} models" if done["weights"] else ""
+    models = f", the weights of {done.weights} models" if done.weights else ""
     context.say(
-        f"{verb} {len(done['removed'])} files and folders, {done['bytes'] / 2**20:.1f} MiB{models} "
-        f"(retention: {done['retention']})"
+        f"{verb} {len(done.removed)} files and folders, {done.bytes / 2**20:.1f} MiB{models} "
+        f"(retention: {done.retention})"
     )
 
 
-def _names(rows: list[dict[str, Any]]) -> Names:
+def _names(rows: Sequence[UnfinishedTrial]) -> Names:
     """(study, trial id) → what differs within its study, and the study where there are several."""
-    several = len({row["study"] for row in rows}) > 1
-    return {
-        (row["study"], row["trial_id"]): f"{row['study']}: {row['label']}" if several else row["label"] for row in rows
-    }
+    several = len({row.study for row in rows}) > 1
+    return {(row.study, row.trial_id): f"{row.study}: {row.label}" if several else row.label for row in rows}
 
 
 Names = dict[tuple[str, str], str]
 
 
-def _running(rows: list[dict[str, Any]], names: Names) -> str:
+def _running(rows: Sequence[UnfinishedTrial], names: Names) -> str:
+    from app.report.progress import phase_figures, phase_name
     from app.worker.narration import in_words
 
     lines = []
     for row in rows:
-        phase = f"STALLED in {row['phase'] or 'its start'}" if row["stalled"] else row["phase"] or "starting"
-        far = "" if row["share"] is None else f"{row['share']:.0%}"
-        if row["seconds_left"] is not None:
-            far += f", {in_words(row['seconds_left'])} left"
-        told = [
-            row["device"] or "",
-            f"{phase} ({far})" if far else phase,
-            row["detail"] or "",
-            "" if row["rate"] is None else f"{row['rate']:,.0f} images/s",
-            "" if row["memory"] is None else f"{row['memory'] / 2**20:,.0f} MiB",
-        ]
-        lines.append(f"{row['trial_id'][:10]}  {names[row['study'], row['trial_id']]}")
+        now = row.running
+        phase = f"{'STALLED in ' if row.stalled else ''}{phase_name(None if now is None else now.phase)}"
+        told = [phase]
+        if now is not None:
+            far = "" if now.share is None else f"{now.share:.0%}"
+            if now.seconds_left is not None:
+                far += f", {in_words(now.seconds_left)} left"
+            told = [
+                now.device,
+                f"{phase} ({far})" if far else phase,
+                phase_figures(now.phase),
+                "" if now.rate is None else f"{now.rate:,.0f} images/s",
+                "" if now.memory is None else f"{now.memory / 2**20:,.0f} MiB",
+            ]
+        lines.append(f"{row.trial_id[:10]}  {names[row.study, row.trial_id]}")
         lines.append(f"  {', '.join(part for part in told if part)}")
     return "\n".join(lines)
 
 
-def _queued(rows: list[dict[str, Any]], names: Names) -> str:
-    ranked = any(row["priority"] for row in rows)
+def _queued(rows: Sequence[UnfinishedTrial], names: Names) -> str:
+    ranked = any(row.priority for row in rows)
     lines = [
         [
-            row["trial_id"][:10],
-            names[row["study"], row["trial_id"]],
-            *([str(row["priority"])] if ranked else []),
-            row["waits_for"],
+            row.trial_id[:10],
+            names[row.study, row.trial_id],
+            *([str(row.priority)] if ranked else []),
+            row.waits_for or "",
         ]
         for row in rows
     ]
     return table(["trial", "what", *(["priority"] if ranked else []), "waits because"], lines)
 
 
-def _failed(rows: list[dict[str, Any]], names: Names) -> str:
-    lines = [[row["trial_id"][:10], names[row["study"], row["trial_id"]], row["reason"] or ""] for row in rows]
+def _failed(rows: Sequence[UnfinishedTrial], names: Names) -> str:
+    lines = [[row.trial_id[:10], names[row.study, row.trial_id], row.reason or ""] for row in rows]
     return table(["trial", "what", "reason (innate show TRIAL has more)"], lines)
 
 
@@ -285,13 +298,13 @@ def _ids(db: Database, prefixes: list[str]) -> list[str]:
     return list(dict.fromkeys(find_trial(db, prefix) for prefix in prefixes))
 
 
-def _perform(context: Context, db: Database, kind: str, payload: dict[str, Any]) -> dict[str, Any]:
+def _perform(context: Context, db: Database, change: Change[Answer]) -> Answer:
     from app.worker.changes import perform
 
-    return perform(db, context.home, kind, payload)
+    return perform(db, context.home, change)
 
 
-def _report(context: Context, what: str, trials: list[str], *, as_json: bool) -> None:
+def _report(context: Context, what: str, trials: Sequence[str], *, as_json: bool) -> None:
     if as_json:
         emit_json("trials", [{"trial_id": trial} for trial in trials])
     context.say(what)

@@ -69,12 +69,12 @@ def run(
     if detach:
         # Before the study is queued: the worker's children import torch meanwhile.
         begin(context, slots, device, threads, memory_fraction, crafting, succeed=True)
-    submission = foreground.submit(db, context.home, dict(study.document), study.name)
+    submission = foreground.submit(db, context.home, study)
     _announce(context, submission)
     if detach:
         context.say("queued; innate status shows it, innate wait waits for it, innate results has what is done")
         if as_json:
-            emit_json("run", [submission])
+            emit_json("run", [submission.as_json()])
         return
     finished = work_on(context, db, planned, resolved, crafting)
     _close(context, db, study.name, finished=finished, as_json=as_json)
@@ -123,7 +123,7 @@ def work_on(context: Context, db: Database, planned: Plan, slots: Any, crafting:
             planned, lambda: queue.remaining(db, name), console, stop, quiet=context.quiet, verbose=context.verbose
         )
         try:
-            return foreground.see_through(db, context.home, name, slots, progress, stop, crafting)
+            return foreground.work_on(db, context.home, name, slots, progress, stop, crafting)
         finally:
             progress.close()
 
@@ -148,13 +148,15 @@ def _close(context: Context, db: Database, study: str, *, finished: bool, as_jso
         raise typer.Exit(int(ExitCode.TRIAL_FAILED))
 
 
-def _announce(context: Context, submission: dict[str, Any]) -> None:
-    counts = [
-        f"{submission[key]} {words}"
-        for key, words in (("new", "to train"), ("trained", "to attack"), ("done", "done"), ("failed", "failed before"))
-        if submission[key]
-    ]
-    context.say(f"{submission['study']}: {submission['trials']} trials ({', '.join(counts)})")
+def _announce(context: Context, submission: Submission) -> None:
+    told = (
+        (submission.new, "to train"),
+        (submission.trained, "to attack"),
+        (submission.done, "done"),
+        (submission.failed, "failed before"),
+    )
+    counts = [f"{count} {words}" for count, words in told if count]
+    context.say(f"{submission.study}: {submission.trials} trials ({', '.join(counts)})")
 
 
 def _plan_text(planned: Plan, submission: Submission, seconds: float | None) -> str:

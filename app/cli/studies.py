@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -134,6 +134,7 @@ def delete(
     """Forget trials, or a study and the trials that no other study has, with weights and results."""
     from app.worker.changes import perform
     from storage import queries
+    from storage.changes import Delete
     from storage.studies import study_row
 
     if bool(trials) == bool(study):
@@ -150,8 +151,7 @@ def delete(
         if not sys.stdin.isatty():
             raise BadInput(f"delete: this would remove {what} for good; add --yes")
         typer.confirm(f"Remove {what} for good?", abort=True, err=True)
-    payload: dict[str, Any] = {"study": study} if study else {"trials": ids}
-    removed = perform(db, context.home, "delete", payload)["deleted"]
+    removed = perform(db, context.home, Delete(study=study) if study else Delete(tuple(ids))).deleted
     context.say(f"removed {len(removed)} trial{'' if len(removed) == 1 else 's'}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -16,7 +16,9 @@ from core.errors import BadInput, NotFound, Unavailable
 
 if TYPE_CHECKING:
     from app.report.status import WorkerView
+    from storage.changes import Change
 
+Answer = TypeVar("Answer")
 Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 Slots = Annotated[int | None, typer.Option(min=1, max=1024, help="Trials at a time; one per core, or per GPU.")]
 Device = Annotated[list[str] | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps; repeatable.")]
@@ -127,7 +129,9 @@ def pause(
     as_json: Json = False,
 ) -> None:
     """Hand back what runs, with checkpoints, and start nothing until resume. Frees the GPUs' memory."""
-    changed = _ask(ctx, "pause", {"reason": reason})["changed"]
+    from storage.changes import Pause
+
+    changed = _ask(ctx, Pause(reason)).changed
     context = context_of(ctx)
     context.say("paused; innate worker resume goes on" if changed else "the queue was paused already")
     _emit(context, as_json)
@@ -136,8 +140,10 @@ def pause(
 @group.command("resume", epilog="Example: innate worker resume")
 def resume(ctx: typer.Context, as_json: Json = False) -> None:
     """Undo pause and drain."""
+    from storage.changes import Resume
+
     context = context_of(ctx)
-    changed = _ask(ctx, "resume", {})["changed"]
+    changed = _ask(ctx, Resume()).changed
     context.say("resumed" if changed else "the queue was not paused")
     if not _view(context).alive:
         context.say("no worker is running: innate worker start")
@@ -147,7 +153,9 @@ def resume(ctx: typer.Context, as_json: Json = False) -> None:
 @group.command("drain", epilog="Example: innate worker drain")
 def drain(ctx: typer.Context, as_json: Json = False) -> None:
     """Finish what runs, start nothing more, then end the worker."""
-    running = _ask(ctx, "drain", {})["running"]
+    from storage.changes import Drain
+
+    running = _ask(ctx, Drain()).running
     context = context_of(ctx)
     context.say(f"draining: {running} trial{'' if running == 1 else 's'} to finish, then the worker ends")
     _emit(context, as_json)
@@ -231,8 +239,8 @@ def describe(view: WorkerView) -> list[str]:
         beat = max(0.0, time.time() - (view.heartbeat_at or 0.0))
         lines.append(f"since {since}, {view.finished} trials ended, last heartbeat {in_words(beat)} ago")
     for slot in view.slots:
-        state = slot["trial_id"][:10] if slot["trial_id"] else slot["waits"] or "free"
-        lines.append(f"  slot {slot['number'] + 1}  {slot['device']}, {slot['threads']} thread(s)  {state}")
+        state = slot.trial_id[:10] if slot.trial_id else slot.waits or "free"
+        lines.append(f"  slot {slot.number + 1}  {slot.device}, {slot.threads} thread(s)  {state}")
     return lines
 
 
@@ -261,11 +269,11 @@ def _view(context: Context) -> WorkerView:
         db.conn.close()
 
 
-def _ask(ctx: typer.Context, kind: str, payload: dict[str, Any]) -> dict[str, Any]:
+def _ask(ctx: typer.Context, change: Change[Answer]) -> Answer:
     from app.worker.changes import perform
 
     context = context_of(ctx)
-    return perform(context.writing(), context.home, kind, payload)
+    return perform(context.writing(), context.home, change)
 
 
 def _refuse_read_only(context: Context) -> None:

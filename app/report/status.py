@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from app.report.variants import FACTORS, short
+from app.report.labels import Made, trial_label
+from app.report.progress import phase_figures, phase_name
 from app.worker.owner import holder, told_of
 from core.errors import NotFound
 from storage import queries, queue, studies, worker_state
 from storage.home import Home
-from storage.rows import as_json
+from storage.rows import Options, TrialRow, as_json
+from storage.worker_state import RunningRow, SlotRow
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
-
-Row = dict[str, Any]
 
 STATES = ("running", "queued", "failed")
 """What is not settled, in the order in which it is told."""
@@ -42,12 +42,12 @@ class WorkerView:
     started_at: float | None = None
     heartbeat_at: float | None = None
     study: str | None = None
-    slots: Sequence[Mapping[str, Any]] = ()
+    slots: tuple[SlotRow, ...] = ()
     finished: int = 0
     beat_age: float | None = None
     """Seconds since the heartbeat, by a clock that nobody sets."""
 
-    def as_row(self) -> Row:
+    def as_row(self) -> Options:
         return {
             "alive": self.alive,
             "state": self.state,
@@ -57,8 +57,55 @@ class WorkerView:
             "started_at": self.started_at,
             "heartbeat_at": self.heartbeat_at,
             "study": self.study,
-            "slots": [dict(slot) for slot in self.slots],
+            "slots": [as_json(slot) for slot in self.slots],
             "finished": self.finished,
+        }
+
+
+@dataclass(frozen=True)
+class UnfinishedTrial:
+    """A trial of a study that runs, waits or has failed; one that a dead worker left running counts as queued."""
+
+    study: str
+    trial_id: str
+    state: str
+    """One of STATES."""
+    reason: str | None
+    """Why it failed."""
+    priority: int
+    position: int
+    """In its study."""
+    attempts: int
+    clean_accuracy: float | None
+    label: str
+    """What differs within its study."""
+    waits_for: str | None
+    """Why it is queued and not running."""
+    stalled: bool
+    silent_for: float | None
+    """Seconds since its child told anything."""
+    running: RunningRow | None
+    """How far it is; None unless it runs, and before its worker has told of it."""
+    row: TrialRow
+
+    def as_row(self) -> Options:
+        """Its row of v_trials, and what `status` says of it beside."""
+        now = self.running
+        return {
+            **as_json(self.row),
+            "state": self.state,
+            "waits_for": self.waits_for,
+            "stalled": self.stalled,
+            "silent_for": self.silent_for,
+            "phase": None if now is None else phase_name(now.phase),
+            "share": None if now is None else now.share,
+            "detail": None if now is None else phase_figures(now.phase),
+            "rate": None if now is None else now.rate,
+            "seconds_left": None if now is None else now.seconds_left,
+            "device": None if now is None else now.device,
+            "pid": None if now is None else now.pid,
+            "memory": None if now is None else now.memory,
+            "label": self.label,
         }
 
 
@@ -66,47 +113,46 @@ def worker_view(db: Database, home: Home) -> WorkerView:
     """Whether a worker lives is the lock's to say, what it does the heartbeat's."""
     who = holder(home)
     paused = worker_state.paused(db)
-    row = worker_state.worker_row(db) if who is not None else None
-    mine = row is not None and who is not None and row["pid"] == who.pid
+    beat = worker_state.last_heartbeat(db) if who is not None else None
+    mine = beat is not None and who is not None and beat.pid == who.pid
     # Of a worker that cannot be seen from here, as in another container, only a heartbeat can tell that it lives.
-    beating = row is not None and mine and row["beat_age"] <= _SILENT_BEATS
+    beating = beat is not None and mine and beat.age <= _SILENT_BEATS
     if who is not None and (who.role is None or not (who.proven or beating)):
         return WorkerView(alive=False, state="blocked", reason=told_of(home, who))
     if who is None or not who.works:
         reason = f"the queue is paused: {paused}" if paused is not None else None
         return WorkerView(alive=False, state="none", reason=reason)
-    if row is None or not mine:
+    if beat is None or not mine:
         return WorkerView(alive=True, state="starting", reason=None, pid=who.pid, role=who.role)
-    silent = row["beat_age"] > _SILENT_BEATS
+    silent, told = beat.age > _SILENT_BEATS, beat.worker
     return WorkerView(
         alive=True,
-        state="silent" if silent else row["state"],
-        reason=f"no heartbeat for {row['beat_age']:.0f} s: stopped or hung" if silent else row["reason"],
+        state="silent" if silent else told.state,
+        reason=f"no heartbeat for {beat.age:.0f} s: stopped or hung" if silent else told.reason,
         pid=who.pid,
-        role=row["role"],
-        started_at=row["started_at"],
-        heartbeat_at=row["heartbeat_at"],
-        study=row["study"],
-        slots=row["slots"],
-        finished=row["finished"],
-        beat_age=row["beat_age"],
+        role=told.role,
+        started_at=told.started_at,
+        heartbeat_at=beat.at,
+        study=told.study,
+        slots=told.slots,
+        finished=told.finished,
+        beat_age=beat.age,
     )
 
 
 def unfinished(
     db: Database, worker: WorkerView, study: str | None = None, stalled_after: float = STALLED_SECONDS
-) -> list[Row]:
-    """Every row of v_trials that is running, queued or failed, in that order, each with what `status` says of it.
-
-    Added columns: `label` (what differs within its study), `waits_for` (queued: why), `stalled`, `silent_for`, `phase`,
-    `share`, `detail`, `rate` (images per second), `seconds_left` (of the phase), `device`, `pid`, `memory` (bytes).
-    Running trials of a dead worker count as queued.
-    """
-    rows = [as_json(row) for row in queries.unfinished(db, study)]
-    _tell(db, rows, worker, stalled_after, ahead=0)
+) -> list[UnfinishedTrial]:
+    """Every trial of a study that is running, queued or failed, in that order; with `study`, of that one."""
+    found = _told(db, queries.unfinished(db, study), worker, stalled_after, ahead=0)
     order = {state: place for place, state in enumerate(STATES)}
     # Queued trials stand in the order in which they will be claimed.
-    return sorted(rows, key=lambda row: (order[row["state"]], -row["priority"], row["study"], row["position"]))
+    return sorted(found, key=lambda one: (order[one.state], *_turn(one)))
+
+
+def _turn(one: UnfinishedTrial) -> tuple[int, str, int]:
+    """The order in which trials are claimed."""
+    return -one.priority, one.study, one.position
 
 
 def totals(db: Database, worker: WorkerView, study: str | None = None) -> dict[str, int]:
@@ -128,24 +174,22 @@ def page(
     states: Sequence[str] = STATES,
     study: str | None = None,
     stalled_after: float = STALLED_SECONDS,
-) -> list[Row]:
+) -> list[UnfinishedTrial]:
     """Rows `offset` … of those of `unfinished` that are in `states`; as many are read as are returned.
 
     `counts` are the `totals` of the moment.
     """
-    found: list[Row] = []
+    found: list[UnfinishedTrial] = []
     for state in states:
         if offset >= counts[state]:
             offset -= counts[state]
             continue
-        trials = queries.in_line(db, _stored(state, worker), study, offset, limit - len(found))
-        rows = [as_json(row) for row in trials]
+        rows = queries.in_line(db, _stored(state, worker), study, offset, limit - len(found))
         # Read on its own the page would not know of the trials in front of it.
         ahead = 0
         if state == "queued" and offset and rows and _common_reason(worker) is None:
-            ahead = queries.before_in_line(db, ("queued",), trials[0], study or worker.study, claimable=True)
-        _tell(db, rows, worker, stalled_after, ahead)
-        found += rows
+            ahead = queries.before_in_line(db, ("queued",), rows[0], study or worker.study, claimable=True)
+        found += _told(db, rows, worker, stalled_after, ahead)
         offset = 0
         if len(found) >= limit:
             break
@@ -177,77 +221,73 @@ def _stored(state: str, worker: WorkerView) -> Sequence[str]:
     return ("running", "queued") if state == "queued" and not worker.alive else (state,)
 
 
-def _tell(db: Database, rows: Sequence[Row], worker: WorkerView, stalled_after: float, ahead: int) -> None:
-    """Add to each row what `unfinished` says of it."""
-    live = worker_state.live_progress(db) if worker.alive else {}
-    for row in rows:
-        progress = live.get(row["trial_id"], {}) if row["state"] == "running" else {}
-        row |= {
-            "waits_for": None,
-            "stalled": progress.get("silent_for", 0.0) > stalled_after,
-            **{
-                key: progress.get(key)
-                for key in (
-                    "silent_for", "phase", "share", "detail", "rate", "seconds_left", "device", "pid", "memory",
-                )
-            },
-        }  # fmt: skip
-    _label(db, rows)
-    _explain(db, rows, worker, ahead)
+def _told(
+    db: Database, rows: Sequence[TrialRow], worker: WorkerView, stalled_after: float, ahead: int
+) -> list[UnfinishedTrial]:
+    """What there is to say of these rows of v_trials, in their order; `ahead` of the first queued one so many are to be
+    claimed."""
+    live = worker_state.running_rows(db) if worker.alive else {}
+    labels = _labels(db, rows)
+    now = time.monotonic()
+    found = []
+    for row, label in zip(rows, labels, strict=True):
+        running = live.get(row.trial_id) if row.state == "running" else None
+        silent_for = None if running is None else max(0.0, now - running.progress_mark)
+        orphaned = row.state == "running" and not worker.alive
+        found.append(
+            UnfinishedTrial(
+                study=row.study,
+                trial_id=row.trial_id,
+                state="queued" if orphaned else row.state,
+                reason=row.reason,
+                priority=row.priority,
+                position=row.position,
+                attempts=row.attempts,
+                clean_accuracy=row.clean_accuracy,
+                label=label,
+                waits_for="its worker has ended; innate worker start resumes it" if orphaned else None,
+                stalled=(silent_for or 0.0) > stalled_after,
+                silent_for=silent_for,
+                running=running,
+                row=row,
+            )
+        )
+    waits = _waits(db, [one for one in found if one.state == "queued" and one.waits_for is None], worker, ahead)
+    return [replace(one, waits_for=waits.get((one.study, one.trial_id), one.waits_for)) for one in found]
 
 
-def _explain(db: Database, rows: Sequence[Row], worker: WorkerView, ahead: int) -> None:
-    """Fill in `waits_for` of what is queued; `ahead` of the first of them so many are to be claimed."""
+def _waits(
+    db: Database, queued: Sequence[UnfinishedTrial], worker: WorkerView, ahead: int
+) -> Mapping[tuple[str, str], str]:
+    """(study, trial id) → why each of these is not running; `ahead` of the first of them so many are to be claimed."""
     everybody = _common_reason(worker)
-    queued = [row for row in rows if row["state"] == "queued"]
     under_way = queue.under_way(db) if worker.alive and queued else set()
-    for row in sorted(queued, key=lambda row: (-row["priority"], row["study"], row["position"])):
+    reasons = {}
+    for one in sorted(queued, key=_turn):
         if everybody is not None:
-            row["waits_for"] = everybody
-        elif worker.study is not None and row["study"] != worker.study:
-            row["waits_for"] = f"innate run works on {worker.study} only; then: innate worker start"
-        elif row["trial_id"] in under_way:
-            row["waits_for"] = "it runs for another study, or is still stopping"
+            reason = everybody
+        elif worker.study is not None and one.study != worker.study:
+            reason = f"innate run works on {worker.study} only; then: innate worker start"
+        elif one.trial_id in under_way:
+            reason = "it runs for another study, or is still stopping"
         else:
             busy = f"all {len(worker.slots)} slots are busy" if len(worker.slots) > 1 else "the slot is busy"
-            row["waits_for"] = f"{busy}, {ahead} before it" if ahead else f"{busy}, next in line"
+            reason = f"{busy}, {ahead} before it" if ahead else f"{busy}, next in line"
             ahead += 1
+        reasons[one.study, one.trial_id] = reason
+    return reasons
+
+
+def _labels(db: Database, rows: Sequence[TrialRow]) -> list[str]:
+    """What to call each of them within its study."""
+    documents: dict[str, Options] = {}
     for row in rows:
-        if row["state"] == "running" and not worker.alive:
-            row["state"], row["waits_for"] = "queued", "its worker has ended; innate worker start resumes it"
-
-
-def _label(db: Database, rows: Sequence[Row]) -> None:
-    """Fill in `label`: the axes of a trial's study with more than one level, and the seed where there are several.
-
-    It is the study that decides, not the rows at hand: a page must not call a trial otherwise than the next one does.
-    """
-    axes: dict[str, Mapping[str, Any]] = {}
-    for row in rows:
-        if row["study"] not in axes:
+        if row.study not in documents:
             try:
-                axes[row["study"]] = studies.document(db, row["study"])
+                documents[row.study] = studies.document(db, row.study)
             except NotFound:  # deleted since the row was read
-                axes[row["study"]] = {}
-        row["label"] = _label_of(row, axes[row["study"]])
-
-
-def _label_of(row: Row, document: Mapping[str, Any]) -> str:
-    if row["training"] is None:
-        return f"imported {row['architecture']} {row['trial_id'][:6]}"
-    parts = []
-    for factor, axis in zip(FACTORS, ("architectures", "optimizers", "activations", "defenses"), strict=True):
-        levels = [level if isinstance(level, dict) else {"name": level} for level in document.get(axis, ["none"])]
-        name = row[factor] or "unknown"
-        if len(levels) > 1 or name != levels[0]["name"]:
-            namesakes = [level for level in levels if level["name"] == name]
-            named = sorted({key for level in namesakes for key in level} - {"name"}) if len(namesakes) > 1 else []
-            options = row[f"{factor}_options"] or {}
-            parts += [name, *(f"{key}={short(options[key])}" for key in named if key in options)]
-    seeds = document.get("seeds", 1)
-    if (len(seeds) if isinstance(seeds, list) else seeds) > 1:
-        parts.append(f"s{row['seed']}")
-    return " ".join(parts) or row["architecture"] or "unknown"
+                documents[row.study] = {}
+    return [trial_label(Made.of_row(row), documents[row.study]) for row in rows]
 
 
 def _common_reason(worker: WorkerView) -> str | None:
@@ -258,10 +298,8 @@ def _common_reason(worker: WorkerView) -> str | None:
         return f"the worker is {worker.state}: {worker.reason}"
     if worker.state == "starting":
         return "the worker is starting"
-    waits = [slot["waits"] for slot in worker.slots if slot["trial_id"] is None]
-    if waits and all(waits):
-        return str(waits[0])
-    return None
+    waits = [slot.waits for slot in worker.slots if slot.trial_id is None]
+    return waits[0] if waits and all(waits) else None
 
 
 def seconds_left(db: Database, worker: WorkerView, study: str | None = None) -> float | None:
@@ -274,14 +312,14 @@ def seconds_left(db: Database, worker: WorkerView, study: str | None = None) -> 
         return None
     everybody, by_study = queue.seconds_per_trial(db), queue.seconds_by_study(db)
     now = time.time()
-    live = worker_state.live_progress(db)
+    live = worker_state.running_rows(db)
     seconds = 0.0
     for name, counts in queue.unfinished_by_study(db, study).items():
         each = by_study.get(name)
         if each is None:
             least = [
-                now - progress["began_at"] + (progress["seconds_left"] or 0.0)
-                for trial, progress in live.items()
+                now - running.began_at + (running.seconds_left or 0.0)
+                for trial, running in live.items()
                 if trial in counts.running
             ]
             each = max([*([] if everybody is None else [everybody]), *least], default=None)

@@ -4,30 +4,58 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.worker import escalation, retention
 from app.worker.owner import acquire, refuse_stranger
 from core.attacks import check_classes, check_eps
 from core.attacks import resolve as resolve_attack
 from core.datasets import parse_source
-from core.errors import BadInput, InnateError, Unavailable
+from core.errors import ExitCode, InnateError, Unavailable
 from core.study.plan import make_plan
 from core.study.resolve import parse_study
 from storage import commands, deletion, imports, queries, queue, studies, transfers, worker_state
+from storage.changes import (
+    Admission,
+    Attack,
+    Attacked,
+    Cancel,
+    Cancelled,
+    Change,
+    Changed,
+    Delete,
+    Deleted,
+    Drain,
+    Draining,
+    Escalate,
+    Import,
+    Pause,
+    Prioritise,
+    Prioritised,
+    Requeued,
+    Resume,
+    Retry,
+    Submit,
+    Sweep,
+    Swept,
+    Transfer,
+    Transferred,
+)
 from storage.home import Home
+from storage.studies import Submission
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
+Answer = TypeVar("Answer")
+
 _ANSWER_SECONDS = 60.0
-"""How long a living worker may take to answer; it looks several times a second unless it is stopped or hangs."""
+"""How long a living worker may take to answer; it looks several times a second unless it is stopped or stuck."""
 
 
-def perform(db: Database, home: Home, kind: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+def perform(db: Database, home: Home, change: Change[Answer]) -> Answer:
     """Carry out a change: at once if nobody owns the home, else by asking its owner and waiting for the answer.
 
     Raises whatever the change raises, and Unavailable if a living worker does not answer, or if what owns the home is
@@ -36,117 +64,134 @@ def perform(db: Database, home: Home, kind: str, payload: Mapping[str, Any]) -> 
     request: int | None = None
     deadline = time.monotonic() + _ANSWER_SECONDS
     while True:
-        ownership = acquire(home, f"innate {kind}")
+        ownership = acquire(home, f"innate {change.KIND}")
         if ownership is not None:
             try:
                 queue.reclaim(db)  # nobody works: what a killed worker left running runs no more
                 if request is not None and not commands.withdraw(db, request):
-                    return _answer(db, request)
-                return execute(db, home, kind, payload)
+                    outcome = commands.outcome(db, request, change)
+                    assert outcome is not None, "what cannot be taken back has been answered"
+                    return _answer(outcome)
+                return execute(db, home, change)
             finally:
                 ownership.release()
         if request is None:
             refuse_stranger(home)
-            request = commands.leave(db, kind, dict(payload))
-        if commands.outcome(db, request) is not None:
-            return _answer(db, request)
+            request = commands.leave(db, change)
+        outcome = commands.outcome(db, request, change)
+        if outcome is not None:
+            return _answer(outcome)
         if time.monotonic() > deadline:
             commands.withdraw(db, request)
             raise Unavailable(f"the worker of {home.root} does not answer; nothing was changed")
         time.sleep(0.1)
 
 
-def _answer(db: Database, request: int) -> dict[str, Any]:
-    outcome = commands.outcome(db, request)
-    assert outcome is not None, "asked for only once the owner has answered"
-    if outcome["error"] is not None:
-        error = InnateError(outcome["error"])
-        error.exit_code = outcome["exit_code"]
-        raise error
-    return dict(outcome["result"])
+def _answer(outcome: commands.Outcome[Answer]) -> Answer:
+    if outcome.answer is not None:
+        return outcome.answer
+    error = InnateError(outcome.error or "the worker gave no answer")
+    error.exit_code = ExitCode(outcome.exit_code or ExitCode.TRIAL_FAILED)
+    raise error
 
 
 def carry_out(db: Database, home: Home, command: commands.Command) -> None:
     """What the owner does with a client's command: do it, and answer."""
     try:
-        result = execute(db, home, command.kind, command.payload)
+        outcome: commands.Outcome[Any] = commands.Outcome(execute(db, home, command.change()))
     except InnateError as error:
-        commands.answer(db, command.id, error=str(error), exit_code=int(error.exit_code))
+        outcome = commands.Outcome(None, str(error), int(error.exit_code))
     except Exception as error:  # a command that trips over a fault of ours must not take the worker with it
-        commands.answer(db, command.id, error=f"{command.kind}: {type(error).__name__}: {error}", exit_code=1)
-    else:
-        commands.answer(db, command.id, result=result)
+        outcome = commands.Outcome(None, f"{command.kind}: {type(error).__name__}: {error}", 1)
+    commands.answer(db, command.id, outcome)
 
 
-def execute(db: Database, home: Home, kind: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+def execute(db: Database, home: Home, change: Change[Answer]) -> Answer:
     """Make one change. Only the owner of the home may call this."""
-    match kind:
-        case "submit":
-            return _submit(db, home, payload)
-        case "attack":
-            return _attack(db, home, payload)
-        case "escalate":
-            return escalation.add_next_rungs(db, home, payload)
-        case "import":
-            return _import(db, home, payload)
-        case "delete":
-            return _delete(db, home, payload)
-        case "retry":
-            return {"queued": queue.retry(db, payload["trials"])}
-        case "cancel":
-            return {"cancelled": queue.cancel(db, payload["trials"], payload["study"])}
-        case "priority":
-            return {"queued": queue.prioritise(db, payload["trials"], payload["priority"])}
-        case "pause":
-            return {"changed": worker_state.pause(db, payload["reason"])}
-        case "resume":
-            return {"changed": worker_state.resume(db)}
-        case "drain":
-            raise Unavailable("no worker is running, so there is nothing to drain")
-        case "transfer":
-            return {"stored": transfers.record(db, transfers.Crafted.from_json(payload))}
-        case "gc":
-            return _sweep(db, home, payload)
-    raise BadInput(f"the worker does not know the command {kind!r}; it may be older than this program")
+    answer: Answer = _MAKERS[type(change)](db, home, change)
+    return answer
 
 
-def _submit(db: Database, home: Home, payload: Mapping[str, Any]) -> dict[str, Any]:
-    study = parse_study(payload["document"], payload["where"], Path("/"))
-    root = Path(payload["data_root"])
-    return studies.submit(db, make_plan(study, root, home.cache, large=True), root).as_json()
+def _submit(db: Database, home: Home, asked: Submit) -> Submission:
+    study = parse_study(asked.document, asked.where, Path("/"))
+    return studies.submit(db, make_plan(study, asked.data_root, home.cache, large=True), asked.data_root)
 
 
-def _attack(db: Database, home: Home, payload: Mapping[str, Any]) -> dict[str, Any]:
-    attack = resolve_attack(payload["name"], payload["options"], "attack")
-    study = payload["study"]
+def _attack(db: Database, home: Home, asked: Attack) -> Attacked:
+    attack = resolve_attack(asked.name, asked.options, "attack")
+    study = asked.study
     stored = studies.stored_study(db, study)
     info = make_plan(stored, studies.data_root(db, study) or home.data_root, home.cache, large=True).info
     check_eps(attack, info.shape, "--eps")
     check_classes(attack, len(info.classes), "attack")
-    missing = studies.add_attack(db, study, payload["trials"], attack)
-    return {"study": study, "attack_id": attack.id, "missing": missing}
+    return Attacked(study, attack.id, studies.add_attack(db, study, asked.trials, attack))
 
 
-def _import(db: Database, home: Home, payload: Mapping[str, Any]) -> dict[str, Any]:
-    source, root = parse_source(payload["dataset"], Path("/")), Path(payload["data_root"])
-    plan = imports.plan_to_join(db, home, source, payload["study"], root)
-    return asdict(imports.admit(db, home, plan, root, imports.Arrival.from_json(payload["arrival"], home)))
+def _import(db: Database, home: Home, asked: Import) -> Admission:
+    source = parse_source(asked.dataset, Path("/"))
+    plan = imports.plan_to_join(db, home, source, asked.study, asked.data_root)
+    return imports.admit(db, home, plan, asked.data_root, asked.arrival)
 
 
-def _sweep(db: Database, home: Home, payload: Mapping[str, Any]) -> dict[str, Any]:
-    setting = payload["retention"] or worker_state.retention(db)
-    if not payload["dry"]:
-        worker_state.set_retention(db, setting)
-    swept = retention.sweep(db, home, setting, dry=payload["dry"])
-    paths = [path.relative_to(home.root).as_posix() for path in swept.paths]
-    return {"retention": setting, "removed": paths, "bytes": swept.bytes, "weights": swept.weights}
-
-
-def _delete(db: Database, home: Home, payload: Mapping[str, Any]) -> dict[str, Any]:
-    if payload.get("study"):
-        removed = deletion.delete_study(db, payload["study"])
+def _delete(db: Database, home: Home, asked: Delete) -> Deleted:
+    if asked.study is not None:
+        removed = deletion.delete_study(db, asked.study)
     else:
-        removed = deletion.delete_trials(db, [queries.find_trial(db, prefix) for prefix in payload["trials"]])
+        removed = deletion.delete_trials(db, [queries.find_trial(db, prefix) for prefix in asked.trials])
     for trial in removed:
         shutil.rmtree(home.checkpoints / trial, ignore_errors=True)
-    return {"deleted": removed}
+    return Deleted(tuple(removed))
+
+
+def _retry(db: Database, _: Home, asked: Retry) -> Requeued:
+    return Requeued(tuple(queue.retry(db, asked.trials)))
+
+
+def _cancel(db: Database, _: Home, asked: Cancel) -> Cancelled:
+    return Cancelled(tuple(queue.cancel(db, asked.trials, asked.study)))
+
+
+def _prioritise(db: Database, _: Home, asked: Prioritise) -> Prioritised:
+    return Prioritised(queue.prioritise(db, asked.trials, asked.priority))
+
+
+def _pause(db: Database, _: Home, asked: Pause) -> Changed:
+    return Changed(worker_state.pause(db, asked.reason))
+
+
+def _resume(db: Database, _home: Home, _asked: Resume) -> Changed:
+    return Changed(worker_state.resume(db))
+
+
+def _drain(_db: Database, _home: Home, _asked: Drain) -> Draining:
+    raise Unavailable("no worker is running, so there is nothing to drain")
+
+
+def _transfer(db: Database, _: Home, asked: Transfer) -> Transferred:
+    return Transferred(transfers.record(db, asked.crafted))
+
+
+def _sweep(db: Database, home: Home, asked: Sweep) -> Swept:
+    setting = asked.retention or worker_state.retention(db)
+    if not asked.dry:
+        worker_state.set_retention(db, setting)
+    swept = retention.sweep(db, home, setting, dry=asked.dry)
+    paths = tuple(path.relative_to(home.root).as_posix() for path in swept.paths)
+    return Swept(setting, paths, swept.bytes, swept.weights)
+
+
+_MAKERS: dict[type[Change[Any]], Callable[[Database, Home, Any], Any]] = {
+    Submit: _submit,
+    Attack: _attack,
+    Escalate: escalation.add_next_rungs,
+    Import: _import,
+    Delete: _delete,
+    Retry: _retry,
+    Cancel: _cancel,
+    Prioritise: _prioritise,
+    Pause: _pause,
+    Resume: _resume,
+    Drain: _drain,
+    Transfer: _transfer,
+    Sweep: _sweep,
+}

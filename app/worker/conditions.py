@@ -10,6 +10,7 @@ from app.worker.devices import Gpu, visible_gpus
 from core.errors import BadInput
 from core.executors.protocol import Slot
 from core.records import Study
+from storage import queue
 from storage.home import Home
 
 if TYPE_CHECKING:
@@ -64,10 +65,7 @@ def crowded(db: Database, slots: Sequence[Slot], gpus: Callable[[], Sequence[Gpu
     asked = {slot.device: slot for slot in slots if slot.device.startswith("cuda")}
     if not asked:
         return {}
-    peak = db.execute(
-        "SELECT max(t.peak_memory) FROM trial t WHERE EXISTS "
-        "(SELECT 1 FROM attempt a WHERE a.trial_id = t.id AND a.device LIKE 'cuda%')"
-    ).fetchone()[0]
+    peak = queue.peak_memory_on_gpus(db)
     wanted = _CONTEXT + int(1.25 * peak) if peak else _UNKNOWN_NEED
     found = {gpu.name: gpu for gpu in gpus()}
     reasons = {}

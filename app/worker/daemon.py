@@ -22,14 +22,14 @@ from typing import TYPE_CHECKING
 from app.worker import conditions
 from app.worker.foreground import StopSignals
 from app.worker.loop import Worker
-from app.worker.narration import told
+from app.worker.narration import logged
 from app.worker.owner import DETACHED, FOREGROUND, Ownership, acquire, holder, told_of
 from core.errors import InnateError, Unavailable
-from core.events import EvaluationFailed, Event, Finished, TrialFailed
+from core.events import Event
 from core.executors.process import ProcessExecutor
 from core.executors.protocol import Slot
 from core.records import TrialSpec
-from storage import queue, worker_state
+from storage import journal, queue, worker_state
 from storage.database import connect
 from storage.home import Home
 
@@ -49,21 +49,21 @@ class Logbook:
         self._at_work = at_work
 
     def began(self, trial: TrialSpec, slot_number: int, slot: Slot) -> None:
-        log.info("%s: begins on %s (slot %d)", _name(trial), slot.device, slot_number + 1)
+        self._write(trial, journal.Began(slot.device, slot_number))
 
     def happened(self, trial: TrialSpec, event: Event) -> None:
-        for line in told(event, epochs=True):
-            log.info("%s: %s", _name(trial), line)
-        if isinstance(event, Finished):
-            log.info("%s: done", _name(trial))
-        if isinstance(event, TrialFailed | EvaluationFailed) and event.traceback:
-            log.info("%s: %s", _name(trial), event.traceback)
+        for entry in journal.entries(event):
+            self._write(trial, entry)
 
     def noted(self, text: str) -> None:
         log.info("%s", text)
 
     def tick(self) -> None:
         self._at_work()
+
+    def _write(self, trial: TrialSpec, entry: journal.Entry) -> None:
+        for line in logged(entry):
+            log.info("%s: %s", _name(trial), line)
 
 
 def _name(trial: TrialSpec) -> str:
@@ -170,8 +170,9 @@ def _wait(home: Home, db: Database, slots: Sequence[Slot], reason: str, stop: St
     began = time.time()
     until = time.monotonic() + _RETRY_SECONDS
     while not stop() and (time.monotonic() < until or conditions.low_disk(home) is not None):
-        idle = [{"number": n, "device": s.device, "threads": s.threads, "trial_id": None, "waits": reason}
-                for n, s in enumerate(slots)]  # fmt: skip
+        idle = tuple(
+            worker_state.SlotRow(number, slot.device, slot.threads, None, reason) for number, slot in enumerate(slots)
+        )
         with contextlib.suppress(InnateError):  # what cannot be written cannot be told either; the log has it
             worker_state.beat(db, worker_state.WorkerState(DETACHED, began, "paused", reason, None, idle, 0), [])
         time.sleep(1.0)
@@ -185,7 +186,7 @@ class _Answer:
         self._descriptor: int | None = descriptor
 
     def give(self, **answer: object) -> None:
-        """Answer, the first time; that nobody listens any more is no matter."""
+        """Answer, the first time; it does not matter if nobody listens any more."""
         if self._descriptor is None:
             return
         descriptor, self._descriptor = self._descriptor, None

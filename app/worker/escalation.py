@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from core.attacks import check_eps
 from core.errors import BadInput
+from core.names import NORM_SIGNS, short_id
 from core.records import AttackSpec, Threat
 from core.registry import parse_number
 from core.study.plan import make_plan
@@ -16,9 +16,10 @@ from core.verdict.trust import is_masked, judge
 from core.verdict.trust.entry import Evidence
 from core.verdict.trust.ladder import climbed, full, is_quiet, is_whole, next_rung, rungs
 from storage import studies
+from storage.changes import Climb, Escalate, NextRung
 from storage.home import Home
-from storage.states import missing_attacks
-from storage.verdicts import evidence
+from storage.states import readiness
+from storage.verdicts import evidence, verdict
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -37,92 +38,104 @@ def threat_of(db: Database, study: str, eps: str | None) -> Threat:
     return Threat(norm, parse_number(eps.strip(), "--eps"))
 
 
-def add_next_rungs(db: Database, home: Home, payload: Mapping[str, Any]) -> dict[str, Any]:
+def add_next_rungs(db: Database, home: Home, asked: Escalate) -> Climb:
     """Queue the next rung of each trial that has one: for the owner of the home.
 
     Raises BadInput for a trial that the study's own attacks have not been tried on, NotFound for one outside the study.
     """
-    study, threat = str(payload["study"]), Threat(payload["norm"], payload["eps"])
+    study, threat = asked.study, asked.threat
     stored = studies.stored_study(db, study)
     info = make_plan(stored, studies.data_root(db, study) or home.data_root, home.cache, large=True).info
     for spec in rungs(threat):
         check_eps(spec, info.shape, "--eps")
     added = []
-    for trial_id in payload["trials"]:
+    for trial_id in asked.trials:
         refuse_unready(db, study, trial_id)
         known = evidence(db, study, trial_id)
         rung = next_rung(known, threat, masked=is_masked(judge(known)))
         if rung is not None:
             studies.add_attack(db, study, [trial_id], rung)
-            added.append({"trial_id": trial_id, "attack_id": rung.id, "rung": len(climbed(known, threat)) + 1})
-    return {"rungs": added, "of": len(rungs(threat))}
+            added.append(NextRung(trial_id, rung.id, len(climbed(known, threat)) + 1))
+    return Climb(tuple(added), len(rungs(threat)))
 
 
 def refuse_unready(db: Database, study: str, trial_id: str) -> None:
     """Raises BadInput unless everything but rungs has been tried on the trial."""
-    row = db.execute(
-        "SELECT st.state, t.weights, t.failure FROM study_trial st JOIN trial t ON t.id = st.trial_id "
-        "WHERE st.study = ? AND st.trial_id = ?",
-        (study, trial_id),
-    ).fetchone()
-    if row is None:
-        raise BadInput(f"trial {trial_id[:10]} is not in study {study}")
-    state, weights, failure = row
-    if weights is None:
-        raise BadInput(f"trial {trial_id[:10]} has no weights yet ({state}); train it first: innate run")
-    missing = [attack.name for attack in missing_attacks(db, study, trial_id) if not attack.params.get("after")]
+    found = readiness(db, study, trial_id)
+    if found is None:
+        raise BadInput(f"trial {short_id(trial_id)} is not in study {study}")
+    if not found.trained:
+        raise BadInput(f"trial {short_id(trial_id)} has no weights yet ({found.state}); train it first: innate run")
+    missing = [attack.name for attack in found.missing if not attack.params.get("after")]
     if missing:
         raise BadInput(
-            f"trial {trial_id[:10]} is yet to be attacked with {', '.join(dict.fromkeys(missing))}; escalate after: innate run"
+            f"trial {short_id(trial_id)} is yet to be attacked with {', '.join(dict.fromkeys(missing))}; escalate after: innate run"
         )
-    broken = [
-        spec["name"]
-        for (text,) in db.execute(
-            "SELECT a.spec FROM evaluation e JOIN attack a ON a.id = e.attack_id WHERE e.trial_id = ? AND e.state = 'failed' "
-            "AND e.samples = (SELECT samples FROM study WHERE name = ?)",
-            (trial_id, study),
-        )
-        if not (spec := json.loads(text))["params"].get("after")
-    ]
-    if state == "failed" and (broken or failure is not None):
-        what = failure or f"{broken[0]} could not be carried out"
-        raise BadInput(f"trial {trial_id[:10]} has failed: {what}; see innate show {trial_id[:10]}")
+    broken = [attack.name for attack in found.broken if not attack.params.get("after")]
+    if found.state == "failed" and (broken or found.failure is not None):
+        what = found.failure or f"{broken[0]} could not be carried out"
+        raise BadInput(f"trial {short_id(trial_id)} has failed: {what}; see innate show {short_id(trial_id)}")
 
 
-def summary(db: Database, study: str, trial_id: str, threat: Threat) -> dict[str, Any]:
-    """How far the ladder was climbed, what each rung broke, and what the verdict is now. Shares of the test samples."""
+@dataclass(frozen=True)
+class Rung:
+    """One attack of the ladder: the shares of the test samples that stood before and after it, and how many it broke."""
+
+    attack: str
+    attack_id: str
+    before: float
+    after: float
+    broken: int
+
+
+@dataclass(frozen=True)
+class Escalation:
+    """How far the ladder was climbed on a trial, what each rung broke, and what the verdict is now."""
+
+    study: str
+    trial_id: str
+    norm: str
+    eps: float
+    samples: int
+    worst_case: float
+    """The share of the test samples that stands under the study's own attacks."""
+    escalated: float
+    """And under every rung."""
+    settled: bool
+    """Whether there is nothing left to climb."""
+    top: bool
+    """Whether every rung was climbed."""
+    quiet: bool
+    """Whether the last rungs broke nothing."""
+    trust: str | None
+    trust_reasons: tuple[str, ...]
+    rungs: tuple[Rung, ...]
+
+
+def summary(db: Database, study: str, trial_id: str, threat: Threat) -> Escalation:
+    """What an escalation has come to so far."""
     known = evidence(db, study, trial_id)
     steps = climbed(known, threat)
     own = worst_case(known.clean, [one.ledgers for one in known.results if one.attack.norm == threat.norm], threat.eps)
-    before = float(own.mean())
-    trust, reasons = db.execute(
-        "SELECT trust, trust_reasons FROM study_trial WHERE study = ? AND trial_id = ?", (study, trial_id)
-    ).fetchone()
-    judgement = judge(known)
-    return {
-        "study": study,
-        "trial_id": trial_id,
-        "norm": threat.norm,
-        "eps": threat.eps,
-        "samples": len(own),
-        "worst_case": before,
-        "escalated": steps[-1].after / steps[-1].total if steps else _full(known, threat),
-        "settled": next_rung(known, threat, masked=is_masked(judgement)) is None,
-        "top": is_whole(steps, threat),
-        "quiet": is_quiet(steps),
-        "trust": trust,
-        "trust_reasons": json.loads(reasons or "[]"),
-        "rungs": [
-            {
-                "attack": title(rung.attack),
-                "attack_id": rung.attack.id,
-                "before": rung.before / rung.total,
-                "after": rung.after / rung.total,
-                "broken": rung.gain,
-            }
+    now = verdict(db, study, trial_id)
+    return Escalation(
+        study=study,
+        trial_id=trial_id,
+        norm=threat.norm,
+        eps=threat.eps,
+        samples=len(own),
+        worst_case=float(own.mean()),
+        escalated=steps[-1].after / steps[-1].total if steps else _full(known, threat),
+        settled=next_rung(known, threat, masked=is_masked(judge(known))) is None,
+        top=is_whole(steps, threat),
+        quiet=is_quiet(steps),
+        trust=now.trust,
+        trust_reasons=now.reasons,
+        rungs=tuple(
+            Rung(title(rung.attack), rung.attack.id, rung.before / rung.total, rung.after / rung.total, rung.gain)
             for rung in steps
-        ],
-    }
+        ),
+    )
 
 
 def title(attack: AttackSpec) -> str:
@@ -133,19 +146,17 @@ def title(attack: AttackSpec) -> str:
     return attack.name if loss is None else f"{attack.name}-{loss}"
 
 
-def in_lines(row: Mapping[str, Any]) -> list[str]:
+def in_lines(found: Escalation) -> list[str]:
     """A summary for a person."""
-    sign = {"linf": "ℓ∞", "l2": "ℓ2"}[row["norm"]]
-    how = "to the top of the ladder" if row["top"] else "until nothing more fell" if row["quiet"] else "so far"
+    how = "to the top of the ladder" if found.top else "until nothing more fell" if found.quiet else "so far"
     lines = [
-        f"{row['trial_id'][:10]} {sign} ε = {row['eps']:g}: worst case {row['worst_case']:.1%} → {row['escalated']:.1%} "
-        f"{how}; {row['trust']}"
+        f"{found.short_id(trial_id)} {NORM_SIGNS[found.norm]} ε = {found.eps:g}: worst case {found.worst_case:.1%} → "
+        f"{found.escalated:.1%} {how}; {found.trust}"
     ]
     lines += [
-        f"  {rung['attack']:<14} {rung['before']:.1%} → {rung['after']:.1%} ({rung['broken']} broken)"
-        for rung in row["rungs"]
+        f"  {rung.attack:<14} {rung.before:.1%} → {rung.after:.1%} ({rung.broken} broken)" for rung in found.rungs
     ]
-    return [*lines, *(f"  {reason}" for reason in row["trust_reasons"])]
+    return [*lines, *(f"  {reason}" for reason in found.trust_reasons)]
 
 
 def _full(known: Evidence, threat: Threat) -> float:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from app.worker import changes
 from app.worker.loop import Stop, Watcher, Worker
@@ -14,8 +14,11 @@ from app.worker.owner import FOREGROUND, acquire, holder, told_of
 from core.errors import Unavailable
 from core.executors.process import ProcessExecutor
 from core.executors.protocol import Slot
+from core.records import Study
 from storage import queue, worker_state
+from storage.changes import Submit
 from storage.home import Home
+from storage.studies import Submission
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -26,7 +29,7 @@ _FOLLOW_SECONDS = 1.0
 class Audience(Watcher, Protocol):
     """A watcher that can also be told that somebody else does the work."""
 
-    def following(self, pid: int | None, running: Sequence[Mapping[str, Any]]) -> None: ...
+    def following(self, pid: int | None, running: Sequence[worker_state.RunningRow]) -> None: ...
 
 
 class StopSignals:
@@ -52,7 +55,7 @@ class StopSignals:
                 signal.signal(number, handler)
 
 
-def see_through(
+def work_on(
     db: Database,
     home: Home,
     study: str,
@@ -75,7 +78,7 @@ def see_through(
             if who is not None and who.role is None:
                 raise Unavailable(told_of(home, who))
             if who is not None and who.works:
-                audience.following(who.pid, list(worker_state.live_progress(db).values()))
+                audience.following(who.pid, list(worker_state.running_rows(db).values()))
             audience.tick()
             time.sleep(_FOLLOW_SECONDS if not stop() else 0)
             continue
@@ -90,10 +93,9 @@ def see_through(
     return True
 
 
-def submit(db: Database, home: Home, document: dict[str, object], where: str) -> dict[str, object]:
-    """Queue a study, through the owner if there is one; returns the counts of `studies.Submission`."""
-    asked = {"document": document, "where": where, "data_root": str(home.data_root)}
-    return changes.perform(db, home, "submit", asked)
+def submit(db: Database, home: Home, study: Study) -> Submission:
+    """Queue a study, through the owner if there is one."""
+    return changes.perform(db, home, Submit(study.document, study.name, home.data_root))
 
 
 def _open_trials(db: Database, study: str) -> int:

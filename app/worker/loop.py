@@ -23,7 +23,9 @@ from core.executors.protocol import Executor, Slot
 from core.jobs.orders import Job
 from core.records import TrialSpec
 from storage import commands, queue, worker_state
+from storage.changes import Drain, Draining, Resume
 from storage.home import Home
+from storage.worker_state import SlotRow, WorkerState
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -158,11 +160,11 @@ class Worker:
     def _carry_out_commands(self) -> None:
         with contextlib.suppress(Unavailable):  # a locked database: asked again at the next turn
             for command in commands.pending(self._db):
-                if command.kind == "drain":
+                if command.kind == Drain.KIND:
                     self._draining = True
-                    commands.answer(self._db, command.id, result={"running": len(self._running)})
+                    commands.answer(self._db, command.id, commands.Outcome(Draining(len(self._running))))
                     continue
-                if command.kind == "resume":
+                if command.kind == Resume.KIND:
                     self._draining = False
                 changes.carry_out(self._db, self._home, command)
                 self._looked_at = -1e9
@@ -213,6 +215,7 @@ class Worker:
                 return
             key = f"{claim.trial_id}/{claim.number}"
             self._running[key] = _Running(claim, Pulse(claim.trial_id, number, slot))
+            self._recorder.begin(claim, number, slot.device)
             self._watcher.began(claim.trial, number, slot)
             self._executor.submit(key, self._job(claim, slot))
 
@@ -257,7 +260,7 @@ class Worker:
 
     def _take(self, key: str, event: Event) -> None:
         running = self._running[key]
-        running.pulse.feel(event)
+        running.pulse.take(event)
         asked = running.kill_at is not None or running.killed
         at_fault = isinstance(event, Crashed) and event.trial_at_fault and not asked
         self._recorder.take(running.claim, event, at_fault)
@@ -288,20 +291,18 @@ class Worker:
             return
         self._beat_at, self._told = time.monotonic(), state
         on_slot = {running.pulse.slot_number: running.claim.trial_id for running in self._running.values()}
-        slots = [
-            {
-                "number": number,
-                "device": slot.device,
-                "threads": slot.threads,
-                "trial_id": on_slot.get(number),
-                "waits": None if number in on_slot else self._crowded.get(slot.device),
-            }
+        slots = tuple(
+            SlotRow(
+                number,
+                slot.device,
+                slot.threads,
+                on_slot.get(number),
+                None if number in on_slot else self._crowded.get(slot.device),
+            )
             for number, slot in enumerate(self._executor.capacity())
-        ]
-        worker = worker_state.WorkerState(
-            self._role, self._started_at, state, reason, self._study, slots, self._finished
         )
-        uuids = {gpu.name: gpu.uuid for gpu in self._gpus()} if any(s["device"] != "cpu" for s in slots) else {}
+        worker = WorkerState(self._role, self._started_at, state, reason, self._study, slots, self._finished)
+        uuids = {gpu.name: gpu.uuid for gpu in self._gpus()} if any(slot.device != "cpu" for slot in slots) else {}
         with contextlib.suppress(InnateError):  # the next beat tells; what matters is recorded with patience
             worker_state.beat(self._db, worker, pulse.rows([r.pulse for r in self._running.values()], uuids))
 
@@ -327,5 +328,5 @@ class Worker:
             with contextlib.suppress(Exception):
                 queue.release(self._db, running.claim.attempt_id, "stopped")
         with contextlib.suppress(Exception):
-            worker_state.bow_out(self._db)
+            worker_state.sign_off(self._db)
         self._running.clear()

@@ -2,27 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
-
-from core.events import (
-    CleanEvaluated,
-    Crashed,
-    Diagnosed,
-    EpochFinished,
-    EpochRecord,
-    EvaluationFailed,
-    EvaluationFinished,
-    Event,
-    Finished,
-    Started,
-    Stopped,
-    Trained,
-    TrialFailed,
-)
+from core.events import Event
 from core.names import NORM_SIGNS
-from core.verdict.trust import trust_of_diagnosis
+from storage import journal
 
 
 def in_words(seconds: float) -> str:
@@ -35,48 +17,65 @@ def in_words(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def accuracies(event: EvaluationFinished) -> str:
-    """Robust accuracy at each ε: "pgd ℓ∞ 0.05→81.0% 0.1→35.2%"; of a minimum-norm attack "cw ℓ2 median distance 1.23"."""
-    parts = [f"{ledger.eps:g}→{ledger.survived.mean():.1%}" for ledger in event.ledgers if ledger.eps is not None]
-    for ledger in event.ledgers:
-        if ledger.distances is not None:
-            found = ledger.distances[ledger.survived]
-            middle = float(np.median(found)) if len(found) else 0.0
-            parts.append(
-                f"median distance {middle:.3g}" if math.isfinite(middle) else "no distance for half of the samples"
-            )
-    return f"{event.attack.name} {NORM_SIGNS[event.attack.norm]} {' '.join(parts)}"
+def told(event: Event, *, clean: float | None = None, epochs: bool = False) -> list[str]:
+    """The lines that an event is worth while one looks on, none for most. `clean` is the trial's clean accuracy so far as
+    it is known; `epochs` tells every epoch too, not only what is wrong with one."""
+    return [
+        line
+        for entry in journal.entries(event)
+        if epochs or not isinstance(entry, journal.EpochEnded)
+        for line in _lines(entry, clean)
+    ]
 
 
-def _epoch(record: EpochRecord) -> str:
-    probe = "" if record.probe_accuracy is None else f", {record.probe_accuracy:.1%} under the probe's PGD"
+def logged(entry: journal.Entry) -> list[str]:
+    """The same for the log: every entry, with its beginning, its end and the traceback of what failed."""
+    match entry:
+        case journal.Began(device, slot):
+            return [f"begins on {device} (slot {slot + 1})"]
+        case journal.Finished():
+            return ["done"]
+        case journal.Failed(traceback=traceback) | journal.AttackFailed(traceback=traceback) if traceback:
+            return [*_lines(entry), traceback]
+    return _lines(entry)
+
+
+def _lines(entry: journal.Entry, clean: float | None = None) -> list[str]:
+    match entry:
+        case journal.Started(notes, resumed_after):
+            return [*notes, *([] if resumed_after is None else [f"resumed after epoch {resumed_after}"])]
+        case journal.EpochEnded():
+            return [_epoch(entry)]
+        case journal.Warned(warning):
+            return [f"warning: {warning}"]
+        case journal.TrainingEnded(seconds):
+            return [f"trained in {in_words(seconds)}"]
+        case journal.AttackEnded():
+            known = "" if clean is None else f"clean {clean:.1%}, "
+            return [f"{known}{_accuracies(entry)} in {in_words(entry.seconds)}", *entry.notes]
+        case journal.Suspected(reasons):
+            return [f"suspect: {reason}" for reason in reasons]
+        case journal.AttackFailed(attack, reason):
+            return [f"{attack} failed: {reason}"]
+        case journal.Failed(reason) | journal.Crashed(reason):
+            return [reason]
+        case journal.Stopped():
+            return ["stopped, checkpoint written"]
+    return []
+
+
+def _epoch(ended: journal.EpochEnded) -> str:
+    probe = "" if ended.probe_accuracy is None else f", {ended.probe_accuracy:.1%} under the probe's PGD"
     return (
-        f"epoch {record.epoch}, loss {record.loss:.4f}, accuracy {record.accuracy:.1%}{probe} "
-        f"in {in_words(record.seconds)}"
+        f"epoch {ended.epoch}, loss {ended.loss:.4f}, accuracy {ended.accuracy:.1%}{probe} in {in_words(ended.seconds)}"
     )
 
 
-def told(event: Event, *, clean: float | None = None, epochs: bool = False) -> list[str]:
-    """The lines that an event is worth, none for most. `clean` is the trial's clean accuracy so far as it is known;
-    `epochs` tells every epoch too, not only what is wrong with one."""
-    match event:
-        case Started(resumed=resumed, notes=notes, to_train=to_train):
-            return [*notes, *([f"resumed after epoch {resumed[-1].epoch}"] if resumed and to_train else [])]
-        case EpochFinished(record, warning):
-            return [*([_epoch(record)] if epochs else []), *([f"warning: {warning}"] if warning else [])]
-        case Trained(history=history, earlier=False) if history:
-            return [f"trained in {in_words(sum(record.seconds for record in history))}"]
-        case EvaluationFinished():
-            known = "" if clean is None else f"clean {clean:.1%}, "
-            return [f"{known}{accuracies(event)} in {in_words(event.seconds)}", *event.notes]
-        case Diagnosed(diagnosis=diagnosis, first=first):
-            return [f"suspect: {reason}" for reason in trust_of_diagnosis(diagnosis, at_radius=not first)[1]]
-        case EvaluationFailed():
-            return [f"{event.attack.name} failed: {event.reason}"]
-        case TrialFailed(reason=reason) | Crashed(reason=reason):
-            return [reason]
-        case Stopped():
-            return ["stopped, checkpoint written"]
-        case CleanEvaluated() | Finished():
-            return []
-    return []
+def _accuracies(ended: journal.AttackEnded) -> str:
+    """Robust accuracy at each ε: "pgd ℓ∞ 0.05→81.0% 0.1→35.2%"; of a minimum-norm attack "cw ℓ2 median distance 1.23"."""
+    parts = [f"{eps:g}→{accuracy:.1%}" for eps, accuracy in ended.robust]
+    parts += [
+        "no distance for half of the samples" if median is None else f"median distance {median:.3g}"
+        for median in ended.medians
+    ]
+    return f"{ended.attack} {NORM_SIGNS[ended.norm]} {' '.join(parts)}"

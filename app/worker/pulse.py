@@ -11,7 +11,7 @@ import psutil
 from app.worker.devices import memory_of_processes
 from core.events import AttackProgress, CleanEvaluated, Event, Started, Trained, TrainingProgress
 from core.executors.protocol import Slot
-from storage.worker_state import Live, attack_detail, training_detail
+from storage.worker_state import AttackPhase, LoadingPhase, Phase, RunningRow, TrainedPhase, TrainingPhase
 
 
 @dataclass
@@ -22,9 +22,8 @@ class Pulse:
     slot_number: int
     slot: Slot
     pid: int | None = None
-    phase: str = "loading"
+    phase: Phase = field(default_factory=LoadingPhase)
     share: float | None = None
-    detail: str = ""
     rate: float | None = None
     clean: float | None = None
     """Clean accuracy, once known."""
@@ -34,26 +33,23 @@ class Pulse:
     _phase_began: float = 0.0
     _share_at_start: float = 0.0
 
-    def feel(self, event: Event) -> None:
+    def take(self, event: Event) -> None:
         """Take in one event."""
         self.progress_mark = time.monotonic()
         match event:
             case Started():
                 self.pid = event.pid
             case TrainingProgress():
-                self.phase = f"epoch {event.epoch}/{event.epochs}"
+                self.phase = TrainingPhase(event.epoch, event.epochs, event.loss, event.accuracy)
                 self._moved("training", (event.epoch - 1 + event.batch / max(1, event.batches)) / event.epochs)
-                self.detail = training_detail(event.loss, event.accuracy)
                 self.rate = event.samples_per_second
             case Trained():
-                self.phase, self.share, self.detail, self.rate = "trained", None, "", None
+                self.phase, self.share, self.rate = TrainedPhase(), None, None
             case CleanEvaluated():
                 self.clean = float(event.correct.mean())
             case AttackProgress():
-                at = "" if event.eps is None else f" ε={event.eps:g}"
-                self.phase = f"{event.attack.name}{at}"
+                self.phase = AttackPhase(event.attack.id, event.attack.name, event.eps, event.survivors, event.total)
                 self._moved((event.attack.id, event.eps), event.done / max(1, event.total))
-                self.detail = attack_detail(event.survivors, event.total)
                 elapsed = self.progress_mark - self._phase_began
                 settled = event.done - self._share_at_start * event.total
                 self.rate = settled / elapsed if elapsed > 0 and settled > 0 else None
@@ -70,16 +66,15 @@ class Pulse:
         elapsed = self.progress_mark - self._phase_began
         return elapsed * (1 - self.share) / (self.share - self._share_at_start)
 
-    def live(self, memory: int | None) -> Live:
+    def live(self, memory: int | None) -> RunningRow:
         """The row that others read."""
-        return Live(
+        return RunningRow(
             trial_id=self.trial_id,
             slot=self.slot_number,
             device=self.slot.device,
             pid=self.pid,
             phase=self.phase,
             share=self.share,
-            detail=self.detail,
             rate=self.rate,
             memory=memory,
             seconds_left=self.seconds_left(),
@@ -88,7 +83,7 @@ class Pulse:
         )
 
 
-def rows(pulses: Sequence[Pulse], uuids: Mapping[str, str]) -> list[Live]:
+def rows(pulses: Sequence[Pulse], uuids: Mapping[str, str]) -> list[RunningRow]:
     """Every pulse with the memory that its process holds: on its GPU where the driver tells, else resident.
 
     `uuids` maps "cuda:N" to the device's UUID.

@@ -24,7 +24,7 @@ from core.events import (
     TrainingProgress,
     TrialFailed,
 )
-from storage import queue, recording
+from storage import journal, queue, recording
 from storage.database import transaction
 from storage.home import Home
 from storage.queue import Claim
@@ -47,19 +47,25 @@ class Recorder:
         self._db = db
         self._home = home
         self._give_up = give_up
-        self._epochs: dict[str, list[EpochRecord]] = {}
-        self._log: list[recording.LogLine] = []
+        self._epochs: dict[str, list[tuple[EpochRecord, float]]] = {}
+        """Trial id → epochs, each with the Unix seconds at which it ended."""
+        self._log: list[journal.Line] = []
         self._flushed_at = time.monotonic()
+
+    def begin(self, claim: Claim, slot_number: int, device: str) -> None:
+        """Note for the log that a claimed trial was given this slot, on `device`."""
+        self._log.append(journal.Line(time.time(), claim.trial_id, journal.Began(device, slot_number)))
 
     def take(self, claim: Claim, event: Event, at_fault: bool) -> None:
         """Record one event of a claimed trial. `at_fault`: whether a crash counts against the trial."""
+        now = time.time()
+        self._log += [journal.Line(now, claim.trial_id, entry) for entry in journal.entries(event)]
         match event:
             case TrainingProgress() | AttackProgress():
                 return
             case EpochFinished(record):
-                self._epochs.setdefault(claim.trial_id, []).append(record)
+                self._epochs.setdefault(claim.trial_id, []).append((record, now))
                 return
-        self._log.append(recording.LogLine(time.time(), type(event).__name__, claim.trial_id, _for_the_log(event)))
         self._patiently(lambda: self._record(claim, event, at_fault))
 
     def flush(self) -> None:
@@ -77,7 +83,7 @@ class Recorder:
         db, attempt = self._db, claim.attempt_id
         with transaction(db):
             # A trial's epochs come before whatever follows them, and its crash count is reset by them.
-            recording.record_epochs(db, claim.trial_id, self._epochs.get(claim.trial_id, ()))
+            self._write_epochs(claim.trial_id)
             match event:
                 case Started():
                     recording.record_started(db, attempt, event)
@@ -101,11 +107,15 @@ class Recorder:
                     queue.crash(db, attempt, event.reason, event.exit_code, at_fault, event.memory_needed)
         self._epochs.pop(claim.trial_id, None)
 
+    def _write_epochs(self, trial_id: str) -> None:
+        ended = self._epochs.get(trial_id, ())
+        recording.record_epochs(self._db, trial_id, [record for record, _ in ended], [at for _, at in ended])
+
     def _write_put_off(self) -> None:
         with transaction(self._db):
-            for trial_id, records in self._epochs.items():
-                recording.record_epochs(self._db, trial_id, records)
-            recording.record_log(self._db, self._log)
+            for trial_id in self._epochs:
+                self._write_epochs(trial_id)
+            journal.append(self._db, self._log)
         self._epochs.clear()
         self._log.clear()
 
@@ -117,15 +127,3 @@ class Recorder:
             except Unavailable:  # each try has waited for the lock as long as SQLite was told to
                 if self._give_up():
                     raise
-
-
-def _for_the_log(event: Event) -> dict[str, str]:
-    """What is worth keeping of an event beside its kind: why something went wrong, and with which attack."""
-    content = {}
-    if isinstance(event, TrialFailed | EvaluationFailed | Crashed):
-        content["reason"] = event.reason
-    if isinstance(event, Started) and event.notes:
-        content["notes"] = "; ".join(event.notes)
-    if isinstance(event, EvaluationFinished | EvaluationFailed):
-        content["attack"] = event.attack.id
-    return content

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storage import queue, worker_state
+from storage import commands, queue, worker_state
 from storage.home import Home
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _COMMAND_DAYS = 7
 
 
 @dataclass
-class Swept:
+class Removal:
     """What a sweep removed, or would remove: folders and files, bytes, models whose weights went."""
 
     paths: list[Path] = field(default_factory=list)
@@ -35,11 +35,11 @@ def after_trial(db: Database, home: Home, trial_id: str) -> None:
         _remove(path)
 
 
-def sweep(db: Database, home: Home, setting: str, *, dry: bool) -> Swept:
+def sweep(db: Database, home: Home, setting: str, *, dry: bool) -> Removal:
     """Remove what the retention `setting` lets go and what nothing refers to: folders of unknown trials, halves of files,
     old answers. Only the owner of the home may call this; `dry` only counts."""
-    swept = Swept()
-    known = {str(row[0]) for row in db.execute("SELECT id FROM trial")}
+    swept = Removal()
+    known = queue.known_trials(db)
     for folder in sorted(home.checkpoints.iterdir()) if home.checkpoints.is_dir() else ():
         gone = [folder] if folder.name not in known else []
         if not gone and folder.is_dir():
@@ -60,7 +60,7 @@ def sweep(db: Database, home: Home, setting: str, *, dry: bool) -> Swept:
         if not dry:
             _remove(path)
     if not dry:
-        db.execute("DELETE FROM command WHERE answered_at < unixepoch() - ? * 86400", (_COMMAND_DAYS,))
+        commands.forget_answered(db, _COMMAND_DAYS)
     return swept
 
 

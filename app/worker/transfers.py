@@ -13,6 +13,7 @@ from core.events import Crashed, Finished, Stopped, TransferLeftOut, TransferPro
 from core.executors.process import ProcessExecutor
 from core.executors.protocol import Slot
 from core.jobs.orders import TransferJob
+from storage.changes import Transfer
 from storage.home import Home
 from storage.transfers import Crafted
 
@@ -63,7 +64,7 @@ def carry_out(
                             {one: digests[one] for one in (event.source_id, *(cell.target_id for cell in event.cells))},
                             event.samples, event.count, event.crafting,
                         )  # fmt: skip
-                        changes.perform(db, home, "transfer", crafted.as_json())
+                        changes.perform(db, home, Transfer(crafted))
                         outcome.rows += 1
                         outcome.notes = event.notes
                     case TransferLeftOut(trial_id, reason):

@@ -14,6 +14,7 @@ from core.verdict.trust import judge
 from core.verdict.trust.entry import Evaluated, Evidence
 from core.verdict.trust.ladder import climbed, next_rung, rung_of, rungs
 from storage import database, queries, queue, recording, states, studies
+from storage.changes import Escalate
 from tests.conftest import innate_command, plan_of, tiny
 from tests.storage import stored
 
@@ -58,13 +59,12 @@ def evaluated(db, claim, attack, standing, distances=None):
 
 def climb(db, home, trial, standing):
     """One rung, after which so many stand; returns whom it ran on, None at the end of the climb."""
-    asked = {"study": "tiny", "trials": [trial], "norm": "linf", "eps": 0.1}
-    added = escalation.add_next_rungs(db, home, asked)["rungs"]
+    added = escalation.add_next_rungs(db, home, Escalate("tiny", (trial,), THREAT)).rungs
     if not added:
         return None
     claim = queue.claim(db)
     (wanted,) = claim.evaluations
-    assert wanted.attack.id == added[0]["attack_id"]
+    assert wanted.attack.id == added[0].attack_id
     distances = np.where(np.arange(N) < standing, np.inf, 0.0).astype(np.float32)
     evaluated(db, claim, wanted.attack, standing, distances)
     queue.settle(db, claim.attempt_id)
@@ -105,8 +105,8 @@ def test_a_quiet_climb_ends_after_a_loss_that_is_not_the_cross_entropy_and_confi
     trust, reasons = verdict(db)
     assert (trust, reasons) == ("ok", [])
     found = escalation.summary(db, "tiny", trial, THREAT)
-    assert (found["settled"], found["top"], found["worst_case"]) == (True, False, 0.5)
-    assert [rung["attack"] for rung in found["rungs"]] == ["pgd-100", "apgd-ce", "apgd-targeted"]
+    assert (found.settled, found.top, found.worst_case) == (True, False, 0.5)
+    assert [rung.attack for rung in found.rungs] == ["pgd-100", "apgd-ce", "apgd-targeted"]
     assert any("worst case at ε = 0.1 stays at 50.0%" in line for line in [check_of(db, trial).reason])
 
 
@@ -159,7 +159,7 @@ def test_the_top_of_the_ladder_is_read_by_distance_and_needs_no_gradient(db, hom
 
 
 def test_an_interrupted_climb_goes_on_where_it_was(db, home, trial):
-    asked = {"study": "tiny", "trials": [trial], "norm": "linf", "eps": 0.1}
+    asked = Escalate("tiny", (trial,), THREAT)
     once = escalation.add_next_rungs(db, home, asked)
     assert queue.remaining(db, "tiny") == {"queued": 1}
     assert escalation.add_next_rungs(db, home, asked) == once
@@ -168,8 +168,7 @@ def test_an_interrupted_climb_goes_on_where_it_was(db, home, trial):
 
 def test_a_climb_at_another_radius_is_one_of_its_own(db, home, trial):
     climb(db, home, trial, 30)
-    asked = {"study": "tiny", "trials": [trial], "norm": "linf", "eps": 0.2}
-    escalation.add_next_rungs(db, home, asked)
+    escalation.add_next_rungs(db, home, Escalate("tiny", (trial,), Threat("linf", 0.2)))
     (attack,) = states.missing_attacks(db, "tiny", trial)
     assert (attack.name, attack.eps, attack.params["after"]["eps"]) == ("pgd", (0.2,), 0.2)
     assert rung_of(attack, THREAT) is None
@@ -183,9 +182,7 @@ def test_a_climb_at_another_radius_is_one_of_its_own(db, home, trial):
 def test_bad_radii_are_named(db, home, trial, eps, words):
     def ask():
         threat = escalation.threat_of(db, "tiny", eps)
-        escalation.add_next_rungs(
-            db, home, {"study": "tiny", "trials": [trial], "norm": threat.norm, "eps": threat.eps}
-        )
+        escalation.add_next_rungs(db, home, Escalate("tiny", (trial,), threat))
 
     with pytest.raises(BadInput, match=words):
         ask()
@@ -198,7 +195,7 @@ def test_a_trial_that_is_not_yet_attacked_or_trained_is_refused(db, home, cache,
     (other,) = [row.trial_id for row in queries.trials(db) if row.trial_id != trial]
     for one, words in ((trial, "yet to be attacked with bim"), (other, "no weights yet")):
         with pytest.raises(BadInput, match=words):
-            escalation.add_next_rungs(db, home, {"study": "tiny", "trials": [one], "norm": "linf", "eps": 0.1})
+            escalation.add_next_rungs(db, home, Escalate("tiny", (one,), THREAT))
 
 
 def test_masked_gradients_need_the_whole_ladder():

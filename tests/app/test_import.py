@@ -24,7 +24,8 @@ from core.executors.inline import InlineExecutor
 from core.jobs.importing.job import run_import
 from core.jobs.orders import ImportJob
 from core.jobs.trial import run_trial
-from storage import database, imports, queries, queue, studies, worker_state
+from storage import database, queries, queue, studies, worker_state
+from storage.changes import Arrival, Attack, Delete, Import
 from storage.destinations import in_use
 from storage.home import Home, prepare
 from tests.conftest import innate_command, plan_of, tiny
@@ -43,17 +44,16 @@ def bring(home, db):
 
 def test_an_attack_can_be_added_to_it(db, home, bring):
     trial_id = bring().trial_id
-    asked = {"study": "imported-digits", "trials": [trial_id], "name": "pgd", "options": {"eps": [0.1]}}
-    assert changes.perform(db, home, "attack", asked)["missing"] == 1
+    asked = Attack("imported-digits", (trial_id,), "pgd", {"eps": [0.1]})
+    assert changes.perform(db, home, asked).missing == 1
     assert [wanted.attack.eps for wanted in queue.claim(db).evaluations] == [(0.1,)]
 
 
 def test_an_attack_on_a_trial_without_weights_is_refused(db, home, cache):
     studies.submit(db, plan_of(tiny(seeds=1), cache))
     trial_id = queries.trials(db, "tiny")[0].trial_id
-    asked = {"study": "tiny", "trials": [trial_id], "name": "pgd", "options": {"eps": [0.1]}}
     with pytest.raises(BadInput, match=r"has no weights yet \(queued\); train it first: innate run"):
-        changes.perform(db, home, "attack", asked)
+        changes.perform(db, home, Attack("tiny", (trial_id,), "pgd", {"eps": [0.1]}))
     assert db.execute("SELECT count(*) FROM trial_attack").fetchone()[0] == 0
 
 
@@ -82,7 +82,7 @@ def test_what_a_killed_import_left_is_swept_after_a_day(db, home):
 
 def test_deleting_it_takes_its_weights(db, home, bring):
     trial_id = bring().trial_id
-    changes.perform(db, home, "delete", {"trials": [trial_id]})
+    changes.perform(db, home, Delete((trial_id,)))
     assert not (home.checkpoints / trial_id).exists()
     assert queries.trials(db) == []
     assert not bring().known
@@ -123,13 +123,12 @@ def test_weights_exported_from_one_home_and_imported_into_another_answer_alike(t
     source = parse_source("digits", tmp_path)
     job = ImportJob(file, unknown, source, here.data_root, here.cache, there.incoming / "1")
     (found,) = (event for event in run_import(job, lambda: False) if isinstance(event, Imported))
-    arrival = imports.Arrival(found.trial, found.weights, found.final_digest, found.environment, file, None, None)
-    asked = {"dataset": "digits", "data_root": str(there.data_root), "study": None, "arrival": arrival.as_json(there)}
-    trial = changes.perform(imported, there, "import", asked)["trial_id"]
+    weights = found.weights.relative_to(there.root)
+    arrival = Arrival(found.trial, weights, found.final_digest, found.environment, file, None, None)
+    trial = changes.perform(imported, there, Import("digits", there.data_root, None, arrival)).trial_id
     for attack in document["attacks"]:
         options = {key: value for key, value in attack.items() if key != "name"}
-        asked = {"study": "imported-digits", "trials": [trial], "name": attack["name"], "options": options}
-        changes.perform(imported, there, "attack", asked)
+        changes.perform(imported, there, Attack("imported-digits", (trial,), attack["name"], options))
     work(there, imported)
 
     ours, theirs = (queries.results(db) for db in (trained, imported))
@@ -157,7 +156,7 @@ def test_the_worker_fails_an_imported_trial_whose_file_is_no_weights(home, db, b
 def test_what_waits_is_called_imported(home, db, bring):
     trial = bring().trial_id
     (row,) = unfinished(db, worker_view(db, home), "imported-digits")
-    assert row["label"] == f"imported mlp {trial[:6]}"
+    assert row.label == f"imported mlp {trial[:6]}"
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from app.worker.changes import perform
 from app.worker.owner import DETACHED, FOREGROUND, Holder, holder
 from core.errors import Unavailable
 from storage import database, worker_state
+from storage.changes import Pause
 from tests.conftest import innate_command
 
 STRANGER = """
@@ -130,7 +131,7 @@ def test_stop_ends_neither_a_stranger_nor_whom_the_file_names(home, stranger, by
 
 def test_commands_say_that_a_stranger_holds_the_lock(home, stranger, bystander):
     db = database.connect(home.database)
-    worker_state.beat(db, worker_state.WorkerState(DETACHED, time.time(), "idle", None, None, [], 0), [])
+    worker_state.beat(db, worker_state.WorkerState(DETACHED, time.time(), "idle", None, None, (), 0), [])
     db.execute("UPDATE worker SET pid = ?", (bystander.pid,))
     home.lock.write_text(claim(bystander.pid))
     words = f"worker.lock is held by pid {stranger.pid} (sleep)"
@@ -149,7 +150,7 @@ def test_commands_say_that_a_stranger_holds_the_lock(home, stranger, bystander):
     view = worker_view(db, home)
     assert (view.alive, view.state, view.pid) == (False, "blocked", None)
     with pytest.raises(Unavailable, match="no worker of innate's"):
-        perform(db, home, "pause", {"reason": "x"})
+        perform(db, home, Pause("x"))
     assert db.execute("SELECT count(*) FROM command").fetchone()[0] == 0, "nobody would ever answer"
     assert stranger.poll() is None
     assert bystander.poll() is None
@@ -215,7 +216,7 @@ def test_a_worker_that_cannot_be_seen_is_believed_while_its_heart_beats_but_neve
         monkeypatch.setattr(proof, "found", lambda path, lock: None)
         assert holder(home) == Holder(bystander.pid, DETACHED, proven=False)
         assert worker_view(db, home).state == "blocked"
-        worker_state.beat(db, worker_state.WorkerState(DETACHED, time.time(), "idle", None, None, [], 0), [])
+        worker_state.beat(db, worker_state.WorkerState(DETACHED, time.time(), "idle", None, None, (), 0), [])
         db.execute("UPDATE worker SET pid = ?", (bystander.pid,))
         assert worker_view(db, home).state == "idle"
         with pytest.raises(Unavailable, match="cannot be seen from here"):

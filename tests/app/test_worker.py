@@ -18,6 +18,7 @@ from core.executors.inline import InlineExecutor
 from core.executors.protocol import Slot
 from core.jobs.trial import run_trial
 from storage import commands, database, queries, queue, studies, worker_state
+from storage.changes import Drain, Draining, Sweep
 from tests.conftest import plan_of, tiny
 from tests.storage import stored
 
@@ -75,8 +76,8 @@ def test_the_loop_does_a_study_and_leaves_no_row_behind(home, db, cache, make):
     studies.submit(db, plan_of(tiny(seeds=1), cache))
     assert make().work(None, never) is True
     assert queue.remaining(db, "tiny") == {"done": 4}
-    assert worker_state.worker_row(db) is None
-    assert worker_state.live_progress(db) == {}
+    assert worker_state.last_heartbeat(db) is None
+    assert worker_state.running_rows(db) == {}
     epochs = db.execute("SELECT count(*) FROM epoch").fetchone()[0]
     assert epochs == 12, "also those that were put off"
     kinds = {row[0] for row in db.execute("SELECT DISTINCT kind FROM event")}
@@ -131,16 +132,23 @@ def test_low_disk_ends_a_foreground_run_and_pauses_a_detached_worker(home, db, c
     assert queue.remaining(db, "tiny") == {"queued": 4}
 
 
+def left_by_another_version(db, kind, payload):
+    return db.execute(
+        "INSERT INTO command (left_at, kind, payload) VALUES (0, ?, ?) RETURNING id", (kind, payload)
+    ).fetchone()[0]
+
+
 def test_commands_of_clients_are_carried_out_and_a_broken_one_is_answered(home, db, cache, make):
     studies.submit(db, plan_of(tiny(seeds=1), cache))
     other = database.connect(home.database)
-    drain = commands.leave(other, "drain", {})
-    odd = commands.leave(other, "delete", {"no": "such payload"})
-    unknown = commands.leave(other, "dance", {})
+    drain = commands.leave(other, Drain())
+    odd, unknown = left_by_another_version(other, "retry", '{"no": 1}'), left_by_another_version(other, "dance", "{}")
     assert make().work(None, never) is False, "drained before it began"
-    assert commands.outcome(other, drain)["result"] == {"running": 0}
-    assert "KeyError" in commands.outcome(other, odd)["error"]
-    assert "does not know" in commands.outcome(other, unknown)["error"]
+    assert commands.outcome(other, drain, Drain()) == commands.Outcome(Draining(0))
+    for number, words in ((odd, "cannot read the command 'retry' (trials is missing)"), (unknown, "does not know")):
+        answered = commands.outcome(other, number, Drain())
+        assert (answered.answer, answered.exit_code) == (None, 2)
+        assert words in answered.error
     assert queue.remaining(db, "tiny") == {"queued": 4}
 
 
@@ -190,34 +198,38 @@ def test_status_tells_phase_pace_and_why_what_waits_waits(home, db, cache):
     studies.submit(db, plan_of(tiny(seeds=1), cache))
     nobody = worker_view(db, home)
     assert not nobody.alive
-    assert {row["waits_for"] for row in unfinished(db, nobody)} == {"no worker is running: innate worker start"}
+    assert {row.waits_for for row in unfinished(db, nobody)} == {"no worker is running: innate worker start"}
     ownership = owner.acquire(home, owner.DETACHED)
     claim = queue.claim(db)
     pulse = Pulse(claim.trial_id, 0, Slot("cpu", 1))
-    pulse.feel(TrainingProgress(1, 4, 0, 10, 2.0, 0.1, 500.0))
+    pulse.take(TrainingProgress(1, 4, 0, 10, 2.0, 0.1, 500.0))
     pulse.progress_mark -= 1
     pulse._phase_began -= 1
-    pulse.feel(TrainingProgress(2, 4, 5, 10, 0.5, 0.9, 500.0))
-    slots = [{"number": 0, "device": "cpu", "threads": 1, "trial_id": claim.trial_id, "waits": None}]
+    pulse.take(TrainingProgress(2, 4, 5, 10, 0.5, 0.9, 500.0))
+    slots = (worker_state.SlotRow(0, "cpu", 1, claim.trial_id, None),)
     state = worker_state.WorkerState(owner.DETACHED, time.time(), "working", None, None, slots, 0)
     worker_state.beat(db, state, [pulse.live(123)])
     view = worker_view(db, home)
     rows = unfinished(db, view)
-    assert [row["state"] for row in rows] == ["running", "queued", "queued", "queued"]
+    assert [row.state for row in rows] == ["running", "queued", "queued", "queued"]
     first = rows[0]
-    assert (first["phase"], first["share"], first["rate"], first["memory"]) == ("epoch 2/4", 0.375, 500.0, 123)
-    assert first["seconds_left"] == pytest.approx(0.625 / 0.375, rel=0.1)
-    assert not first["stalled"]
-    assert unfinished(db, view, stalled_after=-1.0)[0]["stalled"]
-    assert rows[1]["waits_for"] == "the slot is busy, next in line"
-    assert rows[3]["waits_for"] == "the slot is busy, 2 before it"
+    assert first.running.phase == worker_state.TrainingPhase(2, 4, 0.5, 0.9)
+    assert (first.running.share, first.running.rate, first.running.memory) == (0.375, 500.0, 123)
+    assert first.running.seconds_left == pytest.approx(0.625 / 0.375, rel=0.1)
+    told = first.as_row()
+    assert (told["phase"], told["detail"], told["share"]) == ("epoch 2/4", "loss 0.500 acc 90.0%", 0.375)
+    assert not first.stalled
+    assert unfinished(db, view, stalled_after=-1.0)[0].stalled
+    assert rows[1].waits_for == "the slot is busy, next in line"
+    assert rows[3].waits_for == "the slot is busy, 2 before it"
+    assert rows[3].as_row().keys() == told.keys()
     ownership.release()
 
 
 def test_a_silent_worker_is_told_from_a_dead_one(home, db, monkeypatch):
     ownership = owner.acquire(home, owner.DETACHED)
     assert worker_view(db, home).state == "starting"
-    state = worker_state.WorkerState(owner.DETACHED, time.time(), "idle", None, None, [], 0)
+    state = worker_state.WorkerState(owner.DETACHED, time.time(), "idle", None, None, (), 0)
     worker_state.beat(db, state, [])
     assert worker_view(db, home).state == "idle"
     late = time.monotonic() + 100
@@ -230,11 +242,11 @@ def test_a_silent_worker_is_told_from_a_dead_one(home, db, monkeypatch):
 def test_pulse_follows_an_attack(cache):
     attack = resolve("pgd", {"eps": [0.1], "steps": 4}, "test")
     pulse = Pulse("t", 0, Slot("cpu", 1))
-    pulse.feel(AttackProgress(attack, 0.1, 0, 100, 90))
+    pulse.take(AttackProgress(attack, 0.1, 0, 100, 90))
     assert pulse.seconds_left() is None
     pulse._phase_began -= 2
-    pulse.feel(AttackProgress(attack, 0.1, 50, 100, 70))
-    assert pulse.phase == "pgd ε=0.1"
+    pulse.take(AttackProgress(attack, 0.1, 50, 100, 70))
+    assert pulse.phase == worker_state.AttackPhase(attack.id, "pgd", 0.1, 70, 100)
     assert pulse.rate == pytest.approx(25, rel=0.05)
     assert pulse.seconds_left() == pytest.approx(2, rel=0.05)
 
@@ -251,17 +263,17 @@ def test_retention(setting, left, home, db, cache):
         (folder / number / "weights.pt").write_bytes(b"x" * 100)
     stray = home.checkpoints / ("f" * 64)
     stray.mkdir()
-    dry = perform(db, home, "gc", {"retention": setting, "dry": True})
+    dry = perform(db, home, Sweep(setting, dry=True))
     assert worker_state.retention(db) == "last"
     assert {path.name for path in folder.iterdir()} == {"1", "2"}
-    done = perform(db, home, "gc", {"retention": setting, "dry": False})
-    assert dry["removed"] == done["removed"]
-    assert dry["bytes"] == done["bytes"] == 100 * (2 - len(left))
+    done = perform(db, home, Sweep(setting, dry=False))
+    assert dry.removed == done.removed
+    assert dry.bytes == done.bytes == 100 * (2 - len(left))
     assert not stray.exists()
     assert {path.name for path in folder.iterdir()} == left if left else not folder.exists()
     assert queue.remaining(db, "tiny") == {"done": 1}, "done, whatever is kept of it"
     if setting == "none":
-        assert (done["weights"], queue.weights_path(db, first.trial_id)) == (1, None)
+        assert (done.weights, queue.weights_path(db, first.trial_id)) == (1, None)
         again = studies.submit(db, plan_of(tiny(seeds=1, optimizers=["adam"], activations=["relu"]), cache))
         assert (again.done, again.new) == (1, 0)
         more = tiny(seeds=1, optimizers=["adam"], activations=["relu"])
@@ -378,7 +390,7 @@ def test_a_database_named_by_db_is_asked_of_the_worker_beside_it(home, db, tmp_p
     from tests.conftest import innate_command
 
     ownership = owner.acquire(home, owner.DETACHED)
-    worker_state.beat(db, worker_state.WorkerState(owner.DETACHED, time.time(), "idle", None, None, [], 0), [])
+    worker_state.beat(db, worker_state.WorkerState(owner.DETACHED, time.time(), "idle", None, None, (), 0), [])
     try:
         for database_, alive in ((home.database, True), (tmp_path / "copy.db", False)):
             if not alive:

@@ -11,6 +11,7 @@ from core.datasets import parse_source
 from core.events import CleanEvaluated, EpochRecord, EvaluationFinished, Started, Trained
 from core.records import Choice, Ledger, TrialSpec
 from storage import imports, queue, recording
+from storage.changes import Admission, Arrival
 from storage.home import Home
 
 SAMPLES = 60
@@ -80,7 +81,7 @@ def samples_of(db) -> dict[int | None, str]:
     return dict(db.execute("SELECT test_samples, samples FROM study").fetchall())
 
 
-def bring(db, home: Home, content: bytes = b"weights", study: str | None = None, **given) -> imports.Admission:
+def bring(db, home: Home, content: bytes = b"weights", study: str | None = None, **given) -> Admission:
     """Import a file with this content, as weights of a small mlp for digits; `given`: label and seed."""
     digest = hashlib.sha256(content).hexdigest()
     architecture = Choice("mlp", {"hidden": [24], "batch_norm": False, "dropout": 0.0, "normalise": True})
@@ -90,5 +91,7 @@ def bring(db, home: Home, content: bytes = b"weights", study: str | None = None,
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     origin, environment = home.root / "net.pt", {"device": "cpu", "torch": "x"}
-    arrival = imports.Arrival(trial, path, digest, environment, origin, given.get("label"), given.get("seed"))
+    arrival = Arrival(
+        trial, path.relative_to(home.root), digest, environment, origin, given.get("label"), given.get("seed")
+    )
     return imports.admit(db, home, plan, home.data_root, arrival)

@@ -5,7 +5,8 @@ import functools
 import pytest
 
 from core.errors import BadInput, NotFound
-from storage import database, imports, queries, queue, studies
+from storage import database, queries, queue, studies
+from storage.changes import Admission
 from tests.conftest import plan_of, tiny
 from tests.storage import stored
 
@@ -28,7 +29,7 @@ def row_of(db, study, trial_id):
 
 def test_an_import_makes_a_study_of_its_own_and_waits_for_its_evaluation(db, home, bring):
     admitted = bring()
-    assert admitted == imports.Admission("imported-digits", admitted.trial_id, known=False)
+    assert admitted == Admission("imported-digits", admitted.trial_id, known=False)
     row = row_of(db, "imported-digits", admitted.trial_id)
     assert (row.state, row.architecture, row.activation) == ("queued", "mlp", "relu")
     unknown = ("optimizer", "defense", "training", "seed", "train_samples", "train_seconds", "initial_digest")

@@ -16,6 +16,7 @@ from core.attacks import resolve
 from core.errors import BadInput, NotFound, Unavailable
 from core.events import EvaluationFailed
 from storage import commands, database, deletion, export, outcomes, queries, queue, recording, studies
+from storage.changes import Delete
 from storage.destinations import in_use
 from storage.rows import as_json
 from tests.conftest import plan_of, tiny
@@ -335,11 +336,13 @@ def test_exports_are_whole_and_never_overwrite(db, home, cache, tmp_path):
 
 
 def test_commands_are_answered_once_and_can_be_withdrawn(db):
-    first, second = commands.leave(db, "delete", {"study": "a"}), commands.leave(db, "delete", {"study": "b"})
-    assert [command.payload for command in commands.pending(db)] == [{"study": "a"}, {"study": "b"}]
-    assert commands.outcome(db, first) is None
-    commands.answer(db, first, error="no such study", exit_code=3)
-    assert commands.outcome(db, first) == {"result": None, "error": "no such study", "exit_code": 3}
+    a, b = Delete(study="a"), Delete(("b",))
+    first, second = commands.leave(db, a), commands.leave(db, b)
+    assert [command.change() for command in commands.pending(db)] == [a, b]
+    assert commands.outcome(db, first, a) is None
+    refused = commands.Outcome(None, "no such study", 3)
+    commands.answer(db, first, refused)
+    assert commands.outcome(db, first, a) == refused
     assert commands.withdraw(db, second)
     assert not commands.withdraw(db, first)
     assert commands.pending(db) == []

@@ -1,8 +1,11 @@
+import json
+
 import pytest
 
 from core.attacks import resolve
 from core.records import TransferCell
 from storage import database, deletion, studies, transfers
+from storage.codec import decoded, encoded
 from tests.conftest import plan_of, tiny
 from tests.storage.stored import run_one
 
@@ -27,7 +30,7 @@ def test_cells_come_back_as_they_went_in(db):
     ids = list(transfers.weights_of(db, "tiny"))
     assert len(ids) == 4
     sent = crafted(db, ids[0], ids)
-    assert transfers.Crafted.from_json(sent.as_json()) == sent
+    assert decoded(transfers.Crafted, json.loads(json.dumps(encoded(sent)))) == sent
     assert transfers.record(db, sent) == 4
     assert transfers.record(db, sent) == 4
     assert transfers.known(db, ATTACK.id, "s" * 64) == {(ids[0], one) for one in ids}

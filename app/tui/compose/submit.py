@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from app.worker.control import Started
     from core.records import Study
     from storage.home import Home
+    from storage.studies import Submission
 
 Fetch = Callable[[str, Path], None]
 """(data set, data root): download it; raises InnateError."""
@@ -46,17 +47,17 @@ def submit(
         refuse_full_disk(home)
         # Before the study is queued: the worker's children import torch meanwhile.
         started = control.start(home, slots, "auto", succeed=True)
-        told = _told(foreground.submit(db, home, dict(study.document), study.name), started)
+        told = _told(foreground.submit(db, home, study), started)
     return Submitted(told, None if started.already else login.logout_warning())
 
 
-def _told(submission: dict[str, Any], started: Started) -> str:
-    left = int(submission["new"]) + int(submission["trained"])
+def _told(submission: Submission, started: Started) -> str:
+    left = submission.new + submission.trained
     trials = "nothing to do" if left == 0 else f"{left:,} trial{'' if left == 1 else 's'} queued"
-    if submission["failed"]:
-        trials += f", {submission['failed']:,} failed before (retry them in the queue)"
+    if submission.failed:
+        trials += f", {submission.failed:,} failed before (retry them in the queue)"
     if started.waits_for is not None:
         worker = f"the worker takes over when innate run (pid {started.waits_for}) ends"
     else:
         worker = "the worker is at it" if started.already else "worker started"
-    return f"{submission['study']}: {trials}; {worker}"
+    return f"{submission.study}: {trials}; {worker}"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from app.report.progress import phase_name
+from app.report.status import UnfinishedTrial
 from app.tui.widgets.grid import Cell, Column
 from core.names import short_id
 
@@ -29,22 +29,22 @@ class QueueLine:
         return self.study, self.trial_id
 
 
-def listed(row: Mapping[str, Any]) -> QueueLine:
-    """What the table shows of a row. What moves each second (share, pace) is the panels' to show: a line of the table is
+def listed(trial: UnfinishedTrial) -> QueueLine:
+    """What the table shows of a trial. What moves each second (share, pace) is the panels' to show: a line of the table is
     drawn again only when it says something else."""
-    if row["state"] == "running":
-        told = "STALLED in " if row["stalled"] else ""
-        told += str(row["phase"] or "starting")
+    if trial.state == "running":
+        told = "STALLED in " if trial.stalled else ""
+        told += phase_name(None if trial.running is None else trial.running.phase)
     else:
-        told = str(row["waits_for"] or row["reason"] or "")
+        told = trial.waits_for or trial.reason or ""
     return QueueLine(
-        row["study"],
-        row["trial_id"],
-        row["state"],
-        row["label"],
-        row["priority"],
-        row["attempts"],
-        row["stalled"],
+        trial.study,
+        trial.trial_id,
+        trial.state,
+        trial.label,
+        trial.priority,
+        trial.attempts,
+        trial.stalled,
         " ".join(told.split()),
     )
 

@@ -9,9 +9,11 @@ from typing import Any
 from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
-from app.tui.worker.text import bar, coarse, phase, size, sparkline
+from app.report.progress import phase_name
+from app.report.status import UnfinishedTrial
+from app.tui.worker.text import bar, coarse, size, sparkline
 from storage.rows import EpochRow
-from storage.worker_state import Figures, figures
+from storage.worker_state import AttackPhase, Phase, RunningRow, TrainingPhase
 
 Row = Mapping[str, Any]
 Part = str | tuple[str, str]
@@ -25,36 +27,35 @@ _KEPT = 600
 class RunningTrial:
     """A trial at work and the epochs it has finished."""
 
-    row: Row
+    trial: UnfinishedTrial
     epochs: Sequence[EpochRow]
 
     @property
-    def figures(self) -> Figures:
-        return figures(self.row["detail"])
+    def phase(self) -> Phase | None:
+        """None before its worker has told of it."""
+        return None if self.trial.running is None else self.trial.running.phase
 
 
 @dataclass
 class Survivors:
     """The share of samples that stood at each look, under the attack that goes on now."""
 
-    attack: str = ""
+    attack_id: str = ""
     shares: list[float] = field(default_factory=list)
     _last: object = None
 
     def look(self, trial: RunningTrial) -> None:
         """Take in what the trial tells now, if it has moved on."""
-        now = trial.figures
-        if now.survivors is None or not now.total:
+        now, row = trial.phase, trial.trial
+        if not isinstance(now, AttackPhase) or not now.total or row.running is None:
             return
         # One sweep goes over all ε of an attack, upwards over what still stands: it falls through them all.
-        attack = str(trial.row["phase"]).split(" ")[0]
-        if attack != self.attack:
+        if now.attack_id != self.attack_id:
             # It falls from what was right without an attack.
-            clean = trial.row["clean_accuracy"]
-            self.attack, self.shares, self._last = attack, [] if clean is None else [clean], None
-        mark = (trial.row["phase"], trial.row["share"], now.survivors)
-        if mark != self._last:
-            self._last = mark
+            self.attack_id, self._last = now.attack_id, None
+            self.shares = [] if row.clean_accuracy is None else [row.clean_accuracy]
+        if (row.running.share, now) != self._last:
+            self._last = row.running.share, now
             self.shares.append(now.survivors / now.total)
             if len(self.shares) > _KEPT:
                 self.shares = self.shares[::2]  # an odd number of them: the first and the last stay
@@ -70,73 +71,81 @@ def panels(
     shown = trials if lines_each * len(trials) <= room else trials[: room - 1]
     lines: list[Content] = []
     for trial in shown:
-        falling = survivors.get(trial.row["trial_id"], Survivors())
+        falling = survivors.get(trial.trial.trial_id, Survivors())
         lines += {1: _one_line, 2: _two_lines, 3: _three_lines}[lines_each](trial, falling, width)
     if len(shown) < len(trials):
         lines.append(Content.assemble((f"  and {len(trials) - len(shown)} more run, in the table below", _QUIET)))
     return lines
 
 
-def stands(row: Row, *, with_time: bool = True) -> tuple[str, str]:
-    """How far a running trial is, and the colour of that; a stalled one says so."""
-    if row["stalled"]:
-        return f"STALLED in {row['phase'] or 'its start'}: silent for {coarse(row['silent_for'])}", "bold $error"
-    return phase(dict(row), with_time=with_time), "$primary"
+def stands(trial: UnfinishedTrial, *, with_time: bool = True) -> tuple[str, str]:
+    """How far a running trial is, such as "epoch 2/5 (38 %, 12 s left)", and the colour of that; a stalled one says so."""
+    now = trial.running
+    name = phase_name(None if now is None else now.phase)
+    if trial.stalled:
+        return f"STALLED in {name}: silent for {coarse(trial.silent_for or 0.0)}", "bold $error"
+    far = []
+    if now is not None and now.share is not None:
+        far.append(f"{now.share:.0%}".replace("%", " %"))
+    if with_time and now is not None and (left := now.seconds_left) is not None:
+        far.append(f"{max(1, round(left))} s left" if left < 90 else f"{coarse(left)} left")
+    return f"{name} ({', '.join(far)})" if far else name, "$primary"
 
 
 def _one_line(trial: RunningTrial, falling: Survivors, width: int) -> list[Content]:
-    far, colour = stands(trial.row, with_time=False)
-    label = set_cell_size(trial.row["label"], max(8, min(30, width - 50)))
+    far, colour = stands(trial.trial, with_time=False)
+    label = set_cell_size(trial.trial.label, max(8, min(30, width - 50)))
     return [
         Content.assemble(("▶ ", "$primary"), (label, "bold"), "  ", (far, colour), "  ", *_curves(trial, falling, 8))
     ]
 
 
 def _two_lines(trial: RunningTrial, falling: Survivors, width: int) -> list[Content]:
-    far, colour = stands(trial.row)
-    room = width - cell_len(far) - 7 - cell_len(trial.row["device"] or "")
+    far, colour = stands(trial.trial)
+    device = "" if trial.trial.running is None else trial.trial.running.device
+    room = width - cell_len(far) - 7 - cell_len(device)
     return [
         Content.assemble(
-            ("▶ ", "$primary"),
-            (_cut(trial.row["label"], room), "bold"),
-            (f"  {trial.row['device'] or ''}  ", _QUIET),
-            (far, colour),
+            ("▶ ", "$primary"), (_cut(trial.trial.label, room), "bold"), (f"  {device}  ", _QUIET), (far, colour)
         ),
-        Content.assemble("  ", *_curves(trial, falling, 10 if width < 100 else 24), *_pace(trial.row)),
+        Content.assemble("  ", *_curves(trial, falling, 10 if width < 100 else 24), *_pace(trial.trial.running)),
     ]
 
 
 def _three_lines(trial: RunningTrial, falling: Survivors, width: int) -> list[Content]:
-    row = trial.row
+    row, now = trial.trial, trial.trial.running
     far, colour = stands(row)
-    facts = [row["study"], row["trial_id"][:10], row["device"] or "", f"pid {row['pid']}" if row["pid"] else ""]
-    about = "  ".join(part for part in facts if part)
-    share = row["share"] if row["share"] is not None else 0.0
+    place = [] if now is None else [now.device, f"pid {now.pid}" if now.pid else ""]
+    about = "  ".join(part for part in (row.study, row.trial_id[:10], *place) if part)
+    share = 0.0 if now is None or now.share is None else now.share
     return [
         Content.assemble(
-            ("▶ ", "$primary"), (_cut(row["label"], width - cell_len(about) - 5), "bold"), (f"   {about}", _QUIET)
+            ("▶ ", "$primary"), (_cut(row.label, width - cell_len(about) - 5), "bold"), (f"   {about}", _QUIET)
         ),
-        Content.assemble("  ", (bar(share, 24), colour), "  ", (far, colour), "   ", *_pace(row)),
+        Content.assemble("  ", (bar(share, 24), colour), "  ", (far, colour), "   ", *_pace(now)),
         Content.assemble("  ", *_curves(trial, falling, (width - 70) // 2, everything=True)),
     ]
 
 
 def _curves(trial: RunningTrial, falling: Survivors, width: int, *, everything: bool = False) -> list[Part]:
     """Under attack the survivors, else loss and accuracy over the epochs so far and at this moment; or all of it."""
-    now, row = trial.figures, trial.row
-    attacked = now.survivors is not None and now.total
-    losses = [epoch.loss for epoch in trial.epochs] + ([now.loss] if now.loss is not None else [])
-    hits = [epoch.accuracy for epoch in trial.epochs] + ([now.accuracy] if now.accuracy is not None else [])
+    now, clean = trial.phase, trial.trial.clean_accuracy
+    attack = now if isinstance(now, AttackPhase) and now.total else None
+    losses = [epoch.loss for epoch in trial.epochs]
+    hits = [epoch.accuracy for epoch in trial.epochs]
+    if isinstance(now, TrainingPhase):
+        losses.append(now.loss)
+        hits.append(now.accuracy)
     parts: list[Part] = []
-    if attacked and now.survivors is not None and now.total:
+    if attack is not None:
         parts += [
-            (f"{falling.attack or 'attack'} ", _QUIET),
+            (f"{attack.attack} ", _QUIET),
             (sparkline(falling.shares, width, 0.0, 1.0), "$warning"),
-            f" {now.survivors:,} of {now.total:,} survive   ",
+            f" {attack.survivors:,} of {attack.total:,} survive   ",
         ]
-        if row["clean_accuracy"] is not None and not everything:
-            parts.append((f"clean {_percent(row['clean_accuracy'])}   ", _QUIET))
-    if losses and (everything or not attacked):
+        if clean is not None and not everything:
+            parts.append((f"clean {_percent(clean)}   ", _QUIET))
+    if losses and (everything or attack is None):
         finite = [loss for loss in losses if loss == loss and abs(loss) != float("inf")]
         parts += [
             ("loss ", _QUIET),
@@ -149,10 +158,12 @@ def _curves(trial: RunningTrial, falling: Survivors, width: int, *, everything: 
     return parts
 
 
-def _pace(row: Row) -> list[Part]:
+def _pace(now: RunningRow | None) -> list[Part]:
+    if now is None:
+        return []
     told = [
-        "" if row["rate"] is None else f"{row['rate']:,.0f} images/s",
-        "" if row["memory"] is None else size(row["memory"]),
+        "" if now.rate is None else f"{now.rate:,.0f} images/s",
+        "" if now.memory is None else size(now.memory),
     ]
     return [("  ".join(part for part in told if part), _QUIET)]
 

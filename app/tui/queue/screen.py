@@ -21,6 +21,7 @@ from app.tui.widgets.grid import PAGE, Grid
 from app.tui.worker.text import TextLines, coarse
 from core.names import short_id
 from storage import queries, worker_state
+from storage.changes import Cancel, Change, Prioritise, Retry
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -149,14 +150,14 @@ class QueueScreen(SteeringPage):
         if place is not None and not moved:
             offsets.add(place[0] // PAGE * PAGE)
         running = status.page(db, view, counts, 0, _PANELS, states=("running",))
-        once = {row["trial_id"]: row for row in running}  # a trial may run for two studies
+        once = {trial.trial_id: trial for trial in running}  # one may run for two studies
         return Answer(
             asked=question,
             view=view,
             paused=worker_state.paused(db),
             counts=counts,
             seconds_left=status.seconds_left(db, view),
-            running=[RunningTrial(row, queries.trial_epochs(db, trial, _EPOCHS)) for trial, row in once.items()],
+            running=[RunningTrial(one, queries.trial_epochs(db, trial, _EPOCHS)) for trial, one in once.items()],
             pages={
                 offset: [listed(row) for row in status.page(db, view, counts, offset, PAGE, states=question.states)]
                 for offset in sorted(offsets)
@@ -178,10 +179,10 @@ class QueueScreen(SteeringPage):
         same = followed is not None and followed.key == data.asked.current
         if same and data.place is not None and data.place != self.grid.cursor:
             self.grid.move_to(data.place)
-        here = {trial.row["trial_id"] for trial in data.running}
+        here = {trial.trial.trial_id for trial in data.running}
         self._survivors = {trial: seen for trial, seen in self._survivors.items() if trial in here}
         for trial in data.running:
-            self._survivors.setdefault(trial.row["trial_id"], Survivors()).look(trial)
+            self._survivors.setdefault(trial.trial.trial_id, Survivors()).look(trial)
         self._draw()
 
     def _draw(self) -> None:
@@ -306,7 +307,8 @@ class QueueScreen(SteeringPage):
         def sure(yes: bool | None) -> None:
             if yes:
                 self.action_unmark()
-                self.steer("cancel", {"trials": trials, "study": None}, f"cancelled {_trials(trials)}; {undo}", command)
+                cancel = Cancel(tuple(trials), None)
+                self.steer(cancel, lambda _: f"cancelled {_trials(trials)}; {undo}", command)
 
         if len(trials) == 1:
             sure(True)
@@ -323,7 +325,7 @@ class QueueScreen(SteeringPage):
             if yes:
                 self.action_unmark()
                 done = "cancelled what was unfinished of the study; submitting it again queues it"
-                self.steer("cancel", {"trials": None, "study": study}, done, f"innate cancel --study {study}")
+                self.steer(Cancel(None, study), lambda _: done, f"innate cancel --study {study}")
 
         self.push(Confirm(f"Cancel everything unfinished of {study}? What runs stops and keeps its checkpoint."), sure)
 
@@ -335,7 +337,8 @@ class QueueScreen(SteeringPage):
             self.say(f"it is {row.state}; R is for what has failed")
             return
         self.action_unmark()
-        self.steer("retry", {"trials": trials}, f"queued {_trials(trials)} again", f"innate retry {_short(trials)}")
+        done = f"queued {_trials(trials)} again"
+        self.steer(Retry(tuple(trials)), lambda _: done, f"innate retry {_short(trials)}")
 
     def action_retry_all(self) -> None:
         failed = self._answer.counts["failed"] if self._answer else 0
@@ -348,7 +351,7 @@ class QueueScreen(SteeringPage):
         def sure(yes: bool | None) -> None:
             if yes:
                 self._change(
-                    lambda db, perform: perform("retry", {"trials": queries.failed_trials(db)}),
+                    lambda db: [Retry(tuple(queries.failed_trials(db)))],
                     f"queued what had failed again{'' if self.view and self.view.alive else '; w starts a worker'}",
                     "innate retry --all",
                 )
@@ -370,12 +373,11 @@ class QueueScreen(SteeringPage):
         row = self.grid.current
         one = row.priority + by if row is not None and len(trials) == 1 else None
 
-        def shift(db: Database, perform: Perform) -> None:
+        def shift(db: Database) -> list[Prioritise]:
             levels: dict[int, list[str]] = {}
             for trial, priority in queries.priorities(db, trials).items():
                 levels.setdefault(max(-_MOST_PRIORITY, min(_MOST_PRIORITY, priority + by)), []).append(trial)
-            for priority, those in levels.items():
-                perform("priority", {"trials": those, "priority": priority})
+            return [Prioritise(tuple(those), priority) for priority, those in levels.items()]
 
         done = f"priority of {_trials(trials)} one {'up' if by > 0 else 'down'}"
         self._change(shift, done, f"innate priority {_short(trials)} {'N' if one is None else one}")
@@ -390,21 +392,22 @@ class QueueScreen(SteeringPage):
                 value = int(text)
                 command = f"innate priority {_short(trials)} {value}"
                 done = f"priority {value} for {_trials(trials)}"
-                self.steer("priority", {"trials": trials, "priority": value}, done, command)
+                self.steer(Prioritise(tuple(trials), value), lambda _: done, command)
 
         row = self.grid.current
         hint = "a whole number; 0 unless set, higher runs first, negative last"
         now = str(row.priority) if row is not None and len(trials) == 1 else ""
         self.push(Prompt(f"Priority of {_trials(trials)}", now, hint=hint, check=_no_priority), set_it)
 
-    def _change(self, work: Callable[[Database, Perform], Any], done: str, command: str) -> None:
-        """Have `work` make changes one after another, in whatever order it finds right, then tell."""
+    def _change(self, wanted: Callable[[Database], Sequence[Change[Any]]], done: str, command: str) -> None:
+        """Make the changes that `wanted` finds in the database, one after another, then tell."""
 
         def run() -> None:
             from app.worker.changes import perform
 
             with self.session.writing() as db:
-                work(db, lambda kind, payload: perform(db, self.session.context.home, kind, payload))
+                for change in wanted(db):
+                    perform(db, self.session.context.home, change)
 
         self.do(run, lambda _: self.say(f"{done}   ≡ {command}"))
 
@@ -427,9 +430,6 @@ class QueueScreen(SteeringPage):
             "cancel_study": f"innate cancel --study {row.study if row else 'STUDY'}",
             "retry_all": "innate retry --all",
         }
-
-
-Perform = Callable[[str, Mapping[str, Any]], dict[str, Any]]
 
 
 def _short(trials: Sequence[str]) -> str:

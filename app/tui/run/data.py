@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
+import datetime
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import NotFound
-from core.names import short_id
-from storage import listing, queries
+from storage import journal, listing, queries
 from storage.rows import ListedTrial, ResultRow, TrialDetail
 
 if TYPE_CHECKING:
@@ -53,28 +51,7 @@ class Run:
     log: tuple[str, ...] = ()
 
 
-class TrialLog:
-    """The lines of the worker's log about one trial, read again only when a file has changed."""
-
-    def __init__(self, path: Path, trial_id: str) -> None:
-        self._path = path
-        self._short = short_id(trial_id)
-        self._stamp: object = None
-        self._lines: tuple[str, ...] = ()
-
-    def lines(self) -> tuple[str, ...]:
-        """Oldest first, each without the name of the trial, which is the same in all."""
-        from app.cli.worker import last_lines
-
-        stamp = tuple(_stamp(path) for path in (self._path.with_name(self._path.name + ".1"), self._path))
-        if stamp != self._stamp:
-            found = last_lines(self._path, 1_000_000)
-            self._lines = tuple(_shortened(line, self._short) for line in found if self._short in line)
-            self._stamp = stamp
-        return self._lines
-
-
-def load(db: Database, study: str, trial_id: str, question: Question, log: TrialLog) -> Run | None:
+def load(db: Database, study: str, trial_id: str, question: Question) -> Run | None:
     """The run as it is now, and what the tab in front needs beside; None when it has been deleted meanwhile."""
     row = listing.one(db, study, trial_id)
     if row is None:
@@ -82,7 +59,7 @@ def load(db: Database, study: str, trial_id: str, question: Question, log: Trial
     detail = queries.trial_detail(db, trial_id)
     tried = tuple(dict.fromkeys(result.attack for result in detail.results))
     example = _example(db, trial_id, question, attacked=bool(tried)) if question.tab == "examples" else None
-    return Run(row, detail, tried, example, log.lines() if question.tab == "log" else ())
+    return Run(row, detail, tried, example, _log(db, trial_id) if question.tab == "log" else ())
 
 
 def _example(db: Database, trial_id: str, question: Question, *, attacked: bool) -> Example:
@@ -106,17 +83,12 @@ def results_of(detail: TrialDetail, study: str) -> list[ResultRow]:
     return sorted((row for row in detail.results if row.study == study), key=lambda row: row.added)
 
 
-def _shortened(line: str, short: str) -> str:
-    match = re.match(rf"(\S+ [\d:]+)(?:,\d+)? (\w+) {short}.*?: (.*)", line)
-    if match is None:
-        return line
-    moment, level, text = match.groups()
-    return f"{moment}  {text}" if level == "INFO" else f"{moment}  {level} {text}"
+def _log(db: Database, trial_id: str) -> tuple[str, ...]:
+    """What has happened to it, oldest first, each line with its time."""
+    from app.worker.narration import logged
 
-
-def _stamp(path: Path) -> object:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    lines: list[str] = []
+    for line in journal.lines_of(db, trial_id):
+        moment = datetime.datetime.fromtimestamp(line.at).strftime("%Y-%m-%d %H:%M:%S")
+        lines += [f"{moment}  {part}" for text in logged(line.entry) for part in text.splitlines()]
+    return tuple(lines)

@@ -16,7 +16,7 @@ from textual.widgets import Static
 
 from app.report.charts import Canvas
 from app.report.trial_charts import attack_curves, training_curves
-from app.tui.run.data import TABS, TITLES, Question, Run, TrialLog, load
+from app.tui.run.data import TABS, TITLES, Question, Run, load
 from app.tui.run.log import LogPane
 from app.tui.run.tabs import TabLine
 from app.tui.run.words import attacks_table, config, epochs_table, overview, title
@@ -95,7 +95,6 @@ class DetailScreen(Page):
         self._attack: str | None = None
         self._index = 0
         self._run: Run | None = None
-        self._log: TrialLog | None = None
         self._put: dict[str, object] = {}
         """Widget → what it was last given, so that only what changed is drawn again."""
 
@@ -133,7 +132,6 @@ class DetailScreen(Page):
         return self.query_one(LogPane)
 
     def on_mount(self) -> None:
-        self._log = TrialLog(self.session.context.lived_in.worker_log, self._trial_id)
         self.query_one("#example").can_focus = True
         self.add_class(self._tab)
 
@@ -144,8 +142,7 @@ class DetailScreen(Page):
         return Question(self._tab, self._attack, self._index, room, self.session.context.colour)
 
     def load(self, db: Database, question: Question) -> Run | None:
-        assert self._log is not None, "it is made when the screen is mounted"
-        return load(db, self._study, self._trial_id, question, self._log)
+        return load(db, self._study, self._trial_id, question)
 
     def show(self, data: Run | None) -> None:
         before, self._run = self._run, data
@@ -212,9 +209,8 @@ class DetailScreen(Page):
         self._static("picture", example.picture)
 
     def _show_log(self, run: Run) -> None:
-        waits = run.row.state == "queued"
-        why = "it has not been started" if waits else "it was run in the foreground, or the log has rotated it out"
-        self.log_pane.show(run.log, f"The worker's log says nothing about this run: {why}.")
+        why = "it has not been started" if run.row.state == "queued" else "no event of it was kept"
+        self.log_pane.show(run.log, f"The log says nothing about this run: {why}.")
 
     def _untouched(self, run: Run) -> str:
         state = run.row.state

@@ -23,6 +23,7 @@ from app.tui.widgets.grid import PAGE, Grid
 from core.errors import BadInput
 from core.names import short_id
 from storage import listing
+from storage.changes import Delete, Retry
 from storage.rows import ListedTrial
 
 if TYPE_CHECKING:
@@ -407,7 +408,7 @@ class RunsScreen(Page):
         def sure(yes: bool | None) -> None:
             if yes:
                 self.action_unmark()
-                self.steer("delete", {"trials": trials}, f"deleted {runs_words.runs(len(trials))}", command)
+                self.steer(Delete(tuple(trials)), lambda _: f"deleted {runs_words.runs(len(trials))}", command)
 
         self.push(
             Confirm(f"Delete {runs_words.runs(len(trials))} with weights and results, from every study, for good?"),
@@ -418,7 +419,7 @@ class RunsScreen(Page):
         trials = self._meant()
         if trials:
             command = f"innate retry {' '.join(map(short_id, trials))}"
-            self.steer("retry", {"trials": trials}, "asked to run again what had failed or was cancelled", command)
+            self.steer(Retry(tuple(trials)), lambda _: "asked to run again what had failed or was cancelled", command)
 
     def _meant(self) -> list[str]:
         """The marked runs, else the one under the cursor."""

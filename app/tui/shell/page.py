@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
     from app.tui.shell.session import Session
+    from storage.changes import Change
 
 T = TypeVar("T")
 
@@ -141,10 +142,9 @@ class Page(Screen[None]):
         """Run `work` on the thread that makes changes, then `then(result)` here; what goes wrong is told here."""
         self._after(self.session.do(work), then)
 
-    def steer(self, kind: str, payload: Mapping[str, Any], done: str, command: str) -> None:
-        """Ask for a change of the queue; tells `done` (with the answer's fields filled in) and the equivalent command."""
-        answered = self.session.change(kind, payload)
-        self._after(answered, lambda answer: self.say(f"{done.format(**answer)}   ≡ {command}"))
+    def steer(self, change: Change[T], done: Callable[[T], str], command: str) -> None:
+        """Ask for a change of the queue; tells what `done` says of the answer, and the equivalent command."""
+        self._after(self.session.change(change), lambda answer: self.say(f"{done(answer)}   ≡ {command}"))
 
     def _after(self, result: Awaitable[T], then: Callable[[T], None]) -> None:
         async def run() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from app.context import Context
 from app.tui.shell import state
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
     from app.report.status import WorkerView
+    from storage.changes import Change
 
 T = TypeVar("T")
 
@@ -94,14 +95,14 @@ class Session:
         """`work()` on the thread that makes changes, after those asked for before it; raises what it raises."""
         return await self._doer.do(work)
 
-    async def change(self, kind: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+    async def change(self, change: Change[T]) -> T:
         """Have a change made (`app.worker.changes`); its answer. Raises what the change raises."""
 
-        def work() -> dict[str, Any]:
+        def work() -> T:
             from app.worker.changes import perform
 
             with self.writing() as db:
-                return perform(db, self.context.home, kind, payload)
+                return perform(db, self.context.home, change)
 
         return await self.do(work)
 

@@ -11,6 +11,7 @@ from textual.content import Content
 from app.tui.shell.keys import Key
 from app.tui.shell.page import Page
 from app.tui.widgets.dialogs import Confirm, Prompt, TextPage
+from storage.changes import Drain, Draining, Pause, Resume
 
 if TYPE_CHECKING:
     from app.report.status import WorkerView
@@ -96,14 +97,14 @@ class SteeringPage(Page):
         if not self.may_change():
             return
         if self.paused is not None or (self.view is not None and self.view.state == "draining"):
-            self.steer("resume", {}, "resumed", "innate worker resume")
+            self.steer(Resume(), lambda _: "resumed", "innate worker resume")
             return
 
         def pause(text: str | None) -> None:
             if text is not None:
                 reason = text.strip() or _DEFAULT_REASON
                 command = f"innate worker pause --reason {shlex.quote(reason)}"
-                self.steer("pause", {"reason": reason}, "paused; z resumes", command)
+                self.steer(Pause(reason), lambda _: "paused; z resumes", command)
 
         hint = (
             "Hands back what runs, with checkpoints, and starts nothing until z resumes. The reason is shown to whoever "
@@ -120,8 +121,10 @@ class SteeringPage(Page):
 
         def sure(yes: bool | None) -> None:
             if yes:
-                done = "draining: {running} still to finish, then the worker ends; z takes it back"
-                self.steer("drain", {}, done, "innate worker drain")
+                self.steer(Drain(), told, "innate worker drain")
+
+        def told(answer: Draining) -> str:
+            return f"draining: {answer.running} still to finish, then the worker ends; z takes it back"
 
         self.push(Confirm("Finish what runs, start nothing more, then end the worker?"), sure)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.widgets import Input
 
 from app.report import status
-from app.report.status import WorkerView
+from app.report.status import UnfinishedTrial, WorkerView
 from app.tui.queue.panels import stands
 from app.tui.shell.keys import Key, bindings
 from app.tui.shell.steering import DRAIN, PAUSE, START, SteeringPage, worker_line
@@ -23,6 +23,7 @@ from app.tui.worker.log import LogView, Piece, Place, cut, read_on
 from app.tui.worker.machine import Gauges, Machine
 from app.tui.worker.text import TextLines, bar, coarse, size, sparkline
 from storage import queries, worker_state
+from storage.worker_state import SlotRow
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -47,8 +48,8 @@ class Answer:
 
     view: WorkerView
     paused: str | None
-    running: Mapping[str, Mapping[str, Any]]
-    """Trial id → its row."""
+    running: Mapping[str, UnfinishedTrial]
+    """Trial id → what runs."""
     waiting: int
     last_hour: int
     machine: Machine
@@ -132,7 +133,7 @@ class WorkerScreen(SteeringPage):
         return Answer(
             view=view,
             paused=worker_state.paused(db),
-            running={row["trial_id"]: row for row in running},
+            running={trial.trial_id: trial for trial in running},
             waiting=counts["queued"],
             last_hour=queries.ended_since(db, time.time() - 3600),
             machine=self._gauges.read(home),
@@ -320,7 +321,8 @@ def _throughput(data: Answer) -> list[str]:
             told.append(f"last heartbeat {coarse(view.beat_age)} ago")
         told.append(f"{view.finished:,} trial{'' if view.finished == 1 else 's'} ended")
     told.append(f"{data.last_hour:,} in the last hour" if told else f"{data.last_hour:,} trials ended in the last hour")
-    rates = [row["rate"] for row in data.running.values() if row["rate"] is not None]
+    at_work = [trial.running for trial in data.running.values() if trial.running is not None]
+    rates = [running.rate for running in at_work if running.rate is not None]
     if rates:
         told.append(f"{sum(rates):,.0f} images/s")
     if not view.alive and data.waiting:
@@ -332,25 +334,25 @@ def _slots(data: Answer, width: int, room: int) -> list[Content]:
     """A line per slot: device, threads, what is on it or why nothing is."""
     slots = data.view.slots
     shown = slots if len(slots) <= room else slots[: max(1, room - 1)]
-    device = max((len(str(slot["device"])) for slot in shown), default=0)
+    device = max((len(slot.device) for slot in shown), default=0)
     lines = [_slot(slot, data, device, width) for slot in shown]
     if len(shown) < len(slots):
         lines.append(Content.assemble((f"and {len(slots) - len(shown)} more slots: innate worker status", _QUIET)))
     return lines
 
 
-def _slot(slot: Mapping[str, Any], data: Answer, device: int, width: int) -> Content:
-    threads = f"{slot['threads']} thread{'' if slot['threads'] == 1 else 's'}"
-    head = f"slot {slot['number'] + 1:<2} {slot['device']:<{device}}  {threads}  "
-    row = data.running.get(slot["trial_id"]) if slot["trial_id"] else None
-    if row is not None:
-        far, colour = stands(row, with_time=False)
-        label = cut(row["label"], max(6, width - len(head) - len(far) - 2))
+def _slot(slot: SlotRow, data: Answer, device: int, width: int) -> Content:
+    threads = f"{slot.threads} thread{'' if slot.threads == 1 else 's'}"
+    head = f"slot {slot.number + 1:<2} {slot.device:<{device}}  {threads}  "
+    trial = data.running.get(slot.trial_id) if slot.trial_id else None
+    if trial is not None:
+        far, colour = stands(trial, with_time=False)
+        label = cut(trial.label, max(6, width - len(head) - len(far) - 2))
         return Content.assemble((head, _QUIET), (label, "bold"), "  ", (far, colour))
-    if slot["trial_id"]:
-        return Content.assemble((head, _QUIET), slot["trial_id"][:10])
-    if slot["waits"]:
-        return Content.assemble((head, _QUIET), (f"waits: {slot['waits']}", "$warning"))
+    if slot.trial_id:
+        return Content.assemble((head, _QUIET), slot.trial_id[:10])
+    if slot.waits:
+        return Content.assemble((head, _QUIET), (f"waits: {slot.waits}", "$warning"))
     return Content.assemble((head, _QUIET), "free")
 
 

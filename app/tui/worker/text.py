@@ -76,14 +76,3 @@ def coarse(seconds: float) -> str:
 def size(bytes_held: float) -> str:
     """Bytes in MiB or GiB."""
     return f"{bytes_held / 2**20:,.0f} MiB" if bytes_held < 2**30 else f"{bytes_held / 2**30:,.1f} GiB"
-
-
-def phase(row: dict[str, object], *, with_time: bool = True) -> str:
-    """How far a running trial is: "epoch 2/5 (38 %, 12 s left)"."""
-    far = []
-    if isinstance(share := row["share"], float):
-        far.append(f"{share:.0%}".replace("%", " %"))
-    if with_time and isinstance(left := row["seconds_left"], float):
-        far.append(f"{max(1, round(left))} s left" if left < 90 else f"{coarse(left)} left")
-    name = str(row["phase"] or "starting")
-    return f"{name} ({', '.join(far)})" if far else name

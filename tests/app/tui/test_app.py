@@ -174,7 +174,7 @@ def test_the_worker_is_told_in_a_word(filled_home):
         async with opened(filled_home) as (app, pilot):
             assert "○ no worker" in shown(app)
             ownership = owner.acquire(filled_home, owner.DETACHED)
-            beat = worker_state.WorkerState(owner.DETACHED, time.time(), "idle", None, None, [], 0)
+            beat = worker_state.WorkerState(owner.DETACHED, time.time(), "idle", None, None, (), 0)
             worker_state.beat(db, beat, [])
             app.look()
             await calm(pilot)

@@ -3,16 +3,18 @@
 import asyncio
 import sqlite3
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 from textual.widgets import Input
 
 from app.tui.compare.screen import CompareScreen
-from app.tui.run.data import TrialLog
 from app.tui.run.screen import DetailScreen
 from app.tui.runs.screen import RunsScreen
 from app.tui.widgets.dialogs import Picker, TextPage
+from storage import journal
 from storage.database import connect
+from storage.journal import Line
 from storage.queries import trials
 from tests.app.tui.conftest import LARGE, SMALL, calm, opened, press_and_wait, shown
 from tests.conftest import innate_command
@@ -42,18 +44,27 @@ def first_trial(home):
     return row["trial_id"]
 
 
-def write_log(home, lines):
-    trial = first_trial(home)[:10]
-    home.worker_log.parent.mkdir(exist_ok=True)
-    with home.worker_log.open("a", encoding="utf-8") as log:
-        for number, line in enumerate(lines):
-            log.write(f"2026-11-25 02:38:{number % 60:02d},954 INFO {trial} mlp adam relu none s0: {line}\n")
-            log.write(f"2026-11-25 02:38:{number % 60:02d},954 INFO 0123456789 mlp sgd relu none s0: of another\n")
+NOON = datetime(2026, 11, 25, 12).timestamp()
+
+
+def write_log(home, entries, after=0):
+    """What is to be read of the first trial, instead of what its run has left; another trial tells as much."""
+    db = connect(home.database)
+    for second, entry in enumerate(entries, after):
+        other = Line(NOON + second, "0123456789", journal.Crashed("of another"))
+        journal.append(db, [Line(NOON + second, first_trial(home), entry), other])
+    db.conn.close()
+
+
+def forget_log(home):
+    change(home, "DELETE FROM event")
+    change(home, "UPDATE epoch SET ended_at = NULL")
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])
 def test_every_tab_shows_what_it_is_for(filled_home, size):
-    write_log(filled_home, ["begins on cpu (slot 1)", "epoch 1, loss 1.2"])
+    forget_log(filled_home)
+    write_log(filled_home, [journal.Began("cpu", 0), journal.Failed("loss is not finite", "Traceback\n  here")])
 
     async def story(app, pilot):
         assert isinstance(app.screen, DetailScreen)
@@ -73,8 +84,10 @@ def test_every_tab_shows_what_it_is_for(filled_home, size):
         for word in ("example 1 of", "→", "clean", "adversarial", "difference ×", "▀"):
             assert word in texts["Examples"]
         assert first_trial(filled_home) in texts["Config"]
-        assert "2 lines" in texts["Log"]
-        assert "02:38:01  epoch 1, loss 1.2" in texts["Log"]
+        assert "4 lines" in texts["Log"]
+        assert "2026-11-25 12:00:00  begins on cpu (slot 1)" in texts["Log"]
+        assert "12:00:01  loss is not finite" in texts["Log"]
+        assert "12:00:01    here" in texts["Log"]
         assert "of another" not in texts["Log"]
         await press_and_wait(pilot, "left_square_bracket")
         assert "[Log]" in shown(app)
@@ -152,6 +165,7 @@ def test_without_colour_a_ramp_of_characters_stands_for_the_picture(filled_home)
 def test_what_is_not_there_is_said_in_a_sentence(filled_home):
     trial = first_trial(filled_home)
     change(filled_home, "DELETE FROM example")
+    forget_log(filled_home)
 
     async def unbroken(app, pilot):
         await press_and_wait(pilot, "tab", "tab", "tab")
@@ -200,7 +214,9 @@ def test_failed_evaluations_stand_in_the_table_with_their_reason(filled_home):
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])
 def test_the_log_is_searched_and_followed(filled_home, size):
-    write_log(filled_home, [f"epoch {number}, loss" if number % 3 else f"pause {number}" for number in range(60)])
+    forget_log(filled_home)
+    words = [f"epoch {number}, loss" if number % 3 else f"pause {number}" for number in range(60)]
+    write_log(filled_home, [journal.Warned(text) for text in words])
 
     async def story(app, pilot):
         await press_and_wait(pilot, "slash")
@@ -217,7 +233,7 @@ def test_the_log_is_searched_and_followed(filled_home, size):
         await press_and_wait(pilot, "F")
         assert "following the end" in shown(app)
         assert "epoch 59" in shown(app)
-        write_log(filled_home, ["the very last word"])
+        write_log(filled_home, [journal.Warned("the very last word")], after=60)
         app.screen.data_changed()
         await calm(pilot)
         assert "the very last word" in shown(app)
@@ -236,15 +252,19 @@ def test_the_log_is_searched_and_followed(filled_home, size):
     play(filled_home, story, size)
 
 
-def test_a_log_is_read_again_only_when_it_has_changed(filled_home, monkeypatch):
-    write_log(filled_home, ["one"])
-    log = TrialLog(filled_home.worker_log, first_trial(filled_home))
-    first = log.lines()
-    assert len(first) == 1
-    assert log.lines() is first
-    filled_home.worker_log.rename(filled_home.worker_log.with_name("worker.log.1"))
-    write_log(filled_home, ["two"])
-    assert [line.split("  ")[1] for line in log.lines()] == ["one", "two"]
+def test_a_run_tells_what_has_happened_to_it(filled_home):
+    """Also one that was run in the foreground, of which no worker's log says anything."""
+    assert not filled_home.worker_log.exists()
+
+    async def story(app, pilot):
+        await press_and_wait(pilot, "shift+tab")
+        text = shown(app)
+        for told in ("begins on cpu (slot", "epoch 1, loss ", "epoch 3, loss ", "trained in ", "fgsm ℓ∞ 0.1→", "done"):
+            assert told in text, told
+        order = [text.index(told) for told in ("begins", "epoch 1", "epoch 3", "trained in", "pgd ℓ∞", "done")]
+        assert order == sorted(order)
+
+    play(filled_home, story)
 
 
 def test_keys_that_lead_elsewhere(filled_home):

@@ -3,12 +3,14 @@
 import asyncio
 import sys
 import time
+from dataclasses import replace
 from types import ModuleType
 
 import pytest
 from textual.widgets import Input, Static
 
 from app.report import status
+from app.report.progress import phase_figures, phase_name
 from app.tui.queue import panels as queue_panels
 from app.tui.queue.panels import RunningTrial, Survivors, panels
 from app.tui.shell.page import Page
@@ -48,9 +50,7 @@ def work(home):
         if not held:
             held.append(owner.acquire(home, owner.DETACHED))
         on = {pulse.slot_number: pulse.trial_id for pulse in pulses}
-        rooms = [
-            {"number": n, "device": "cpu", "threads": 1, "trial_id": on.get(n), "waits": None} for n in range(slots)
-        ]
+        rooms = tuple(worker_state.SlotRow(n, "cpu", 1, on.get(n), None) for n in range(slots))
         told = worker_state.WorkerState(owner.DETACHED, time.time(), state, reason, None, rooms, 3)
         worker_state.beat(db, told, [pulse.live(512 << 20) for pulse in pulses])
 
@@ -64,16 +64,16 @@ def training(db, slot=0):
     claim = queue.claim(db, device="cpu")
     recording.record_epochs(db, claim.trial_id, [EpochRecord(1, 2.0, 0.25, None, 0.1, 1.0)])
     pulse = Pulse(claim.trial_id, slot, Slot("cpu", 1))
-    pulse.feel(Started({"device": "cpu"}, 4321, "0" * 64))
-    pulse.feel(TrainingProgress(1, 4, 0, 10, 2.0, 0.1, 500.0))
+    pulse.take(Started({"device": "cpu"}, 4321, "0" * 64))
+    pulse.take(TrainingProgress(1, 4, 0, 10, 2.0, 0.1, 500.0))
     pulse._phase_began -= 3
-    pulse.feel(TrainingProgress(2, 4, 5, 10, 0.5, 0.875, 1234.0))
+    pulse.take(TrainingProgress(2, 4, 5, 10, 0.5, 0.875, 1234.0))
     return pulse
 
 
 def attacked(pulse, done, survivors):
     attack = resolve("pgd", {"eps": [0.1], "steps": 4}, "test")
-    pulse.feel(AttackProgress(attack, 0.1, done, 60, survivors))
+    pulse.take(AttackProgress(attack, 0.1, done, 60, survivors))
 
 
 def fail(db, reason="loss is not finite"):
@@ -188,7 +188,7 @@ def test_stalled_paused_silent_and_dead_are_told_in_words(waiting, db, work, siz
 def test_a_dead_worker_is_seen_though_nothing_is_written(waiting, db, home):
     ownership = owner.acquire(home, owner.DETACHED)
     pulse = training(db)
-    worker_state.beat(db, worker_state.WorkerState("worker", 1.0, "working", None, None, [], 0), [pulse.live(None)])
+    worker_state.beat(db, worker_state.WorkerState("worker", 1.0, "working", None, None, (), 0), [pulse.live(None)])
 
     async def story():
         async with opened(waiting, press=["3"]) as (app, pilot):
@@ -469,12 +469,9 @@ def test_pages_say_the_same_as_the_whole(home, db, cache, work):
         whole, counts = status.unfinished(db, view), status.totals(db, view)
         assert sum(counts.values()) == len(whole)
         paged = [row for offset in range(0, len(whole), 3) for row in status.page(db, view, counts, offset, 3)]
-        ignored = {"silent_for", "seconds_left"}
-        assert [{k: v for k, v in row.items() if k not in ignored} for row in paged] == [
-            {k: v for k, v in row.items() if k not in ignored} for row in whole
-        ]
+        assert [replace(row, silent_for=None) for row in paged] == [replace(row, silent_for=None) for row in whole]
         for index, row in enumerate(whole):
-            assert status.place(db, view, counts, row["study"], row["trial_id"]) == (index, row["state"])
+            assert status.place(db, view, counts, row.study, row.trial_id) == (index, row.state)
     assert status.place(db, view, counts, "tiny", "gone") is None
 
 
@@ -501,20 +498,25 @@ def test_labels_are_the_study_s_own(home, db, cache):
     studies.submit(db, plan_of(tiny(optimizers=["adam", {"name": "adam", "lr": 0.02}], activations=["relu"]), cache))
     view = status.worker_view(db, home)
     counts = status.totals(db, view)
-    assert [row["label"] for row in status.page(db, view, counts, 0, 2)] == ["adam lr=0.001 s0", "adam lr=0.02 s0"]
-    assert status.page(db, view, counts, 3, 1)[0]["label"] == "adam lr=0.02 s1"
+    assert [row.label for row in status.page(db, view, counts, 0, 2)] == ["adam lr=0.001 s0", "adam lr=0.02 s0"]
+    assert status.page(db, view, counts, 3, 1)[0].label == "adam lr=0.02 s1"
     studies.submit(db, plan_of(tiny(name="one", seeds=1, optimizers=["adam"], activations=["elu"]), cache))
-    assert status.page(db, view, status.totals(db, view), 0, 1, study="one")[0]["label"] == "mlp"
+    assert status.page(db, view, status.totals(db, view), 0, 1, study="one")[0].label == "mlp"
 
 
-def test_figures_are_read_back_as_they_were_told():
-    told = worker_state.figures(worker_state.training_detail(0.5, 0.875))
-    assert (told.loss, told.accuracy, told.survivors) == (0.5, 0.875, None)
-    lost = worker_state.figures(worker_state.training_detail(float("nan"), float("nan")))
-    assert lost.loss != lost.loss
-    fallen = worker_state.figures(worker_state.attack_detail(5, 60))
-    assert (fallen.loss, fallen.survivors, fallen.total) == (None, 5, 60)
-    assert worker_state.figures("") == worker_state.figures(None) == worker_state.Figures()
+def test_a_phase_is_told_in_the_same_words_everywhere():
+    attack = worker_state.AttackPhase("a" * 64, "pgd", 0.1, 12, 60)
+    assert (phase_name(attack), phase_figures(attack)) == ("pgd ε=0.1", "12/60 survive")
+    assert phase_name(replace(attack, attack="cw", eps=None)) == "cw"
+    training = worker_state.TrainingPhase(3, 5, 0.1234, 0.9712)
+    assert (phase_name(training), phase_figures(training)) == ("epoch 3/5", "loss 0.123 acc 97.1%")
+    lost = worker_state.TrainingPhase(3, 5, float("nan"), float("nan"))
+    assert phase_figures(lost) == "loss nan acc nan%"
+    told = [
+        (phase_name(phase), phase_figures(phase))
+        for phase in (None, worker_state.LoadingPhase(), worker_state.TrainedPhase())
+    ]
+    assert told == [("starting", ""), ("loading", ""), ("trained", "")]
 
 
 def test_small_drawings():
@@ -525,13 +527,16 @@ def test_small_drawings():
     assert [coarse(s) for s in (1, 13, 100, 7300)] == ["5 s", "15 s", "2 min", "2 h 00 min"]
 
 
+def at_work(phase, share=0.5, clean=None):
+    """A trial that a worker tells this of."""
+    row = worker_state.RunningRow("a" * 64, 0, "cpu", 1, phase, share, 10.0, None, 1.0, 0.0, 0.0)
+    return status.UnfinishedTrial(
+        "s", row.trial_id, "running", None, 0, 0, 1, clean, "adam", None, False, 0.0, row, row={}
+    )  # fmt: skip
+
+
 def test_many_running_trials_leave_room_for_the_table():
-    row = {
-        "trial_id": "a" * 64, "study": "s", "label": "adam", "device": "cpu", "pid": 1, "phase": "epoch 1/2", "share": 0.5,
-        "detail": "loss 1.000 acc 50.0%", "rate": 10.0, "memory": None, "seconds_left": 1.0, "stalled": False,
-        "silent_for": 0.0, "clean_accuracy": None,
-    }  # fmt: skip
-    many = [RunningTrial(row, []) for _ in range(5)]
+    many = [RunningTrial(at_work(worker_state.TrainingPhase(1, 2, 1.0, 0.5)), []) for _ in range(5)]
     assert len(panels(many, {}, 140, 30, wide=True)) == 15
     assert len(panels(many, {}, 140, 12, wide=True)) == 10
     assert len(panels(many, {}, 80, 7, wide=False)) == 5
@@ -545,12 +550,10 @@ def test_survivors_are_thinned_out_not_forgotten(monkeypatch):
     monkeypatch.setattr(queue_panels, "_KEPT", 10)
     falling = Survivors()
     for step in range(40):
-        row = {"phase": f"pgd ε={step // 20}", "share": step / 40, "detail": f"{40 - step}/40 survive"}
-        falling.look(RunningTrial({**row, "clean_accuracy": 1.0}, []))
-        falling.look(RunningTrial({**row, "clean_accuracy": 1.0}, []))
+        phase = worker_state.AttackPhase("p", "pgd", step // 20, 40 - step, 40)
+        for _ in range(2):
+            falling.look(RunningTrial(at_work(phase, step / 40, clean=1.0), []))
     assert len(falling.shares) <= 10
     assert falling.shares[-1] == pytest.approx(1 / 40)
-    falling.look(
-        RunningTrial({"phase": "fgsm ε=0.1", "share": 0.0, "detail": "40/40 survive", "clean_accuracy": None}, [])
-    )
+    falling.look(RunningTrial(at_work(worker_state.AttackPhase("f", "fgsm", 0.1, 40, 40), 0.0), []))
     assert falling.shares == [1.0]

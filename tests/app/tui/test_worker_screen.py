@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-import time
+from dataclasses import replace
 
 import pytest
 from textual.widgets import Input
@@ -85,10 +85,9 @@ def test_slots_devices_and_throughput(waiting, db, work, size):  # noqa: F811
     stored.run_one(db, waiting)
     pulse = training(db)
     work(db, pulse, slots=3)
-    told = worker_state.worker_row(db)["slots"]
-    told[1]["waits"] = "cuda:1 has 0.0 GiB free of 8.0, 2.0 needed: other processes fill it"
-    state = worker_state.WorkerState("worker", time.time(), "working", None, None, told, 3)
-    worker_state.beat(db, state, [pulse.live(512 << 20)])
+    told = worker_state.last_heartbeat(db).worker
+    crowded = replace(told.slots[1], waits="cuda:1 has 0.0 GiB free of 8.0, 2.0 needed: other processes fill it")
+    worker_state.beat(db, replace(told, slots=(told.slots[0], crowded, told.slots[2])), [pulse.live(512 << 20)])
 
     async def story():
         async with opened(waiting, size) as (app, pilot):
