@@ -68,9 +68,8 @@ def refuse_unready(db: Database, study: str, trial_id: str) -> None:
         raise BadInput(f"trial {short_id(trial_id)} has no weights yet ({found.state}); train it first: innate run")
     missing = [attack.name for attack in found.missing if not attack.params.get("after")]
     if missing:
-        raise BadInput(
-            f"trial {short_id(trial_id)} is yet to be attacked with {', '.join(dict.fromkeys(missing))}; escalate after: innate run"
-        )
+        yet = ", ".join(dict.fromkeys(missing))
+        raise BadInput(f"trial {short_id(trial_id)} is yet to be attacked with {yet}; escalate after: innate run")
     broken = [attack.name for attack in found.broken if not attack.params.get("after")]
     if found.state == "failed" and (broken or found.failure is not None):
         what = found.failure or f"{broken[0]} could not be carried out"
@@ -150,7 +149,7 @@ def in_lines(found: Escalation) -> list[str]:
     """A summary for a person."""
     how = "to the top of the ladder" if found.top else "until nothing more fell" if found.quiet else "so far"
     lines = [
-        f"{found.short_id(trial_id)} {NORM_SIGNS[found.norm]} ε = {found.eps:g}: worst case {found.worst_case:.1%} → "
+        f"{short_id(found.trial_id)} {NORM_SIGNS[found.norm]} ε = {found.eps:g}: worst case {found.worst_case:.1%} → "
         f"{found.escalated:.1%} {how}; {found.trust}"
     ]
     lines += [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from rich.cells import cell_len, set_cell_size
 from textual.content import Content
@@ -12,10 +11,10 @@ from textual.content import Content
 from app.report.progress import phase_name
 from app.report.status import UnfinishedTrial
 from app.tui.worker.text import bar, coarse, size, sparkline
+from core.names import short_id
 from storage.rows import EpochRow
 from storage.worker_state import AttackPhase, Phase, RunningRow, TrainingPhase
 
-Row = Mapping[str, Any]
 Part = str | tuple[str, str]
 
 _QUIET = "$foreground 70%"
@@ -116,7 +115,7 @@ def _three_lines(trial: RunningTrial, falling: Survivors, width: int) -> list[Co
     row, now = trial.trial, trial.trial.running
     far, colour = stands(row)
     place = [] if now is None else [now.device, f"pid {now.pid}" if now.pid else ""]
-    about = "  ".join(part for part in (row.study, row.trial_id[:10], *place) if part)
+    about = "  ".join(part for part in (row.study, short_id(row.trial_id), *place) if part)
     share = 0.0 if now is None or now.share is None else now.share
     return [
         Content.assemble(
