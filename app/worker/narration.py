@@ -70,7 +70,7 @@ def told(event: Event, *, clean: float | None = None, epochs: bool = False) -> l
             known = "" if clean is None else f"clean {clean:.1%}, "
             return [f"{known}{accuracies(event)} in {in_words(event.seconds)}", *event.notes]
         case Diagnosed(diagnosis=diagnosis, first=first):
-            return [f"suspect: {reason}" for reason in trust_of_diagnosis(diagnosis, at_radius=not first)[1]]
+            return [f"suspect: {reason.text}" for reason in trust_of_diagnosis(diagnosis, at_radius=not first)[1]]
         case EvaluationFailed():
             return [f"{event.attack.name} failed: {event.reason}"]
         case TrialFailed(reason=reason) | Crashed(reason=reason):

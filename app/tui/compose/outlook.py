@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.tui.compose.draft import Document
-from app.tui.compose.mistakes import Mistake, mistake_in
+from app.tui.compose.mistakes import Mistake, by_part
 from core import datasets
 from core.errors import BadInput
 from core.study.plan import make_plan
@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outlook:
-    """`submission` is None where the grid is too large to look at each trial, or `mistake` says why there is none."""
+    """`submission` is None where the grid is too large to look at each trial, or `mistakes` say why there is none."""
 
     name: str
     dataset: str
     trials: int = 0
     submission: Submission | None = None
     seconds: float | None = None
-    mistake: Mistake | None = None
+    mistakes: Mapping[str, Mistake] = field(default_factory=dict)
+    """By part, what only the data set can tell."""
     absent: str | None = None
     """Why the data set is not at hand, with what to do; None if it is."""
     stored: int | None = None
@@ -54,7 +55,7 @@ class Outlooks:
         self._last: tuple[Document, Plan] | None = None
 
     def of(self, db: Database, document: Document, base: Path) -> Outlook:
-        """For a draft without mistakes of its own; what only its data set can tell is in `mistake`."""
+        """For a draft without mistakes of its own; what only its data set can tell is in `mistakes`."""
         study = parse_study(document, "draft", base)
         absent = datasets.problem(study.source, self._home.data_root)
         outlook = Outlook(study.name, study.source.name, grid_size(study), absent=absent)
@@ -64,7 +65,7 @@ class Outlooks:
                 return outlook
             plan = self._plan(document, study)
         except BadInput as error:
-            return replace(outlook, mistake=mistake_in(error, study.name))
+            return replace(outlook, mistakes=by_part([error, *error.also]))
         return _held_against(db, plan, outlook)
 
     def _plan(self, document: Document, study: Study) -> Plan:
