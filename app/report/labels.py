@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from app.report.variants import short
-from core.records import Choice, Plan, TrialSpec
+from core.records import Choice, Study, TrialSpec
 
 
 def shown_choice(choice: Choice, among: Sequence[Choice]) -> str:
@@ -17,9 +17,8 @@ def shown_choice(choice: Choice, among: Sequence[Choice]) -> str:
     return " ".join([choice.name, *(f"{key}={short(choice.options[key])}" for key in differing)])
 
 
-def trial_label(trial: TrialSpec, plan: Plan) -> str:
+def trial_label(trial: TrialSpec, study: Study) -> str:
     """Such as "adam relu s1": the axes of the study with more than one level; the seed only where there are several."""
-    study = plan.study
     if trial.imported is not None:
         return f"imported {trial.architecture.name} {trial.id[:6]}"
     parts = [

@@ -119,8 +119,7 @@ def _submit(db: Database, home: Home, payload: Mapping[str, Any]) -> dict[str, A
 def _attack(db: Database, home: Home, payload: Mapping[str, Any]) -> dict[str, Any]:
     attack = resolve_attack(payload["name"], payload["options"], "attack")
     study = payload["study"]
-    stored = studies.stored_study(db, study)
-    info = make_plan(stored, studies.data_root(db, study) or home.data_root, home.cache, large=True).info
+    info = studies.stored_dataset(db, study, home.data_root, home.cache)
     check_eps(attack, info.shape, "--eps")
     check_classes(attack, len(info.classes), "attack")
     missing = studies.add_attack(db, study, payload["trials"], attack)
@@ -129,8 +128,8 @@ def _attack(db: Database, home: Home, payload: Mapping[str, Any]) -> dict[str, A
 
 def _import(db: Database, home: Home, payload: Mapping[str, Any]) -> dict[str, Any]:
     source, root = parse_source(payload["dataset"], Path("/")), Path(payload["data_root"])
-    plan = imports.plan_to_join(db, home, source, payload["study"], root)
-    return asdict(imports.admit(db, home, plan, root, imports.Arrival.from_json(payload["arrival"], home)))
+    joined = imports.study_to_join(db, home, source, payload["study"], root)
+    return asdict(imports.admit(db, home, joined, root, imports.Arrival.from_json(payload["arrival"], home)))
 
 
 def _sweep(db: Database, home: Home, payload: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from core.attacks import check_eps
 from core.errors import BadInput
 from core.records import AttackSpec, Threat
 from core.registry import parse_number
-from core.study.plan import make_plan
 from core.verdict.ledgers import survived_at, worst_case
 from core.verdict.trust import is_masked, judge
 from core.verdict.trust.entry import Evidence
@@ -43,8 +42,7 @@ def add_next_rungs(db: Database, home: Home, payload: Mapping[str, Any]) -> dict
     Raises BadInput for a trial that the study's own attacks have not been tried on, NotFound for one outside the study.
     """
     study, threat = str(payload["study"]), Threat(payload["norm"], payload["eps"])
-    stored = studies.stored_study(db, study)
-    info = make_plan(stored, studies.data_root(db, study) or home.data_root, home.cache, large=True).info
+    info = studies.stored_dataset(db, study, home.data_root, home.cache)
     for spec in rungs(threat):
         check_eps(spec, info.shape, "--eps")
     added = []

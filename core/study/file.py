@@ -123,6 +123,8 @@ def _in_words(fault: ErrorDetails, at: str) -> BadInput:
     if kind in ("too_short", "list_too_short"):
         return BadInput(f"{key} is empty: name at least one", key=key)
     bounds = fault.get("ctx", {})
+    if kind == "value_error":  # what a validator of this module raised
+        return BadInput.at(key, str(bounds["error"]))
     for kind_of_bound, words in (("ge", "at least"), ("gt", "above"), ("le", "at most"), ("lt", "below")):
         if kind_of_bound in bounds:
             return BadInput.at(key, f"{given!r} is out of range, it must be {words} {bounds[kind_of_bound]}")
@@ -131,7 +133,7 @@ def _in_words(fault: ErrorDetails, at: str) -> BadInput:
     expected = _EXPECTED.get(kind)
     if expected:
         return BadInput.at(key, f"expected {expected}, got {given!r}")
-    return BadInput.at(key, fault["msg"].removeprefix("Value error, "))
+    return BadInput.at(key, fault["msg"])
 
 
 _MEMBERS = ("str", "list", "dict", "int", "float", "constrained-int")

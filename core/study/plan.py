@@ -16,16 +16,24 @@ from core.records import DatasetInfo, Plan, Study, TrialSpec
 from core.study.resolve import refuse_large_grid
 
 
-def make_plan(study: Study, data_root: Path, cache: Path, *, large: bool = False) -> Plan:
-    """The trials of `study`, seeds outermost, so that an interrupted study has covered its grid once before repeating.
+def examine(study: Study, data_root: Path, cache: Path, *, large: bool = False) -> DatasetInfo:
+    """The data set of `study`, once the study has been held against it; no grid is made.
 
-    Reads a `folder:` or `npz:` set whole (its content is part of the identity), a named set not at all unless the test
-    subset needs its labels. `large` permits more than LARGE_GRID trials. Raises BadInput naming the key at fault,
-    with all other mistakes beside it.
+    Reads a `folder:` or `npz:` set whole (its content is part of the identity), a named set not at all. `large` permits
+    more than LARGE_GRID trials. Raises BadInput naming the key at fault, with all other mistakes beside it.
     """
     refuse_large_grid(study, large=large)
     info = datasets.describe(study.source, data_root, cache)
     _check_against_data(study, info)
+    return info
+
+
+def make_plan(study: Study, data_root: Path, cache: Path, *, large: bool = False) -> Plan:
+    """The trials of `study`, seeds outermost, so that an interrupted study has covered its grid once before repeating.
+
+    Reads what `examine` reads, and a named set where the test subset needs its labels. Raises what `examine` raises.
+    """
+    info = examine(study, data_root, cache, large=large)
     train_samples = None if study.train_samples == info.train_size else study.train_samples
     return Plan(
         study=study,
@@ -45,7 +53,7 @@ def make_plan(study: Study, data_root: Path, cache: Path, *, large: bool = False
                 study.seeds, study.architectures, study.defenses, study.optimizers, study.activations
             )
         ),
-        samples=_samples(study, info, data_root, cache),
+        samples=tested_samples(study, info, data_root, cache),
     )
 
 
@@ -76,7 +84,8 @@ def _check_against_data(study: Study, info: DatasetInfo) -> None:
         raise found.error().within(study.name)
 
 
-def _samples(study: Study, info: DatasetInfo, data_root: Path, cache: Path) -> str | None:
+def tested_samples(study: Study, info: DatasetInfo, data_root: Path, cache: Path) -> str | None:
+    """The digest of the study's test indices; None for a subset of what is not at hand."""
     if study.test_samples is None or study.test_samples == info.test_size:
         return samples_digest(np.arange(info.test_size, dtype=np.int64))
     if datasets.problem(info.source, data_root) is not None:

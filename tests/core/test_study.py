@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import BadInput, NotFound
-from core.study.plan import make_plan
+from core.study.plan import examine, make_plan
 from core.study.presets import preset_names, study_template
 from core.study.resolve import apply_overrides, load_study, mistakes, parse_study, parse_toml
 from tests.conftest import plan_of, tiny
@@ -199,6 +199,15 @@ def test_all_that_the_data_has_to_say_is_told_at_once(cache):
     found = [caught.value, *caught.value.also]
     assert [one.key for one in found] == ["train_samples", "architectures[1]", "training.augment"]
     assert [str(one) for one in found] == [f"tiny: {one.sentence}" for one in found]
+
+
+def test_a_study_is_held_against_its_data_without_its_grid(cache):
+    study = parse_study(tiny(seeds=10**12), "s", Path("/"))
+    assert examine(study, cache, cache, large=True).train_size == 1_437
+    with pytest.raises(BadInput, match="4,000,000,000,000"):
+        examine(study, cache, cache)
+    with pytest.raises(BadInput, match="train_samples: 5,000"):
+        examine(parse_study(tiny(train_samples=5000), "s", Path("/")), cache, cache)
 
 
 def test_a_grid_of_millions_is_refused_before_it_is_made(cache):
