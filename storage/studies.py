@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.datasets import describe
 from core.errors import BadInput, NotFound
 from core.names import short_id
-from core.records import AttackSpec, Choice, Plan, Study, TrialSpec
+from core.records import AttackSpec, Choice, DatasetInfo, Plan, Study, TrialSpec
 from core.registry import nearest
 from storage.database import transaction
 from storage.rows import Json, ListedStudy, StudyRow, columns, read
@@ -53,7 +54,7 @@ def submit(db: Database, plan: Plan, data_root: Path | None = None) -> Submissio
     assert plan.samples is not None, "the data set is at hand when a study is submitted"
     name = plan.study.name
     with transaction(db):
-        store_study(db, plan, data_root)
+        store_study(db, plan.study, plan.info, plan.samples, data_root)
         _store_attacks(db, name, plan.study.attacks)
         _store_trials(db, plan)
         for row in list(db.query("SELECT trial_id, state FROM study_trial WHERE study = ?", (name,))):
@@ -171,15 +172,31 @@ def stored_study(db: Database, name: str) -> Study:
     return study_from(document(db, name), f"study {name}")
 
 
+def stored_dataset(db: Database, name: str, root: Path, cache: Path) -> DatasetInfo:
+    """The data set of a stored study, read from where the study was told that it lies, else from `root`.
+
+    Raises NotFound for a study that is not there, BadInput for content that cannot be used.
+    """
+    return describe(stored_study(db, name).source, data_root(db, name) or root, cache)
+
+
+def stored_trials(db: Database, name: str) -> list[TrialSpec]:
+    """The trials of a stored study, in its order, imported ones too."""
+    rows = db.execute(
+        "SELECT t.spec FROM study_trial st JOIN trial t ON t.id = st.trial_id WHERE st.study = ? ORDER BY st.position",
+        (name,),
+    )
+    return [TrialSpec.from_json(json.loads(spec)) for (spec,) in rows.fetchall()]
+
+
 def data_root(db: Database, name: str) -> Path | None:
     """Where the study was told that its data set lies; None if it was not."""
     root = study_row(db, name).data_root
     return None if root is None else Path(root)
 
 
-def store_study(db: Database, plan: Plan, data_root: Path | None) -> None:
+def store_study(db: Database, study: Study, info: DatasetInfo, samples: str, data_root: Path | None) -> None:
     """The study's own row, new or in place of the one of that name; it is then the study run last. In a transaction."""
-    study, info = plan.study, plan.info
     source = info.source
     now = next_run(db)
     db.execute(
@@ -202,7 +219,7 @@ def store_study(db: Database, plan: Plan, data_root: Path | None) -> None:
             json.dumps(info.shape),
             json.dumps(info.classes),
             study.test_samples,
-            plan.samples,
+            samples,
             study.threat.norm if study.threat else None,
             study.threat.eps if study.threat else None,
             None if data_root is None else str(data_root),

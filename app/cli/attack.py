@@ -18,7 +18,7 @@ from core.names import short_id
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-    from core.records import Plan, Study
+    from core.records import Study
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 
@@ -60,11 +60,10 @@ def attack(
     from app.worker import changes
     from app.worker.devices import resolve_slots
     from core.attacks import ATTACKS
-    from core.study.plan import make_plan
     from core.study.resolve import apply_overrides
     from storage import queries
     from storage.changes import Attack
-    from storage.studies import data_root, stored_study
+    from storage.studies import stored_study
 
     if escalate == (name is not None):
         raise BadInput("attack: name an attack with --attack, or climb the ladder with --escalate (and not both)")
@@ -78,16 +77,14 @@ def attack(
     name_of_study = study or _study_of(db, ids)
     options: dict[str, Any] = apply_overrides({}, sets or ())
     stored = stored_study(db, name_of_study)
-    root = data_root(db, name_of_study) or context.home.data_root
-    planned = make_plan(stored, root, context.home.cache, large=True)
     if name is None:
-        _escalate(context, db, planned, name_of_study, ids, eps, resolved, crafting, as_json=as_json)
+        _escalate(context, db, name_of_study, ids, eps, resolved, crafting, as_json=as_json)
         return
     if eps is not None or not ATTACKS.find(name, "--attack").minimum_norm:
         options["eps"] = _radii(eps, stored, options)
     done = changes.perform(db, context.home, Attack(name_of_study, tuple(ids), name, options))
     context.say(f"{name_of_study}: {done.missing} of {len(ids)} trials to attack with {name}")
-    finished = work_on(context, db, planned, resolved, crafting)
+    finished = work_on(context, db, name_of_study, resolved, crafting)
     if not finished:
         raise typer.Exit(int(ExitCode.INTERRUPTED))
     rows = [
@@ -109,7 +106,6 @@ def attack(
 def _escalate(
     context: Context,
     db: Database,
-    planned: Plan,
     study: str,
     trials: list[str],
     eps: str | None,
@@ -133,7 +129,7 @@ def _escalate(
         reached = sorted({rung.rung for rung in done.rungs})
         where = f"rung {', '.join(map(str, reached))} of {done.of}"
         context.say(f"{study}: {where} on {len(climbing)} of {len(trials)} trials, on the samples that still stand")
-        if not work_on(context, db, planned, slots, crafting):
+        if not work_on(context, db, study, slots, crafting):
             context.say("stopped; the same command goes on")
             raise typer.Exit(int(ExitCode.INTERRUPTED))
         states = {row.trial_id: row.state for row in queries.trials(db, study)}

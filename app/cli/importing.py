@@ -97,10 +97,10 @@ def import_(
     source = parse_source(dataset, Path.cwd())
     root = context.home.data_root
     datasets.fetch(source, root, context.say)
-    plan = imports.plan_to_join(context.reading(hint=False), context.home, source, study, root)
-    architectures.check(structure, plan.info.shape, "--architecture")
+    info = imports.study_to_join(context.reading(hint=False), context.home, source, study, root).info
+    architectures.check(structure, info.shape, "--architecture")
     refuse_network(context.home.root, file_system_of)
-    unknown = TrialSpec(plan.info.identity, None, structure, function, None, None, None, 0)
+    unknown = TrialSpec(info.identity, None, structure, function, None, None, None, 0)
     staged = context.home.incoming / uuid.uuid4().hex
     job = ImportJob(weights.resolve(), unknown, source, root, context.home.cache, staged)
     try:
@@ -133,7 +133,7 @@ def import_(
         context.say(
             f"other trials of {joined} wait too: innate worker start works on all of them, and then on this one"
         )
-    elif not work_on(context, db, plan, resolved, crafting):
+    elif not work_on(context, db, joined, resolved, crafting):
         context.say("stopped; the same command goes on")
         raise typer.Exit(int(ExitCode.INTERRUPTED))
     _tell(context, db, joined, found.trial, as_json=as_json)

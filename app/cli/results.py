@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from app.report.aggregate import Estimate, Level
     from app.report.charts import Canvas
     from core.records import Threat
+    from core.verdict.trust import Reason
     from storage.rows import Json, Options, VariantRow
 
 Study = Annotated[
@@ -129,9 +130,9 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[VariantRow]) -> s
     """The leaderboard for a person: varying factors, scores with the interval of the headline, trust in footnotes."""
     from app.report.aggregate import over_seeds, verdicts
     from app.report.variants import constant, levels, varying
-    from core.verdict.trust import check_of
     from storage.queries import scores
     from storage.studies import study_row
+    from storage.verdicts import reasons
 
     if not rows:
         return f"{study}: no results yet"
@@ -141,17 +142,20 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[VariantRow]) -> s
     factors = varying(rows) or ["architecture"]
     threat = _threat(stored.threat)
     lines: list[list[str]] = []
+    said = reasons(db, study)
+    reasons_of: dict[str, list[Reason]] = {}  # variant → those of its trials
+    for trial in trials:
+        reasons_of.setdefault(trial.variant_id, []).extend(said.get(trial.trial_id, ()))
     notes: dict[str, dict[str, None]] = {}  # check → what it said of one variant or another
     columns = [levels(rows, factor) for factor in factors]
     if len(set(zip(*columns, strict=True))) < len(rows):  # imported weights of one architecture
         factors, columns = [*factors, "variant"], [*columns, [short_id(row.variant_id) for row in rows]]
     for row, *names in zip(rows, *columns, strict=True):
         verdict = judged[row.variant_id]
-        for reason in verdict.reasons:
-            notes.setdefault(check_of(reason), {})[reason] = None
-        marks = ",".join(
-            str(place) for place in sorted({list(notes).index(check_of(one)) + 1 for one in verdict.reasons})
-        )
+        for reason in reasons_of[row.variant_id]:
+            notes.setdefault(reason.check, {})[reason.text] = None
+        checks = {reason.check for reason in reasons_of[row.variant_id]}
+        marks = ",".join(str(place) for place, check in enumerate(notes, 1) if check in checks)
         lines.append(
             [
                 *names,
@@ -175,7 +179,7 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[VariantRow]) -> s
     foot = [f"clean, worst and kept in %; worst: survives every attack at {threat}; kept: worst / clean; n: seeds"]
     if all(estimates[row.variant_id].basis == "samples" for row in rows):
         foot.append("One seed: the intervals are over test samples only and say nothing about other seeds.")
-    foot += [f"[{index}] {_note(list(said))}" for index, said in enumerate(notes.values(), 1)]
+    foot += [f"[{index}] {_note(list(told))}" for index, told in enumerate(notes.values(), 1)]
     return "\n".join([*_wrapped(head), text, "", *_wrapped(foot)])
 
 

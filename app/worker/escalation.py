@@ -10,7 +10,6 @@ from core.errors import BadInput
 from core.names import NORM_SIGNS, short_id
 from core.records import AttackSpec, Threat
 from core.registry import parse_number
-from core.study.plan import make_plan
 from core.verdict.ledgers import survived_at, worst_case
 from core.verdict.trust import is_masked, judge
 from core.verdict.trust.entry import Evidence
@@ -44,8 +43,7 @@ def add_next_rungs(db: Database, home: Home, asked: Escalate) -> Climb:
     Raises BadInput for a trial that the study's own attacks have not been tried on, NotFound for one outside the study.
     """
     study, threat = asked.study, asked.threat
-    stored = studies.stored_study(db, study)
-    info = make_plan(stored, studies.data_root(db, study) or home.data_root, home.cache, large=True).info
+    info = studies.stored_dataset(db, study, home.data_root, home.cache)
     for spec in rungs(threat):
         check_eps(spec, info.shape, "--eps")
     added = []

@@ -9,7 +9,7 @@ from core.events import CleanEvaluated, Diagnosed, EvaluationFinished
 from core.records import Diagnosis, DiagnosisSpec, Ledger, Trace
 from storage import database, export, queries, queue, recording, states, studies
 from storage.destinations import in_use
-from storage.verdicts import evidence
+from storage.verdicts import evidence, reasons
 from tests.conftest import plan_of, tiny
 from tests.storage import stored
 
@@ -143,11 +143,16 @@ def test_a_look_is_wanted_once_and_its_verdict_stands_beside_every_attack(db, ho
     assert [(row.trust, row.attack_trust, row.model_trust) for row in rows] == [("suspect", "ok", "suspect")] * 2
     detail = queries.trial_detail(db, claim.trial_id)
     assert any("no slope in any pixel" in reason for reason in detail.studies[0].trust_reasons)
+    told = reasons(db, "tiny")[claim.trial_id]
+    assert [reason.text for reason in told] == detail.studies[0].trust_reasons
+    assert told[0].check == "zero_gradients"
     found = {row.check: row for row in detail.checks}
     assert (found["zero_gradients"].trust, found["zero_gradients"].counted) == ("suspect", 1)
     assert found["zero_gradients"].value == pytest.approx(0.8)
     assert (found["flat_softmax"].trust, found["flat_softmax"].reason) == ("ok", None)
     assert len(found) > 12
+    db.execute("DELETE FROM trust_check")
+    assert [reason.check for reason in reasons(db, "tiny")[claim.trial_id]] == [reason.text for reason in told]
 
 
 def test_what_a_look_broke_lowers_the_scores_and_marks_the_numbers_at_that_radius(db, home, cache):

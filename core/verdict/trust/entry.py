@@ -44,6 +44,14 @@ class Checked:
 
 
 @dataclass(frozen=True)
+class Reason:
+    """Why a number is doubted: the name of the check that says so, and what it says, in words."""
+
+    check: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Evaluated:
     """One attack on one model: what it left standing, and what its own run told."""
 
