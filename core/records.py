@@ -16,9 +16,6 @@ from numpy.typing import NDArray
 
 from core.identity import digest
 
-NORM_SIGNS = {"linf": "ℓ∞", "l2": "ℓ2"}
-"""How a norm is written for people."""
-
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]
 

@@ -13,6 +13,7 @@ from app.cli.context import context_of
 from app.cli.output import emit_json
 from app.context import Context
 from core.errors import BadInput, NotFound, Unavailable
+from core.names import short_id
 
 if TYPE_CHECKING:
     from app.report.status import WorkerView
@@ -239,7 +240,7 @@ def describe(view: WorkerView) -> list[str]:
         beat = max(0.0, time.time() - (view.heartbeat_at or 0.0))
         lines.append(f"since {since}, {view.finished} trials ended, last heartbeat {in_words(beat)} ago")
     for slot in view.slots:
-        state = slot.trial_id[:10] if slot.trial_id else slot.waits or "free"
+        state = short_id(slot.trial_id) if slot.trial_id else slot.waits or "free"
         lines.append(f"  slot {slot.number + 1}  {slot.device}, {slot.threads} thread(s)  {state}")
     return lines
 

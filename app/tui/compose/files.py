@@ -49,8 +49,7 @@ class ComposeFiles(ComposeEdits):
             stored = []
             self.complain(str(error))
         items += [
-            Item(("study", row["study"]), row["study"], f"study: {row['trials']} trials on {row['dataset']}")
-            for row in stored
+            Item(("study", row.study), row.study, f"study: {row.trials} trials on {row.dataset}") for row in stored
         ]
         items.append(Item(("file", ""), "a study file …", "TOML, as w writes it"))
 

@@ -114,9 +114,7 @@ class ComposePanes(Page):
     def _wrong(self) -> Mapping[str, Mistake]:
         """All mistakes: the draft's own, else what its data set has to say."""
         outlook = self._current
-        if self._mistakes or outlook is None or outlook.mistake is None:
-            return self._mistakes
-        return {outlook.mistake.part: outlook.mistake}
+        return self._mistakes if self._mistakes or outlook is None else outlook.mistakes
 
     # --- changes ---
 

@@ -86,8 +86,9 @@ def setting_rows(document: Document, found: Sequence[Setting], mistake: Mistake 
     rows = []
     for setting in found:
         text, usual = setting.text(document), setting.default_text()
+        table = dotted(setting.path[:-1])
         wrong = mistake is not None and (
-            mistake.concerns(dotted(setting.path)) or mistake.key == dotted(setting.path[:-1]) != "training"
+            mistake.concerns(dotted(setting.path)) or (table != "training" and mistake.lies_at(table))
         )
         room = width - longest - 4
         if text:

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from app.tui.compose.draft import CHOICES, Document, Path_, dotted, entry_of, items, norm_of, put, value_at, with_norm
-from app.tui.compose.mistakes import mistakes
 from app.tui.compose.words import shown
 from core.attacks import ATTACKS
 from core.errors import BadInput
 from core.registry import Entry, Parameter
 from core.study.file import TrainingTable
-from core.study.resolve import INITIALISATIONS, PRECISIONS
+from core.study.resolve import INITIALISATIONS, PRECISIONS, mistakes
 from core.training.optimizers import resolve
 from core.training.schedules import SCHEDULES
 
@@ -105,10 +104,7 @@ def problem(document: Document, setting: Setting, text: str, base: Path) -> str 
     except BadInput as error:
         return str(error)
     key = dotted(setting.path)
-    for mistake in mistakes(changed, base).values():
-        if mistake.concerns(key):
-            return mistake.words
-    return None
+    return next((fault.words for fault in mistakes(changed, base) if fault.concerns(key)), None)
 
 
 def choose(document: Document, setting: Setting, choice: str | None) -> Document:

@@ -36,13 +36,13 @@ def submit(
     from app.worker.conditions import refuse_full_disk, refuse_precision
     from app.worker.devices import resolve_slots
     from core import datasets
-    from core.study.plan import make_plan
+    from core.study.plan import examine
 
     slots = resolve_slots((), None, None, None)
     refuse_precision(study, slots)
     if datasets.problem(study.source, home.data_root) is not None:
         fetch(study.source.kind, home.data_root)
-    make_plan(study, home.data_root, home.cache, large=True)
+    examine(study, home.data_root, home.cache, large=True)
     with writing() as db:
         refuse_full_disk(home)
         # Before the study is queued: the worker's children import torch meanwhile.

@@ -84,7 +84,7 @@ def _training(document: Document) -> str:
     table = document.get("training", {})
     epochs = table.get("epochs", 5)
     others = {key: value for key, value in table.items() if key not in ("epochs", "batch_size")}
-    words = [str(value["name"] if isinstance(value, dict) else value) for value in others.values() if value]
+    words = [str(value.get("name", "…") if isinstance(value, dict) else value) for value in others.values() if value]
     return ", ".join([f"{epochs} epoch{'' if epochs == 1 else 's'}", *words])
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from rich.cells import cell_len, set_cell_size
 from textual.content import Content
@@ -12,9 +11,10 @@ from textual.content import Content
 from app.report.progress import phase_name
 from app.report.status import UnfinishedTrial
 from app.tui.worker.text import bar, coarse, size, sparkline
+from core.names import short_id
+from storage.rows import EpochRow
 from storage.worker_state import AttackPhase, Phase, RunningRow, TrainingPhase
 
-Row = Mapping[str, Any]
 Part = str | tuple[str, str]
 
 _QUIET = "$foreground 70%"
@@ -27,7 +27,7 @@ class RunningTrial:
     """A trial at work and the epochs it has finished."""
 
     trial: UnfinishedTrial
-    epochs: Sequence[Row]
+    epochs: Sequence[EpochRow]
 
     @property
     def phase(self) -> Phase | None:
@@ -115,7 +115,7 @@ def _three_lines(trial: RunningTrial, falling: Survivors, width: int) -> list[Co
     row, now = trial.trial, trial.trial.running
     far, colour = stands(row)
     place = [] if now is None else [now.device, f"pid {now.pid}" if now.pid else ""]
-    about = "  ".join(part for part in (row.study, row.trial_id[:10], *place) if part)
+    about = "  ".join(part for part in (row.study, short_id(row.trial_id), *place) if part)
     share = 0.0 if now is None or now.share is None else now.share
     return [
         Content.assemble(
@@ -130,8 +130,8 @@ def _curves(trial: RunningTrial, falling: Survivors, width: int, *, everything: 
     """Under attack the survivors, else loss and accuracy over the epochs so far and at this moment; or all of it."""
     now, clean = trial.phase, trial.trial.clean_accuracy
     attack = now if isinstance(now, AttackPhase) and now.total else None
-    losses = [float(epoch["loss"]) for epoch in trial.epochs]
-    hits = [float(epoch["accuracy"]) for epoch in trial.epochs]
+    losses = [epoch.loss for epoch in trial.epochs]
+    hits = [epoch.accuracy for epoch in trial.epochs]
     if isinstance(now, TrainingPhase):
         losses.append(now.loss)
         hits.append(now.accuracy)

@@ -85,9 +85,9 @@ class Session:
     def _looked(self, db: Database) -> tuple[object, WorkerView, Mapping[str, int]]:
         from app.report.status import worker_view
         from storage import queue
+        from storage.database import data_version
 
-        version = db.execute("PRAGMA data_version").fetchone()[0]
-        return (id(db), version), worker_view(db, self.context.lived_in), queue.unfinished_counts(db)
+        return (id(db), data_version(db)), worker_view(db, self.context.lived_in), queue.unfinished_counts(db)
 
     # --- changes ---
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
@@ -17,7 +17,8 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-Row = Mapping[str, Any]
+R = TypeVar("R")
+"""What a table holds a row of."""
 Cell = tuple[str, str]
 """Text and the name of its colour: "", "dim", or a key of themes.STATE_COLOURS."""
 
@@ -25,17 +26,33 @@ PAGE = 100
 
 
 @dataclass(frozen=True)
-class Column:
+class Column(Generic[R]):
     """One column: `cell` makes what a row shows in it."""
 
     key: str
     title: str
     width: int
-    cell: Callable[[Row], Cell]
+    cell: Callable[[R], Cell]
     right: bool = False
 
 
-class Grid(ScrollView, can_focus=True):
+@dataclass(frozen=True)
+class Line:
+    """A row that is made for one table: its cells by name, and the whole of it in words."""
+
+    key: Hashable
+    cells: Mapping[str, Cell]
+    words: str = ""
+    trials: tuple[str, ...] = ()
+    """The trials that it is about, if it is about some of a study."""
+
+
+def named_cell(name: str) -> Callable[[Line], Cell]:
+    """What a column of Lines shows: the cell of that name, nothing where there is none."""
+    return lambda line: line.cells.get(name, ("", ""))
+
+
+class Grid(ScrollView, Generic[R], can_focus=True):
     """`fill` it with pages of rows as `Wanted` asks; it moves a cursor over them and tells.
 
     `identify` gives a row the key under which it is marked.
@@ -77,57 +94,49 @@ class Grid(ScrollView, can_focus=True):
     class FromGrid(Message):
         """What all its messages have: which grid it was."""
 
-        def __init__(self, grid: Grid) -> None:
+        def __init__(self, grid: Grid[Any]) -> None:
             super().__init__()
             self.grid = grid
 
         @property
-        def control(self) -> Grid:
+        def control(self) -> Grid[Any]:
             return self.grid
 
     class Wanted(FromGrid):
         """Rows from `offset` on are in sight and not here."""
 
-        def __init__(self, grid: Grid, offset: int) -> None:
+        def __init__(self, grid: Grid[Any], offset: int) -> None:
             super().__init__(grid)
             self.offset = offset
 
     class Moved(FromGrid):
-        """The cursor stands on another row, or its row has changed."""
-
-        def __init__(self, grid: Grid, row: Row | None) -> None:
-            super().__init__(grid)
-            self.row = row
+        """The cursor stands on another row, or its row has changed: `grid.current`."""
 
     class Chosen(FromGrid):
-        """The row under the cursor was opened."""
-
-        def __init__(self, grid: Grid, row: Row) -> None:
-            super().__init__(grid)
-            self.row = row
+        """The row under the cursor was opened: `grid.current`."""
 
     class HeadingClicked(FromGrid):
         """A column's title was clicked."""
 
-        def __init__(self, grid: Grid, key: str) -> None:
+        def __init__(self, grid: Grid[Any], key: str) -> None:
             super().__init__(grid)
             self.key = key
 
     def __init__(
         self,
-        columns: Sequence[Column] = (),
+        columns: Sequence[Column[R]] = (),
         *,
-        identify: Callable[[Row], Hashable] = lambda row: row["trial_id"],
+        identify: Callable[[R], Hashable],
         id: str | None = None,
     ) -> None:
         super().__init__(id=id)
-        self._columns: list[Column] = list(columns)
+        self._columns: list[Column[R]] = list(columns)
         self._identify = identify
         self._widths: dict[str, int] = {}
         """As wide as what was shown so far: columns grow, up to their own limit, and never jump back."""
         self._shift = 0
         """Columns that have moved out of sight to the left."""
-        self._pages: dict[int, list[Row]] = {}
+        self._pages: dict[int, list[R]] = {}
         self._stale: set[int] = set()
         self._asked: set[int] = set()
         self.total: int | None = None
@@ -140,17 +149,17 @@ class Grid(ScrollView, can_focus=True):
     # --- what the screen says ---
 
     @property
-    def columns(self) -> list[Column]:
+    def columns(self) -> list[Column[R]]:
         return self._columns
 
     @columns.setter
-    def columns(self, columns: Sequence[Column]) -> None:
+    def columns(self, columns: Sequence[Column[R]]) -> None:
         self._columns, self._shift = list(columns), 0
         for page in self._pages.values():
             self._widen(page)
         self._resize()
 
-    def fill(self, offset: int, rows: Sequence[Row], total: int) -> None:
+    def fill(self, offset: int, rows: Sequence[R], total: int) -> None:
         """Take in one page, and how many rows there are now."""
         page = offset // PAGE
         before = self._pages.get(page)
@@ -169,7 +178,7 @@ class Grid(ScrollView, can_focus=True):
         self.cursor = max(0, min(self.cursor, total - 1))
         self._tell()
 
-    def fill_all(self, rows: Sequence[Row]) -> None:
+    def fill_all(self, rows: Sequence[R]) -> None:
         """The whole of a short table at once."""
         self._pages.clear()
         for offset in range(0, max(1, len(rows)), PAGE):
@@ -188,11 +197,11 @@ class Grid(ScrollView, can_focus=True):
         self._want()
 
     @property
-    def current(self) -> Row | None:
+    def current(self) -> R | None:
         """The row under the cursor."""
         return self.row(self.cursor)
 
-    def row(self, index: int) -> Row | None:
+    def row(self, index: int) -> R | None:
         """A row by its position, None while it is not here."""
         page = self._pages.get(index // PAGE, [])
         place = index % PAGE
@@ -229,9 +238,8 @@ class Grid(ScrollView, can_focus=True):
             self.refresh()
 
     def action_choose(self) -> None:
-        row = self.current
-        if row is not None:
-            self.post_message(self.Chosen(self, row))
+        if self.current is not None:
+            self.post_message(self.Chosen(self))
 
     def move_to(self, index: int) -> None:
         """Put the cursor on a row and bring it into sight."""
@@ -277,8 +285,7 @@ class Grid(ScrollView, can_focus=True):
         return None
 
     def _tell(self) -> None:
-        row = self.current
-        self.post_message(self.Moved(self, row))
+        self.post_message(self.Moved(self))
 
     def _want(self) -> None:
         """Ask for the pages in sight that are not here or out of date."""
@@ -291,7 +298,7 @@ class Grid(ScrollView, can_focus=True):
                 self._asked.add(page)
                 self.post_message(self.Wanted(self, page * PAGE))
 
-    def _widen(self, rows: Sequence[Row]) -> None:
+    def _widen(self, rows: Sequence[R]) -> None:
         for column in self._columns:
             shown = max((cell_len(column.cell(row)[0]) for row in rows), default=0)
             width = min(column.width, max(shown, cell_len(column.title) + 1))  # the arrow of the order fits too
@@ -299,7 +306,7 @@ class Grid(ScrollView, can_focus=True):
                 self._widths[column.key] = width
                 self.refresh()
 
-    def _width(self, column: Column) -> int:
+    def _width(self, column: Column[R]) -> int:
         return self._widths.get(column.key, min(column.width, cell_len(column.title) + 1))
 
     def _resize(self) -> None:

@@ -22,6 +22,7 @@ from app.tui.widgets.field import Field
 from app.tui.worker.log import LogView, Piece, Place, cut, read_on
 from app.tui.worker.machine import Gauges, Machine
 from app.tui.worker.text import TextLines, bar, coarse, size, sparkline
+from core.names import short_id
 from storage import queries, worker_state
 from storage.worker_state import SlotRow
 
@@ -350,7 +351,7 @@ def _slot(slot: SlotRow, data: Answer, device: int, width: int) -> Content:
         label = cut(trial.label, max(6, width - len(head) - len(far) - 2))
         return Content.assemble((head, _QUIET), (label, "bold"), "  ", (far, colour))
     if slot.trial_id:
-        return Content.assemble((head, _QUIET), slot.trial_id[:10])
+        return Content.assemble((head, _QUIET), short_id(slot.trial_id))
     if slot.waits:
         return Content.assemble((head, _QUIET), (f"waits: {slot.waits}", "$warning"))
     return Content.assemble((head, _QUIET), "free")
