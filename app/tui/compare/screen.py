@@ -20,12 +20,12 @@ from app.report.variants import FACTORS
 from app.tui.compare.tables import CompareGrid, detail, table
 from app.tui.compare.views import TITLES, VIEWS, Choice, Loaded, load
 from app.tui.compare.words import about, command, nothing
-from app.tui.run.tabs import TabLine
 from app.tui.shell.keys import Key, bindings
 from app.tui.shell.page import Page
 from app.tui.widgets.chart import ChartView
 from app.tui.widgets.dialogs import Item, Picker
 from app.tui.widgets.grid import PAGE, Grid
+from app.tui.widgets.tabs import TabLine
 from core.verdict.scoring import SCORES
 
 if TYPE_CHECKING:

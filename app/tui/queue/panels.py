@@ -9,7 +9,7 @@ from typing import Any
 from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
-from app.tui.worker.text import bar, coarse, phase, size, sparkline
+from app.tui.widgets.text import bar, coarse, phase, size, sparkline
 from storage.worker_state import Figures, figures
 
 Row = Mapping[str, Any]

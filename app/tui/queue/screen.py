@@ -18,7 +18,7 @@ from app.tui.shell.keys import Key, bindings
 from app.tui.shell.steering import DRAIN, PAUSE, START, SteeringPage, worker_line
 from app.tui.widgets.dialogs import Confirm, Prompt
 from app.tui.widgets.grid import PAGE, Grid, Row
-from app.tui.worker.text import TextLines, coarse
+from app.tui.widgets.text import TextLines, coarse
 from storage import queries, worker_state
 
 if TYPE_CHECKING:

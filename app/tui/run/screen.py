@@ -17,7 +17,6 @@ from textual.widgets import Static
 from app.report.trial_charts import attack_curves, training_curves
 from app.tui.run.data import TABS, TITLES, Question, Run, TrialLog, load
 from app.tui.run.log import LogPane
-from app.tui.run.tabs import TabLine
 from app.tui.run.words import attacks_table, config, epochs_table, overview, title
 from app.tui.shell.keys import EVERYWHERE, Key, bindings
 from app.tui.shell.page import Page
@@ -25,6 +24,7 @@ from app.tui.widgets.chart import ChartView
 from app.tui.widgets.dialogs import Item, Picker
 from app.tui.widgets.grid import PAGE, Column, Grid, Row
 from app.tui.widgets.lines import Hints, Masthead, StatusLine
+from app.tui.widgets.tabs import TabLine
 
 if TYPE_CHECKING:
     from sqlite_utils import Database

@@ -19,9 +19,9 @@ from app.tui.shell.keys import Key, bindings
 from app.tui.shell.steering import DRAIN, PAUSE, START, SteeringPage, worker_line
 from app.tui.widgets.dialogs import Confirm
 from app.tui.widgets.field import Field
+from app.tui.widgets.text import TextLines, bar, coarse, size, sparkline
 from app.tui.worker.log import LogView, Piece, Place, cut, read_on
 from app.tui.worker.machine import Gauges, Machine
-from app.tui.worker.text import TextLines, bar, coarse, size, sparkline
 from storage import queries, worker_state
 
 if TYPE_CHECKING:

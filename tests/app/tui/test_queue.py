@@ -13,7 +13,7 @@ from app.tui.queue import panels as queue_panels
 from app.tui.queue.panels import RunningTrial, Survivors, panels
 from app.tui.shell.page import Page
 from app.tui.widgets.dialogs import Confirm, Prompt, TextPage
-from app.tui.worker.text import bar, coarse, sparkline
+from app.tui.widgets.text import bar, coarse, sparkline
 from app.worker import control, login, owner
 from app.worker.pulse import Pulse
 from core.attacks import resolve
