@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.tui.widgets.log import LogLine
+from app.worker.log import last_lines
 from core.errors import NotFound
 from storage import listing, queries
 
@@ -51,7 +53,7 @@ class Run:
     tried: tuple[str, ...] = ()
     """The attacks that were run on it."""
     example: Example | None = None
-    log: tuple[str, ...] = ()
+    log: tuple[LogLine, ...] = ()
 
 
 class TrialLog:
@@ -61,12 +63,10 @@ class TrialLog:
         self._path = path
         self._short = trial_id[:10]
         self._stamp: object = None
-        self._lines: tuple[str, ...] = ()
+        self._lines: tuple[LogLine, ...] = ()
 
-    def lines(self) -> tuple[str, ...]:
+    def lines(self) -> tuple[LogLine, ...]:
         """Oldest first, each without the name of the trial, which is the same in all."""
-        from app.cli.worker import last_lines
-
         stamp = tuple(_stamp(path) for path in (self._path.with_name(self._path.name + ".1"), self._path))
         if stamp != self._stamp:
             found = last_lines(self._path, 1_000_000)
@@ -108,12 +108,12 @@ def results_of(run: Run, study: str) -> list[Row]:
     return sorted((row for row in rows if row["study"] == study), key=lambda row: row["added"])
 
 
-def _shortened(line: str, short: str) -> str:
+def _shortened(line: str, short: str) -> LogLine:
     match = re.match(rf"(\S+ [\d:]+)(?:,\d+)? (\w+) {short}.*?: (.*)", line)
     if match is None:
-        return line
+        return LogLine("", line)
     moment, level, text = match.groups()
-    return f"{moment}  {text}" if level == "INFO" else f"{moment}  {level} {text}"
+    return LogLine(f"{moment}  ", text if level == "INFO" else f"{level} {text}")
 
 
 def _stamp(path: Path) -> object:

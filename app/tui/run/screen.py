@@ -278,7 +278,7 @@ class DetailScreen(Page):
             self._index += by
             self.reload()
         elif self._tab == "log":
-            if not self.log_pane.view.found:
+            if not self.log_pane.found:
                 self.say("search for something first: /")
             self.log_pane.go_on(by)
         else:
@@ -323,7 +323,7 @@ class DetailScreen(Page):
     def action_follow(self) -> None:
         if self._tab != "log":
             self._turn_to("log")
-        on = not self.log_pane.view.follow
+        on = not self.log_pane.following
         self.log_pane.follow(on)
         self.say("the end of the log stays in sight as it grows" if on else "the log stays where it is")
 
