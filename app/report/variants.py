@@ -77,3 +77,11 @@ def short(value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     return f"{value:g}" if isinstance(value, float) else str(value).replace(" ", "")
+
+
+def choice_text(value: Any) -> str:
+    """A resolved value in few characters; a choice by its name and options."""
+    if isinstance(value, dict) and "name" in value:
+        options = [f"{key}={short(option)}" for key, option in (value.get("options") or {}).items()]
+        return " ".join([value["name"], *options])
+    return short(value)

@@ -86,7 +86,7 @@ class CompareScreen(Page):
         yield Static("reading the scores …", id="about")
         yield Static("", id="empty")
         with Container(id="split"):
-            yield ChartView(self.session, id="chart")
+            yield ChartView(self.session.drawn, id="chart")
             yield CompareGrid(identify=lambda row: row["key"], id="table")
         yield Static("", id="words")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from app.report.study_numbers import (
     Frame,
@@ -17,7 +17,7 @@ from app.report.study_numbers import (
     robustness,
     standings,
 )
-from app.report.variants import FACTORS, constant, seed_text, short
+from app.report.variants import FACTORS, choice_text, constant, seed_text, short
 from app.tui.widgets.grid import Row
 from core.errors import NotFound
 from storage import listing, queries
@@ -159,11 +159,3 @@ def _outcome(row: Row) -> dict[str, str]:
         "clean %": share(row["clean_accuracy"]),
         "worst %": share(row["worst_case"]),
     }
-
-
-def choice_text(value: Any) -> str:
-    """A resolved value in few characters; a choice by its name and options."""
-    if isinstance(value, dict) and "name" in value:
-        options = [f"{key}={short(option)}" for key, option in (value.get("options") or {}).items()]
-        return " ".join([value["name"], *options])
-    return short(value)

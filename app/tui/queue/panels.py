@@ -9,7 +9,8 @@ from typing import Any
 from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
-from app.tui.widgets.text import bar, coarse, phase, size, sparkline
+from app.tui.run.progress import stands
+from app.tui.widgets.text import bar, size, sparkline
 from storage.worker_state import Figures, figures
 
 Row = Mapping[str, Any]
@@ -74,13 +75,6 @@ def panels(
     if len(shown) < len(trials):
         lines.append(Content.assemble((f"  and {len(trials) - len(shown)} more run, in the table below", _QUIET)))
     return lines
-
-
-def stands(row: Row, *, with_time: bool = True) -> tuple[str, str]:
-    """How far a running trial is, and the colour of that; a stalled one says so."""
-    if row["stalled"]:
-        return f"STALLED in {row['phase'] or 'its start'}: silent for {coarse(row['silent_for'])}", "bold $error"
-    return phase(dict(row), with_time=with_time), "$primary"
 
 
 def _one_line(trial: RunningTrial, falling: Survivors, width: int) -> list[Content]:

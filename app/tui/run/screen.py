@@ -18,12 +18,11 @@ from app.report.trial_charts import attack_curves, training_curves
 from app.tui.run.data import TABS, TITLES, Question, Run, TrialLog, load
 from app.tui.run.log import LogPane
 from app.tui.run.words import attacks_table, config, epochs_table, overview, title
-from app.tui.shell.keys import EVERYWHERE, Key, bindings
+from app.tui.shell.keys import Key, bindings
 from app.tui.shell.page import Page
 from app.tui.widgets.chart import ChartView
 from app.tui.widgets.dialogs import Item, Picker
 from app.tui.widgets.grid import PAGE, Column, Grid, Row
-from app.tui.widgets.lines import Hints, Masthead, StatusLine
 from app.tui.widgets.tabs import TabLine
 
 if TYPE_CHECKING:
@@ -96,12 +95,9 @@ class DetailScreen(Page):
         self._put: dict[str, object] = {}
         """Widget → what it was last given, so that only what changed is drawn again."""
 
-    def compose(self) -> ComposeResult:
-        yield Masthead(self.app.current_mode)  # the screen below it stays marked
-        with Container(id="body"):
-            yield from self.body()
-        yield StatusLine()
-        yield Hints(self.KEYS, EVERYWHERE)
+    @property
+    def marked(self) -> str:
+        return self.app.current_mode  # the screen below it
 
     def body(self) -> ComposeResult:
         yield TabLine(TITLES, id="tabs")
@@ -111,10 +107,10 @@ class DetailScreen(Page):
             with Container(id="overview", classes="tab"):
                 with VerticalScroll(id="facts-scroll"):
                     yield Static("", id="facts")
-                yield ChartView(self.session, id="attack-curves")
+                yield ChartView(self.session.drawn, id="attack-curves")
             with Container(id="training", classes="tab"):
                 yield Grid(id="epochs")
-                yield ChartView(self.session, id="training-curves")
+                yield ChartView(self.session.drawn, id="training-curves")
             with Container(id="attacks-tab", classes="tab"):
                 yield Grid(id="attacks")
                 yield Static("", id="attack-words")

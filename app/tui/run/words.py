@@ -8,8 +8,7 @@ from typing import Any
 
 from textual.content import Content
 
-from app.report.variants import FACTORS, seed_text, short
-from app.tui.compare.views import choice_text
+from app.report.variants import FACTORS, choice_text, seed_text, short
 from app.tui.run.data import Run, results_of
 from app.tui.shell.themes import STATE_COLOURS
 from app.tui.widgets.grid import Cell, Column, Row

@@ -97,7 +97,7 @@ class RunsScreen(Page):
             yield Grid(identify=lambda row: (row["study"], row["trial_id"]), id="grid")
             with Vertical(id="preview"):
                 yield Static("", id="facts")
-                yield ChartView(self.session, id="curve")
+                yield ChartView(self.session.drawn, id="curve")
 
     @property
     def grid(self) -> Grid:

@@ -51,6 +51,14 @@ def cut(text: str, width: int) -> str:
     return text if cell_len(text) <= width else set_cell_size(text, max(0, width - 1)) + "…"
 
 
+def fitted(text: str, width: int, *, right: bool = False) -> str:
+    """`text` in exactly `width` cells, cut with "…" or filled up with spaces, which stand before it with `right`."""
+    if cell_len(text) > width:
+        return set_cell_size(text, width - 1) + "…" if width > 0 else ""
+    room = " " * (width - cell_len(text))
+    return room + text if right else text + room
+
+
 def sparkline(values: Sequence[float], width: int, low: float, high: float) -> str:
     """`values` between `low` and `high` as blocks, at most `width` of them; what is no number is a "·"."""
     if len(values) > width:
@@ -82,14 +90,3 @@ def coarse(seconds: float) -> str:
 def size(bytes_held: float) -> str:
     """Bytes in MiB or GiB."""
     return f"{bytes_held / 2**20:,.0f} MiB" if bytes_held < 2**30 else f"{bytes_held / 2**30:,.1f} GiB"
-
-
-def phase(row: dict[str, object], *, with_time: bool = True) -> str:
-    """How far a running trial is: "epoch 2/5 (38 %, 12 s left)"."""
-    far = []
-    if isinstance(share := row["share"], float):
-        far.append(f"{share:.0%}".replace("%", " %"))
-    if with_time and isinstance(left := row["seconds_left"], float):
-        far.append(f"{max(1, round(left))} s left" if left < 90 else f"{coarse(left)} left")
-    name = str(row["phase"] or "starting")
-    return f"{name} ({', '.join(far)})" if far else name

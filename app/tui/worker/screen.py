@@ -15,7 +15,7 @@ from textual.widgets import Input
 
 from app.report import status
 from app.report.status import WorkerView
-from app.tui.queue.panels import stands
+from app.tui.run.progress import stands
 from app.tui.shell.keys import Key, bindings
 from app.tui.shell.steering import DRAIN, PAUSE, START, SteeringPage, worker_line
 from app.tui.widgets.dialogs import Confirm

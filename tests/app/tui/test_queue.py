@@ -338,7 +338,7 @@ def test_drain_needs_a_worker_and_a_yes(waiting, db, work):
             await press_and_wait(pilot, "d")
             assert isinstance(app.screen, Confirm)
             asked = []
-            app.screen.steer = lambda kind, payload, done, command: asked.append((kind, command))
+            app.screen_stack[-2].steer = lambda kind, payload, done, command: asked.append((kind, command))
             await press_and_wait(pilot, "y")
             assert asked == [("drain", "innate worker drain")]
             await press_and_wait(pilot, "w")
