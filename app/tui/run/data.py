@@ -111,9 +111,9 @@ def results_of(run: Run, study: str) -> list[Row]:
 def _shortened(line: str, short: str) -> LogLine:
     match = re.match(rf"(\S+ [\d:]+)(?:,\d+)? (\w+) {short}.*?: (.*)", line)
     if match is None:
-        return LogLine("", line)
+        return LogLine(line)
     moment, level, text = match.groups()
-    return LogLine(f"{moment}  ", text if level == "INFO" else f"{level} {text}")
+    return LogLine(f"{moment}  {text}" if level == "INFO" else f"{moment}  {level} {text}")
 
 
 def _stamp(path: Path) -> object:

@@ -23,16 +23,10 @@ _KEPT = 20_000
 
 @dataclass(frozen=True)
 class LogLine:
-    """`time` holds the gap after it too, and is drawn quietly; `bad`: the line tells of an error."""
+    """`text` as it is shown and searched; `bad`: it tells of an error."""
 
-    time: str
     text: str
     bad: bool = False
-
-    @property
-    def whole(self) -> str:
-        """As it is shown and searched."""
-        return self.time + self.text
 
 
 @dataclass(frozen=True)
@@ -64,13 +58,12 @@ class LogView(Scrolled):
     """`show` it lines, `add` more. `following`: new lines are scrolled to; scrolling up ends that, the end key takes it up
     again. `indent`: cells by which the further rows of a long line are set in, as wide as the time."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"log--match", "log--here", "log--error", "log--time"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"log--match", "log--here", "log--error"}
     DEFAULT_CSS = """
     LogView { overflow-y: scroll; }
     LogView > .log--match { background: $warning; color: $background; }
     LogView > .log--here { background: $primary; color: $background; text-style: bold underline; }
     LogView > .log--error { color: $error; }
-    LogView > .log--time { color: $foreground 65%; }
     """
 
     class Changed(Message):
@@ -142,13 +135,7 @@ class LogView(Scrolled):
     def move_to(self, index: int) -> None:
         end, before = int(self.max_scroll_y), self.top
         super().move_to(index)
-        self._follow(index >= end and (index > before or end == 0))
-
-    def action_move_to(self, index: int) -> None:
-        if index < 0:
-            self.follow(True)
-        else:
-            super().action_move_to(index)
+        self._follow(index >= end and (index >= before or end == 0))
 
     def on_mouse_scroll_up(self) -> None:
         self._follow(False)
@@ -199,14 +186,14 @@ class LogView(Scrolled):
             return
         done = self._rows[-1].line + 1 if self._rows else 0
         for number in range(done, len(self.lines)):
-            self._rows += wrapped(self.lines[number].whole, number, width, self._indent)
+            self._rows += wrapped(self.lines[number].text, number, width, self._indent)
         self.virtual_size = Size(width, len(self._rows))
 
     def _search_again(self) -> None:
         here = self.matches[self.match] if self.match is not None and self.match < len(self.matches) else None
         sought = self.sought.lower()
         self.matches = (
-            [number for number, line in enumerate(self.lines) if sought in line.whole.lower()] if sought else []
+            [number for number, line in enumerate(self.lines) if sought in line.text.lower()] if sought else []
         )
         self.match = self.matches.index(here) if here is not None and here in self.matches else None
 
@@ -227,15 +214,11 @@ class LogView(Scrolled):
 
     def _segments(self, number: int, base: Style) -> Iterator[Segment]:
         """A line in its colours, whatever its length."""
-        line, time = self.lines[number].whole, len(self.lines[number].time)
-        quiet = base + self.get_component_rich_style("log--time", partial=True)
+        line, start = self.lines[number].text, 0
         here = self.match is not None and self.matches[self.match] == number
         found = self.get_component_rich_style("log--here" if here else "log--match")
-        start = 0
         for match in re.finditer(re.escape(self.sought), line, re.IGNORECASE) if self.sought else ():
-            yield Segment(line[start : min(match.start(), time)], quiet)
-            yield Segment(line[max(start, time) : match.start()], base)
+            yield Segment(line[start : match.start()], base)
             yield Segment(match.group(), found)
             start = match.end()
-        yield Segment(line[start:time], quiet)
-        yield Segment(line[max(start, time) :], base)
+        yield Segment(line[start:], base)
