@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
@@ -326,18 +325,12 @@ class Grid(Scrolled):
             return Strip([Segment(set_cell_size("  …", width), base)])
         key = self._identify(row)
         sign = "◆" if key == self.pinned else "●" if key in self.marks else " "
-        segments = [Segment(f"{sign} ", self._style("mark", base, chosen))]
+        segments = [Segment(f"{sign} ", self.coloured("grid--mark", base, chosen=chosen))]
         for column in self._columns[self._shift :]:
             text, colour = column.cell(row)
-            style = self._style(colour, base, chosen) if colour else base
+            style = self.coloured(f"grid--{colour}", base, chosen=chosen) if colour else base
             segments.append(Segment(fitted(text, self._width(column), right=column.right) + " ", style))
         line = Strip(segments)
         if line.cell_length > width + 1:  # one that only lacks the gap after its last column is whole
             line = Strip([*line.crop(0, width - 1), Segment("…", base)])
         return line.adjust_cell_length(width, base)
-
-    def _style(self, name: str, base: Style, chosen: bool) -> Style:
-        # On the cursor's bar colours of their own would not be legible.
-        return (
-            base if chosen and self.has_focus else base + self.get_component_rich_style(f"grid--{name}", partial=True)
-        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from rich.style import Style
 from textual.binding import Binding, BindingType
 from textual.scroll_view import ScrollView
 
@@ -65,3 +66,7 @@ class Scrolled(ScrollView, can_focus=True, inherit_bindings=False):
             self.scroll_to(y=first, animate=False)
         elif last >= self.top + self.room:
             self.scroll_to(y=last - self.room + 1, animate=False)
+
+    def coloured(self, component: str, base: Style, *, chosen: bool) -> Style:
+        """`base` in the colours of a component class; on the bar of the cursor they would not be legible."""
+        return base if chosen and self.has_focus else base + self.get_component_rich_style(component, partial=True)

@@ -385,7 +385,7 @@ def test_enter_opens_the_run_and_y_copies_its_id(waiting, db, monkeypatch):
     opened_with = []
 
     class Detail(TextPage):
-        def __init__(self, study, trial_id):
+        def __init__(self, session, study, trial_id):
             opened_with.append((study, trial_id))
             super().__init__("a run", "everything about it")
 
