@@ -15,7 +15,7 @@ from app.tui.queue import panels as queue_panels
 from app.tui.queue.panels import RunningTrial, Survivors, panels
 from app.tui.shell.page import Page
 from app.tui.widgets.dialogs import Confirm, Prompt, TextPage
-from app.tui.worker.text import bar, coarse, sparkline
+from app.tui.widgets.text import bar, coarse, sparkline
 from app.worker import control, login, owner
 from app.worker.pulse import Pulse
 from core.attacks import resolve
@@ -336,10 +336,12 @@ def test_drain_needs_a_worker_and_a_yes(waiting, db, work):
             assert "nothing to drain; w starts one" in shown(app)
             work(db, state="idle")
             await beats(pilot)
-            asked = []
-            app.screen.steer = lambda change, done, command: asked.append((change, done(Draining(2)), command))
             await press_and_wait(pilot, "d")
             assert isinstance(app.screen, Confirm)
+            asked = []
+            app.screen_stack[-2].steer = lambda change, done, command: asked.append(
+                (change, done(Draining(2)), command)
+            )
             await press_and_wait(pilot, "y")
             told = "draining: 2 still to finish, then the worker ends; z takes it back"
             assert asked == [(Drain(), told, "innate worker drain")]
