@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Generic, Protocol, TypeVar
 
-from core.errors import BadInput
+from core.errors import BadInput, Mistakes
 
 
 @dataclass(frozen=True)
@@ -47,35 +47,35 @@ class Parameter:
             return None
         if self.kind == "bool":
             if not isinstance(value, bool):
-                raise BadInput(f"{where}: expected true or false, got {value!r}")
+                raise BadInput.at(where, f"expected true or false, got {value!r}")
             return value
         if self.kind == "str":
             if not isinstance(value, str):
-                raise BadInput(f"{where}: expected text, got {value!r}")
+                raise BadInput.at(where, f"expected text, got {value!r}")
             if self.choices and value not in self.choices:
-                raise BadInput(
-                    f"{where}: {value!r} is not one of {', '.join(self.choices)}{nearest(value, self.choices)}"
+                raise BadInput.at(
+                    where, f"{value!r} is not one of {', '.join(self.choices)}{nearest(value, self.choices)}"
                 )
             return value
         if self.kind in ("ints", "floats"):
             if not isinstance(value, (list, tuple)) or not value:
-                raise BadInput(f"{where}: expected a list of numbers, got {value!r}")
+                raise BadInput.at(where, f"expected a list of numbers, got {value!r}")
             return [self._number(item, where, whole=self.kind == "ints") for item in value]
         if self.step_size and isinstance(value, str) and value.replace(" ", "").startswith("eps/"):
             divisor = parse_number(value.replace(" ", "")[4:], where)
             if divisor <= 0:
-                raise BadInput(f"{where}: {value!r} must divide by a number above 0")
+                raise BadInput.at(where, f"{value!r} must divide by a number above 0")
             return f"eps/{divisor:g}"
         return self._number(value, where, whole=self.kind == "int")
 
     def _number(self, value: Any, where: str, *, whole: bool) -> int | float:
         if isinstance(value, bool) or (whole and not isinstance(value, int)):
-            raise BadInput(f"{where}: expected a {'whole ' if whole else ''}number, got {value!r}")
+            raise BadInput.at(where, f"expected a {'whole ' if whole else ''}number, got {value!r}")
         number: int | float = value if whole else parse_number(value, where)
         too_low = self.low is not None and (number < self.low or (self.open_low and number == self.low))
         too_high = self.high is not None and (number > self.high or (self.open_high and number == self.high))
         if too_low or too_high:
-            raise BadInput(f"{where}: {value!r} is out of range, it must be {self.range_text()}")
+            raise BadInput.at(where, f"{value!r} is out of range, it must be {self.range_text()}")
         return number
 
     def range_text(self) -> str:
@@ -126,27 +126,35 @@ class Registry(Generic[E], Mapping[str, E]):
         """The entry called `name`; raises BadInput naming the key and the nearest match."""
         entry = self._entries.get(name)
         if entry is None:
-            raise BadInput(f"{where}: unknown {self.noun} {name!r}{nearest(name, self._entries)}")
+            raise BadInput.at(where, f"unknown {self.noun} {name!r}{nearest(name, self._entries)}")
         return entry
 
 
 def resolve_options(entry: Entry, given: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Every parameter of `entry` with its given or default value, checked, but for defaults that are left out by design
-    (`Parameter.omit_default`); raises BadInput for an unknown option."""
+    (`Parameter.omit_default`); raises BadInput for an unknown option or one out of range, with all others that are."""
     known = {parameter.name: parameter for parameter in entry.parameters}
+    mistakes = Mistakes()
     for key in given:
         if key not in known:
-            hint = nearest(key, known) if known else " (it takes none)"
-            raise BadInput(f"{where}: {entry.name} has no option {key!r}{hint}")
+            mistakes.note(no_option(entry, key, known, where))
     resolved = {
-        name: parameter.parse(given[name], f"{where}.{name}") if name in given else parameter.default
+        name: mistakes.attempt(parameter.parse, given[name], f"{where}.{name}") if name in given else parameter.default
         for name, parameter in known.items()
     }
+    if mistakes.found:
+        raise mistakes.error()
     return {
         name: value
         for name, value in resolved.items()
         if not (known[name].omit_default and value == known[name].default)
     }
+
+
+def no_option(entry: Entry, key: str, known: Collection[str], where: str) -> BadInput:
+    """What is wrong with `key` where `entry` takes only the options `known`."""
+    words = f"{entry.name} has no option {key!r}{nearest(key, known) if known else ' (it takes none)'}"
+    return BadInput(f"{where}: {words}", key=f"{where}.{key}", words=words)
 
 
 def nearest(name: str, known: Any) -> str:
@@ -174,9 +182,9 @@ def parse_number(value: Any, where: str) -> float:
         try:
             number = _as_float(Fraction(value.replace(" ", "")))
         except (ValueError, ZeroDivisionError):
-            raise BadInput(f'{where}: {value!r} is not a number (write 0.1 or "8/255")') from None
+            raise BadInput.at(where, f'{value!r} is not a number (write 0.1 or "8/255")') from None
     else:
-        raise BadInput(f"{where}: expected a number, got {value!r}")
+        raise BadInput.at(where, f"expected a number, got {value!r}")
     if not math.isfinite(number):
-        raise BadInput(f"{where}: {value!r} is not a finite number")
+        raise BadInput.at(where, f"{value!r} is not a finite number")
     return number

@@ -55,6 +55,17 @@ def empty() -> Database:
     return _wrapped(connection)
 
 
+def data_version(db: Database) -> int:
+    """A number that changes whenever another process has written to the database."""
+    return int(db.execute("PRAGMA data_version").fetchone()[0])
+
+
+def faults(db: Database) -> str | None:
+    """What SQLite finds wrong with the file, None where it is sound."""
+    found = str(db.execute("PRAGMA quick_check").fetchone()[0])
+    return None if found == "ok" else found
+
+
 @contextlib.contextmanager
 def transaction(db: Database) -> Iterator[None]:
     """One write transaction, begun at once: a deferred one that reads first fails under a concurrent writer.

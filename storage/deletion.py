@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from core.errors import Unavailable
+from core.names import short_id
 from storage.database import transaction
 from storage.studies import study_row
 
@@ -48,7 +49,7 @@ def _refuse_running(db: Database, chosen: str, values: Sequence[str]) -> None:
         f"SELECT trial_id FROM attempt WHERE ended_at IS NULL AND trial_id IN ({chosen}) LIMIT 1", values
     ).fetchone()
     if row is not None:
-        trial = str(row[0])[:10]
+        trial = short_id(str(row[0]))
         raise Unavailable(f"trial {trial} is running; stop it first: innate cancel {trial}")
 
 

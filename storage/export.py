@@ -11,14 +11,17 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from core.errors import BadInput
+from core.errors import BadInput, NotFound
+from core.names import short_id
 from storage.database import connect, in_words
 from storage.destinations import InUse, refuse_in_use
-from storage.listing import Filter, page
-from storage.queries import results
+from storage.listing import COLUMNS, Filter, page
+from storage.queries import count_trials, results, trials
+from storage.rows import Json, ResultRow, as_json
 from storage.studies import study_row
 
 if TYPE_CHECKING:
@@ -46,12 +49,12 @@ def export_sqlite(db: Database, dest: Path, study: str | None, own: InUse, *, fo
                     key = "id" if table == "trial" else "trial_id"
                     copy.execute(f"DELETE FROM {table} WHERE {key} NOT IN (SELECT trial_id FROM study_trial)")
             copy.execute("DELETE FROM command")
-            trials = int(copy.execute("SELECT count(*) FROM trial").fetchone()[0])
+            count = count_trials(copy)
             copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
             copy.execute("VACUUM")
         finally:
             copy.conn.close()
-    return trials
+    return count
 
 
 def export_rows(db: Database, dest: Path, kind: str, study: str | None, own: InUse, *, force: bool = False) -> int:
@@ -59,11 +62,10 @@ def export_rows(db: Database, dest: Path, kind: str, study: str | None, own: InU
     refuse_in_use(dest, own)
     if study is not None:
         study_row(db, study)
-    rows = results(db, study)
-    columns = [column[0] for column in db.execute("SELECT * FROM v_results LIMIT 0").description]
+    rows = [as_json(row) for row in results(db, study)]
     with beside(dest, own, force=force) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         if kind == "csv":
-            writer = csv.DictWriter(file, columns)
+            writer = csv.DictWriter(file, [field.name for field in fields(ResultRow)])
             writer.writeheader()
             for row in rows:
                 writer.writerow({key: _flat(value) for key, value in row.items()})
@@ -92,10 +94,11 @@ def export_listing(
     if dest.suffix not in LISTING_ENDINGS:
         raise BadInput(f"{dest}: name it {', '.join(LISTING_ENDINGS)}; the ending decides the format")
     refuse_in_use(dest, own)
-    rows = page(db, chosen, order, descending=descending)
+    found = [as_json(row) for row in page(db, chosen, order, descending=descending)]
+    rows = [{name: row[name] for name in COLUMNS} for row in found]
     with beside(dest, own, force=force) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         if dest.suffix == ".csv":
-            writer = csv.DictWriter(file, list(rows[0]) if rows else ["study", "trial_id"])
+            writer = csv.DictWriter(file, COLUMNS if rows else ["study", "trial_id"])
             writer.writeheader()
             writer.writerows([{key: _flat(value) for key, value in row.items()} for row in rows])
         elif dest.suffix == ".json":
@@ -103,6 +106,40 @@ def export_listing(
         else:
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     return len(rows)
+
+
+def export_weights(
+    db: Database, checkpoints: Path, dest: Path, study: str | None, own: InUse, *, force: bool = False
+) -> int:
+    """A folder of state dicts named by trial, and manifest.json that says what each is; returns the number of models.
+
+    `checkpoints` is the folder that stored paths are relative to. Raises NotFound where no weights are there.
+    """
+    refuse_in_use(dest, own)
+    rows = {row.trial_id: row for row in trials(db, study)}
+    stored = dict(db.execute("SELECT id, weights FROM trial WHERE weights IS NOT NULL").fetchall())
+    found = [
+        (f"{short_id(trial)}.pt", row, checkpoints / stored[trial])
+        for trial, row in rows.items()
+        if trial in stored and (checkpoints / stored[trial]).is_file()
+    ]
+    if not found:
+        raise NotFound(f"export weights: no trained model{f' in study {study}' if study else ''} has its weights here")
+    try:
+        if dest.exists() and (not dest.is_dir() or any(dest.iterdir())) and not force:
+            raise BadInput(f"{dest}: exists already and is not an empty folder; name another, or add --force")
+        for name in (*(name for name, _, _ in found), "manifest.json"):
+            refuse_in_use(dest / name, own)  # before the first is written, so that it is all of them or none
+        dest.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"{dest}: cannot be written: {error.strerror}") from None
+    for name, _, source in found:
+        with beside(dest / name, own, force=force) as partial:
+            shutil.copyfile(source, partial)
+    manifest = [{"file": name, **as_json(row)} for name, row, _ in found]
+    with beside(dest / "manifest.json", own, force=force) as partial:
+        partial.write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
+    return len(found)
 
 
 @contextmanager
@@ -152,5 +189,5 @@ def _pour(partial: Path, dest: Path, own: InUse) -> None:
         shutil.copyfileobj(source, target)
 
 
-def _flat(value: Any) -> Any:
+def _flat(value: Json) -> Json:
     return json.dumps(value) if isinstance(value, dict | list) else value

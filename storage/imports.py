@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import re
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core import datasets
 from core.errors import BadInput
 from core.identity import digest
-from core.records import DatasetInfo, DatasetSource, Plan
-from core.study.plan import make_plan
+from core.records import DatasetInfo, DatasetSource, Study
+from core.study.plan import tested_samples
 from core.study.resolve import study_without_grid
 from storage import queue, studies
 from storage.changes import Admission, Arrival
@@ -27,8 +28,16 @@ _BEHIND_THE_GRID = 10**9
 """Position in its study of the first imported trial; the others follow in the order of their arrival."""
 
 
-def plan_to_join(db: Database, home: Home, source: DatasetSource, study: str | None, data_root: Path) -> Plan:
-    """The plan of the study that an import joins: `study`, else "imported-" and the data set, which may not be stored yet.
+@dataclass(frozen=True)
+class Joined:
+    """The study that an import joins, which may not be stored yet, and its data set."""
+
+    study: Study
+    info: DatasetInfo
+
+
+def study_to_join(db: Database, home: Home, source: DatasetSource, study: str | None, data_root: Path) -> Joined:
+    """`study`, else the one called "imported-" and the data set.
 
     Raises NotFound for a study that is not there, BadInput for one on other data.
     """
@@ -36,27 +45,28 @@ def plan_to_join(db: Database, home: Home, source: DatasetSource, study: str | N
     name = study or _name_for(db, info)
     if study is None and not _exists(db, name):
         description = f"weights that were trained elsewhere, on {source.name}"
-        return make_plan(study_without_grid(name, description, source), data_root, home.cache)
-    stored = studies.stored_study(db, name)
-    plan = make_plan(stored, studies.data_root(db, name) or data_root, home.cache, large=True)
-    if plan.info.identity != info.identity:
-        raise BadInput(f"--study {name}: it is on {plan.info.source.name}, not on {source.name}; name another")
-    return plan
+        return Joined(study_without_grid(name, description, source), info)
+    theirs = studies.stored_dataset(db, name, data_root, home.cache)
+    if theirs.identity != info.identity:
+        raise BadInput(f"--study {name}: it is on {theirs.source.name}, not on {source.name}; name another")
+    return Joined(studies.stored_study(db, name), theirs)
 
 
-def admit(db: Database, home: Home, plan: Plan, data_root: Path, arrival: Arrival) -> Admission:
-    """Make the trial, move its weights to their place and queue it in the study of `plan`, in one transaction.
+def admit(db: Database, home: Home, joined: Joined, data_root: Path, arrival: Arrival) -> Admission:
+    """Make the trial, move its weights to their place and queue it in the study `joined`, in one transaction.
 
     The same weights again are the same trial: it is left as it is unless its file is gone or of no use. Only the owner of
     the home may call this.
     """
-    study, trial_id = plan.study.name, arrival.trial.id
+    study, trial_id = joined.study.name, arrival.trial.id
     with transaction(db):
         if _exists(db, study):
             db.execute("UPDATE study SET run_at = ? WHERE name = ?", (studies.next_run(db), study))
         else:
-            studies.store_study(db, plan, data_root)
-        _store_trial(db, plan, arrival)
+            samples = tested_samples(joined.study, joined.info, data_root, home.cache)
+            assert samples is not None, "a study without a grid is tested on all images"
+            studies.store_study(db, joined.study, joined.info, samples, data_root)
+        _store_trial(db, joined.info, arrival)
         known = _has_its_weights(db, home, trial_id, (home.root / arrival.weights).stat().st_size)
         if not known:
             _take_in(db, home, trial_id, arrival)
@@ -84,7 +94,7 @@ def _name_for(db: Database, info: DatasetInfo) -> str:
     return f"{name}-{digest(info.identity)[:8]}"
 
 
-def _store_trial(db: Database, plan: Plan, arrival: Arrival) -> None:
+def _store_trial(db: Database, info: DatasetInfo, arrival: Arrival) -> None:
     """The trial's row. What is given of label and seed replaces what was known."""
     trial, label = arrival.trial, arrival.label
     db.execute(
@@ -95,7 +105,7 @@ def _store_trial(db: Database, plan: Plan, arrival: Arrival) -> None:
             trial.id,
             trial.variant_id,
             json.dumps(trial.as_json()),
-            plan.info.source.name,
+            info.source.name,
             trial.architecture.name,
             json.dumps(dict(trial.architecture.options)),
             trial.activation.name,

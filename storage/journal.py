@@ -168,7 +168,7 @@ def entries(event: events.Event) -> list[Entry]:
             return [_ended(event)]
         case events.Diagnosed(diagnosis=diagnosis, first=first):
             reasons = trust_of_diagnosis(diagnosis, at_radius=not first)[1]
-            return [Suspected(tuple(reasons))] if reasons else []
+            return [Suspected(tuple(reason.text for reason in reasons))] if reasons else []
         case events.EvaluationFailed():
             return [AttackFailed(event.attack.name, event.reason, event.traceback)]
         case events.TrialFailed(reason, traceback):

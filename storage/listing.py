@@ -6,20 +6,17 @@ bare word must occur in the row's names or begin its id.
 
 from __future__ import annotations
 
-import functools
-import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from core.errors import BadInput
 from core.registry import nearest
+from storage.rows import ListedTrial, TrialRow, read
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
-
-Row = dict[str, Any]
 
 _TEXT = {
     "id": "t.id", "study": "st.study", "dataset": "t.dataset", "architecture": "t.architecture",
@@ -49,18 +46,19 @@ LEFT JOIN score sr ON sr.study = st.study AND sr.trial_id = st.trial_id AND sr.n
 LEFT JOIN score sa ON sa.study = st.study AND sa.trial_id = st.trial_id AND sa.name = 'curve_area'
 LEFT JOIN score si ON si.study = st.study AND si.trial_id = st.trial_id AND si.name = 'innate'
 """
-_SELECT = (
-    "SELECT st.study, t.id AS trial_id, t.variant_id, t.dataset, t.architecture, t.optimizer, t.activation, t.defense, "
-    f"t.seed, st.state, st.reason, {_NUMBERS['attempts']} AS attempts, c.accuracy AS clean_accuracy, t.initial_digest, "
-    "t.final_digest, t.train_seconds, st.trust, st.trust_reasons, st.priority, st.position, t.train_samples, "
-    "t.architecture_options, t.optimizer_options, t.activation_options, t.defense_options, t.training, "
-    "sw.value AS worst_case, sr.value AS retention, sa.value AS curve_area, si.value AS innate"
-)
-"""The columns of v_trials, and these beside them:"""
-BESIDE_THE_VIEW = ("trust_reasons", "worst_case", "retention", "curve_area", "innate")
-_JSON = {
-    "architecture_options", "optimizer_options", "activation_options", "defense_options", "training", "trust_reasons",
+_EXPRESSIONS = {
+    "study": "st.study", "trial_id": "t.id", "variant_id": "t.variant_id", "dataset": "t.dataset",
+    "architecture": "t.architecture", "optimizer": "t.optimizer", "activation": "t.activation", "defense": "t.defense",
+    "seed": "t.seed", "state": "st.state", "reason": "st.reason", "attempts": _NUMBERS["attempts"],
+    "clean_accuracy": "c.accuracy", "initial_digest": "t.initial_digest", "final_digest": "t.final_digest",
+    "train_seconds": "t.train_seconds", "trust": "st.trust", "trust_reasons": "st.trust_reasons",
+    "priority": "st.priority", "position": "st.position", "train_samples": "t.train_samples",
+    "architecture_options": "t.architecture_options", "optimizer_options": "t.optimizer_options",
+    "activation_options": "t.activation_options", "defense_options": "t.defense_options", "training": "t.training",
+    "worst_case": "sw.value", "retention": "sr.value", "curve_area": "sa.value", "innate": "si.value",
 }  # fmt: skip
+COLUMNS = tuple(_EXPRESSIONS)
+"""Those of an exported table, in their order."""
 _CONDITION = re.compile(r"([A-Za-z_][\w.]*)\s*(!=|>=|<=|=|>|<|~)\s*(\"[^\"]*\"|\S*)|(\"[^\"]*\"|\S+)")
 _SQL_OPERATORS = {"=": "=", "!=": "<>", ">": ">", "<": "<", ">=": ">=", "<=": "<="}
 
@@ -180,45 +178,50 @@ def page(
     descending: bool = False,
     offset: int = 0,
     limit: int = -1,
-) -> list[Row]:
+) -> list[ListedTrial]:
     """Rows `offset` … of the filtered table, sorted by a key of KEYS (None: study run last first, in its own order).
 
     What is unknown comes last in either direction. Raises BadInput for an unknown key.
     """
-    if order is None:
-        sorting = "s.run_at DESC, st.study, st.position"
-    else:
-        name = _ALIASES.get(order.lower(), order.lower())
-        if name not in KEYS:
-            raise BadInput(f"sort: {order}: not one of {', '.join(KEYS)}{nearest(order, KEYS)}")
-        expression = {**_TEXT, **_NUMBERS}[name]
-        sorting = f"{expression} {'DESC' if descending else 'ASC'} NULLS LAST, st.study, st.position"
-    rows = db.query(
-        f"{_SELECT} {_FROM} WHERE {chosen.sql} ORDER BY {sorting} LIMIT {int(limit)} OFFSET {int(offset)}",
-        chosen.values,
-    )
-    return [_decoded(row) for row in rows]
+    sql = f"{_select(ListedTrial, chosen)} {_sorted(order, descending)} LIMIT {int(limit)} OFFSET {int(offset)}"
+    return read(db, ListedTrial, sql, chosen.values)
 
 
-def one(db: Database, study: str, trial_id: str) -> Row | None:
+def trials(
+    db: Database,
+    chosen: Filter = EVERYTHING,
+    order: str | None = None,
+    *,
+    descending: bool = False,
+    offset: int = 0,
+    limit: int = -1,
+) -> list[TrialRow]:
+    """What `page` has, without the scores."""
+    sql = f"{_select(TrialRow, chosen)} {_sorted(order, descending)} LIMIT {int(limit)} OFFSET {int(offset)}"
+    return read(db, TrialRow, sql, chosen.values)
+
+
+def one(db: Database, study: str, trial_id: str) -> ListedTrial | None:
     """One row of the table, None if it is gone."""
-    rows = list(db.query(f"{_SELECT} {_FROM} WHERE st.study = ? AND st.trial_id = ?", (study, trial_id)))
-    return _decoded(rows[0]) if rows else None
+    chosen = Filter(sql="st.study = ? AND st.trial_id = ?", values=(study, trial_id))
+    return next(iter(page(db, chosen)), None)
 
 
-def some(db: Database, keys: Sequence[tuple[str, str]]) -> list[Row]:
+def some(db: Database, keys: Sequence[tuple[str, str]]) -> list[ListedTrial]:
     """The rows of these (study, trial id), as many as are still there, in that order."""
     return [row for study, trial_id in keys if (row := one(db, study, trial_id)) is not None]
 
 
-def _decoded(row: Row) -> Row:
-    for key in _JSON:
-        if row[key] is not None:
-            row[key] = parsed(row[key])
-    return row
+def _select(kind: type[TrialRow], chosen: Filter) -> str:
+    columns = ", ".join(f"{_EXPRESSIONS[field.name]} AS {field.name}" for field in fields(kind))
+    return f"SELECT {columns} {_FROM} WHERE {chosen.sql}"
 
 
-@functools.lru_cache(maxsize=4096)
-def parsed(text: str) -> Any:
-    """Stored JSON. Ten thousand trials share a few dozen option texts; what is read here is never changed."""
-    return json.loads(text)
+def _sorted(order: str | None, descending: bool) -> str:
+    if order is None:
+        return "ORDER BY s.run_at DESC, st.study, st.position"
+    name = _ALIASES.get(order.lower(), order.lower())
+    if name not in KEYS:
+        raise BadInput(f"sort: {order}: not one of {', '.join(KEYS)}{nearest(order, KEYS)}")
+    expression = {**_TEXT, **_NUMBERS}[name]
+    return f"ORDER BY {expression} {'DESC' if descending else 'ASC'} NULLS LAST, st.study, st.position"

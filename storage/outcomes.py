@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,22 +25,20 @@ def clean_outcome(db: Database, trial_id: str, samples: str) -> CleanOutcome:
 
 def ledgers(db: Database, evaluation_id: int) -> list[Ledger]:
     """The ledgers of one evaluation, upwards in ε."""
-    rows: list[dict[str, Any]] = list(
-        db.query(
-            "SELECT l.eps, l.adversarial_accuracy, c.bitmap, c.distances, e.count FROM ledger l "
-            "JOIN ledger_content c USING (evaluation_id, position) JOIN evaluation e ON e.id = l.evaluation_id "
-            "WHERE l.evaluation_id = ? ORDER BY l.position",
-            (evaluation_id,),
-        )
-    )
+    rows = db.execute(
+        "SELECT l.eps, l.adversarial_accuracy, c.bitmap, c.distances, e.count FROM ledger l "
+        "JOIN ledger_content c USING (evaluation_id, position) JOIN evaluation e ON e.id = l.evaluation_id "
+        "WHERE l.evaluation_id = ? ORDER BY l.position",
+        (evaluation_id,),
+    ).fetchall()
     return [
         Ledger(
-            eps=row["eps"],
-            survived=unpacked(row["bitmap"], row["count"]),
-            distances=None if row["distances"] is None else np.frombuffer(row["distances"], "<f4"),
-            adversarial_accuracy=row["adversarial_accuracy"],
+            eps=eps,
+            survived=unpacked(bitmap, count),
+            distances=None if distances is None else np.frombuffer(distances, "<f4"),
+            adversarial_accuracy=accuracy,
         )
-        for row in rows
+        for eps, accuracy, bitmap, distances, count in rows
     ]
 
 

@@ -1,29 +1,44 @@
-"""What listings, charts and exports read: plain rows, from the views wherever a view has them. Never changes anything."""
+"""What listings, charts and exports read: records, from the views wherever a view has them. Never changes anything."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from core.errors import BadInput, NotFound
+from core.names import short_id
 from core.registry import nearest
 from storage import listing
+from storage.rows import (
+    AttemptRow,
+    CheckRow,
+    EpochRow,
+    ExampleRow,
+    FailedEvaluation,
+    ResultRow,
+    ScoreRow,
+    StoredTrial,
+    StudyScore,
+    TrainingRow,
+    TrialDetail,
+    TrialInStudy,
+    TrialRow,
+    VariantRow,
+    columns,
+    read,
+)
 from storage.studies import study_row
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-Row = dict[str, Any]
+    from core.records import AttackSpec
 
 STATES = ("queued", "running", "done", "failed", "cancelled")
 FILTERS = ("dataset", "architecture", "optimizer", "activation", "defense", "seed", "state", "trust")
 """Columns of v_trials that `--where` can name."""
-_JSON = {
-    "architecture_options", "optimizer_options", "activation_options", "defense_options", "training", "trust_reasons",
-    "notes", "attack_spec",
-}  # fmt: skip
 
 
 def find_trial(db: Database, prefix: str) -> str:
@@ -39,6 +54,11 @@ def find_trial(db: Database, prefix: str) -> str:
     return str(rows[0][0])
 
 
+def count_trials(db: Database) -> int:
+    """How many trials there are, whatever their studies."""
+    return int(db.execute("SELECT count(*) FROM trial").fetchone()[0])
+
+
 def trials(
     db: Database,
     study: str | None = None,
@@ -50,16 +70,15 @@ def trials(
     chosen: listing.Filter | None = None,
     order: str | None = None,
     descending: bool = False,
-) -> list[Row]:
+) -> list[TrialRow]:
     """Rows of v_trials, in the order of their studies unless `order` names a key of listing.KEYS.
 
     Raises BadInput for an unknown filter or state, NotFound for a study.
     """
     wanted = chosen_trials(db, study, where, state, chosen or listing.EVERYTHING)
-    rows = listing.page(
+    return listing.trials(
         db, wanted, order or "study", descending=descending, offset=offset, limit=-1 if limit is None else limit
     )
-    return [{key: value for key, value in row.items() if key not in listing.BESIDE_THE_VIEW} for row in rows]
 
 
 def chosen_trials(
@@ -80,16 +99,18 @@ def chosen_trials(
     return chosen
 
 
-def unfinished(db: Database, study: str | None = None) -> list[Row]:
+def unfinished(db: Database, study: str | None = None) -> list[TrialRow]:
     """Rows of v_trials that are running, queued or failed, of one study if it is named."""
     if study is not None:
         study_row(db, study)
     chosen = "AND study = ?" if study is not None else ""
-    rows = db.query(
-        f"SELECT * FROM v_trials WHERE state IN ('running', 'queued', 'failed') {chosen} ORDER BY study, position",
+    return read(
+        db,
+        TrialRow,
+        f"SELECT {columns(TrialRow)} FROM v_trials WHERE state IN ('running', 'queued', 'failed') {chosen} "
+        "ORDER BY study, position",
         [study] if study is not None else [],
     )
-    return [_decoded(row) for row in rows]
 
 
 def unfinished_rows(db: Database, study: str | None = None) -> dict[str, int]:
@@ -106,31 +127,42 @@ def unfinished_rows(db: Database, study: str | None = None) -> dict[str, int]:
     }
 
 
-def in_line(db: Database, states: Sequence[str], study: str | None, offset: int, limit: int) -> list[Row]:
+def in_line(db: Database, states: Sequence[str], study: str | None, offset: int, limit: int) -> list[TrialRow]:
     """Rows `offset` … of v_trials in these states, in the order in which they are claimed; only they are read."""
     chosen = f"st.state IN ({', '.join('?' * len(states))})" + (" AND st.study = ?" if study is not None else "")
-    rows = db.query(
-        "SELECT v.* FROM (SELECT st.study, st.trial_id FROM study_trial st "
+    return read(
+        db,
+        TrialRow,
+        f"SELECT {columns(TrialRow, 'v')} FROM (SELECT st.study, st.trial_id FROM study_trial st "
         f"WHERE {chosen} ORDER BY st.priority DESC, st.study, st.position LIMIT ? OFFSET ?) k "
         "CROSS JOIN v_trials v ON v.study = k.study AND v.trial_id = k.trial_id "
         "ORDER BY v.priority DESC, v.study, v.position",
         [*states, *([study] if study is not None else []), limit, offset],
     )
-    return [_decoded(row) for row in rows]
+
+
+@dataclass(frozen=True)
+class Place:
+    """What decides when a trial of a study is claimed."""
+
+    state: str
+    priority: int
+    study: str
+    position: int
 
 
 def before_in_line(
-    db: Database, states: Sequence[str], row: Mapping[str, Any], study: str | None = None, *, claimable: bool = False
+    db: Database, states: Sequence[str], row: Place | TrialRow, study: str | None = None, *, claimable: bool = False
 ) -> int:
     """How many trials × studies in these states (of `study`, if named) are claimed before `row`'s priority, study and
     position; `claimable`: without those that an attempt is still under way for."""
     conditions = [f"state IN ({', '.join('?' * len(states))})"]
-    values: list[Any] = [*states]
+    values: list[str | int] = [*states]
     if study is not None:
         conditions.append("study = ?")
         values.append(study)
     conditions.append("(priority > ? OR (priority = ? AND (study < ? OR (study = ? AND position < ?))))")
-    values += [row["priority"], row["priority"], row["study"], row["study"], row["position"]]
+    values += [row.priority, row.priority, row.study, row.study, row.position]
     if claimable:
         conditions.append(
             "NOT EXISTS (SELECT 1 FROM attempt a WHERE a.trial_id = study_trial.trial_id AND a.ended_at IS NULL)"
@@ -139,12 +171,10 @@ def before_in_line(
     return int(db.execute(sql, values).fetchone()[0])
 
 
-def place_in_line(db: Database, study: str, trial_id: str) -> Row | None:
-    """State, priority, study and position of a trial in a study, None if it is gone."""
-    rows = db.query(
-        "SELECT state, priority, study, position FROM study_trial WHERE study = ? AND trial_id = ?", (study, trial_id)
-    )
-    return next(iter(rows), None)
+def place_in_line(db: Database, study: str, trial_id: str) -> Place | None:
+    """Where a trial of a study stands in line, None if it is gone."""
+    sql = f"SELECT {columns(Place)} FROM study_trial WHERE study = ? AND trial_id = ?"
+    return next(iter(read(db, Place, sql, (study, trial_id))), None)
 
 
 def priorities(db: Database, trial_ids: Sequence[str]) -> dict[str, int]:
@@ -172,132 +202,177 @@ def ended_since(db: Database, moment: float, most: int = 2000) -> int:
     return int(row[0])
 
 
-def leaderboard(db: Database, study: str) -> list[Row]:
+@dataclass(frozen=True)
+class TrainingTime:
+    """How long a trial was trained: `train_samples` None is all of its data set."""
+
+    epochs: int
+    train_samples: int | None
+    seconds: float
+
+
+def training_times(db: Database, dataset: str, architecture: str, defense: str, most: int = 200) -> list[TrainingTime]:
+    """Of the last `most` trials alike that were trained."""
+    rows = db.execute(
+        "SELECT json_extract(training, '$.epochs'), train_samples, train_seconds FROM trial WHERE train_seconds > 0 "
+        "AND dataset = ? AND architecture = ? AND defense = ? ORDER BY created_at DESC LIMIT ?",
+        (dataset, architecture, defense, most),
+    )
+    return [TrainingTime(*row) for row in rows]
+
+
+def attack_seconds(db: Database, attack: AttackSpec, architecture: str) -> float | None:
+    """Mean seconds per image of attacks with the same name, norm and steps on an architecture; None if none was made."""
+    row = db.execute(
+        "SELECT avg(e.seconds / e.count) FROM evaluation e JOIN attack a ON a.id = e.attack_id "
+        "JOIN trial t ON t.id = e.trial_id WHERE e.state = 'done' AND a.name = ? AND a.norm = ? "
+        "AND t.architecture = ? AND json_extract(a.spec, '$.params.steps') IS ?",
+        (attack.name, attack.norm, architecture, attack.params.get("steps")),
+    ).fetchone()
+    return None if row[0] is None else float(row[0])
+
+
+def leaderboard(db: Database, study: str) -> list[VariantRow]:
     """Rows of v_leaderboard, best `innate` first; variants without a score last."""
     study_row(db, study)
-    rows = db.query("SELECT * FROM v_leaderboard WHERE study = ? ORDER BY innate DESC NULLS LAST, variant_id", (study,))
-    return [_decoded(row) for row in rows]
+    return read(
+        db,
+        VariantRow,
+        f"SELECT {columns(VariantRow)} FROM v_leaderboard WHERE study = ? ORDER BY innate DESC NULLS LAST, variant_id",
+        (study,),
+    )
 
 
-def scores(db: Database, study: str, name: str) -> list[Row]:
+_TRIAL_COLUMNS = (
+    "t.variant_id, t.architecture, t.optimizer, t.activation, t.defense, t.seed, "
+    "t.architecture_options, t.optimizer_options, t.activation_options, t.defense_options"
+)
+
+
+def scores(db: Database, study: str, name: str) -> list[ScoreRow]:
     """One row per done trial: the factors, variant, seed, trust, and the score's value with its interval over samples."""
     study_row(db, study)
-    rows = db.query(
-        "SELECT t.id AS trial_id, t.variant_id, t.architecture, t.optimizer, t.activation, t.defense, t.seed, "
-        "t.architecture_options, t.optimizer_options, t.activation_options, t.defense_options, "
-        "st.trust, st.trust_reasons, sc.value, sc.low, sc.high "
+    return read(
+        db,
+        ScoreRow,
+        f"SELECT t.id AS trial_id, {_TRIAL_COLUMNS}, st.trust, st.trust_reasons, sc.value, sc.low, sc.high "
         "FROM study_trial st JOIN trial t ON t.id = st.trial_id "
         "LEFT JOIN score sc ON sc.study = st.study AND sc.trial_id = st.trial_id AND sc.name = ? "
         "WHERE st.study = ? AND st.state = 'done' ORDER BY st.position",
         (name, study),
     )
-    return [_decoded(row) for row in rows]
 
 
-def results(db: Database, study: str | None = None, trial_id: str | None = None) -> list[Row]:
+def results(db: Database, study: str | None = None, trial_id: str | None = None) -> list[ResultRow]:
     """Rows of v_results, of one study and one trial if named."""
     conditions = [(column, value) for column, value in (("study", study), ("trial_id", trial_id)) if value is not None]
-    sql = "SELECT * FROM v_results"
+    sql = f"SELECT {columns(ResultRow)} FROM v_results"
     if conditions:
         sql += " WHERE " + " AND ".join(f"{column} = ?" for column, _ in conditions)
     sql += " ORDER BY study, variant_id, seed, attack, norm, eps"
-    return [_decoded(row) for row in db.query(sql, [value for _, value in conditions])]
+    return read(db, ResultRow, sql, [value for _, value in conditions])
 
 
-def training(db: Database, study: str) -> list[Row]:
+def training(db: Database, study: str) -> list[TrainingRow]:
     """Rows of v_training for the trials of a study, with their factors."""
     study_row(db, study)
-    rows = db.query(
-        "SELECT v.*, t.variant_id, t.architecture, t.optimizer, t.activation, t.defense, t.seed, "
-        "t.architecture_options, t.optimizer_options, t.activation_options, t.defense_options "
+    return read(
+        db,
+        TrainingRow,
+        f"SELECT {columns(EpochRow, 'v')}, {_TRIAL_COLUMNS} "
         "FROM study_trial st JOIN trial t ON t.id = st.trial_id JOIN v_training v ON v.trial_id = t.id "
         "WHERE st.study = ? ORDER BY st.position, v.epoch",
         (study,),
     )
-    return [_decoded(row) for row in rows]
 
 
-def trial_epochs(db: Database, trial_id: str, last: int = -1) -> list[Row]:
+def trial_epochs(db: Database, trial_id: str, last: int = -1) -> list[EpochRow]:
     """Rows of v_training of one trial, upwards; only the `last` few if so asked."""
-    rows = db.query("SELECT * FROM v_training WHERE trial_id = ? ORDER BY epoch DESC LIMIT ?", (trial_id, last))
-    return list(rows)[::-1]
+    sql = f"SELECT {columns(EpochRow)} FROM v_training WHERE trial_id = ? ORDER BY epoch DESC LIMIT ?"
+    return read(db, EpochRow, sql, (trial_id, last))[::-1]
 
 
-def trial_detail(db: Database, trial_id: str) -> Row:
+def trial_detail(db: Database, trial_id: str) -> TrialDetail:
     """Everything about one trial: its row, where it stands in each study, trust checks, epochs, attempts with environments,
     results."""
-    (trial,) = db.query("SELECT * FROM trial WHERE id = ?", (trial_id,))
-    trial = _decoded(trial)
-    trial["spec"] = json.loads(trial["spec"])
-    trial["trial_id"] = trial.pop("id")
-    trial["studies"] = [
-        _decoded(row)
-        for row in db.query(
-            "SELECT v.study, v.state, v.reason, v.trust, st.trust_reasons, v.clean_accuracy FROM v_trials v "
-            "JOIN study_trial st ON st.study = v.study AND st.trial_id = v.trial_id WHERE v.trial_id = ? ORDER BY v.study",
-            (trial_id,),
-        )
-    ]
-    trial["checks"] = list(
-        db.query(
-            'SELECT study, "check", attack, norm, eps, trust, counted, value, bound, reason FROM v_trust WHERE trial_id = ? '
-            "ORDER BY study, position",
-            (trial_id,),
-        )
+    own = ", ".join(name if name != "trial_id" else "id AS trial_id" for name in StoredTrial.__dataclass_fields__)
+    (trial,) = read(db, StoredTrial, f"SELECT {own} FROM trial WHERE id = ?", (trial_id,))
+    return TrialDetail(
+        **vars(trial),
+        studies=tuple(_in_studies(db, trial_id)),
+        checks=tuple(
+            read(
+                db,
+                CheckRow,
+                f"SELECT {columns(CheckRow)} FROM v_trust WHERE trial_id = ? ORDER BY study, position",
+                (trial_id,),
+            )
+        ),
+        epochs=tuple(trial_epochs(db, trial_id)),
+        scores=tuple(
+            read(
+                db,
+                StudyScore,
+                f"SELECT {columns(StudyScore)} FROM score WHERE trial_id = ? ORDER BY study, name",
+                (trial_id,),
+            )
+        ),
+        results=tuple(results(db, trial_id=trial_id)),
+        failed_evaluations=tuple(_failed_evaluations(db, trial_id)),
+        attempts=tuple(_attempts(db, trial_id)),
     )
-    trial["epochs"] = trial_epochs(db, trial_id)
-    trial["scores"] = list(
-        db.query("SELECT study, name, value, low, high FROM score WHERE trial_id = ? ORDER BY study, name", (trial_id,))
-    )
-    trial["results"] = results(db, trial_id=trial_id)
-    trial["failed_evaluations"] = list(
-        db.query(
-            "SELECT a.name AS attack, a.norm, e.reason, e.traceback FROM evaluation e JOIN attack a ON a.id = e.attack_id "
-            "WHERE e.trial_id = ? AND e.state = 'failed'",
-            (trial_id,),
-        )
-    )
-    trial["attempts"] = [
-        {**row, "environment": json.loads(row["environment"]) if row["environment"] else None}
-        for row in db.query(
-            "SELECT p.number, p.started_at, p.ended_at, p.device, p.exit_kind, p.reason, p.traceback, "
-            "e.content AS environment FROM attempt p LEFT JOIN environment e ON e.id = p.environment_id "
-            "WHERE p.trial_id = ? ORDER BY p.number",
-            (trial_id,),
-        )
-    ]
-    return trial
 
 
-def examples(db: Database, trial_id: str, attack: str | None = None) -> list[Row]:
-    """Stored adversarial images of a trial, with attack and class names; images as float32 bytes with their shape.
+def _in_studies(db: Database, trial_id: str) -> list[TrialInStudy]:
+    return read(
+        db,
+        TrialInStudy,
+        "SELECT v.study, v.state, v.reason, v.trust, st.trust_reasons, v.clean_accuracy FROM v_trials v "
+        "JOIN study_trial st ON st.study = v.study AND st.trial_id = v.trial_id WHERE v.trial_id = ? ORDER BY v.study",
+        (trial_id,),
+    )
 
-    Raises NotFound if there are none.
-    """
-    rows = list(
-        db.query(
-            "SELECT x.*, a.name AS attack, a.norm, (SELECT s.class_names FROM study_trial st JOIN study s "
-            "ON s.name = st.study WHERE st.trial_id = e.trial_id LIMIT 1) AS class_names "
-            "FROM example x JOIN evaluation e ON e.id = x.evaluation_id JOIN attack a ON a.id = e.attack_id "
-            "WHERE e.trial_id = :trial AND (:attack IS NULL OR a.name = :attack) ORDER BY a.name, e.id, x.position",
-            {"trial": trial_id, "attack": attack},
-        )
+
+def _failed_evaluations(db: Database, trial_id: str) -> list[FailedEvaluation]:
+    return read(
+        db,
+        FailedEvaluation,
+        "SELECT a.name AS attack, a.norm, e.reason, e.traceback FROM evaluation e JOIN attack a ON a.id = e.attack_id "
+        "WHERE e.trial_id = ? AND e.state = 'failed'",
+        (trial_id,),
+    )
+
+
+def _attempts(db: Database, trial_id: str) -> list[AttemptRow]:
+    return read(
+        db,
+        AttemptRow,
+        "SELECT p.number, p.started_at, p.ended_at, p.device, p.exit_kind, p.reason, p.traceback, "
+        "e.content AS environment FROM attempt p LEFT JOIN environment e ON e.id = p.environment_id "
+        "WHERE p.trial_id = ? ORDER BY p.number",
+        (trial_id,),
+    )
+
+
+def examples(db: Database, trial_id: str, attack: str | None = None) -> list[ExampleRow]:
+    """Stored adversarial images of a trial, with attack and class names. Raises NotFound if there are none."""
+    rows = read(
+        db,
+        ExampleRow,
+        "SELECT x.sample, x.eps, x.clean_prediction, x.adversarial_prediction, x.clean_confidence, "
+        "x.adversarial_confidence, x.shape, x.clean, x.adversarial, a.name AS attack, a.norm, coalesce((SELECT s.class_names "
+        "FROM study_trial st JOIN study s ON s.name = st.study WHERE st.trial_id = e.trial_id LIMIT 1), '[]') AS class_names "
+        "FROM example x JOIN evaluation e ON e.id = x.evaluation_id JOIN attack a ON a.id = e.attack_id "
+        "WHERE e.trial_id = :trial AND (:attack IS NULL OR a.name = :attack) ORDER BY a.name, e.id, x.position",
+        {"trial": trial_id, "attack": attack},
     )
     if not rows:
         tried = [str(row[0]) for row in db.execute(
             "SELECT DISTINCT a.name FROM evaluation e JOIN attack a ON a.id = e.attack_id WHERE e.trial_id = ?", (trial_id,)
         )]  # fmt: skip
         if attack is not None and attack not in tried:
-            raise NotFound(f"trial {trial_id[:10]} has not been attacked with {attack!r}{nearest(attack, tried)}")
-        raise NotFound(f"trial {trial_id[:10]} has no adversarial images: it is not attacked yet, or nothing broke it")
-    for row in rows:
-        row["shape"] = json.loads(row["shape"])
-        row["class_names"] = json.loads(row["class_names"] or "[]")
+            raise NotFound(f"trial {short_id(trial_id)} has not been attacked with {attack!r}{nearest(attack, tried)}")
+        raise NotFound(
+            f"trial {short_id(trial_id)} has no adversarial images: it is not attacked yet, or nothing broke it"
+        )
     return rows
-
-
-def _decoded(row: Row) -> Row:
-    for key in _JSON & row.keys():
-        if row[key] is not None:
-            row[key] = listing.parsed(row[key])
-    return row

@@ -101,7 +101,7 @@ def record_evaluation(db: Database, attempt_id: int, event: EvaluationFinished) 
             attempt_id,
             state="done",
             trust=trust,
-            trust_reasons=json.dumps(reasons),
+            trust_reasons=json.dumps([reason.text for reason in reasons]),
             count=len(event.ledgers[0].survived),
             forward_passes=event.forward_passes,
             backward_passes=event.backward_passes,

@@ -7,12 +7,15 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from core.datasets import describe
 from core.errors import BadInput, NotFound
-from core.records import AttackSpec, Choice, Plan, Study, TrialSpec
+from core.names import short_id
+from core.records import AttackSpec, Choice, DatasetInfo, Plan, Study, TrialSpec
 from core.registry import nearest
 from storage.database import transaction
+from storage.rows import Json, ListedStudy, StudyRow, columns, read
 from storage.states import settle_in
 
 if TYPE_CHECKING:
@@ -35,7 +38,7 @@ class Submission:
     evaluations: int
     evaluations_missing: int
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, str | int]:
         return asdict(self)
 
 
@@ -51,7 +54,7 @@ def submit(db: Database, plan: Plan, data_root: Path | None = None) -> Submissio
     assert plan.samples is not None, "the data set is at hand when a study is submitted"
     name = plan.study.name
     with transaction(db):
-        store_study(db, plan, data_root)
+        store_study(db, plan.study, plan.info, plan.samples, data_root)
         _store_attacks(db, name, plan.study.attacks)
         _store_trials(db, plan)
         for row in list(db.query("SELECT trial_id, state FROM study_trial WHERE study = ?", (name,))):
@@ -80,10 +83,10 @@ def add_attack(db: Database, study: str, trial_ids: Sequence[str], attack: Attac
                 (study, trial_id),
             ).fetchone()
             if row is None:
-                raise NotFound(f"trial {trial_id[:10]} is not in study {study}")
+                raise NotFound(f"trial {short_id(trial_id)} is not in study {study}")
             state, weights = row
             if weights is None:
-                raise BadInput(f"trial {trial_id[:10]} has no weights yet ({state}); train it first: innate run")
+                raise BadInput(f"trial {short_id(trial_id)} has no weights yet ({state}); train it first: innate run")
             db.execute(
                 "INSERT OR IGNORE INTO trial_attack (study, trial_id, attack_id) VALUES (?, ?, ?)",
                 (study, trial_id, attack.id),
@@ -99,27 +102,27 @@ def add_attack(db: Database, study: str, trial_ids: Sequence[str], attack: Attac
         return missing
 
 
-def studies(db: Database) -> list[dict[str, Any]]:
+def studies(db: Database) -> list[ListedStudy]:
     """All studies, the one run last first, with their trials per state."""
-    return list(
-        db.query(
-            "SELECT s.name AS study, s.description, s.dataset, count(st.trial_id) AS trials, "
-            + ", ".join(
-                f"count(*) FILTER (WHERE st.state = '{state}') AS {state}"
-                for state in ("done", "running", "queued", "failed", "cancelled")
-            )
-            + ", (SELECT count(*) FROM study_attack sa WHERE sa.study = s.name) AS attacks, s.threat_norm, s.threat_eps, "
-            "s.created_at, s.run_at FROM study s LEFT JOIN study_trial st ON st.study = s.name "
-            "GROUP BY s.name ORDER BY s.run_at DESC, s.name"
+    return read(
+        db,
+        ListedStudy,
+        "SELECT s.name AS study, s.description, s.dataset, count(st.trial_id) AS trials, "
+        + ", ".join(
+            f"count(*) FILTER (WHERE st.state = '{state}') AS {state}"
+            for state in ("done", "running", "queued", "failed", "cancelled")
         )
+        + ", (SELECT count(*) FROM study_attack sa WHERE sa.study = s.name) AS attacks, s.threat_norm, s.threat_eps, "
+        "s.created_at, s.run_at FROM study s LEFT JOIN study_trial st ON st.study = s.name "
+        "GROUP BY s.name ORDER BY s.run_at DESC, s.name",
     )
 
 
-def studies_with_grid(db: Database) -> list[dict[str, Any]]:
+def studies_with_grid(db: Database) -> list[ListedStudy]:
     """Those of `studies` that train models, without the ones that only hold imported trials."""
     rows = db.execute("SELECT name FROM study WHERE json_extract(document, '$.architectures') IS NOT NULL")
     names = {str(name) for (name,) in rows.fetchall()}
-    return [row for row in studies(db) if row["study"] in names]
+    return [row for row in studies(db) if row.study in names]
 
 
 def latest_study(db: Database) -> str | None:
@@ -128,17 +131,38 @@ def latest_study(db: Database) -> str | None:
     return None if row is None else str(row[0])
 
 
-def study_row(db: Database, name: str) -> dict[str, Any]:
+def study_with(db: Database, trial_ids: Sequence[str]) -> str | None:
+    """The study run last that has all of these trials, None if there is none."""
+    marks = ", ".join("?" * len(trial_ids))
+    row = db.execute(
+        "SELECT s.name FROM study s JOIN study_trial st ON st.study = s.name "
+        f"WHERE st.trial_id IN ({marks}) GROUP BY s.name HAVING count(*) = ? ORDER BY s.run_at DESC LIMIT 1",
+        [*trial_ids, len(set(trial_ids))],
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
+def trials_of(db: Database, name: str) -> frozenset[str] | None:
+    """The trials of a study, None where no study is called so."""
+    if not db.execute("SELECT 1 FROM study WHERE name = ?", (name,)).fetchone():
+        return None
+    rows = db.execute("SELECT trial_id FROM study_trial WHERE study = ?", (name,))
+    return frozenset(str(trial_id) for (trial_id,) in rows)
+
+
+def study_row(db: Database, name: str) -> StudyRow:
     """The stored study; raises NotFound with the nearest name."""
-    for row in db.query("SELECT * FROM study WHERE name = ?", (name,)):
+    for row in read(db, StudyRow, f"SELECT {columns(StudyRow)} FROM study WHERE name = ?", (name,)):
         return row
     names = [str(row[0]) for row in db.execute("SELECT name FROM study")]
     raise NotFound(f"there is no study {name!r}{nearest(name, names) if names else '; none has been run yet'}")
 
 
-def document(db: Database, name: str) -> dict[str, Any]:
+def document(db: Database, name: str) -> dict[str, Json]:
     """The study in the study file's own keys; raises NotFound."""
-    return dict(json.loads(study_row(db, name)["document"]))
+    study_row(db, name)
+    (text,) = db.execute("SELECT document FROM study WHERE name = ?", (name,)).fetchone()
+    return dict(json.loads(text))
 
 
 def stored_study(db: Database, name: str) -> Study:
@@ -148,15 +172,31 @@ def stored_study(db: Database, name: str) -> Study:
     return study_from(document(db, name), f"study {name}")
 
 
+def stored_dataset(db: Database, name: str, root: Path, cache: Path) -> DatasetInfo:
+    """The data set of a stored study, read from where the study was told that it lies, else from `root`.
+
+    Raises NotFound for a study that is not there, BadInput for content that cannot be used.
+    """
+    return describe(stored_study(db, name).source, data_root(db, name) or root, cache)
+
+
+def stored_trials(db: Database, name: str) -> list[TrialSpec]:
+    """The trials of a stored study, in its order, imported ones too."""
+    rows = db.execute(
+        "SELECT t.spec FROM study_trial st JOIN trial t ON t.id = st.trial_id WHERE st.study = ? ORDER BY st.position",
+        (name,),
+    )
+    return [TrialSpec.from_json(json.loads(spec)) for (spec,) in rows.fetchall()]
+
+
 def data_root(db: Database, name: str) -> Path | None:
     """Where the study was told that its data set lies; None if it was not."""
-    root = study_row(db, name)["data_root"]
+    root = study_row(db, name).data_root
     return None if root is None else Path(root)
 
 
-def store_study(db: Database, plan: Plan, data_root: Path | None) -> None:
+def store_study(db: Database, study: Study, info: DatasetInfo, samples: str, data_root: Path | None) -> None:
     """The study's own row, new or in place of the one of that name; it is then the study run last. In a transaction."""
-    study, info = plan.study, plan.info
     source = info.source
     now = next_run(db)
     db.execute(
@@ -179,7 +219,7 @@ def store_study(db: Database, plan: Plan, data_root: Path | None) -> None:
             json.dumps(info.shape),
             json.dumps(info.classes),
             study.test_samples,
-            plan.samples,
+            samples,
             study.threat.norm if study.threat else None,
             study.threat.eps if study.threat else None,
             None if data_root is None else str(data_root),
@@ -238,7 +278,7 @@ def _store_trials(db: Database, plan: Plan) -> None:
     )
 
 
-def _trial_row(trial: TrialSpec, dataset: str, now: float) -> tuple[Any, ...]:
+def _trial_row(trial: TrialSpec, dataset: str, now: float) -> tuple[str | int | float | None, ...]:
     assert trial.optimizer is not None
     assert trial.defense is not None
     assert trial.training is not None
@@ -266,20 +306,20 @@ def _count(db: Database, plan: Plan) -> Submission:
     """Hold the plan against what is stored, trial by trial, whether or not the study itself is."""
     wanted = [attack.id for attack in plan.study.attacks]
     known = {
-        row["id"]: row
-        for row in db.query(
-            "SELECT id, weights IS NOT NULL AS trained, weights_removed AS removed, failure IS NOT NULL AS failed "
-            "FROM trial"
+        str(trial_id): _Known(bool(trained), bool(removed), bool(failed))
+        for trial_id, trained, removed, failed in db.execute(
+            "SELECT id, weights IS NOT NULL, weights_removed, failure IS NOT NULL FROM trial"
         )
     }
     evaluated: dict[str, dict[str, str]] = {}
-    for row in db.query("SELECT trial_id, attack_id, state FROM evaluation WHERE samples = ?", (plan.samples,)):
-        evaluated.setdefault(row["trial_id"], {})[row["attack_id"]] = row["state"]
+    rows = db.execute("SELECT trial_id, attack_id, state FROM evaluation WHERE samples = ?", (plan.samples,))
+    for trial_id, attack_id, state in rows:
+        evaluated.setdefault(trial_id, {})[attack_id] = state
     counts = {"new": 0, "done": 0, "failed": 0, "trained": 0}
     missing = 0
     for trial in plan.trials:
-        state = _planned_state(known.get(trial.id), evaluated.get(trial.id, {}), wanted)
-        counts[state] += 1
+        planned = _planned_state(known.get(trial.id), evaluated.get(trial.id, {}), wanted)
+        counts[planned] += 1
         missing += sum(attack not in evaluated.get(trial.id, {}) for attack in wanted)
     return Submission(
         study=plan.study.name,
@@ -290,13 +330,22 @@ def _count(db: Database, plan: Plan) -> Submission:
     )
 
 
-def _planned_state(trial: Mapping[str, Any] | None, evaluated: Mapping[str, str], wanted: Sequence[str]) -> str:
+@dataclass(frozen=True)
+class _Known:
+    """What is stored of a trial's training."""
+
+    trained: bool
+    removed: bool
+    failed: bool
+
+
+def _planned_state(trial: _Known | None, evaluated: Mapping[str, str], wanted: Sequence[str]) -> str:
     if trial is None:
         return "new"
-    if trial["failed"] or any(evaluated.get(attack) == "failed" for attack in wanted):
+    if trial.failed or any(evaluated.get(attack) == "failed" for attack in wanted):
         return "failed"
-    if not trial["trained"]:
+    if not trial.trained:
         return "new"
     if all(attack in evaluated for attack in wanted):
         return "done"
-    return "new" if trial["removed"] else "trained"
+    return "new" if trial.removed else "trained"

@@ -10,17 +10,16 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from core.jobs.orders import TRANSFER_ENGINE
 from core.records import AttackSpec, TransferCell, TrialSpec
 from storage.database import transaction
+from storage.rows import TransferResult, columns, read
 from storage.studies import store_attack
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -113,14 +112,17 @@ def record(db: Database, crafted: Crafted) -> int:
         return len(kept)
 
 
-def rows(db: Database, study: str, attack_id: str, samples: str, trial_ids: Sequence[str]) -> list[Row]:
+def rows(db: Database, study: str, attack_id: str, samples: str, trial_ids: Sequence[str]) -> list[TransferResult]:
     """Rows of v_transfer between these trials, sources and targets in the order in which they are named."""
     place = {trial_id: number for number, trial_id in enumerate(trial_ids)}
-    found = db.query(
-        "SELECT * FROM v_transfer WHERE study = ? AND attack_id = ? AND samples_digest = ?", (study, attack_id, samples)
+    found = read(
+        db,
+        TransferResult,
+        f"SELECT {columns(TransferResult)} FROM v_transfer WHERE study = ? AND attack_id = ? AND samples_digest = ?",
+        (study, attack_id, samples),
     )
-    kept = [row for row in found if row["source_id"] in place and row["target_id"] in place]
-    return sorted(kept, key=lambda row: (place[row["source_id"]], place[row["target_id"]]))
+    kept = [row for row in found if row.source_id in place and row.target_id in place]
+    return sorted(kept, key=lambda row: (place[row.source_id], place[row.target_id]))
 
 
 def made_last(db: Database, study: str, attack: str | None = None) -> tuple[str, str] | None:

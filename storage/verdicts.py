@@ -14,7 +14,7 @@ import numpy as np
 from core.records import AttackSpec, Bools, Diagnosis, Threat, Trace
 from core.verdict.ledgers import USUAL_EPS, survived_at
 from core.verdict.scoring import score_trial
-from core.verdict.trust import judge
+from core.verdict.trust import Reason, judge
 from core.verdict.trust.entry import EpochAccuracy, Evaluated, Evidence
 from core.verdict.trust.ladder import standing_before
 from core.verdict.trust.looks import radii_to_look_at
@@ -87,11 +87,11 @@ def evidence(db: Database, study: str, trial_id: str) -> Evidence:
 def _evaluated(db: Database, sql: str, key: dict[str, str]) -> list[Evaluated]:
     return [
         Evaluated(
-            AttackSpec.from_json(json.loads(row["spec"])),
-            ledgers(db, row["id"]),
-            [Trace.from_json(trace) for trace in json.loads(row["traces"] or "[]")],
+            AttackSpec.from_json(json.loads(spec)),
+            ledgers(db, evaluation),
+            [Trace.from_json(trace) for trace in json.loads(traces or "[]")],
         )
-        for row in list(db.query(sql, key))
+        for evaluation, spec, traces in db.execute(sql, key).fetchall()
     ]
 
 
@@ -133,7 +133,7 @@ def rescore(db: Database, study: str, trial_id: str) -> None:
     )
     db.execute(
         "UPDATE study_trial SET trust = ?, trust_reasons = ? WHERE study = ? AND trial_id = ?",
-        (judgement.trust, json.dumps(judgement.reasons), study, trial_id),
+        (judgement.trust, json.dumps([reason.text for reason in judgement.reasons]), study, trial_id),
     )
     db.execute("DELETE FROM trust_check WHERE study = ? AND trial_id = ?", (study, trial_id))
     db.conn.executemany(
@@ -157,6 +157,21 @@ def rescore(db: Database, study: str, trial_id: str) -> None:
             for position, (one, counted) in enumerate(zip(judgement.checks, judgement.counted, strict=True))
         ],
     )
+
+
+def reasons(db: Database, study: str) -> dict[str, list[Reason]]:
+    """trial_id → why its verdict in the study is what it is, the worst first. A reason that was stored before checks were
+    kept beside it stands for a check of its own."""
+    rows = db.execute(
+        "SELECT st.trial_id, coalesce((SELECT k.name FROM trust_check k WHERE k.study = st.study "
+        "AND k.trial_id = st.trial_id AND k.reason = said.value), said.value), said.value "
+        "FROM study_trial st, json_each(st.trust_reasons) said WHERE st.study = ? ORDER BY st.position, said.key",
+        (study,),
+    )
+    found: dict[str, list[Reason]] = {}
+    for trial_id, check, text in rows.fetchall():
+        found.setdefault(trial_id, []).append(Reason(check, text))
+    return found
 
 
 def read_distances(db: Database, study: str, trial_id: str) -> None:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.cli.context import complete_study, context_of
-from app.cli.output import emit_json
+from app.cli.output import emit_rows
 from app.cli.run import work_on
 from app.cli.worker import Crafting, Device, Fraction, Slots, Threads, check_crafting
 from app.context import Context
 from core.errors import BadInput, ExitCode
+from core.names import short_id
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-    from core.records import Plan, Study
+    from core.executors.protocol import Slot
+    from storage.changes import Climb
+    from storage.rows import ResultRow
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 
@@ -56,14 +59,10 @@ def attack(
 ) -> None:
     """Try another attack on trained trials, without training again. It stands in the results beside the study's own
     attacks, and leaves the study's scores alone; what it finds goes into the verdict."""
-    from app.worker import changes
+    from app.worker import attacking
     from app.worker.devices import resolve_slots
-    from core.attacks import ATTACKS
-    from core.study.plan import make_plan
     from core.study.resolve import apply_overrides
     from storage import queries
-    from storage.changes import Attack
-    from storage.studies import data_root, stored_study
 
     if escalate == (name is not None):
         raise BadInput("attack: name an attack with --attack, or climb the ladder with --escalate (and not both)")
@@ -74,100 +73,61 @@ def attack(
     check_crafting(crafting)
     resolved = resolve_slots(device or (), slots, threads, memory_fraction)
     ids = list(dict.fromkeys(queries.find_trial(db, prefix) for prefix in trials))
-    name_of_study = study or _study_of(db, ids)
-    options: dict[str, Any] = apply_overrides({}, sets or ())
-    stored = stored_study(db, name_of_study)
-    root = data_root(db, name_of_study) or context.home.data_root
-    planned = make_plan(stored, root, context.home.cache, large=True)
+    name_of_study = study or attacking.study_of(db, ids)
     if name is None:
-        _escalate(context, db, planned, name_of_study, ids, eps, resolved, crafting, as_json=as_json)
+        _escalate(context, db, name_of_study, ids, eps, resolved, crafting, as_json=as_json)
         return
-    if eps is not None or not ATTACKS.find(name, "--attack").minimum_norm:
-        options["eps"] = _radii(eps, stored, options)
-    done = changes.perform(db, context.home, Attack(name_of_study, tuple(ids), name, options))
-    context.say(f"{name_of_study}: {done.missing} of {len(ids)} trials to attack with {name}")
-    finished = work_on(context, db, planned, resolved, crafting)
-    if not finished:
+    radii = None if eps is None else [part.strip() for part in eps.split(",")]
+    added = attacking.add(db, context.home, name_of_study, ids, name, apply_overrides({}, sets or ()), radii)
+    context.say(f"{name_of_study}: {added.missing} of {len(ids)} trials to attack with {name}")
+    if not work_on(context, db, name_of_study, resolved, crafting):
         raise typer.Exit(int(ExitCode.INTERRUPTED))
-    rows = [
-        row for trial in ids for row in queries.results(db, name_of_study, trial) if row["attack_id"] == done.attack_id
-    ]
-    if as_json:
-        emit_json("results", rows)
-    else:
-        for row in rows:
-            middle = row["median_distance"]
-            typer.echo(
-                f"{row['trial_id'][:10]}  {name} {row['norm']} ε = {row['eps']:g}: {row['robust_accuracy']:.1%}"
-                + ("" if middle is None else f", median distance {middle:.3g}")
-            )
-    if any(row["state"] == "failed" for trial in ids for row in queries.trial_detail(db, trial)["studies"]):
+    _show(attacking.results_of(db, added, ids), as_json=as_json)
+    if attacking.any_failed(db, ids):
         raise typer.Exit(int(ExitCode.TRIAL_FAILED))
+
+
+def _show(rows: Sequence[ResultRow], *, as_json: bool) -> None:
+    if as_json:
+        emit_rows("results", rows)
+        return
+    for row in rows:
+        middle = "" if row.median_distance is None else f", median distance {row.median_distance:.3g}"
+        typer.echo(
+            f"{short_id(row.trial_id)}  {row.attack} {row.norm} ε = {row.eps:g}: {row.robust_accuracy:.1%}{middle}"
+        )
 
 
 def _escalate(
     context: Context,
     db: Database,
-    planned: Plan,
     study: str,
     trials: list[str],
     eps: str | None,
-    slots: Any,
+    slots: Sequence[Slot],
     crafting: str,
     *,
     as_json: bool,
 ) -> None:
-    """Rung after rung, all trials at once, each until its own verdict is settled. The same command goes on after a stop."""
-    from app.worker import changes, escalation
-    from storage import queries
-    from storage.changes import Escalate
+    """Climb the ladder and say how far it went. The same command goes on after a stop."""
+    from app.worker import attacking, escalation
+
+    def work(queued: Climb) -> bool:
+        reached = sorted({rung.rung for rung in queued.rungs})
+        where = f"rung {', '.join(map(str, reached))} of {queued.of}"
+        context.say(f"{study}: {where} on {len(queued.rungs)} of {len(trials)} trials, on the samples that still stand")
+        return work_on(context, db, study, slots, crafting)
 
     threat = escalation.threat_of(db, study, eps)
-    climbing, failed = list(trials), False
-    while climbing:
-        done = changes.perform(db, context.home, Escalate(study, tuple(climbing), threat))
-        climbing = [rung.trial_id for rung in done.rungs]
-        if not climbing:
-            break
-        reached = sorted({rung.rung for rung in done.rungs})
-        where = f"rung {', '.join(map(str, reached))} of {done.of}"
-        context.say(f"{study}: {where} on {len(climbing)} of {len(trials)} trials, on the samples that still stand")
-        if not work_on(context, db, planned, slots, crafting):
-            context.say("stopped; the same command goes on")
-            raise typer.Exit(int(ExitCode.INTERRUPTED))
-        states = {row["trial_id"]: row["state"] for row in queries.trials(db, study)}
-        failed = failed or any(states[trial] == "failed" for trial in climbing)
-        climbing = [trial for trial in climbing if states[trial] == "done"]
+    climbed = attacking.climb(db, context.home, study, trials, threat, work)
+    if not climbed.finished:
+        context.say("stopped; the same command goes on")
+        raise typer.Exit(int(ExitCode.INTERRUPTED))
     rows = [escalation.summary(db, study, trial, threat) for trial in trials]
     if as_json:
-        emit_json("escalation", [asdict(row) for row in rows])
+        emit_rows("escalation", rows)
     else:
         for row in rows:
             typer.echo("\n".join(escalation.in_lines(row)))
-    if failed:
+    if climbed.failed:
         raise typer.Exit(int(ExitCode.TRIAL_FAILED))
-
-
-def _radii(eps: str | None, stored: Study, options: dict[str, Any]) -> list[str | float]:
-    if eps is not None:
-        return [part.strip() for part in eps.split(",")]
-    from core.attacks import parse_norm
-
-    norm = parse_norm(options["norm"], "--set norm") if "norm" in options else "linf"
-    known = sorted({radius for attack in stored.attacks if attack.norm == norm for radius in attack.eps})
-    if not known:
-        raise BadInput(f"--eps: the study {stored.name} attacks nothing in {norm}; give radii such as --eps 0.1,8/255")
-    return list(known)
-
-
-def _study_of(db: Database, trials: list[str]) -> str:
-    """The study run last that has all of `trials`."""
-    marks = ", ".join("?" * len(trials))
-    row = db.execute(
-        "SELECT s.name FROM study s JOIN study_trial st ON st.study = s.name "
-        f"WHERE st.trial_id IN ({marks}) GROUP BY s.name HAVING count(*) = ? ORDER BY s.run_at DESC LIMIT 1",
-        [*trials, len(set(trials))],
-    ).fetchone()
-    if row is None:
-        raise BadInput("attack: no study has all of these trials; name fewer at a time")
-    return str(row[0])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +12,8 @@ from app.cli.output import emit_json, table
 
 if TYPE_CHECKING:
     from core.registry import Entry, Parameter
+    from storage.rows import Json as Value
+    from storage.rows import Options
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 
@@ -20,43 +23,62 @@ def register(app: typer.Typer) -> None:
         app.command(name, help=summary, epilog=f"Example: innate {name} --json")(_command(name, load))
 
 
-def _command(name: str, load: Callable[[], Iterable[Mapping[str, Any]]]) -> Callable[[bool], None]:
+@dataclass(frozen=True)
+class _Item:
+    """One thing to choose. A preset has no source and no parameters (None)."""
+
+    name: str
+    summary: str
+    facts: Options
+    source: str | None = None
+    parameters: tuple[Parameter, ...] | None = None
+
+    def as_json(self) -> Options:
+        return {
+            "name": self.name,
+            "summary": self.summary,
+            **({} if self.source is None else {"source": self.source}),
+            **self.facts,
+            **({} if self.parameters is None else {"parameters": [_parameter(one) for one in self.parameters]}),
+        }
+
+
+def _command(name: str, load: Callable[[], Iterable[_Item]]) -> Callable[[bool], None]:
     def command(as_json: Json = False) -> None:
-        rows = list(load())
+        items = list(load())
         if as_json:
-            emit_json(name, rows)
+            emit_json(name, [item.as_json() for item in items])
             return
-        typer.echo(table(["name", "what"], [[row["name"], row["summary"]] for row in rows]))
-        options = [(row["name"], parameter) for row in rows for parameter in row.get("parameters", ())]
+        typer.echo(table(["name", "what"], [[item.name, item.summary] for item in items]))
+        options = [
+            [item.name, f"{one.name} = {_toml(one.default)}", one.summary]
+            for item in items
+            for one in item.parameters or ()
+        ]
         if options:
             typer.echo("\nOptions, with their defaults:")
-            lines = [
-                [name, f"{parameter['name']} = {_toml(parameter['default'])}", parameter["summary"]]
-                for name, parameter in options
-            ]
-            typer.echo(table(["of", "option", "what"], lines))
-        sources = [row for row in rows if row.get("source", "-") not in ("-", "")]
+            typer.echo(table(["of", "option", "what"], options))
+        sources = [[item.name, item.source] for item in items if item.source not in (None, "-", "")]
         if sources:
             typer.echo("\nSources:")
-            typer.echo(table(["name", "source"], [[row["name"], row["source"]] for row in sources]))
+            typer.echo(table(["name", "source"], sources))
 
     return command
 
 
-def _rows(entries: Iterable[Entry]) -> Iterable[dict[str, Any]]:
+def _items(entries: Iterable[Entry]) -> Iterable[_Item]:
     for entry in entries:
-        row: dict[str, Any] = {"name": entry.name, "summary": entry.summary, "source": entry.source}
+        facts: dict[str, Value] = {}
         for fact in ("shape", "train_size", "test_size", "norms", "smallest", "single_step", "percent", "scope"):
             if hasattr(entry, fact):
                 value = getattr(entry, fact)
-                row[fact] = list(value) if isinstance(value, tuple) else value
+                facts[fact] = list(value) if isinstance(value, tuple) else value
         if hasattr(entry, "keras"):
-            row["keras_defaults"] = dict(entry.keras)
-        row["parameters"] = [_parameter(parameter) for parameter in entry.parameters]
-        yield row
+            facts["keras_defaults"] = dict(entry.keras)
+        yield _Item(entry.name, entry.summary, facts, entry.source, tuple(entry.parameters))
 
 
-def _parameter(parameter: Parameter) -> dict[str, Any]:
+def _parameter(parameter: Parameter) -> Options:
     return {
         "name": parameter.name,
         "type": parameter.kind,
@@ -68,7 +90,7 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
     }
 
 
-def _toml(value: Any) -> str:
+def _toml(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -76,71 +98,69 @@ def _toml(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _presets() -> Iterable[dict[str, Any]]:
-    from core.study.presets import preset_names, preset_text
-    from core.study.resolve import grid_size, load_study, parse_toml
+def _presets() -> Iterable[_Item]:
+    from core.study.presets import preset_names
+    from core.study.resolve import grid_size, load_study
 
     for name in preset_names():
-        document = parse_toml(preset_text(name), name)
         study = load_study(name)
-        yield {
-            "name": name,
-            "summary": document["description"],
+        facts: Options = {
             "dataset": study.source.name,
             "trials": grid_size(study),
             "attacks": [attack.name for attack in study.attacks],
         }
+        yield _Item(name, study.description, facts)
 
 
-def _datasets() -> Iterable[dict[str, Any]]:
+def _datasets() -> Iterable[_Item]:
     from core.datasets import DATASETS
 
-    return _rows(DATASETS.values())
+    return _items(DATASETS.values())
 
 
-def _architectures() -> Iterable[dict[str, Any]]:
+def _architectures() -> Iterable[_Item]:
     from core.models.architectures import ARCHITECTURES
 
-    return _rows(ARCHITECTURES.values())
+    return _items(ARCHITECTURES.values())
 
 
-def _optimizers() -> Iterable[dict[str, Any]]:
+def _optimizers() -> Iterable[_Item]:
     from core.training.optimizers import OPTIMIZERS
 
-    return _rows(OPTIMIZERS.values())
+    return _items(OPTIMIZERS.values())
 
 
-def _activations() -> Iterable[dict[str, Any]]:
+def _activations() -> Iterable[_Item]:
     from core.models.activations import ACTIVATIONS
 
-    return _rows(ACTIVATIONS.values())
+    return _items(ACTIVATIONS.values())
 
 
-def _attacks() -> Iterable[dict[str, Any]]:
+def _attacks() -> Iterable[_Item]:
     from core.attacks import ATTACKS
 
-    return _rows(ATTACKS.values())
+    return _items(ATTACKS.values())
 
 
-def _defenses() -> Iterable[dict[str, Any]]:
+def _defenses() -> Iterable[_Item]:
     from core.training.defenses import DEFENSES
 
-    return _rows(DEFENSES.values())
+    return _items(DEFENSES.values())
 
 
-def _scores() -> Iterable[dict[str, Any]]:
+def _scores() -> Iterable[_Item]:
     from core.verdict.scoring import SCORES
 
-    return _rows(SCORES.values())
+    return _items(SCORES.values())
 
 
-def _checks() -> Iterable[dict[str, Any]]:
+def _checks() -> Iterable[_Item]:
     from core.verdict.trust import CHECKS
 
-    return _rows(CHECKS.values())
+    return _items(CHECKS.values())
 
 
-_CATALOGUES: dict[str, tuple[str, Callable[[], Iterable[Mapping[str, Any]]]]] = {
+_CATALOGUES: dict[str, tuple[str, Callable[[], Iterable[_Item]]]] = {
     "presets": ("Studies that ship with innate.", _presets),
     "datasets": ("Data sets, by the names that a study file uses.", _datasets),
     "architectures": ("Architectures and their options.", _architectures),

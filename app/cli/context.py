@@ -35,7 +35,7 @@ def complete_study(incomplete: str) -> list[str]:
 
     try:
         context = Context.of(None, None, colour=False, quiet=True, verbose=False)
-        return [row["study"] for row in studies(context.reading()) if row["study"].startswith(incomplete)]
+        return [row.study for row in studies(context.reading()) if row.study.startswith(incomplete)]
     except Exception:  # completion must never print a traceback into somebody's prompt
         return []
 

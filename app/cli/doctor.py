@@ -87,19 +87,19 @@ def _home(home: Home) -> tuple[str, str, str]:
 
 
 def _database(context: Context) -> tuple[str, str, str]:
-    from storage.database import connect
+    from storage.database import connect, faults
+    from storage.queries import count_trials
     from storage.schema import SCHEMA_VERSION
 
     if not context.database.exists():
         return "database", "note", f"{context.database} is not there yet"
     try:
         db = connect(context.database, read_only=True)
-        sound = db.execute("PRAGMA quick_check").fetchone()[0]
-        trials = db.execute("SELECT count(*) FROM trial").fetchone()[0]
+        wrong, trials = faults(db), count_trials(db)
     except InnateError as error:
         return "database", "bad", str(error)
-    if sound != "ok":
-        return "database", "bad", f"{context.database}: {sound}; restore a backup"
+    if wrong is not None:
+        return "database", "bad", f"{context.database}: {wrong}; restore a backup"
     return "database", "ok", f"sound, schema {SCHEMA_VERSION}, {trials} trials"
 
 

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.cli.context import complete_study, context_of
-from app.cli.output import emit_json, percent
+from app.cli.output import emit_rows
 from app.cli.worker import Crafting, Device, Fraction, Slots, Threads, check_crafting
 from app.context import Context
-from core.errors import BadInput, ExitCode, InnateError, NotFound, Unavailable
+from app.report.text import percent
+from core.errors import BadInput, ExitCode, NotFound
+from core.names import short_id
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-    from core.events import Imported
-    from core.executors.protocol import Executor
-    from core.jobs.orders import ImportJob
-    from core.records import Choice, TrialSpec
+    from core.records import Choice
 
 
 def register(app: typer.Typer) -> None:
@@ -72,17 +68,9 @@ def import_(
     """Take weights that were trained elsewhere in as a trial. They are checked first, on the data set's own images; images
     are given in [0, 1], normalised as the architecture's option `normalise` says. Never trained here, only attacked."""
     from app.cli.run import work_on
-    from app.worker import changes
-    from app.worker.conditions import refuse_full_disk
     from app.worker.devices import resolve_slots
-    from core import datasets
-    from core.datasets import parse_source
-    from core.jobs.orders import ImportJob
-    from core.models import architectures
-    from core.records import TrialSpec
-    from storage import imports, queue
-    from storage.changes import Arrival, Import
-    from storage.home import file_system_of, refuse_network
+    from app.worker.importing import Foreign, take_in
+    from storage import queue
 
     context = context_of(ctx)
     if context.read_only:
@@ -91,50 +79,24 @@ def import_(
         raise NotFound(f"{weights}: there is no such file")
     check_crafting(crafting)
     resolved = resolve_slots(device or (), slots, threads, memory_fraction)
-    structure, function = _choices(architecture, activation, sets or [])
-    source = parse_source(dataset, Path.cwd())
-    root = context.home.data_root
-    datasets.fetch(source, root, context.say)
-    plan = imports.plan_to_join(context.reading(hint=False), context.home, source, study, root)
-    architectures.check(structure, plan.info.shape, "--architecture")
-    refuse_network(context.home.root, file_system_of)
-    unknown = TrialSpec(plan.info.identity, None, structure, function, None, None, None, 0)
-    staged = context.home.incoming / uuid.uuid4().hex
-    job = ImportJob(weights.resolve(), unknown, source, root, context.home.cache, staged)
-    try:
-        found = _checked(job)
-        for note in found.notes:
-            context.say(f"{weights}: {note}")
-        db = context.writing()
-        refuse_full_disk(context.home)
-        arrival = Arrival(
-            found.trial,
-            found.weights.relative_to(context.home.root),
-            found.final_digest,
-            found.environment,
-            job.weights,
-            label,
-            seed,
-        )
-        named = dataset if source.path is None else f"{source.kind}:{source.path}"
-        admitted = changes.perform(db, context.home, Import(named, root, study, arrival))
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
+    foreign = Foreign(weights, *_choices(architecture, activation, sets or []), dataset, Path.cwd(), study, label, seed)
+    admitted = take_in(context.reading(hint=False), context.writing, context.home, foreign, context.say)
     trial, joined = admitted.trial_id, admitted.study
     context.say(
-        f"{trial[:10]}: these weights were imported before; they are the same trial"
+        f"{short_id(trial)}: these weights were imported before; they are the same trial"
         if admitted.known
-        else f"{trial[:10]}: imported into the study {joined}"
+        else f"{short_id(trial)}: imported into the study {joined}"
     )
+    db = context.writing()
     counts = queue.remaining(db, joined)
     if counts.get("queued", 0) + counts.get("running", 0) > 1:
         context.say(
             f"other trials of {joined} wait too: innate worker start works on all of them, and then on this one"
         )
-    elif not work_on(context, db, plan, resolved, crafting):
+    elif not work_on(context, db, joined, resolved, crafting):
         context.say("stopped; the same command goes on")
         raise typer.Exit(int(ExitCode.INTERRUPTED))
-    _tell(context, db, joined, found.trial, as_json=as_json)
+    _tell(context, db, joined, trial, as_json=as_json)
 
 
 def _choices(architecture: str, activation: str, sets: list[str]) -> tuple[Choice, Choice]:
@@ -147,7 +109,7 @@ def _choices(architecture: str, activation: str, sets: list[str]) -> tuple[Choic
 
     entry = ARCHITECTURES.find(architecture, "--architecture")
     function = ACTIVATIONS.find(activation, "--activation")
-    options: dict[str, Any] = apply_overrides({}, sets)
+    options = apply_overrides({}, sets)
     of_activation = options.pop("activation", {})
     if not isinstance(of_activation, dict):
         raise BadInput(f"--set activation={of_activation}: name it with --activation; its options are activation.KEY")
@@ -157,64 +119,23 @@ def _choices(architecture: str, activation: str, sets: list[str]) -> tuple[Choic
     )
 
 
-def _checked(job: ImportJob) -> Imported:
-    """What a child makes of the file; raises BadInput with its reason, Unavailable if the child cannot do its work.
-
-    A home that does not exist yet is not made for a file that may be of no use, so the child's log lies elsewhere; it stays
-    where it can say what went wrong.
-    """
-    from core.executors.process import ProcessExecutor
-    from core.executors.protocol import Slot
-
-    folder = Path(tempfile.mkdtemp(prefix="innate-"))
-    executor = ProcessExecutor([Slot("cpu", 1)], folder / "children.log")
-    keep = False
-    try:
-        executor.submit("import", job)
-        return _answer(executor, job)
-    except Unavailable:
-        keep = True
-        raise
-    finally:
-        executor.close()
-        if not keep:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _answer(executor: Executor, job: ImportJob) -> Imported:
-    from core.events import Crashed, Finished, Imported, TrialFailed
-
-    found: list[Imported] = []
-    while True:
-        for _, event in executor.poll(0.2):
-            match event:
-                case Imported():
-                    found.append(event)
-                case TrialFailed(reason, traceback):
-                    raise InnateError(reason) if traceback else BadInput(reason)
-                case Crashed(reason):
-                    raise Unavailable(f"{job.weights}: {reason}; nothing was imported")
-                case Finished():
-                    return found[0]
-
-
-def _tell(context: Context, db: Database, study: str, trial: TrialSpec, *, as_json: bool) -> None:
+def _tell(context: Context, db: Database, study: str, trial_id: str, *, as_json: bool) -> None:
     """The trial's row; the exit code says whether it could be evaluated."""
     from storage import queries
 
-    (row,) = (row for row in queries.trials(db, study) if row["trial_id"] == trial.id)
+    (row,) = (row for row in queries.trials(db, study) if row.trial_id == trial_id)
     if as_json:
-        emit_json("trials", [row])
+        emit_rows("trials", [row])
     else:
-        verdict = f", trust {row['trust']}" if row["trust"] else ""
+        verdict = f", trust {row.trust}" if row.trust else ""
         typer.echo(
-            f"{trial.id[:10]}  {row['architecture']} {row['activation']} on {row['dataset']}: {row['state']}, "
-            f"clean {percent(row['clean_accuracy'])} %{verdict}"
+            f"{short_id(trial_id)}  {row.architecture} {row.activation} on {row.dataset}: {row.state}, "
+            f"clean {percent(row.clean_accuracy)} %{verdict}"
         )
-    if row["state"] == "failed":
-        context.say(f"{trial.id[:10]}: {row['reason']}")
+    if row.state == "failed":
+        context.say(f"{short_id(trial_id)}: {row.reason}")
         raise typer.Exit(int(ExitCode.TRIAL_FAILED))
-    context.say(f"next: innate attack {trial.id[:10]} --attack pgd --eps 0.1")
+    context.say(f"next: innate attack {short_id(trial_id)} --attack pgd --eps 0.1")
 
 
 def _architectures() -> list[str]:

@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.report.labels import trial_label
+from app.report.labels import Made, trial_label
 from app.report.progress import phase_figures, phase_name
 from app.worker.narration import in_words, told
 from app.worker.pulse import Pulse
 from core.events import LAST_EVENTS, Event, Finished
 from core.executors.protocol import Slot
-from core.records import Plan, TrialSpec
+from core.records import Study, TrialSpec
 from storage.worker_state import Phase, RunningRow
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ class Progress:
 
     def __init__(
         self,
-        plan: Plan,
+        study: Study,
+        trials: Sequence[TrialSpec],
         counts: Callable[[], Counts],
         console: Console,
         stop: Callable[[], int],
@@ -53,13 +54,13 @@ class Progress:
     ) -> None:
         self._verbose = verbose
         self._stop = stop
-        self._plan = plan
+        self._study = study
         self._counts = counts
         self._console = console
         self._quiet = quiet
         self._lines: dict[str, _Line] = {}
         self._pulses: dict[str, Pulse] = {}
-        self._labels = {trial.id: trial_label(trial, plan) for trial in plan.trials}
+        self._labels = {trial.id: trial_label(Made.of_spec(trial), study.document) for trial in trials}
         self._followed: int | None = -1
         self._state: Counts = counts()
         self._begun = time.monotonic()
@@ -146,7 +147,7 @@ class Progress:
         return sum(self._state.get(state, 0) for state in ("done", "failed", "cancelled"))
 
     def _label(self, trial: TrialSpec) -> str:
-        return self._labels.get(trial.id) or trial_label(trial, self._plan)
+        return self._labels.get(trial.id) or trial_label(Made.of_spec(trial), self._study.document)
 
     def _total(self) -> int:
         return sum(self._state.values())
@@ -172,7 +173,7 @@ class Progress:
         from rich.text import Text
 
         settled, total = self._settled(), self._total()
-        head = f"{self._plan.study.name}  {settled}/{total} done"
+        head = f"{self._study.name}  {settled}/{total} done"
         if self._state.get("failed"):
             head += f", {self._state['failed']} failed"
         table = Table.grid(padding=(0, 2), expand=False)

@@ -13,6 +13,7 @@ from app.cli.context import chosen_study, complete_study, context_of
 from app.cli.output import emit_document, emit_json, table
 from app.context import Context
 from core.errors import BadInput, ExitCode, NotFound, Unavailable
+from core.names import short_id
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -175,11 +176,7 @@ def retry(
         raise BadInput("retry: name trials, or --all (and not both)")
     context = context_of(ctx)
     db = context.writing()
-    ids = (
-        sorted({row["trial_id"] for row in queries.trials(db, state="failed")})
-        if everything
-        else _ids(db, trials or [])
-    )
+    ids = sorted({row.trial_id for row in queries.trials(db, state="failed")}) if everything else _ids(db, trials or [])
     queued = _perform(context, db, Retry(tuple(ids))).queued
     _report(context, f"queued {_trials(len(queued))} again", queued, as_json=as_json)
 
@@ -268,7 +265,7 @@ def _running(rows: Sequence[UnfinishedTrial], names: Names) -> str:
                 "" if now.rate is None else f"{now.rate:,.0f} images/s",
                 "" if now.memory is None else f"{now.memory / 2**20:,.0f} MiB",
             ]
-        lines.append(f"{row.trial_id[:10]}  {names[row.study, row.trial_id]}")
+        lines.append(f"{short_id(row.trial_id)}  {names[row.study, row.trial_id]}")
         lines.append(f"  {', '.join(part for part in told if part)}")
     return "\n".join(lines)
 
@@ -277,7 +274,7 @@ def _queued(rows: Sequence[UnfinishedTrial], names: Names) -> str:
     ranked = any(row.priority for row in rows)
     lines = [
         [
-            row.trial_id[:10],
+            short_id(row.trial_id),
             names[row.study, row.trial_id],
             *([str(row.priority)] if ranked else []),
             row.waits_for or "",
@@ -288,7 +285,7 @@ def _queued(rows: Sequence[UnfinishedTrial], names: Names) -> str:
 
 
 def _failed(rows: Sequence[UnfinishedTrial], names: Names) -> str:
-    lines = [[row.trial_id[:10], names[row.study, row.trial_id], row.reason or ""] for row in rows]
+    lines = [[short_id(row.trial_id), names[row.study, row.trial_id], row.reason or ""] for row in rows]
     return table(["trial", "what", "reason (innate show TRIAL has more)"], lines)
 
 

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.cli.context import chosen_study, complete_study, context_of
-from app.cli.output import emit_json, number, percent, table, width
+from app.cli.output import emit_json, table, width
 from app.context import Context
+from app.report.text import number, percent
 from core.errors import BadInput
+from core.names import NORM_SIGNS, short_id
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-    from app.report.aggregate import Estimate
+    from app.report.aggregate import Estimate, Level
+    from app.report.charts import Canvas
+    from core.records import Threat
+    from core.verdict.trust import Reason
+    from storage.rows import Json, Options, VariantRow
 
 Study = Annotated[
     str | None, typer.Option("--study", help="The study; the one run last if not given.", autocompletion=complete_study)
@@ -55,64 +62,110 @@ def results(
     factors = [one_of(factor.strip(), BY, "--by") for factor in by.split(",")] if by else []
     score_name = _score(score)
     if name is None:
-        rows: list[dict[str, Any]] = []
+        found = _Found(())
     elif factors:
-        from app.report.aggregate import by_factors
-        from storage.queries import scores
-
-        rows = by_factors(scores(db, name, score_name), factors)
+        found = _by_factors(db, name, factors, score_name)
     else:
-        from storage.queries import leaderboard
-
-        rows = leaderboard(db, name)
-        if score is not None and score_name != "innate":
-            rows.sort(key=lambda row: (row[score_name] is None, -(row[score_name] or 0.0)))
+        found = _by_variants(db, name, score_name if score is not None else "innate")
     if form == "json":
-        emit_json("results", rows)
-    elif form == "table":
-        if name is not None:
-            typer.echo(by_table(name, rows, factors, score_name) if factors else leaderboard_table(db, name, rows))
-            if not rows:
-                context.say(f"study {name} has no finished trial yet; see innate trials --study {name}")
-    else:
-        typer.echo(_document(rows, form), nl=False)
+        emit_json("results", found.rows)
+    elif form != "table":
+        typer.echo(_document(found.rows, form), nl=False)
+    elif name is not None:
+        typer.echo(found.table)
+        if not found.rows:
+            context.say(f"study {name} has no finished trial yet; see innate trials --study {name}")
 
 
-def leaderboard_table(db: Database, study: str, rows: Sequence[Mapping[str, Any]]) -> str:
+@dataclass(frozen=True)
+class _Found:
+    """The same answer as rows, for programs and documents, and as a table for people."""
+
+    rows: Sequence[Options]
+    table: str = ""
+
+
+def _by_factors(db: Database, study: str, factors: Sequence[str], score: str) -> _Found:
+    from app.report.aggregate import by_factors
+    from storage.queries import scores
+
+    found = by_factors(scores(db, study, score), factors)
+    rows: list[Options] = [
+        {**dict(zip(factors, one.names, strict=True)), "score": one.score, "low": one.low, "high": one.high, "n": one.n}
+        for one in found
+    ]
+    return _Found(rows, by_table(study, found, factors, score))
+
+
+def _by_variants(db: Database, study: str, score: str) -> _Found:
+    """The leaderboard, in the order of another score than the headline if so asked."""
+    from storage.queries import leaderboard
+    from storage.rows import as_json
+
+    found = leaderboard(db, study)
+    if score != "innate":
+        found.sort(key=lambda row: _descending(_score_of(row, score)))
+    return _Found([as_json(row) for row in found], leaderboard_table(db, study, found))
+
+
+def _score_of(row: VariantRow, score: str) -> float | None:
+    match score:
+        case "clean_accuracy":
+            return row.clean_accuracy
+        case "worst_case":
+            return row.worst_case
+        case "retention":
+            return row.retention
+        case "curve_area":
+            return row.curve_area
+    return row.innate
+
+
+def _descending(value: float | None) -> tuple[bool, float]:
+    """The largest first, unknown ones last."""
+    return value is None, -(value or 0.0)
+
+
+def leaderboard_table(db: Database, study: str, rows: Sequence[VariantRow]) -> str:
     """The leaderboard for a person: varying factors, scores with the interval of the headline, trust in footnotes."""
-    from app.report.aggregate import over_seeds, worst_trust
+    from app.report.aggregate import over_seeds, verdicts
     from app.report.variants import constant, levels, varying
-    from core.verdict.trust import check_of
     from storage.queries import scores
     from storage.studies import study_row
+    from storage.verdicts import reasons
 
     if not rows:
         return f"{study}: no results yet"
     stored = study_row(db, study)
     trials = scores(db, study, "innate")
-    estimates, verdicts = over_seeds(trials), worst_trust(trials)
+    estimates, judged = over_seeds(trials), verdicts(trials)
     factors = varying(rows) or ["architecture"]
-    threat = _threat(stored)
+    threat = _threat(stored.threat)
     lines: list[list[str]] = []
+    said = reasons(db, study)
+    reasons_of: dict[str, list[Reason]] = {}  # variant → those of its trials
+    for trial in trials:
+        reasons_of.setdefault(trial.variant_id, []).extend(said.get(trial.trial_id, ()))
     notes: dict[str, dict[str, None]] = {}  # check → what it said of one variant or another
     columns = [levels(rows, factor) for factor in factors]
     if len(set(zip(*columns, strict=True))) < len(rows):  # imported weights of one architecture
-        factors, columns = [*factors, "variant"], [*columns, [row["variant_id"][:10] for row in rows]]
+        factors, columns = [*factors, "variant"], [*columns, [short_id(row.variant_id) for row in rows]]
     for row, *names in zip(rows, *columns, strict=True):
-        trust, reasons = verdicts[row["variant_id"]]
-        for reason in reasons:
-            notes.setdefault(check_of(reason), {})[reason] = None
-        marks = ",".join(str(place) for place in sorted({list(notes).index(check_of(one)) + 1 for one in reasons}))
+        verdict = judged[row.variant_id]
+        for reason in reasons_of[row.variant_id]:
+            notes.setdefault(reason.check, {})[reason.text] = None
+        checks = {reason.check for reason in reasons_of[row.variant_id]}
+        marks = ",".join(str(place) for place, check in enumerate(notes, 1) if check in checks)
         lines.append(
             [
                 *names,
-                number(row["innate"]),
-                _interval(estimates[row["variant_id"]]),
-                percent(row["clean_accuracy"]),
-                percent(row["worst_case"]),
-                percent(row["retention"]),
-                str(row["seeds"]),
-                f"{trust} [{marks}]" if marks else trust,
+                number(row.innate),
+                _interval(estimates[row.variant_id]),
+                percent(row.clean_accuracy),
+                percent(row.worst_case),
+                percent(row.retention),
+                str(row.seeds),
+                f"{verdict.trust} [{marks}]" if marks else verdict.trust,
             ]
         )
     count = len(factors)
@@ -122,11 +175,11 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[Mapping[str, Any]
         right=range(count, count + 6),
         fill=max(range(count), key=lambda index: max(len(line[index]) for line in lines)),
     )
-    head = [f"{study}: {stored['dataset']}, {constant(rows)}" if constant(rows) else f"{study}: {stored['dataset']}"]
+    head = [f"{study}: {', '.join(part for part in (stored.dataset, constant(rows)) if part)}"]
     foot = [f"clean, worst and kept in %; worst: survives every attack at {threat}; kept: worst / clean; n: seeds"]
-    if all(estimates[row["variant_id"]].basis == "samples" for row in rows):
+    if all(estimates[row.variant_id].basis == "samples" for row in rows):
         foot.append("One seed: the intervals are over test samples only and say nothing about other seeds.")
-    foot += [f"[{index}] {_note(list(said))}" for index, said in enumerate(notes.values(), 1)]
+    foot += [f"[{index}] {_note(list(told))}" for index, told in enumerate(notes.values(), 1)]
     return "\n".join([*_wrapped(head), text, "", *_wrapped(foot)])
 
 
@@ -135,16 +188,16 @@ def _note(said: Sequence[str]) -> str:
     return said[0] if len(said) == 1 else f"{said[0]} (and {len(said) - 1} more of this kind; see innate show TRIAL)"
 
 
-def by_table(study: str, rows: Sequence[Mapping[str, Any]], factors: Sequence[str], score: str) -> str:
+def by_table(study: str, rows: Sequence[Level], factors: Sequence[str], score: str) -> str:
     """Means over all other factors, with t intervals over variants."""
     from core.verdict.scoring import SCORES
 
     scale = 100.0 if SCORES[score].percent else 1.0
     lines = [
         [
-            *(str(row[factor]) for factor in factors),
-            *(number(None if row[key] is None else scale * row[key]) for key in ("score", "low", "high")),
-            str(row["n"]),
+            *row.names,
+            *(number(None if value is None else scale * value) for value in (row.score, row.low, row.high)),
+            str(row.n),
         ]
         for row in rows
     ]
@@ -183,22 +236,17 @@ def chart(
     name = chosen_study(db, study)
     if name is None:
         return
-    size = (columns or width(), lines or (min(24, shutil.get_terminal_size().lines - 4) if sys.stdout.isatty() else 20))
-    frame = study_charts.Frame(
-        db,
-        name,
-        size,
-        context.colour and sys.stdout.isatty(),
-        pairs(where or ()),
-        variants_of(db, trial) if trial else None,
+    scope = study_charts.Scope(db, name, pairs(where or ()), variants_of(db, trial) if trial else None)
+    canvas = _canvas(
+        context, columns, lines or (min(24, shutil.get_terminal_size().lines - 4) if sys.stdout.isatty() else 20)
     )
     draw: dict[str, Callable[[], str]] = {
-        "scores": lambda: study_charts.score_bars(frame, _score(score)),
-        "curves": lambda: study_charts.robustness_curves(frame, attack),
-        "heatmap": lambda: study_charts.score_heatmap(frame, _score(score), _two_factors(by)),
-        "tradeoff": lambda: study_charts.tradeoff(frame, _score(score or "worst_case")),
-        "training": lambda: study_charts.training_curves(frame),
-        "transfer": lambda: study_charts.transfer_heatmap(frame, attack),
+        "scores": lambda: study_charts.score_bars(scope, canvas, _score(score)),
+        "curves": lambda: study_charts.robustness_curves(scope, canvas, attack),
+        "heatmap": lambda: study_charts.score_heatmap(scope, canvas, _score(score), _two_factors(by)),
+        "tradeoff": lambda: study_charts.tradeoff(scope, canvas, _score(score or "worst_case")),
+        "training": lambda: study_charts.training_curves(scope, canvas),
+        "transfer": lambda: study_charts.transfer_heatmap(scope, canvas, attack),
     }
     typer.echo(draw[kind]())
 
@@ -207,7 +255,13 @@ def variants_of(db: Database, trials: Sequence[str]) -> frozenset[str]:
     """The variants of some trials; raises NotFound or BadInput as `find_trial` does."""
     from storage.queries import find_trial, trial_detail
 
-    return frozenset(str(trial_detail(db, find_trial(db, prefix))["variant_id"]) for prefix in trials)
+    return frozenset(trial_detail(db, find_trial(db, prefix)).variant_id for prefix in trials)
+
+
+def _canvas(context: Context, columns: int | None, lines: int) -> Canvas:
+    from app.report.charts import Canvas
+
+    return Canvas(columns or width(), lines, context.colour and sys.stdout.isatty())
 
 
 def pairs(conditions: Sequence[str]) -> dict[str, str]:
@@ -230,18 +284,18 @@ def after_run(db: Database, context: Context, study: str) -> str:
     text = leaderboard_table(db, study, rows)
     if not rows:
         return text
-    frame = study_charts.Frame(db, study, (width(), 20), context.colour and sys.stdout.isatty(), {})
-    return f"{text}\n\n{study_charts.score_bars(frame, 'innate')}"
+    drawn = study_charts.score_bars(study_charts.Scope(db, study), _canvas(context, None, 20), "innate")
+    return f"{text}\n\n{drawn}"
 
 
-def _document(rows: Sequence[Mapping[str, Any]], form: str) -> str:
+def _document(rows: Sequence[Options], form: str) -> str:
     """csv, markdown or latex."""
     import csv
     import io
 
     names = [key for key in rows[0] if not key.endswith("_options")] if rows else []
 
-    def cell(value: Any) -> str:
+    def cell(value: Json) -> str:
         return "" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
 
     if form == "csv":
@@ -274,10 +328,8 @@ def _interval(estimate: Estimate) -> str:
     return f"{max(0.0, estimate.low):.1f}–{min(100.0, estimate.high):.1f}"
 
 
-def _threat(stored: Mapping[str, Any]) -> str:
-    if stored["threat_norm"] is None:
-        return "no ε (the study has no attacks)"
-    return f"{ {'linf': 'ℓ∞', 'l2': 'ℓ2'}[stored['threat_norm']] } ε = {stored['threat_eps']:g}"
+def _threat(threat: Threat | None) -> str:
+    return "no ε (the study has no attacks)" if threat is None else f"{NORM_SIGNS[threat.norm]} ε = {threat.eps:g}"
 
 
 def _score(name: str | None) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli.context import complete_preset, context_of
-from app.cli.output import emit_json
+from app.cli.output import emit_json, emit_rows
 from app.cli.worker import Crafting, Device, Fraction, Slots, Threads, begin, check_crafting
 from app.context import Context
 from core.errors import BadInput, ExitCode
@@ -15,7 +15,7 @@ from core.errors import BadInput, ExitCode
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-    from core.records import Plan, Study
+    from core.records import Plan
     from storage.studies import Submission
 
 Spec = Annotated[str, typer.Argument(help="A preset (innate presets) or a study file.", autocompletion=complete_preset)]
@@ -54,7 +54,9 @@ def run(
     from app.worker import foreground
     from app.worker.conditions import refuse_full_disk, refuse_precision
     from app.worker.devices import resolve_slots
-    from core.study.resolve import load_study
+    from core import datasets
+    from core.study.plan import examine
+    from core.study.resolve import load_study, refuse_large_grid
 
     context = context_of(ctx)
     if context.read_only:
@@ -63,7 +65,10 @@ def run(
     check_crafting(crafting)
     resolved = resolve_slots(device or (), slots, threads, memory_fraction)
     refuse_precision(study, resolved)
-    planned = _plan(context, study, large=yes, fetch=True)
+    # Nothing is written to the home before the study is known to fit its data; the owner of the home plans it.
+    refuse_large_grid(study, large=yes)
+    datasets.fetch(study.source, context.home.data_root, context.say)
+    examine(study, context.home.data_root, context.home.cache, large=yes)
     db = context.writing()
     refuse_full_disk(context.home)
     if detach:
@@ -76,19 +81,20 @@ def run(
         if as_json:
             emit_json("run", [submission.as_json()])
         return
-    finished = work_on(context, db, planned, resolved, crafting)
+    finished = work_on(context, db, study.name, resolved, crafting)
     _close(context, db, study.name, finished=finished, as_json=as_json)
 
 
 def plan(ctx: typer.Context, spec: Spec, sets: Set = None, yes: Yes = False, as_json: Json = False) -> None:
     """Show a study's grid before it runs: what is new, done, failed; how long it may take."""
     from app.report.forecast import forecast
+    from core.study.plan import make_plan
     from core.study.resolve import load_study
     from storage.studies import preview
 
     context = context_of(ctx)
     study = load_study(spec, sets or ())
-    planned = _plan(context, study, large=yes, fetch=False)
+    planned = make_plan(study, context.home.data_root, context.home.cache, large=yes)
     db = context.reading()
     submission = preview(db, planned)
     seconds = forecast(db, planned, submission)
@@ -98,29 +104,23 @@ def plan(ctx: typer.Context, spec: Spec, sets: Set = None, yes: Yes = False, as_
     typer.echo(_plan_text(planned, submission, seconds))
 
 
-def _plan(context: Context, study: Study, *, large: bool, fetch: bool) -> Plan:
-    """The plan, the data set made sure of first if `fetch`. Nothing is written to the home before the study is valid."""
-    from core import datasets
-    from core.study.plan import make_plan
-    from core.study.resolve import refuse_large_grid
-
-    refuse_large_grid(study, large=large)
-    if fetch:
-        datasets.fetch(study.source, context.home.data_root, context.say)
-    return make_plan(study, context.home.data_root, context.home.cache, large=large)
-
-
-def work_on(context: Context, db: Database, planned: Plan, slots: Any, crafting: str) -> bool:
-    """Work on the study or follow it, with the display; False if stopped before the end."""
+def work_on(context: Context, db: Database, name: str, slots: Any, crafting: str) -> bool:
+    """Work on the stored study or follow it, with the display; False if stopped before the end."""
     from app.cli.progress import Progress, console_for_stderr
     from app.worker import foreground
     from storage import queue
+    from storage.studies import stored_study, stored_trials
 
-    name = planned.study.name
     console = console_for_stderr(colour=context.colour)
     with foreground.StopSignals().installed() as stop:
         progress = Progress(
-            planned, lambda: queue.remaining(db, name), console, stop, quiet=context.quiet, verbose=context.verbose
+            stored_study(db, name),
+            stored_trials(db, name),
+            lambda: queue.remaining(db, name),
+            console,
+            stop,
+            quiet=context.quiet,
+            verbose=context.verbose,
         )
         try:
             return foreground.work_on(db, context.home, name, slots, progress, stop, crafting)
@@ -137,7 +137,7 @@ def _close(context: Context, db: Database, study: str, *, finished: bool, as_jso
         context.say(f"stopped; the same command goes on with {study}")
         raise typer.Exit(int(ExitCode.INTERRUPTED))
     if as_json:
-        emit_json("results", queries.leaderboard(db, study))
+        emit_rows("results", queries.leaderboard(db, study))
     else:
         typer.echo(after_run(db, context, study))
     failed = queue.remaining(db, study).get("failed", 0)

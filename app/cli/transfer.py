@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,17 +12,16 @@ from app.cli.output import emit_json, width
 from app.cli.results import BY, Study, one_of, pairs
 from app.cli.worker import Crafting, Threads, check_crafting
 from app.context import Context
-from core.errors import BadInput, ExitCode, NotFound
+from core.errors import ExitCode, NotFound
+from core.names import short_id
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
     from app.report.transfer_matrix import Matrix
-    from core import records
-    from core.executors.protocol import Slot
-    from core.jobs import orders
-    from core.records import AttackSpec
-    from storage.transfers import Weights
+    from app.worker.transfer_plan import TransferPlan
+    from core.jobs.orders import TransferJob
+    from storage.rows import Options, TransferResult
 
 FORMATS = ("table", "json", "csv")
 
@@ -57,12 +56,9 @@ def transfer(
 ) -> None:
     """Try the adversarial images of each trained model on the others, as a matrix. What was tried before is kept, so
     after Ctrl-C the same command goes on."""
-    from app.report import transfer_matrix
-    from app.report.study_charts import SIGNS
     from app.worker.devices import resolve_slots
-    from core.jobs.transfer_attack import transfer_attack
-    from storage import queries, transfers
-    from storage.studies import study_row
+    from app.worker.transfer_plan import Wish, plan_transfer, refuse_too_few, results, transfer_job
+    from core.study.resolve import apply_overrides
 
     form = "json" if as_json else form
     one_of(form, FORMATS, "--format")
@@ -74,40 +70,50 @@ def transfer(
     name = chosen_study(db, study)
     if name is None:
         raise NotFound("transfer: there is no study yet; start with: innate run quick")
-    stored = _stored(db, name)
-    shape, options = _shape(study_row(db, name)), _options(sets)
-    spec = transfer_attack(stored, shape, attack, norm, eps, options)
     (slot,) = resolve_slots([device] if device else (), 1, threads)
-    weights = transfers.weights_of(db, name)
-    trials = _with_weights(context, name, queries.trials(db, name, pairs(where or ())), weights)[:limit]
-    if len(trials) < 2:
-        found = "one trained model" if trials else "no trained model"
-        raise BadInput(
-            f"transfer: study {name} has {found} to use{' with this --where' if where else ''}; two are needed"
-        )
-    ids = [trial["trial_id"] for trial in trials]
-    digest = _digest(context, db, name, stored, samples)
-    done = transfers.known(db, spec.id, digest)
-    wanted = {one: tuple(other for other in ids if (one, other) not in done) for one in ids}
-    wanted = {one: others for one, others in wanted.items() if others}
-    finished, left_out = True, dict[str, str]()
-    if wanted:
-        job = _job(context, db, name, stored, spec, slot, crafting, samples, {one: weights[one] for one in ids}, wanted)
-        finished, left_out = _work(context, db, job, trials, {one: weights[one].digest for one in ids})
-    if not finished:
-        raise typer.Exit(int(ExitCode.INTERRUPTED))
-    rows = transfers.rows(db, name, spec.id, digest, ids)
-    if form != "table":
-        _emit(form, _by_rows(transfer_matrix.by_factor(trials, rows, by)) if by else rows)
-    else:
-        kept = [trial for trial in trials if trial["trial_id"] not in left_out]
-        matrix = transfer_matrix.by_factor(kept, rows, by) if by else transfer_matrix.of_trials(kept, rows)
-        typer.echo(transfer_matrix.drawn(transfer_matrix.title(name, rows), matrix, SIGNS, width()))
+    options = apply_overrides({}, sets or ())
+    plan = plan_transfer(db, context.home, Wish(name, attack, eps, norm, options, pairs(where or ()), limit, samples))
+    _say_left_out(context, plan)
+    refuse_too_few(plan)
+    left_out: dict[str, str] = {}
+    if plan.wanted:
+        job = transfer_job(db, context.home, plan, slot, crafting, context.say)
+        finished, left_out = _work(context, db, job, plan)
+        if not finished:
+            raise typer.Exit(int(ExitCode.INTERRUPTED))
+    _show(plan, results(db, plan), by, form, left_out)
     if left_out:
         raise typer.Exit(int(ExitCode.TRIAL_FAILED))
 
 
-def _by_rows(matrix: Matrix) -> list[dict[str, Any]]:
+def _say_left_out(context: Context, plan: TransferPlan) -> None:
+    """Which trials have no weights to use."""
+    study = plan.wish.study
+    if plan.untrained:
+        are = "s are" if plan.untrained > 1 else " is"
+        context.say(f"{study}: {plan.untrained} trial{are} not trained and left out")
+    if plan.gone:
+        context.say(f"{study}: left out, their weights are no longer on disk: {', '.join(map(short_id, plan.gone))}")
+
+
+def _show(
+    plan: TransferPlan, rows: Sequence[TransferResult], by: str | None, form: str, left_out: Collection[str]
+) -> None:
+    """The matrix as `form`; in the table without the models that could not be used."""
+    from app.report import transfer_matrix
+    from app.report.study_charts import SIGNS
+    from storage.rows import as_json
+
+    if form != "table":
+        levels = _by_rows(transfer_matrix.by_factor(plan.trials, rows, by)) if by else None
+        _emit(form, [as_json(row) for row in rows] if levels is None else levels)
+        return
+    kept = [trial for trial in plan.trials if trial.trial_id not in left_out]
+    matrix = transfer_matrix.by_factor(kept, rows, by) if by else transfer_matrix.of_trials(kept, rows)
+    typer.echo(transfer_matrix.drawn(transfer_matrix.title(plan.wish.study, rows), matrix, SIGNS, width()))
+
+
+def _by_rows(matrix: Matrix) -> list[Options]:
     return [
         {
             f"source_{matrix.by}": matrix.names[source],
@@ -119,7 +125,7 @@ def _by_rows(matrix: Matrix) -> list[dict[str, Any]]:
     ]
 
 
-def _emit(form: str, rows: Sequence[Mapping[str, Any]]) -> None:
+def _emit(form: str, rows: Sequence[Options]) -> None:
     if form == "json":
         emit_json("transfer", rows)
         return
@@ -134,126 +140,15 @@ def _emit(form: str, rows: Sequence[Mapping[str, Any]]) -> None:
     typer.echo(stream.getvalue(), nl=False)
 
 
-# --- what it takes ---
-
-
-def _stored(db: Database, name: str) -> records.Study:
-    from storage.studies import stored_study
-
-    return stored_study(db, name)
-
-
-def _shape(row: Mapping[str, Any]) -> tuple[int, int, int]:
-    import json
-
-    channels, height, breadth = json.loads(row["shape"])
-    return channels, height, breadth
-
-
-def _options(sets: Sequence[str] | None) -> dict[str, Any]:
-    from core.study.resolve import apply_overrides
-
-    return apply_overrides({}, sets or ())
-
-
-def _with_weights(
-    context: Context, study: str, trials: Sequence[dict[str, Any]], weights: Mapping[str, Weights]
-) -> list[dict[str, Any]]:
-    """The trials whose weights are there; says which others are left out."""
-    kept: list[dict[str, Any]] = []
-    gone, untrained = [], 0
-    for trial in trials:
-        known = weights.get(trial["trial_id"])
-        if known is None:
-            untrained += 1
-        elif known.path is None or not (context.home.checkpoints / known.path).is_file():
-            gone.append(trial["trial_id"][:10])
-        else:
-            kept.append(trial)
-    if untrained:
-        context.say(f"{study}: {untrained} trial{'s are' if untrained > 1 else ' is'} not trained and left out")
-    if gone:
-        context.say(f"{study}: left out, their weights are no longer on disk: {', '.join(gone)}")
-    return kept
-
-
-def _digest(context: Context, db: Database, name: str, stored: records.Study, samples: int | None) -> str:
-    """Of the test images to use: the study's, or the first `samples` of them."""
-    from core import datasets
-    from core.datasets.subsets import samples_digest, stratified
-    from storage.studies import data_root, study_row
-
-    row = study_row(db, name)
-    if samples is None:
-        return str(row["samples"])
-    root = data_root(db, name) or context.home.data_root
-    labels = datasets.test_labels(stored.source, root, context.home.cache)
-    indices = stratified(labels, row["test_samples"], "test_samples")
-    if samples > len(indices):
-        raise BadInput(f"--samples {samples}: the study {name} is tested on {len(indices):,} images")
-    return samples_digest(indices[:samples])
-
-
-def _job(
-    context: Context,
-    db: Database,
-    name: str,
-    stored: records.Study,
-    spec: AttackSpec,
-    slot: Slot,
-    crafting: str,
-    samples: int | None,
-    weights: Mapping[str, Weights],
-    wanted: Mapping[str, tuple[str, ...]],
-) -> orders.TransferJob:
-    """The job, once the data set is known to be there and to be what the models were trained on."""
-    from core import datasets
-    from core.jobs.orders import TrainedTrial, TransferJob
-    from storage.studies import data_root, study_row
-
-    row = study_row(db, name)
-    root = data_root(db, name) or context.home.data_root
-    datasets.fetch(stored.source, root, context.say)
-    if datasets.describe(stored.source, root, context.home.cache).identity != row["dataset_identity"]:
-        raise BadInput(
-            f"transfer: the content of {row['dataset']} has changed since {name} was run; run it again first"
-        )
-    checkpoints = context.home.checkpoints
-    return TransferJob(
-        attack=spec,
-        models=tuple(
-            TrainedTrial(trial_id, known.trial, checkpoints / known.path)
-            for trial_id, known in weights.items()
-            if known.path is not None
-        ),
-        wanted=dict(wanted),
-        source=stored.source,
-        test_samples=row["test_samples"],
-        samples=samples,
-        data_root=root,
-        cache=context.home.cache,
-        device=slot.device,
-        threads=slot.threads,
-        crafting=crafting,
-        memory_fraction=slot.memory_fraction,
-    )
-
-
-def _work(
-    context: Context,
-    db: Database,
-    job: orders.TransferJob,
-    trials: Sequence[Mapping[str, Any]],
-    digests: Mapping[str, str],
-) -> tuple[bool, dict[str, str]]:
+def _work(context: Context, db: Database, job: TransferJob, plan: TransferPlan) -> tuple[bool, dict[str, str]]:
     """Carry it out with a bar in a terminal: whether it came to its end, and the models left out."""
     from app.cli.progress import console_for_stderr
-    from app.report.transfer_matrix import names_of
+    from app.report.variants import trial_labels
     from app.worker import transfers
     from app.worker.foreground import StopSignals
     from core.events import TransferProgress
 
-    names = dict(zip(digests, names_of(trials), strict=True))
+    names = trial_labels(plan.trials)
     cells = sum(len(targets) for targets in job.wanted.values())
     attack = job.attack
     steps = f", {attack.params['steps']} steps" if "steps" in attack.params else ""
@@ -275,9 +170,9 @@ def _work(
         def shown(event: TransferProgress) -> None:
             bar.update(task, completed=event.share, description=names[event.source_id])
 
-        outcome = transfers.carry_out(db, context.home, job, digests, stop, shown)
+        outcome = transfers.carry_out(db, context.home, job, plan.digests, stop, shown)
     for trial_id, reason in outcome.left_out.items():
-        context.say(f"left out: {names[trial_id]} ({trial_id[:10]}): {reason}")
+        context.say(f"left out: {names[trial_id]} ({short_id(trial_id)}): {reason}")
     for note in outcome.notes:
         context.say(note)
     if not outcome.finished:

@@ -12,7 +12,9 @@ import typer
 from app.cli.context import context_of
 from app.cli.output import emit_json
 from app.context import Context
+from app.worker.log import last_lines
 from core.errors import BadInput, NotFound, Unavailable
+from core.names import short_id
 
 if TYPE_CHECKING:
     from app.report.status import WorkerView
@@ -184,15 +186,6 @@ def logs(
         _follow(path)
 
 
-def last_lines(path: Path, count: int) -> list[str]:
-    """The end of a log, from the file rotated out before it too if it is short."""
-    found: list[str] = []
-    for part in (path.with_name(path.name + ".1"), path):
-        if part.exists():
-            found += part.read_text(encoding="utf-8", errors="replace").splitlines()
-    return found[len(found) - count :] if 0 < count < len(found) else found if count else []
-
-
 def _follow(path: Path) -> None:
     """Print what is added, also after the log was rotated."""
     stream = path.open(encoding="utf-8", errors="replace")
@@ -239,7 +232,7 @@ def describe(view: WorkerView) -> list[str]:
         beat = max(0.0, time.time() - (view.heartbeat_at or 0.0))
         lines.append(f"since {since}, {view.finished} trials ended, last heartbeat {in_words(beat)} ago")
     for slot in view.slots:
-        state = slot.trial_id[:10] if slot.trial_id else slot.waits or "free"
+        state = short_id(slot.trial_id) if slot.trial_id else slot.waits or "free"
         lines.append(f"  slot {slot.number + 1}  {slot.device}, {slot.threads} thread(s)  {state}")
     return lines
 

@@ -20,6 +20,15 @@ MOST_CURVES = 8
 
 
 @dataclass(frozen=True)
+class Canvas:
+    """What a chart is drawn on: characters across and down, and whether in colours."""
+
+    columns: int
+    lines: int
+    colour: bool = False
+
+
+@dataclass(frozen=True)
 class Bar:
     """One labelled value with its interval; `note` stands behind it."""
 
@@ -63,8 +72,7 @@ def curves(
     y_label: str,
     y_limits: tuple[float, float] | None,
     x_ticks: Sequence[int] | None,
-    size: tuple[int, int],
-    colour: bool,
+    canvas: Canvas,
     legend: bool = True,
 ) -> str:
     """Lines with a marker of their own each, and a legend below that also names them without colour.
@@ -75,22 +83,22 @@ def curves(
     import plotext
 
     shown = lines[:MOST_CURVES]
-    figure = _fresh_figure(title, x_label, y_label, size)
+    figure = _fresh_figure(title, x_label, y_label, canvas)
     for index, curve in enumerate(shown):
         hue = _COLOURS[index % len(_COLOURS)]
-        line = plotext.marker("braille", plotext.pixel(hue)) if colour else "braille"
+        line = plotext.marker("braille", plotext.pixel(hue)) if canvas.colour else "braille"
         figure.draw(figure.signal(list(curve.x), list(curve.y), marker=line).lines())
-        mark = plotext.marker(MARKERS[index], plotext.pixel(hue)) if colour else MARKERS[index]
+        mark = plotext.marker(MARKERS[index], plotext.pixel(hue)) if canvas.colour else MARKERS[index]
         figure.draw(figure.signal(list(curve.x), list(curve.y), marker=mark))
     if y_limits is not None:
         figure.ruler("y").lim(*y_limits)
     if x_ticks:
         marked = list(x_ticks)[:: max(1, len(x_ticks) // 10)]
         figure.ruler("x").ticks(marked, [str(tick) for tick in marked])
-    text = _built(figure, colour)
+    text = _built(figure, canvas.colour)
     if not legend:
         return text
-    named = _legend([f"{MARKERS[index]} {curve.label}" for index, curve in enumerate(shown)], size[0])
+    named = _legend([f"{MARKERS[index]} {curve.label}" for index, curve in enumerate(shown)], canvas.columns)
     if len(lines) > len(shown):
         named += f"\n({len(lines) - len(shown)} more left out; narrow the study down with --where)"
     return f"{text}\n{named}"
@@ -102,8 +110,7 @@ def scatter(
     *,
     x_label: str,
     y_label: str,
-    size: tuple[int, int],
-    colour: bool,
+    canvas: Canvas,
     front: Sequence[int] = (),
     legend: bool = True,
 ) -> str:
@@ -114,25 +121,25 @@ def scatter(
     """
     import plotext
 
-    figure = _fresh_figure(title, x_label, y_label, size)
+    figure = _fresh_figure(title, x_label, y_label, canvas)
     if front:
-        line = plotext.marker("braille", plotext.pixel("gray")) if colour else "braille"
+        line = plotext.marker("braille", plotext.pixel("gray")) if canvas.colour else "braille"
         corners = _stairs([(points[index].x[0], points[index].y[0]) for index in front], points)
         figure.draw(figure.signal([x for x, _ in corners], [y for _, y in corners], marker=line).lines())
     for index, point in enumerate(points):
         letter = letter_of(index)
         mark: Any = letter
-        if colour:
+        if canvas.colour:
             mark = plotext.marker(letter, plotext.pixel(_COLOURS[index % len(_COLOURS)]))
         figure.draw(figure.signal(list(point.x), list(point.y), marker=mark))
-    text = _built(figure, colour)
+    text = _built(figure, canvas.colour)
     if not legend:
         return text
     stars = ["*" if index in front else "" for index in range(len(points))]
     named = [
         f"{letter_of(index)}{star} {point.label}" for index, (star, point) in enumerate(zip(stars, points, strict=True))
     ]
-    return f"{text}\n{_legend(named, size[0])}"
+    return f"{text}\n{_legend(named, canvas.columns)}"
 
 
 def _stairs(front: Sequence[tuple[float, float]], points: Sequence[Curve]) -> list[tuple[float, float]]:
@@ -220,14 +227,14 @@ def axis(full: float, room: int) -> str:
     return "0" + half.rjust(room // 2) + f"{full:g}".rjust(room - room // 2 - 1)
 
 
-def _fresh_figure(title: str, x_label: str, y_label: str, size: tuple[int, int]) -> Any:
+def _fresh_figure(title: str, x_label: str, y_label: str, canvas: Canvas) -> Any:
     """plotext's one figure, emptied and labelled."""
     import plotext
 
     figure = plotext.figure
     figure.clear()
     figure.theme("colorless")  # the default paints a white sheet, whatever the terminal's background
-    figure.plot_size(size[0], size[1])
+    figure.plot_size(canvas.columns, canvas.lines)
     figure.title(title)
     figure.label(x_label, "x")
     figure.label(y_label, "y")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from app.worker.devices import cores
 from core.records import Plan
+from storage import queries
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -24,28 +24,18 @@ def forecast(db: Database, plan: Plan, submission: Submission) -> float | None:
     tested = plan.study.test_samples or plan.info.test_size
     per_trial = 0.0
     if submission.new:
-        rows = db.execute(
-            "SELECT training, train_samples, train_seconds FROM trial WHERE train_seconds > 0 AND dataset = ? "
-            "AND architecture = ? AND defense = ? ORDER BY created_at DESC LIMIT 200",
-            (plan.info.source.name, plan.study.architectures[0].name, plan.study.defenses[0].name),
-        ).fetchall()
-        if not rows:
+        trained = queries.training_times(
+            db, plan.info.source.name, plan.study.architectures[0].name, plan.study.defenses[0].name
+        )
+        if not trained:
             return None
-        rates = [
-            seconds / json.loads(training)["epochs"] / (used or plan.info.train_size)
-            for training, used, seconds in rows
-        ]
+        rates = [one.seconds / one.epochs / (one.train_samples or plan.info.train_size) for one in trained]
         per_trial = plan.study.training.epochs * images * sum(rates) / len(rates)
     per_attack = 0.0
     for attack in plan.study.attacks:
-        row = db.execute(
-            "SELECT avg(e.seconds / e.count) FROM evaluation e JOIN attack a ON a.id = e.attack_id "
-            "JOIN trial t ON t.id = e.trial_id WHERE e.state = 'done' AND a.name = ? AND a.norm = ? "
-            "AND t.architecture = ? AND json_extract(a.spec, '$.params.steps') IS ?",
-            (attack.name, attack.norm, plan.study.architectures[0].name, attack.params.get("steps")),
-        ).fetchone()
-        if row[0] is None:
+        seconds = queries.attack_seconds(db, attack, plan.study.architectures[0].name)
+        if seconds is None:
             return None
-        per_attack += tested * float(row[0])
+        per_attack += tested * seconds
     missing = submission.evaluations_missing / max(1, len(plan.study.attacks))
     return (submission.new * per_trial + missing * per_attack) / cores()

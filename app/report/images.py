@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from core.names import NORM_SIGNS
+
+if TYPE_CHECKING:
+    from storage.rows import ExampleRow
 
 Picture = NDArray[np.uint8]
 """[height, width, 3]."""
@@ -16,12 +21,12 @@ _RAMP = " .:-=+*#%@"
 _GAP = 2
 
 
-def triptych(row: Mapping[str, Any]) -> tuple[Picture, Picture, Picture, float]:
+def triptych(row: ExampleRow) -> tuple[Picture, Picture, Picture, float]:
     """Clean, adversarial and difference pictures of a stored example, and the difference's amplification.
 
     The difference is shown around mid-grey, amplified so that its largest change spans the whole range.
     """
-    clean, adversarial = (np.frombuffer(row[key], "<f4").reshape(row["shape"]) for key in ("clean", "adversarial"))
+    clean, adversarial = (np.frombuffer(image, "<f4").reshape(row.shape) for image in (row.clean, row.adversarial))
     delta = adversarial - clean
     largest = float(np.abs(delta).max())
     factor = 0.5 / largest if largest > 0 else 1.0
@@ -29,24 +34,21 @@ def triptych(row: Mapping[str, Any]) -> tuple[Picture, Picture, Picture, float]:
     return _picture(clean), _picture(adversarial), _picture(amplified), factor
 
 
-def caption(row: Mapping[str, Any]) -> str:
+def caption(row: ExampleRow) -> str:
     """Such as "sample 17: 3 (99.1 %) → 8 (62.0 %), pgd ℓ∞ ε = 0.1"."""
-    names = row["class_names"]
+    names = row.class_names
 
     def named(label: int) -> str:
         return names[label] if label < len(names) else str(label)
 
-    norm = {"linf": "ℓ∞", "l2": "ℓ2"}[row["norm"]]
     return (
-        f"sample {row['sample']}: {named(row['clean_prediction'])} ({row['clean_confidence']:.1%}) → "
-        f"{named(row['adversarial_prediction'])} ({row['adversarial_confidence']:.1%}), "
-        f"{row['attack']} {norm} ε = {row['eps']:g}"
+        f"sample {row.sample}: {named(row.clean_prediction)} ({row.clean_confidence:.1%}) → "
+        f"{named(row.adversarial_prediction)} ({row.adversarial_confidence:.1%}), "
+        f"{row.attack} {NORM_SIGNS[row.norm]} ε = {row.eps:g}"
     )
 
 
-def in_terminal(
-    row: Mapping[str, Any], width: int, *, colour: bool, height: int | None = None, titled: bool = False
-) -> str:
+def in_terminal(row: ExampleRow, width: int, *, colour: bool, height: int | None = None, titled: bool = False) -> str:
     """The three pictures side by side: half blocks in 24-bit colour, or a ramp of characters without colour.
 
     They fit into `width` columns and, if given, `height` lines: averaged down where they are larger, and in whole
@@ -69,7 +71,7 @@ def in_terminal(
     return (" " * _GAP).join(titles).rstrip() + f"\n{text}"
 
 
-def write_png(rows: Sequence[Mapping[str, Any]], path: Path, scale: int = 6) -> None:
+def write_png(rows: Sequence[ExampleRow], path: Path, scale: int = 6) -> None:
     """One row of three pictures per example, each pixel `scale` pixels wide. Raises OSError if `path` cannot be written."""
     from PIL import Image
 

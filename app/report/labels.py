@@ -1,37 +1,86 @@
-"""What to call a trial on screen: only what differs within its study, options only where names do not tell."""
+"""What to call a trial on screen: what differs within its study, or everything that it was made of.
+
+`app.report.variants` names variants by what differs among the rows at hand instead.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from app.report.variants import short
-from core.records import Choice, Plan, TrialSpec
+from app.report.variants import FACTORS, level, options, told
+from core.records import Choice, TrialSpec
+
+if TYPE_CHECKING:
+    from storage.rows import Json, Options, TrialRow
+
+AXES = ("architectures", "optimizers", "activations", "defenses")
+"""The keys of a study document that FACTORS are chosen from, in the same order."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a trial's name is made of: the name and options of each of FACTORS, as far as they are known."""
+
+    trial_id: str
+    choices: tuple[tuple[str | None, Options], ...]
+    seed: int | None
+    imported: bool
+
+    @classmethod
+    def of_row(cls, row: TrialRow) -> Made:
+        choices = tuple((level(row, factor), options(row, factor)) for factor in FACTORS)
+        return cls(row.trial_id, choices, row.seed, row.training is None)
+
+    @classmethod
+    def of_spec(cls, trial: TrialSpec) -> Made:
+        chosen = (trial.architecture, trial.optimizer, trial.activation, trial.defense)
+        choices = tuple((None, {}) if one is None else (one.name, one.options) for one in chosen)
+        return cls(trial.id, choices, trial.seed, trial.imported is not None)
+
+
+def trial_label(made: Made, document: Mapping[str, Json]) -> str:
+    """Such as "adam relu s1": the axes of the study with more than one level, and the seed where there are several.
+
+    It is the study's document that decides, not the trials at hand: a page must not call a trial otherwise than the next one
+    does. An option is told where namesakes differ in it.
+    """
+    architecture, _ = made.choices[0]
+    if made.imported:
+        return f"imported {architecture} {made.trial_id[:6]}"
+    parts = []
+    for (name, given), key in zip(made.choices, AXES, strict=True):
+        axis = _axis(document, key)
+        if len(axis) > 1 or name != axis[0]["name"]:
+            namesakes = [other for other in axis if other["name"] == name]
+            keys = sorted({option for other in namesakes for option in other} - {"name"})
+            differing = [option for option in keys if _differs(option, namesakes)]
+            parts.append(told(name, given, differing))
+    seeds = document.get("seeds", 1)
+    if (len(seeds) if isinstance(seeds, Sequence) else seeds) != 1:
+        parts.append(f"s{made.seed}")
+    return " ".join(parts) or architecture or "unknown"
+
+
+def full_name(names: Iterable[str | None]) -> str:
+    """Every choice of a trial that is known, but for no defense: "kumar-cnn adam relu"."""
+    return " ".join(name for name in names if name not in (None, "none"))
 
 
 def shown_choice(choice: Choice, among: Sequence[Choice]) -> str:
     """`choice` by name, with the options in which it differs from its namesakes in `among`: "adam lr=0.005"."""
-    namesakes = [other for other in among if other.name == choice.name]
-    differing = [
-        key for key, value in choice.options.items() if any(other.options.get(key) != value for other in namesakes)
-    ]
-    return " ".join([choice.name, *(f"{key}={short(choice.options[key])}" for key in differing)])
+    namesakes = [other.options for other in among if other.name == choice.name]
+    return told(choice.name, choice.options, [key for key in choice.options if _differs(key, namesakes)])
 
 
-def trial_label(trial: TrialSpec, plan: Plan) -> str:
-    """Such as "adam relu s1": the axes of the study with more than one level; the seed only where there are several."""
-    study = plan.study
-    if trial.imported is not None:
-        return f"imported {trial.architecture.name} {trial.id[:6]}"
-    parts = [
-        shown_choice(choice, axis)
-        for choice, axis in (
-            (trial.architecture, study.architectures),
-            (trial.optimizer, study.optimizers),
-            (trial.activation, study.activations),
-            (trial.defense, study.defenses),
-        )
-        if choice is not None and len(axis) > 1
-    ]
-    if len(study.seeds) > 1:
-        parts.append(f"s{trial.seed}")
-    return " ".join(parts) or trial.architecture.name
+def _differs(option: str, among: Sequence[Options]) -> bool:
+    """Whether not all have the same value of an option; to have none is to differ, too."""
+    return len({repr(one.get(option)) for one in among}) > 1
+
+
+def _axis(document: Mapping[str, Json], key: str) -> list[Options]:
+    """The levels of an axis as tables; a study that names none has no defense."""
+    found = document.get(key)
+    listed = found if isinstance(found, Sequence) else ("none",)
+    return [one if isinstance(one, Mapping) else {"name": one} for one in listed]

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
+from app.report.labels import Made, trial_label
 from app.report.progress import phase_figures, phase_name
-from app.report.variants import FACTORS, short
 from app.worker.owner import holder, told_of
 from core.errors import NotFound
 from storage import queries, queue, studies, worker_state
 from storage.home import Home
+from storage.rows import Options, TrialRow, as_json
 from storage.worker_state import RunningRow, SlotRow
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
-
-Row = dict[str, Any]
 
 STATES = ("running", "queued", "failed")
 """What is not settled, in the order in which it is told."""
@@ -48,7 +47,7 @@ class WorkerView:
     beat_age: float | None = None
     """Seconds since the heartbeat, by a clock that nobody sets."""
 
-    def as_row(self) -> Row:
+    def as_row(self) -> Options:
         return {
             "alive": self.alive,
             "state": self.state,
@@ -58,7 +57,7 @@ class WorkerView:
             "started_at": self.started_at,
             "heartbeat_at": self.heartbeat_at,
             "study": self.study,
-            "slots": [asdict(slot) for slot in self.slots],
+            "slots": [as_json(slot) for slot in self.slots],
             "finished": self.finished,
         }
 
@@ -87,14 +86,13 @@ class UnfinishedTrial:
     """Seconds since its child told anything."""
     running: RunningRow | None
     """How far it is; None unless it runs, and before its worker has told of it."""
-    row: Row
-    """Of v_trials."""
+    row: TrialRow
 
-    def as_row(self) -> Row:
+    def as_row(self) -> Options:
         """Its row of v_trials, and what `status` says of it beside."""
         now = self.running
         return {
-            **self.row,
+            **as_json(self.row),
             "state": self.state,
             "waits_for": self.waits_for,
             "stalled": self.stalled,
@@ -211,7 +209,7 @@ def place(
     row = queries.place_in_line(db, study, trial_id)
     if row is None:
         return None
-    state = "queued" if row["state"] == "running" and not worker.alive else row["state"]
+    state = "queued" if row.state == "running" and not worker.alive else row.state
     if state not in states:
         return None
     before = sum(counts[other] for other in states[: list(states).index(state)])
@@ -224,7 +222,7 @@ def _stored(state: str, worker: WorkerView) -> Sequence[str]:
 
 
 def _told(
-    db: Database, rows: Sequence[Row], worker: WorkerView, stalled_after: float, ahead: int
+    db: Database, rows: Sequence[TrialRow], worker: WorkerView, stalled_after: float, ahead: int
 ) -> list[UnfinishedTrial]:
     """What there is to say of these rows of v_trials, in their order; `ahead` of the first queued one so many are to be
     claimed."""
@@ -233,19 +231,19 @@ def _told(
     now = time.monotonic()
     found = []
     for row, label in zip(rows, labels, strict=True):
-        running = live.get(row["trial_id"]) if row["state"] == "running" else None
+        running = live.get(row.trial_id) if row.state == "running" else None
         silent_for = None if running is None else max(0.0, now - running.progress_mark)
-        orphaned = row["state"] == "running" and not worker.alive
+        orphaned = row.state == "running" and not worker.alive
         found.append(
             UnfinishedTrial(
-                study=row["study"],
-                trial_id=row["trial_id"],
-                state="queued" if orphaned else row["state"],
-                reason=row["reason"],
-                priority=row["priority"],
-                position=row["position"],
-                attempts=row["attempts"],
-                clean_accuracy=row["clean_accuracy"],
+                study=row.study,
+                trial_id=row.trial_id,
+                state="queued" if orphaned else row.state,
+                reason=row.reason,
+                priority=row.priority,
+                position=row.position,
+                attempts=row.attempts,
+                clean_accuracy=row.clean_accuracy,
                 label=label,
                 waits_for="its worker has ended; innate worker start resumes it" if orphaned else None,
                 stalled=(silent_for or 0.0) > stalled_after,
@@ -280,37 +278,16 @@ def _waits(
     return reasons
 
 
-def _labels(db: Database, rows: Sequence[Row]) -> list[str]:
-    """The axes of each trial's study with more than one level, and the seed where there are several.
-
-    It is the study that decides, not the rows at hand: a page must not call a trial otherwise than the next one does.
-    """
-    axes: dict[str, Mapping[str, Any]] = {}
+def _labels(db: Database, rows: Sequence[TrialRow]) -> list[str]:
+    """What to call each of them within its study."""
+    documents: dict[str, Options] = {}
     for row in rows:
-        if row["study"] not in axes:
+        if row.study not in documents:
             try:
-                axes[row["study"]] = studies.document(db, row["study"])
+                documents[row.study] = studies.document(db, row.study)
             except NotFound:  # deleted since the row was read
-                axes[row["study"]] = {}
-    return [_label_of(row, axes[row["study"]]) for row in rows]
-
-
-def _label_of(row: Row, document: Mapping[str, Any]) -> str:
-    if row["training"] is None:
-        return f"imported {row['architecture']} {row['trial_id'][:6]}"
-    parts = []
-    for factor, axis in zip(FACTORS, ("architectures", "optimizers", "activations", "defenses"), strict=True):
-        levels = [level if isinstance(level, dict) else {"name": level} for level in document.get(axis, ["none"])]
-        name = row[factor] or "unknown"
-        if len(levels) > 1 or name != levels[0]["name"]:
-            namesakes = [level for level in levels if level["name"] == name]
-            named = sorted({key for level in namesakes for key in level} - {"name"}) if len(namesakes) > 1 else []
-            options = row[f"{factor}_options"] or {}
-            parts += [name, *(f"{key}={short(options[key])}" for key in named if key in options)]
-    seeds = document.get("seeds", 1)
-    if (len(seeds) if isinstance(seeds, list) else seeds) > 1:
-        parts.append(f"s{row['seed']}")
-    return " ".join(parts) or row["architecture"] or "unknown"
+                documents[row.study] = {}
+    return [trial_label(Made.of_row(row), documents[row.study]) for row in rows]
 
 
 def _common_reason(worker: WorkerView) -> str | None:

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeVar
 
 from app.report import charts
-from app.report.aggregate import Estimate, over_seeds, worst_trust
-from app.report.variants import FACTORS, labels, levels, varying
+from app.report.aggregate import Estimate, over_seeds, verdicts
+from app.report.variants import FACTORS, GROUPS, grouped, labels, level, varying
 from core.errors import BadInput, NotFound
+from core.names import NORM_SIGNS, worst
 from core.registry import nearest
 from core.verdict.scoring import SCORES
 from storage import queries
@@ -21,36 +22,38 @@ from storage.studies import study_row
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-_NORMS = {"linf": "ℓ∞", "l2": "ℓ2"}
-_TRUST = ("ok", "suspect", "invalid")
+    from storage.rows import Trial
+
+T = TypeVar("T", bound="Trial")
 
 
 @dataclass(frozen=True)
-class Frame:
-    """What every chart of a study needs: `size` is (columns, rows); `where` keeps rows whose factors match, `variants`
-    those of some variants."""
+class Scope:
+    """What of which study is asked for: `where` keeps rows whose factors match, `variants` those of some variants."""
 
     db: Database
     study: str
-    size: tuple[int, int]
-    colour: bool
-    where: Mapping[str, str]
+    where: Mapping[str, str] = field(default_factory=dict)
     variants: frozenset[str] | None = None
 
-    def kept(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    def kept(self, rows: Sequence[T]) -> list[T]:
         """The rows that match `where` and `variants`; raises BadInput for a factor that charts do not know."""
         for key in self.where:
-            if key not in (*FACTORS, "seed"):
-                raise BadInput(f"--where {key}: not one of {', '.join((*FACTORS, 'seed'))}{nearest(key, FACTORS)}")
-        matching = [row for row in rows if all(str(row[key]) == value for key, value in self.where.items())]
-        return [row for row in matching if self.variants is None or row["variant_id"] in self.variants]
+            if key not in GROUPS:
+                raise BadInput(f"--where {key}: not one of {', '.join(GROUPS)}{nearest(key, FACTORS)}")
+        matching = [row for row in rows if all(_value(row, key) == value for key, value in self.where.items())]
+        return [row for row in matching if self.variants is None or row.variant_id in self.variants]
 
-    def names(self, rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+    def names(self, rows: Sequence[T]) -> dict[str, str]:
         """variant_id → label. A few variants are called what they are called among all of their study."""
         return labels(replace(self, variants=None).kept(rows))
 
     def nothing(self) -> str:
         return f"{self.study}: nothing to draw yet; see innate trials --study {self.study}"
+
+
+def _value(row: Trial, key: str) -> str:
+    return str(row.seed if key == "seed" else level(row, key))
 
 
 @dataclass(frozen=True)
@@ -121,57 +124,69 @@ class Point:
     front: bool
 
 
-def standings(frame: Frame, score: str) -> list[Standing]:
+def standings(scope: Scope, score: str) -> list[Standing]:
     """One per variant, best first, those without a value last."""
-    everything = queries.scores(frame.db, frame.study, score)
-    rows, names, scale = frame.kept(everything), frame.names(everything), scale_of(score)
-    estimates, verdicts, trials = over_seeds(rows), worst_trust(rows), _trials(rows)
+    everything = queries.scores(scope.db, scope.study, score)
+    rows, names, scale = scope.kept(everything), scope.names(everything), scale_of(score)
+    estimates, judged, trials = over_seeds(rows), verdicts(rows), _trials(rows)
     found = [
-        Standing(variant, trials[variant], names[variant], _scaled(estimate, scale), *verdicts[variant])
+        Standing(
+            variant,
+            trials[variant],
+            names[variant],
+            _scaled(estimate, scale),
+            judged[variant].trust,
+            judged[variant].reasons,
+        )
         for variant, estimate in estimates.items()
     ]
     return sorted(found, key=lambda one: (one.estimate.value is None, -(one.estimate.value or 0.0)))
 
 
-def robustness(frame: Frame, attack: str | None) -> Robustness:
+def robustness(scope: Scope, attack: str | None) -> Robustness:
     """Accuracy against ε, from the clean accuracy at 0: the worst case over attacks, or one attack. Means over seeds.
 
     The worst case over attacks shown here is the minimum of the attacks' accuracies at each ε, an upper bound of the
     per-sample worst case that scores use. Raises NotFound for an attack that the study lacks.
     """
-    everything = queries.results(frame.db, frame.study)
-    rows = frame.kept(everything)
-    norm = study_row(frame.db, frame.study)["threat_norm"]
-    tried = sorted({row["attack"] for row in rows})
+    everything = queries.results(scope.db, scope.study)
+    rows = scope.kept(everything)
+    norm = study_row(scope.db, scope.study).threat_norm
+    tried = sorted({row.attack for row in rows})
     if attack is not None and rows and attack not in tried:
         raise NotFound(f"chart curves --attack {attack}: the study has {', '.join(tried)}{nearest(attack, tried)}")
-    rows = [row for row in rows if not row["added"] and row["eps"] is not None]
-    rows = [row for row in rows if row["attack"] == attack] if attack else [row for row in rows if row["norm"] == norm]
-    names, trials = frame.names(everything), _trials(rows)
+    shown = [
+        (row, row.eps)
+        for row in rows
+        if row.eps is not None and not row.added and (row.attack == attack if attack else row.norm == norm)
+    ]
+    rows = [row for row, _ in shown]
+    names, trials = scope.names(everything), _trials(rows)
     # A model can be worthless though its evaluations went well, so the verdict on the whole trial counts too.
-    verdicts = worst_trust([*rows, *frame.kept(queries.scores(frame.db, frame.study, "innate"))])
+    judged = verdicts([*rows, *scope.kept(queries.scores(scope.db, scope.study, "innate"))])
     lowest: dict[str, dict[tuple[float, str], float]] = {variant: {} for variant in trials}
-    for row in rows:
-        points = lowest[row["variant_id"]]
-        points[0.0, row["trial_id"]] = 100.0 * row["clean_accuracy"]
-        key = row["eps"], row["trial_id"]
-        points[key] = min(100.0 * row["robust_accuracy"], points.get(key, 100.0))
+    for row, eps in shown:
+        points = lowest[row.variant_id]
+        points[0.0, row.trial_id] = 100.0 * row.clean_accuracy
+        points[eps, row.trial_id] = min(100.0 * row.robust_accuracy, points.get((eps, row.trial_id), 100.0))
     lines = [
-        Line(variant, trials[variant], mean_curve(names[variant], points), *verdicts[variant])
+        Line(
+            variant, trials[variant], mean_curve(names[variant], points), judged[variant].trust, judged[variant].reasons
+        )
         for variant, points in lowest.items()
     ]
     lines.sort(key=lambda line: -sum(line.curve.y))
     return Robustness(
-        f"{frame.study}: accuracy under {attack}" if attack else f"{frame.study}: lowest accuracy over the attacks",
-        f"ε ({', '.join(_NORMS[norm] for norm in sorted({row['norm'] for row in rows}))})",
+        f"{scope.study}: accuracy under {attack}" if attack else f"{scope.study}: lowest accuracy over the attacks",
+        f"ε ({', '.join(NORM_SIGNS[norm] for norm in sorted({row.norm for row in rows}))})",
         tuple(lines),
-        tuple(sorted({row["attack"] for row in everything if row["eps"] is not None})),
+        tuple(sorted({row.attack for row in everything if row.eps is not None})),
     )
 
 
-def heat_table(frame: Frame, score: str, factors: tuple[str, str] | None) -> HeatTable | None:
+def heat_table(scope: Scope, score: str, factors: tuple[str, str] | None) -> HeatTable | None:
     """Two factors against each other, means over everything else; without `factors`, two that vary. None: no scores."""
-    rows = frame.kept(queries.scores(frame.db, frame.study, score))
+    rows = scope.kept(queries.scores(scope.db, scope.study, score))
     if not rows:
         return None
     if factors is None:
@@ -181,13 +196,13 @@ def heat_table(frame: Frame, score: str, factors: tuple[str, str] | None) -> Hea
         factors = first, second
     cells: dict[tuple[str, str], list[float]] = {}
     trust: dict[tuple[str, str], str] = {}
-    firsts, seconds = levels(rows, factors[0]), levels(rows, factors[1])
+    firsts, seconds = grouped(rows, factors[0]), grouped(rows, factors[1])
     for row, first, second in zip(rows, firsts, seconds, strict=True):
-        if row["value"] is not None:
-            cells.setdefault((first, second), []).append(float(row["value"]))
-            trust[first, second] = max(trust.get((first, second), "ok"), row["trust"] or "ok", key=_TRUST.index)
+        if row.value is not None:
+            cells.setdefault((first, second), []).append(float(row.value))
+            trust[first, second] = worst([trust.get((first, second)), row.trust])
     return HeatTable(
-        f"{frame.study}: {score}{unit_of(score)}, {factors[0]} × {factors[1]}",
+        f"{scope.study}: {score}{unit_of(score)}, {factors[0]} × {factors[1]}",
         factors,
         tuple(dict.fromkeys(firsts)),
         tuple(dict.fromkeys(seconds)),
@@ -196,22 +211,31 @@ def heat_table(frame: Frame, score: str, factors: tuple[str, str] | None) -> Hea
     )
 
 
-def points(frame: Frame, score: str) -> list[Point]:
+def points(scope: Scope, score: str) -> list[Point]:
     """Clean accuracy and a robustness score of every variant that has both, in the order of the study."""
-    clean = over_seeds(frame.kept(queries.scores(frame.db, frame.study, "clean_accuracy")))
-    everything = queries.scores(frame.db, frame.study, score)
-    rows, names = frame.kept(everything), frame.names(everything)
-    verdicts, trials = worst_trust(rows), _trials(rows)
+    clean = over_seeds(scope.kept(queries.scores(scope.db, scope.study, "clean_accuracy")))
+    everything = queries.scores(scope.db, scope.study, score)
+    rows, names = scope.kept(everything), scope.names(everything)
+    judged, trials = verdicts(rows), _trials(rows)
     found = [
         (variant, 100.0 * value, scale_of(score) * estimate.value)
         for variant, estimate in over_seeds(rows).items()
         if estimate.value is not None and (value := clean[variant].value) is not None
     ]
     # What an invalid model scores is no achievement that others would have to beat.
-    trusted = [one for one in found if verdicts[one[0]][0] != "invalid"]
+    trusted = [one for one in found if judged[one[0]].trust != "invalid"]
     best = {trusted[index][0] for index in pareto_front([one[1:] for one in trusted])}
     return [
-        Point(variant, trials[variant], names[variant], x, y, *verdicts[variant], front=variant in best)
+        Point(
+            variant,
+            trials[variant],
+            names[variant],
+            x,
+            y,
+            judged[variant].trust,
+            judged[variant].reasons,
+            front=variant in best,
+        )
         for variant, x, y in found
     ]
 
@@ -227,11 +251,11 @@ def pareto_front(pairs: Sequence[tuple[float, float]]) -> list[int]:
     return front[::-1]
 
 
-def _trials(rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+def _trials(rows: Sequence[Trial]) -> dict[str, tuple[str, ...]]:
     """variant_id → its trials."""
     found: dict[str, dict[str, None]] = {}
     for row in rows:
-        found.setdefault(row["variant_id"], {})[row["trial_id"]] = None
+        found.setdefault(row.variant_id, {})[row.trial_id] = None
     return {variant: tuple(trials) for variant, trials in found.items()}
 
 

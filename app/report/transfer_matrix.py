@@ -8,11 +8,13 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
-from app.report.variants import labels, levels
+from app.report.variants import grouped, trial_labels
+from core.names import NORM_SIGNS
 
-Row = Mapping[str, Any]
+if TYPE_CHECKING:
+    from storage.rows import TransferResult, TrialRow
 
 _MOST_SHOWN = 30
 """Models in a printed table; beyond that nobody reads it, and csv has all."""
@@ -33,43 +35,37 @@ class Matrix:
     pairs: Mapping[tuple[int, int], int] | None = None
 
 
-def of_trials(trials: Sequence[Row], rows: Sequence[Row]) -> Matrix:
-    """One row and column per trial of `trials` (rows of v_trials), from rows of v_transfer."""
-    place = {trial["trial_id"]: number for number, trial in enumerate(trials)}
+def of_trials(trials: Sequence[TrialRow], rows: Sequence[TransferResult]) -> Matrix:
+    """One row and column per trial of `trials`."""
+    names = trial_labels(trials)
+    place = {trial.trial_id: number for number, trial in enumerate(trials)}
     return Matrix(
-        names=tuple(names_of(trials)),
+        names=tuple(names[trial.trial_id] for trial in trials),
         values={
-            (place[row["source_id"]], place[row["target_id"]]): _percent(row["transfer_rate"])
+            (place[row.source_id], place[row.target_id]): _percent(row.transfer_rate)
             for row in rows
-            if row["source_id"] in place and row["target_id"] in place
+            if row.source_id in place and row.target_id in place
         },
-        trust=tuple(trial["trust"] or "ok" for trial in trials),
+        trust=tuple(trial.trust or "ok" for trial in trials),
     )
 
 
-def title(study: str, rows: Sequence[Row]) -> str:
-    """What the numbers are; `rows` of v_transfer are all of one attack on the same images."""
+def title(study: str, rows: Sequence[TransferResult]) -> str:
+    """What the numbers are; `rows` are all of one attack on the same images."""
     name = f"{study}: images of the row's model that fool the column's, in %"
     if not rows:
         return name
-    norm = {"linf": "ℓ∞", "l2": "ℓ2"}[rows[0]["norm"]]
-    return f"{name}; {rows[0]['attack']} {norm} ε = {rows[0]['eps']:g}, {rows[0]['samples']:,} test images"
+    one = rows[0]
+    return f"{name}; {one.attack} {NORM_SIGNS[one.norm]} ε = {one.eps:g}, {one.samples:,} test images"
 
 
-def names_of(trials: Sequence[Row]) -> list[str]:
-    """Such as "adam relu s1": what varies among them, the seed only where there are several."""
-    found = labels(trials)
-    seeds = len({trial["seed"] for trial in trials}) > 1
-    return [found[trial["variant_id"]] + (f" s{trial['seed']}" if seeds else "") for trial in trials]
-
-
-def by_factor(trials: Sequence[Row], rows: Sequence[Row], factor: str) -> Matrix:
+def by_factor(trials: Sequence[TrialRow], rows: Sequence[TransferResult], factor: str) -> Matrix:
     """Means over the pairs of different trials between two levels of `factor`; a model against itself never counts."""
-    level = dict(zip((trial["trial_id"] for trial in trials), levels(trials, factor), strict=True))
+    level = dict(zip((trial.trial_id for trial in trials), grouped(trials, factor), strict=True))
     names = tuple(dict.fromkeys(level.values()))
     found: dict[tuple[int, int], list[float]] = {}
     for row in rows:
-        source, target, rate = row["source_id"], row["target_id"], _percent(row["transfer_rate"])
+        source, target, rate = row.source_id, row.target_id, _percent(row.transfer_rate)
         if source != target and rate is not None and source in level and target in level:
             found.setdefault((names.index(level[source]), names.index(level[target])), []).append(rate)
     return Matrix(

@@ -4,27 +4,57 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from storage.rows import Json, Levels, Options, Trial
 
 FACTORS = ("architecture", "optimizer", "activation", "defense")
+GROUPS = (*FACTORS, "seed")
+"""What results can be averaged by."""
 
-Row = Mapping[str, Any]
+
+def level(row: Levels, factor: str) -> str | None:
+    """The registry name that a row has of a factor; None where it is not known, as the optimizer of imported weights."""
+    match factor:
+        case "architecture":
+            return row.architecture
+        case "optimizer":
+            return row.optimizer
+        case "activation":
+            return row.activation
+        case "defense":
+            return row.defense
+    raise ValueError(f"{factor} is no factor")
 
 
-def levels(rows: Sequence[Row], factor: str) -> list[str]:
+def options(row: Levels, factor: str) -> Options:
+    """The options of that choice; none where it is not known."""
+    match factor:
+        case "architecture":
+            return row.architecture_options or {}
+        case "optimizer":
+            return row.optimizer_options or {}
+        case "activation":
+            return row.activation_options or {}
+        case "defense":
+            return row.defense_options or {}
+    raise ValueError(f"{factor} is no factor")
+
+
+def levels(rows: Sequence[Levels], factor: str) -> list[str]:
     """Each row's level of a factor, with the options in which it differs from its namesakes: "adam lr=0.005".
 
     One pass to learn what differs and one to name it: listings have ten thousand rows.
     """
-    if factor == "seed":
-        return [seed_text(row) for row in rows]
     seen: dict[str | None, dict[str, set[str]]] = {}
     whole: dict[str | None, dict[str, int]] = {}
     counts: dict[str | None, int] = {}
-    for row in rows:
-        values, present = seen.setdefault(row[factor], {}), whole.setdefault(row[factor], {})
-        counts[row[factor]] = counts.get(row[factor], 0) + 1
-        for key, value in (row.get(f"{factor}_options") or {}).items():
+    named = [(level(row, factor), options(row, factor)) for row in rows]
+    for name, given in named:
+        values, present = seen.setdefault(name, {}), whole.setdefault(name, {})
+        counts[name] = counts.get(name, 0) + 1
+        for key, value in given.items():
             values.setdefault(key, set()).add(repr(value))
             present[key] = present.get(key, 0) + 1
     # An option that some have and others do not differs too: defaults may be left out (`Parameter.omit_default`).
@@ -32,22 +62,25 @@ def levels(rows: Sequence[Row], factor: str) -> list[str]:
         name: [key for key, found in values.items() if len(found) > 1 or whole[name][key] < counts[name]]
         for name, values in seen.items()
     }
-    return [
-        " ".join([row[factor] or "unknown", *_told(row.get(f"{factor}_options") or {}, differing[row[factor]])])
-        for row in rows
-    ]
+    return [told(name, given, differing[name]) for name, given in named]
 
 
-def _told(options: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
-    return [f"{key}={short(options[key])}" for key in keys if key in options]
+def grouped(rows: Sequence[Trial], group: str) -> list[str]:
+    """Each row's level of a factor, or its seed: one of GROUPS."""
+    return [seed_text(row) for row in rows] if group == "seed" else levels(rows, group)
 
 
-def varying(rows: Sequence[Row]) -> list[str]:
+def told(name: str | None, given: Options, keys: Sequence[str]) -> str:
+    """A choice by name, with those of its options that `keys` names: "adam lr=0.005"."""
+    return " ".join([name or "unknown", *(f"{key}={short(given[key])}" for key in keys if key in given)])
+
+
+def varying(rows: Sequence[Levels]) -> list[str]:
     """The factors with more than one level among `rows`."""
     return [factor for factor in FACTORS if len(set(levels(rows, factor))) > 1]
 
 
-def constant(rows: Sequence[Row]) -> str:
+def constant(rows: Sequence[Levels]) -> str:
     """The factors with a single level, as a phrase: "kumar-cnn, no defense"."""
     parts = []
     for factor in FACTORS:
@@ -58,18 +91,25 @@ def constant(rows: Sequence[Row]) -> str:
     return ", ".join(parts)
 
 
-def labels(rows: Sequence[Row]) -> dict[str, str]:
+def labels(rows: Sequence[Levels]) -> dict[str, str]:
     """variant_id → label, from the varying factors; the beginning of the id where no factor tells, as of imported weights."""
     factors = varying(rows) or ["architecture"]
     columns = [levels(rows, factor) for factor in factors]
-    found = {row["variant_id"]: " ".join(parts) for row, *parts in zip(rows, *columns, strict=True)}
+    found = {row.variant_id: " ".join(parts) for row, *parts in zip(rows, *columns, strict=True)}
     shared = {label for label, count in Counter(found.values()).items() if count > 1}
     return {variant: f"{label} {variant[:6]}" if label in shared else label for variant, label in found.items()}
 
 
-def seed_text(row: Row) -> str:
+def trial_labels(rows: Sequence[Trial]) -> Mapping[str, str]:
+    """trial_id → label: its variant's, with the seed where there are several, "adam relu s1"."""
+    found = labels(rows)
+    seeds = len({row.seed for row in rows}) > 1
+    return {row.trial_id: found[row.variant_id] + (f" s{row.seed}" if seeds else "") for row in rows}
+
+
+def seed_text(row: Trial) -> str:
     """The seed, "-" where it is not known."""
-    return "-" if row["seed"] is None else str(row["seed"])
+    return "-" if row.seed is None else str(row.seed)
 
 
 def short(value: object) -> str:
@@ -77,3 +117,12 @@ def short(value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     return f"{value:g}" if isinstance(value, float) else str(value).replace(" ", "")
+
+
+def choice_text(value: Json) -> str:
+    """A resolved value in few characters; a choice by its name and options."""
+    if isinstance(value, Mapping) and "name" in value:
+        given = value.get("options")
+        chosen = given.items() if isinstance(given, Mapping) else ()
+        return " ".join([str(value["name"]), *(f"{key}={short(option)}" for key, option in chosen)])
+    return short(value)

@@ -120,8 +120,7 @@ def _submit(db: Database, home: Home, asked: Submit) -> Submission:
 def _attack(db: Database, home: Home, asked: Attack) -> Attacked:
     attack = resolve_attack(asked.name, asked.options, "attack")
     study = asked.study
-    stored = studies.stored_study(db, study)
-    info = make_plan(stored, studies.data_root(db, study) or home.data_root, home.cache, large=True).info
+    info = studies.stored_dataset(db, study, home.data_root, home.cache)
     check_eps(attack, info.shape, "--eps")
     check_classes(attack, len(info.classes), "attack")
     return Attacked(study, attack.id, studies.add_attack(db, study, asked.trials, attack))
@@ -129,8 +128,8 @@ def _attack(db: Database, home: Home, asked: Attack) -> Attacked:
 
 def _import(db: Database, home: Home, asked: Import) -> Admission:
     source = parse_source(asked.dataset, Path("/"))
-    plan = imports.plan_to_join(db, home, source, asked.study, asked.data_root)
-    return imports.admit(db, home, plan, asked.data_root, asked.arrival)
+    joined = imports.study_to_join(db, home, source, asked.study, asked.data_root)
+    return imports.admit(db, home, joined, asked.data_root, asked.arrival)
 
 
 def _delete(db: Database, home: Home, asked: Delete) -> Deleted:

@@ -1,7 +1,7 @@
 """The detached worker: a session of its own, a log file, and an answer to whoever started it.
 
-`app.worker.control` starts it as `python -P -m app.worker.daemon`. It stays until it is stopped, whatever becomes of the
-terminal; SIGTERM stops it cleanly, a second one at once.
+`app.worker.control` starts it. It stays until it is stopped, whatever becomes of the terminal; SIGTERM stops it cleanly, a
+second one at once.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from core.errors import InnateError, Unavailable
 from core.events import Event
 from core.executors.process import ProcessExecutor
 from core.executors.protocol import Slot
+from core.names import short_id
 from core.records import TrialSpec
 from storage import journal, queue, worker_state
 from storage.database import connect
@@ -69,7 +70,7 @@ class Logbook:
 def _name(trial: TrialSpec) -> str:
     choices = (trial.architecture, trial.optimizer, trial.activation, trial.defense)
     seed = "imported" if trial.imported is not None else f"s{trial.seed}"
-    return f"{trial.id[:10]} {' '.join(choice.name for choice in choices if choice is not None)} {seed}"
+    return f"{short_id(trial.id)} {' '.join(choice.name for choice in choices if choice is not None)} {seed}"
 
 
 def main(arguments: Sequence[str]) -> int:

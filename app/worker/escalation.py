@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from core.attacks import check_eps
 from core.errors import BadInput
-from core.records import NORM_SIGNS, AttackSpec, Threat
+from core.names import NORM_SIGNS, short_id
+from core.records import AttackSpec, Threat
 from core.registry import parse_number
-from core.study.plan import make_plan
 from core.verdict.ledgers import survived_at, worst_case
 from core.verdict.trust import is_masked, judge
 from core.verdict.trust.entry import Evidence
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 def threat_of(db: Database, study: str, eps: str | None) -> Threat:
     """The study's norm at its score ε, or at `eps`; raises BadInput for a radius out of range, or none to be had."""
     stored = studies.study_row(db, study)
-    norm = stored["threat_norm"] or "linf"
+    norm = stored.threat_norm or "linf"
     if eps is None:
-        if stored["threat_eps"] is None:
+        if stored.threat_eps is None:
             raise BadInput(f"--eps: the study {study} scores at no radius; give one, such as --eps 0.1")
-        return Threat(norm, stored["threat_eps"])
+        return Threat(norm, stored.threat_eps)
     if "," in eps:
         raise BadInput(f"--eps {eps}: an escalation settles one radius at a time; give one")
     return Threat(norm, parse_number(eps.strip(), "--eps"))
@@ -43,8 +43,7 @@ def add_next_rungs(db: Database, home: Home, asked: Escalate) -> Climb:
     Raises BadInput for a trial that the study's own attacks have not been tried on, NotFound for one outside the study.
     """
     study, threat = asked.study, asked.threat
-    stored = studies.stored_study(db, study)
-    info = make_plan(stored, studies.data_root(db, study) or home.data_root, home.cache, large=True).info
+    info = studies.stored_dataset(db, study, home.data_root, home.cache)
     for spec in rungs(threat):
         check_eps(spec, info.shape, "--eps")
     added = []
@@ -62,18 +61,17 @@ def refuse_unready(db: Database, study: str, trial_id: str) -> None:
     """Raises BadInput unless everything but rungs has been tried on the trial."""
     found = readiness(db, study, trial_id)
     if found is None:
-        raise BadInput(f"trial {trial_id[:10]} is not in study {study}")
+        raise BadInput(f"trial {short_id(trial_id)} is not in study {study}")
     if not found.trained:
-        raise BadInput(f"trial {trial_id[:10]} has no weights yet ({found.state}); train it first: innate run")
+        raise BadInput(f"trial {short_id(trial_id)} has no weights yet ({found.state}); train it first: innate run")
     missing = [attack.name for attack in found.missing if not attack.params.get("after")]
     if missing:
-        raise BadInput(
-            f"trial {trial_id[:10]} is yet to be attacked with {', '.join(dict.fromkeys(missing))}; escalate after: innate run"
-        )
+        yet = ", ".join(dict.fromkeys(missing))
+        raise BadInput(f"trial {short_id(trial_id)} is yet to be attacked with {yet}; escalate after: innate run")
     broken = [attack.name for attack in found.broken if not attack.params.get("after")]
     if found.state == "failed" and (broken or found.failure is not None):
         what = found.failure or f"{broken[0]} could not be carried out"
-        raise BadInput(f"trial {trial_id[:10]} has failed: {what}; see innate show {trial_id[:10]}")
+        raise BadInput(f"trial {short_id(trial_id)} has failed: {what}; see innate show {short_id(trial_id)}")
 
 
 @dataclass(frozen=True)
@@ -149,7 +147,7 @@ def in_lines(found: Escalation) -> list[str]:
     """A summary for a person."""
     how = "to the top of the ladder" if found.top else "until nothing more fell" if found.quiet else "so far"
     lines = [
-        f"{found.trial_id[:10]} {NORM_SIGNS[found.norm]} ε = {found.eps:g}: worst case {found.worst_case:.1%} → "
+        f"{short_id(found.trial_id)} {NORM_SIGNS[found.norm]} ε = {found.eps:g}: worst case {found.worst_case:.1%} → "
         f"{found.escalated:.1%} {how}; {found.trust}"
     ]
     lines += [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.events import Event
-from core.records import NORM_SIGNS
+from core.names import NORM_SIGNS
 from storage import journal
 
 

@@ -18,17 +18,19 @@ _HALVES = ("train", "test")
 def class_names(root: Path) -> tuple[str, ...]:
     """The classes, sorted by name; raises BadInput unless train/ and test/ have the same two or more."""
     if not root.is_dir():
-        raise BadInput(f"dataset: {root}: there is no such folder")
+        raise BadInput.at("dataset", f"{root}: there is no such folder")
     found = {}
     for half in _HALVES:
         if not (root / half).is_dir():
-            raise BadInput(f"dataset: {root}: an image folder needs {half}/ with one folder of pictures per class")
+            raise BadInput.at("dataset", f"{root}: an image folder needs {half}/ with one folder of pictures per class")
         found[half] = tuple(sorted(item.name for item in (root / half).iterdir() if item.is_dir()))
     if found["train"] != found["test"]:
         odd = sorted(set(found["train"]) ^ set(found["test"]))
-        raise BadInput(f"dataset: {root}: train/ and test/ must have the same classes; only one has {', '.join(odd)}")
+        raise BadInput.at(
+            "dataset", f"{root}: train/ and test/ must have the same classes; only one has {', '.join(odd)}"
+        )
     if len(found["train"]) < 2:
-        raise BadInput(f"dataset: {root}: {len(found['train'])} class in train/; a classifier needs at least two")
+        raise BadInput.at("dataset", f"{root}: {len(found['train'])} class in train/; a classifier needs at least two")
     return found["train"]
 
 
@@ -55,9 +57,10 @@ def load_folder(root: Path) -> Arrays:
     for half in _HALVES:
         for (path, _), image in zip(listed[half], images[half], strict=True):
             if image.shape[:2] != first.shape[:2]:
-                raise BadInput(
-                    f"dataset: {path} is {image.shape[1]}×{image.shape[0]} pixels, but {first_path.name} is "
-                    f"{first.shape[1]}×{first.shape[0]}; all pictures must be of one size"
+                raise BadInput.at(
+                    "dataset",
+                    f"{path} is {image.shape[1]}×{image.shape[0]} pixels, but {first_path.name} is "
+                    f"{first.shape[1]}×{first.shape[0]}; all pictures must be of one size",
                 )
     grey = all(image.ndim == 2 for half in _HALVES for image in images[half])
     stacked = {half: np.stack([_channels_first(image, grey) for image in images[half]]) for half in _HALVES}
@@ -68,7 +71,7 @@ def load_folder(root: Path) -> Arrays:
 def _pictures(folder: Path) -> list[Path]:
     pictures = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES and path.is_file())
     if not pictures:
-        raise BadInput(f"dataset: {folder}: no pictures ({', '.join(sorted(_SUFFIXES))}) in it")
+        raise BadInput.at("dataset", f"{folder}: no pictures ({', '.join(sorted(_SUFFIXES))}) in it")
     return pictures
 
 
@@ -80,7 +83,7 @@ def _decode(path: Path) -> NDArray[np.uint8]:
         with Image.open(path) as picture:
             return np.asarray(picture.convert("L" if picture.mode in ("1", "L") else "RGB"))
     except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError):
-        raise BadInput(f"dataset: {path}: cannot be read as a picture; mend or remove it") from None
+        raise BadInput.at("dataset", f"{path}: cannot be read as a picture; mend or remove it") from None
 
 
 def _channels_first(image: NDArray[np.uint8], grey: bool) -> NDArray[np.uint8]:

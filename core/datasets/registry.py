@@ -181,13 +181,13 @@ def parse_source(text: str, base: Path) -> DatasetSource:
     kind, colon, path_text = text.partition(":")
     if colon and kind in ("folder", "npz"):
         if not path_text.strip():
-            raise BadInput(f'dataset: "{text}" lacks its path: write "{kind}:PATH"')
+            raise BadInput.at("dataset", f'"{text}" lacks its path: write "{kind}:PATH"')
         path = (base / Path(path_text).expanduser()).resolve()
         return DatasetSource(f"{kind}:{path.name}", kind, path)
     if text in ("folder", "npz"):
-        raise BadInput(f'dataset: "{text}" lacks its path: write "{text}:PATH"')
+        raise BadInput.at("dataset", f'"{text}" lacks its path: write "{text}:PATH"')
     if text not in DATASETS:
-        raise BadInput(f"dataset: unknown data set {text!r}{nearest(text, DATASETS)}")
+        raise BadInput.at("dataset", f"unknown data set {text!r}{nearest(text, DATASETS)}")
     return DatasetSource(text, text)
 
 

@@ -1,4 +1,4 @@
-"""Which samples a study uses: stratified draws with a fixed seed, the same for every trial (DESIGN section 4)."""
+"""Which samples a study uses: stratified draws with a fixed seed, the same for every trial."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def stratified(labels: NDArray[np.int64], count: int | None, where: str) -> Indi
         return np.arange(len(labels), dtype=np.int64)
     classes, sizes = np.unique(labels, return_counts=True)
     if count > len(labels):
-        raise BadInput(f"{where}: {count:,} asked for, but there are {len(labels):,} samples")
+        raise BadInput.at(where, f"{count:,} asked for, but there are {len(labels):,} samples")
     if count < len(classes):
-        raise BadInput(f"{where}: {count} is fewer than the {len(classes)} classes to draw from")
+        raise BadInput.at(where, f"{count} is fewer than the {len(classes)} classes to draw from")
     rng = np.random.default_rng(_DRAW_SEED)
     parts = [
         rng.permutation(np.flatnonzero(labels == label))[:quota]

@@ -32,13 +32,12 @@ def transfer_attack(
     options = dict(options or {})
     for key in ("eps", "norm"):
         if key in options:
-            raise BadInput(f"--set {key}: give it as --{key}")
+            raise BadInput.at(f"--set {key}", f"give it as --{key}")
     if name is not None:
         ATTACKS.find(name, "--attack")
         if name not in TRANSFERABLE:
-            raise BadInput(
-                f"--attack {name}: makes no images meant to transfer; those that do: {', '.join(TRANSFERABLE)}"
-            )
+            words = f"makes no images meant to transfer; those that do: {', '.join(TRANSFERABLE)}"
+            raise BadInput(f"--attack {name}: {words}", key="--attack", words=words)
     threat = study.threat
     norm = parse_norm(norm, "--norm") if norm is not None else threat.norm if threat else "linf"
     own = [attack for attack in study.attacks if attack.norm == norm]
@@ -48,7 +47,7 @@ def transfer_attack(
         attacked = sorted({radius for attack in own for radius in attack.eps})
         eps = threat.eps if threat and threat.norm == norm else attacked[(len(attacked) - 1) // 2] if attacked else None
     if eps is None:
-        raise BadInput(f"--eps: the study {study.name} attacks nothing in {norm}; give a radius such as --eps 0.1")
+        raise BadInput.at("--eps", f"the study {study.name} attacks nothing in {norm}; give a radius such as --eps 0.1")
     namesakes = [attack for attack in own if attack.name == name]
     like = max(namesakes, key=lambda attack: attack.params.get("steps", 1), default=None)
     given = {**like.params, "seed": like.seed} if like else {}
@@ -56,6 +55,7 @@ def transfer_attack(
     attack = resolve_attack(name, {**given, "norm": norm, "eps": eps}, "transfer")
     for key, value in _FIXED.items():
         if attack.params.get(key, value) != value:
-            raise BadInput(f"--set {key}={attack.params[key]}: images meant to transfer are made with {key}={value}")
+            words = f"images meant to transfer are made with {key}={value}"
+            raise BadInput(f"--set {key}={attack.params[key]}: {words}", key=f"--set {key}", words=words)
     check_eps(attack, shape, "--eps")
     return attack

@@ -6,12 +6,16 @@ Unknown keys, wrong types, NaN and counts below 1 stop here, each as one line th
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from core.errors import BadInput
+from core.errors import BadInput, Mistakes
 from core.registry import nearest
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 Count = Annotated[int, Field(ge=1, le=10**12)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -22,7 +26,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, validate_assignment=True)
 
 
 class TrainingTable(_Table):
@@ -74,53 +78,65 @@ class StudyFile(_Table):
         return value
 
 
-def validate(document: dict[str, Any], where: str) -> StudyFile:
-    """`document` as a StudyFile; raises BadInput with the first mistake, its key, and how many more there are."""
-    try:
-        return StudyFile.model_validate(document)
-    except ValidationError as error:
-        mistakes = error.errors()
-        more = len({_dotted(_location(mistake)) for mistake in mistakes}) - 1
-        tail = f" (and {more} more)" if more else ""
-        raise BadInput(f"{where}: {_mistake_in_words(mistakes[0])}{tail}") from None
+def read(document: Mapping[str, Any], mistakes: Mistakes) -> StudyFile:
+    """`document` as a StudyFile, each key by itself, so that all that are wrong are noted in `mistakes`.
+
+    A key at fault holds its default, and one that has none is empty: neither is a mistake once more.
+    """
+    file = StudyFile.model_construct(name="", dataset="", architectures=[], optimizers=[], activations=[])
+    _read_table(file, document, "", mistakes)
+    return file
 
 
-def _location(mistake: Any) -> list[Any]:
-    """Where it is, without the names that pydantic gives to the members of a union."""
-    return [
-        part
-        for part in mistake["loc"]
-        if not (isinstance(part, str) and ("[" in part or part in ("int", "constrained-int")))
-    ]
+def _read_table(table: _Table, given: Mapping[str, Any], at: str, mistakes: Mistakes) -> None:
+    fields = type(table).model_fields
+    for name, field in fields.items():
+        if name not in given:
+            if field.is_required():
+                mistakes.note(BadInput(f"the key {at + name!r} is missing", key=at + name))
+            continue
+        inner = getattr(table, name)
+        if isinstance(inner, _Table) and isinstance(given[name], dict):
+            _read_table(inner, given[name], f"{at}{name}.", mistakes)
+            setattr(table, name, inner)  # so that it counts as given
+            continue
+        try:
+            setattr(table, name, given[name])
+        except ValidationError as error:
+            first: dict[str | None, BadInput] = {}
+            for mistake in (_in_words(fault, at) for fault in error.errors()):
+                first.setdefault(mistake.key, mistake)
+            for mistake in first.values():
+                mistakes.note(mistake)
+    for name in given:
+        if name not in fields:
+            hint = nearest(name, fields)
+            if isinstance(table, StudyFile) and name in TrainingTable.model_fields:
+                hint = f"; it belongs under [training]: training.{name}"
+            mistakes.note(BadInput(f"unknown key {at + name!r}{hint}", key=at + name))
 
 
-def _mistake_in_words(mistake: Any) -> str:
-    """One pydantic error in a study file's own words."""
-    location = _location(mistake)
-    key = _dotted(location)
-    kind, given = mistake["type"], mistake.get("input")
-    if kind == "extra_forbidden":
-        table = TrainingTable if location[0] == "training" else ScoreTable if location[0] == "score" else StudyFile
-        hint = nearest(str(location[-1]), table.model_fields)
-        if table is StudyFile and str(location[-1]) in TrainingTable.model_fields:
-            hint = f"; it belongs under [training]: training.{location[-1]}"
-        return f"unknown key {key!r}{hint}"
-    if kind == "missing":
-        return f"the key {key!r} is missing"
+def _in_words(fault: ErrorDetails, at: str) -> BadInput:
+    """One pydantic error in a study file's own words; `at` is the table that it lies in, "" or "training."."""
+    key = at + _dotted(fault["loc"])
+    kind, given = fault["type"], fault.get("input")
     if kind in ("too_short", "list_too_short"):
-        return f"{key} is empty: name at least one"
-    bounds = mistake.get("ctx", {})
+        return BadInput(f"{key} is empty: name at least one", key=key)
+    bounds = fault.get("ctx", {})
+    if kind == "value_error":  # what a validator of this module raised
+        return BadInput.at(key, str(bounds["error"]))
     for kind_of_bound, words in (("ge", "at least"), ("gt", "above"), ("le", "at most"), ("lt", "below")):
         if kind_of_bound in bounds:
-            return f"{key}: {given!r} is out of range, it must be {words} {bounds[kind_of_bound]}"
+            return BadInput.at(key, f"{given!r} is out of range, it must be {words} {bounds[kind_of_bound]}")
     if kind == "finite_number":
-        return f"{key}: {given!r} is not a finite number"
+        return BadInput.at(key, f"{given!r} is not a finite number")
     expected = _EXPECTED.get(kind)
     if expected:
-        return f"{key}: expected {expected}, got {given!r}"
-    return f"{key}: {mistake['msg'].removeprefix('Value error, ')}"
+        return BadInput.at(key, f"expected {expected}, got {given!r}")
+    return BadInput.at(key, fault["msg"])
 
 
+_MEMBERS = ("str", "list", "dict", "int", "float", "constrained-int")
 _EXPECTED = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
@@ -134,11 +150,13 @@ _EXPECTED = {
 }
 
 
-def _dotted(location: list[Any]) -> str:
-    key = ""
-    for part in location:
+def _dotted(location: tuple[int | str, ...]) -> str:
+    """The key of a place, without the names that pydantic gives to the members of a union."""
+    first, *rest = location
+    key = str(first)
+    for part in rest:
         if isinstance(part, int):
             key += f"[{part}]"
-        elif part not in ("str", "list") or not key:
-            key += f".{part}" if key else str(part)
-    return key.replace(".dict", "")
+        elif "[" not in part and part not in _MEMBERS:
+            key += f".{part}"
+    return key

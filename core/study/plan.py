@@ -10,21 +10,30 @@ import numpy as np
 from core import datasets
 from core.attacks import check_classes, check_eps
 from core.datasets.subsets import samples_digest, stratified
-from core.errors import BadInput
+from core.errors import BadInput, Mistakes
 from core.models import architectures
 from core.records import DatasetInfo, Plan, Study, TrialSpec
 from core.study.resolve import refuse_large_grid
 
 
-def make_plan(study: Study, data_root: Path, cache: Path, *, large: bool = False) -> Plan:
-    """The trials of `study`, seeds outermost, so that an interrupted study has covered its grid once before repeating.
+def examine(study: Study, data_root: Path, cache: Path, *, large: bool = False) -> DatasetInfo:
+    """The data set of `study`, once the study has been held against it; no grid is made.
 
-    Reads a `folder:` or `npz:` set whole (its content is part of the identity), a named set not at all unless the test
-    subset needs its labels. `large` permits more than LARGE_GRID trials. Raises BadInput naming the key at fault.
+    Reads a `folder:` or `npz:` set whole (its content is part of the identity), a named set not at all. `large` permits
+    more than LARGE_GRID trials. Raises BadInput naming the key at fault, with all other mistakes beside it.
     """
     refuse_large_grid(study, large=large)
     info = datasets.describe(study.source, data_root, cache)
     _check_against_data(study, info)
+    return info
+
+
+def make_plan(study: Study, data_root: Path, cache: Path, *, large: bool = False) -> Plan:
+    """The trials of `study`, seeds outermost, so that an interrupted study has covered its grid once before repeating.
+
+    Reads what `examine` reads, and a named set where the test subset needs its labels. Raises what `examine` raises.
+    """
+    info = examine(study, data_root, cache, large=large)
     train_samples = None if study.train_samples == info.train_size else study.train_samples
     return Plan(
         study=study,
@@ -44,34 +53,39 @@ def make_plan(study: Study, data_root: Path, cache: Path, *, large: bool = False
                 study.seeds, study.architectures, study.defenses, study.optimizers, study.activations
             )
         ),
-        samples=_samples(study, info, data_root, cache),
+        samples=tested_samples(study, info, data_root, cache),
     )
 
 
 def _check_against_data(study: Study, info: DatasetInfo) -> None:
-    where = study.name
+    found = Mistakes()
     for key, wanted, there in (
         ("train_samples", study.train_samples, info.train_size),
         ("test_samples", study.test_samples, info.test_size),
     ):
         if wanted is not None and wanted > there:
-            raise BadInput(f"{where}: {key}: {wanted:,} asked for, but {info.source.name} has {there:,}")
-        if wanted is not None and wanted < len(info.classes):
-            raise BadInput(f"{where}: {key}: {wanted} is fewer than the {len(info.classes)} classes to draw from")
+            found.note(BadInput.at(key, f"{wanted:,} asked for, but {info.source.name} has {there:,}"))
+        elif wanted is not None and wanted < len(info.classes):
+            found.note(BadInput.at(key, f"{wanted} is fewer than the {len(info.classes)} classes to draw from"))
     for index, choice in enumerate(study.architectures):
-        architectures.check(choice, info.shape, f"{where}: architectures[{index}]")
+        found.attempt(architectures.check, choice, info.shape, f"architectures[{index}]")
     for index, attack in enumerate(study.attacks):
-        check_eps(attack, info.shape, f"{where}: attacks[{index}].eps")
-        check_classes(attack, len(info.classes), f"{where}: attacks[{index}]")
+        found.attempt(check_eps, attack, info.shape, f"attacks[{index}].eps")
+        found.attempt(check_classes, attack, len(info.classes), f"attacks[{index}]")
     channels = info.shape[0]
     if study.training.augment and channels != 3:
-        raise BadInput(f"{where}: training.augment: flips and crops are for colour images; {info.source.name} is grey")
+        words = f"flips and crops are for colour images; {info.source.name} is grey"
+        found.note(BadInput.at("training.augment", words))
     used = study.train_samples or info.train_size
     if study.training.validation and round(used * study.training.validation) < len(info.classes):
-        raise BadInput(f"{where}: training.validation: a share of {study.training.validation:g} of {used} is too small")
+        words = f"a share of {study.training.validation:g} of {used} is too small"
+        found.note(BadInput.at("training.validation", words))
+    if found.found:
+        raise found.error().within(study.name)
 
 
-def _samples(study: Study, info: DatasetInfo, data_root: Path, cache: Path) -> str | None:
+def tested_samples(study: Study, info: DatasetInfo, data_root: Path, cache: Path) -> str | None:
+    """The digest of the study's test indices; None for a subset of what is not at hand."""
     if study.test_samples is None or study.test_samples == info.test_size:
         return samples_digest(np.arange(info.test_size, dtype=np.int64))
     if datasets.problem(info.source, data_root) is not None:

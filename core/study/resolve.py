@@ -5,20 +5,20 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from core.attacks import ATTACKS, parse_norm
+from core.attacks import ATTACKS, norm_of, parse_norm
 from core.attacks import resolve as resolve_attack
 from core.datasets import parse_source
-from core.errors import BadInput, NotFound
+from core.errors import BadInput, Mistakes, NotFound
 from core.models.activations import ACTIVATIONS
 from core.models.architectures import ARCHITECTURES
 from core.records import AttackSpec, Choice, DatasetSource, Study, Threat, Training
 from core.registry import Entry, Registry, nearest, parse_number, resolve_options
-from core.study.file import StudyFile, TrainingTable, validate
+from core.study.file import StudyFile, TrainingTable, read
 from core.study.presets import preset_names, preset_text
 from core.training import optimizers
 from core.training.defenses import DEFENSES
@@ -88,12 +88,12 @@ def _set(document: dict[str, Any], path: Sequence[str], value: Any, override: st
     for part, following in zip(path, [*path[1:], None], strict=True):
         if isinstance(here, list):
             if not part.isdigit() or int(part) >= len(here):
-                raise BadInput(f"--set {override}: the list has no item {part!r}")
+                raise BadInput(f"--set {override}: the list has no item {part!r}", key=".".join(path))
             key: Any = int(part)
         elif isinstance(here, dict):
             key = part
         else:
-            raise BadInput(f"--set {override}: {part!r} is not inside a table")
+            raise BadInput(f"--set {override}: {part!r} is not inside a table", key=".".join(path))
         if following is None:
             here[key] = value
         else:
@@ -103,18 +103,35 @@ def _set(document: dict[str, Any], path: Sequence[str], value: Any, override: st
 def parse_study(document: Mapping[str, Any], where: str, base: Path) -> Study:
     """A Study from plain data in the study file's keys; paths in it are relative to `base`.
 
-    Raises BadInput in one line that starts with `where` and names the key.
+    Raises BadInput in one line that starts with `where` and names the key: the first of `mistakes`.
     """
-    file = validate(dict(document), where)
-    try:
-        return _resolve(file, base)
-    except BadInput as error:
-        raise BadInput(f"{where}: {error}") from None
+    found = Mistakes()
+    file = read(document, found)
+    unread = len(found.found)
+    study = _resolve(file, base, found)
+    if study is None:
+        first = found.found[0]
+        tail = f" (and {unread - 1} more)" if unread > 1 else ""
+        raise BadInput(f"{first.sentence}{tail}", key=first.key, where=where, words=f"{first.words}{tail}")
+    return study
+
+
+def mistakes(document: Mapping[str, Any], base: Path) -> tuple[BadInput, ...]:
+    """All that keeps a document from being a study, none if it is one: first what is not a study file's key or type.
+
+    Every table is looked at for itself. What rests on a table at fault is left out: the score's ε, for one, where it is
+    not known what is attacked.
+    """
+    found = Mistakes()
+    _resolve(read(document, found), base, found)
+    return tuple(found.found)
 
 
 def study_without_grid(name: str, description: str, source: DatasetSource) -> Study:
     """A study that trains nothing: it holds trials whose weights were trained elsewhere, and attacks added to them."""
     dataset = source.name if source.path is None else f"{source.kind}:{source.path}"
+    training = _training(TrainingTable(), Mistakes())
+    assert training is not None, "its defaults are right"
     return Study(
         name=name,
         description=description,
@@ -126,7 +143,7 @@ def study_without_grid(name: str, description: str, source: DatasetSource) -> St
         seeds=(),
         train_samples=None,
         test_samples=None,
-        training=_training(TrainingTable()),
+        training=training,
         attacks=(),
         threat=None,
         document={"name": name, "description": description, "dataset": dataset},
@@ -156,17 +173,31 @@ def refuse_large_grid(study: Study, *, large: bool) -> None:
     """Raises BadInput for more than LARGE_GRID trials unless `large` says that they are meant."""
     trials = grid_size(study)
     if trials > LARGE_GRID and not large:
-        raise BadInput(f"{study.name}: the grid has {trials:,} trials, more than {LARGE_GRID:,}; add --yes if so meant")
+        sentence = f"the grid has {trials:,} trials, more than {LARGE_GRID:,}; add --yes if so meant"
+        raise BadInput(sentence, where=study.name)
 
 
-def _resolve(file: StudyFile, base: Path) -> Study:
-    source = parse_source(file.dataset, base)
-    training = _training(file.training)
-    profile = _one_of(file.training.hyperparameters, PROFILES, "training.hyperparameters")
-    if profile == "tuned":
-        raise BadInput('training.hyperparameters: "tuned" is not built yet; use "torch" or "keras"')
-    attacks = tuple(_attack(table, index) for index, table in enumerate(file.attacks))
-    _refuse_twins([attack.id for attack in attacks], [attack.name for attack in attacks], "attacks")
+def _resolve(file: StudyFile, base: Path, found: Mistakes) -> Study | None:
+    """The study; None, and everything that is wrong in `found`, if anything is. It holds already what could not be read."""
+    source = None if found.concern("dataset") else found.attempt(parse_source, file.dataset, base)
+    training = _training(file.training, found)
+    # Whatever the profile was meant to be, an optimizer's own options are right or wrong.
+    profile = found.attempt(_profile, file.training.hyperparameters) or "torch"
+    attacks = [found.attempt(_attack, table, index) for index, table in enumerate(file.attacks)]
+    _note_twins(attacks, [attack.id if attack else None for attack in attacks], "attacks", found)
+    architectures = _axis(file.architectures, "architectures", _from_registry(ARCHITECTURES), found)
+    chosen = _axis(
+        file.optimizers,
+        "optimizers",
+        lambda name, given, at: optimizers.resolve(name, given, profile, file.training.weight_decay, at),
+        found,
+    )
+    activations = _axis(file.activations, "activations", _from_registry(ACTIVATIONS), found)
+    defenses = _axis(file.defenses, "defenses", _defense, found)
+    seeds = found.attempt(_seeds, file.seeds)
+    threat = _threat(file, attacks, found)
+    if source is None or training is None or seeds is None or found.found:
+        return None
     document = file.model_dump(exclude_unset=True)
     if source.path is not None:
         document["dataset"] = f"{source.kind}:{source.path}"
@@ -174,35 +205,32 @@ def _resolve(file: StudyFile, base: Path) -> Study:
         name=file.name,
         description=file.description,
         source=source,
-        architectures=_axis(file.architectures, "architectures", _from_registry(ARCHITECTURES)),
-        optimizers=_axis(
-            file.optimizers,
-            "optimizers",
-            lambda name, given, at: optimizers.resolve(name, given, profile, training.weight_decay, at),
-        ),
-        activations=_axis(file.activations, "activations", _from_registry(ACTIVATIONS)),
-        defenses=_axis(file.defenses, "defenses", _defense),
-        seeds=_seeds(file.seeds),
+        architectures=architectures,
+        optimizers=chosen,
+        activations=activations,
+        defenses=defenses,
+        seeds=seeds,
         train_samples=file.train_samples,
         test_samples=file.test_samples,
         training=training,
-        attacks=attacks,
-        threat=_threat(file, attacks),
+        attacks=tuple(attack for attack in attacks if attack is not None),
+        threat=threat,
         document=document,
     )
 
 
-def _training(table: TrainingTable) -> Training:
-    name, given = _name_and_options(table.schedule, "training.schedule")
-    entry = SCHEDULES.find(name, "training.schedule")
-    options = resolve_options(entry, given, "training.schedule")
-    entry.check(options, "training.schedule")
+def _training(table: TrainingTable, found: Mistakes) -> Training | None:
+    schedule = found.attempt(_schedule, table.schedule)
+    initialisation = found.attempt(_one_of, table.initialisation, INITIALISATIONS, "training.initialisation")
+    precision = found.attempt(_one_of, table.precision, PRECISIONS, "training.precision")
+    if schedule is None or initialisation is None or precision is None:
+        return None
     return Training(
         epochs=table.epochs,
         batch_size=table.batch_size,
-        initialisation=_one_of(table.initialisation, INITIALISATIONS, "training.initialisation"),
-        precision=_one_of(table.precision, PRECISIONS, "training.precision"),
-        schedule=Choice(name, options),
+        initialisation=initialisation,
+        precision=precision,
+        schedule=schedule,
         weight_decay=table.weight_decay,
         label_smoothing=table.label_smoothing,
         augment=table.augment,
@@ -210,25 +238,42 @@ def _training(table: TrainingTable) -> Training:
     )
 
 
+def _schedule(item: Any) -> Choice:
+    name, given = _name_and_options(item, "training.schedule")
+    entry = SCHEDULES.find(name, "training.schedule")
+    options = resolve_options(entry, given, "training.schedule")
+    entry.check(options, "training.schedule")
+    return Choice(name, options)
+
+
+def _profile(name: str) -> str:
+    profile = _one_of(name, PROFILES, "training.hyperparameters")
+    if profile == "tuned":
+        raise BadInput.at("training.hyperparameters", '"tuned" is not built yet; use "torch" or "keras"')
+    return profile
+
+
 def _attack(table: Mapping[str, Any], index: int) -> AttackSpec:
     where = f"attacks[{index}]"
     options = dict(table)
     name = options.pop("name", None)
     if not isinstance(name, str):
-        raise BadInput(f"{where}.name: expected the name of an attack ({', '.join(ATTACKS)})")
+        raise BadInput.at(f"{where}.name", f"expected the name of an attack ({', '.join(ATTACKS)})")
     return resolve_attack(name, options, where)
 
 
 def _axis(
-    names: Sequence[Any], key: str, resolve: Callable[[str, Mapping[str, Any], str], Choice]
+    names: Sequence[Any], key: str, resolve: Callable[[str, Mapping[str, Any], str], Choice], found: Mistakes
 ) -> tuple[Choice, ...]:
-    choices = []
-    for index, item in enumerate(names):
-        where = f"{key}[{index}]"
+    """The choices that are right."""
+
+    def choice(item: Any, where: str) -> Choice:
         name, given = _name_and_options(item, where)
-        choices.append(resolve(name, given, where))
-    _refuse_twins([choice.as_json() for choice in choices], [choice.name for choice in choices], key)
-    return tuple(choices)
+        return resolve(name, given, where)
+
+    choices = [found.attempt(choice, item, f"{key}[{index}]") for index, item in enumerate(names)]
+    _note_twins(choices, [one.as_json() if one else None for one in choices], key, found)
+    return tuple(one for one in choices if one is not None)
 
 
 def _from_registry(registry: Registry[Any]) -> Callable[[str, Mapping[str, Any], str], Choice]:
@@ -250,53 +295,85 @@ def _name_and_options(item: Any, where: str) -> tuple[str, dict[str, Any]]:
     options = dict(item)
     name = options.pop("name", None)
     if not isinstance(name, str):
-        raise BadInput(f'{where}: a table needs a name, such as {{name = "adam", lr = 1e-3}}')
+        raise BadInput.at(where, 'a table needs a name, such as {name = "adam", lr = 1e-3}')
     return name, options
 
 
-def _refuse_twins(identities: Sequence[Any], names: Sequence[str], key: str) -> None:
-    for index, identity in enumerate(identities):
-        if identity in identities[:index]:
-            first = list(identities).index(identity)
-            raise BadInput(f"{key}[{index}]: {names[index]} is the same as {key}[{first}]; name each once")
+def _note_twins(
+    named: Sequence[Choice | AttackSpec | None], identities: Sequence[Any], key: str, found: Mistakes
+) -> None:
+    """`identities` tell them apart; None stands for one at fault, which is no twin of anything."""
+    for index, (one, identity) in enumerate(zip(named, identities, strict=True)):
+        if one is not None and identity in identities[:index]:
+            found.note(_twin(one.name, key, index, identities.index(identity)))
+
+
+def _twin(name: str, key: str, index: int, first: int) -> BadInput:
+    return BadInput.at(f"{key}[{index}]", f"{name} is the same as {key}[{first}]; name each once")
 
 
 def _seeds(seeds: int | list[int]) -> Sequence[int]:
     if isinstance(seeds, int):
         return range(seeds)
-    _refuse_twins(seeds, [str(seed) for seed in seeds], "seeds")
+    for index, seed in enumerate(seeds):
+        if seed in seeds[:index]:
+            raise _twin(str(seed), "seeds", index, seeds.index(seed))
     return tuple(seeds)
 
 
-def _threat(file: StudyFile, attacks: Sequence[AttackSpec]) -> Threat | None:
+def _threat(file: StudyFile, attacks: Sequence[AttackSpec | None], found: Mistakes) -> Threat | None:
     """The `[score]` table, or its defaults: linf if attacked, else l2; the lower median of the ε in that norm.
 
-    Where only minimum-norm attacks have that norm, which name no ε, it is the usual one: linf 0.1, l2 1.
+    Where only minimum-norm attacks have that norm, which name no ε, it is the usual one: linf 0.1, l2 1. An attack at
+    fault still has its norm, if that is right; what would need to know more of it is not looked at.
     """
-    norms = {attack.norm for attack in attacks}
-    norm = file.score.norm
-    if norm is not None:
-        norm = parse_norm(norm, "score.norm")
-        if norm not in norms:
-            raise BadInput(f"score.norm: no attack of the study has the norm {norm}")
-    elif attacks:
-        norm = "linf" if "linf" in norms else "l2"
-    if norm is None:
-        if file.score.eps is not None:
-            raise BadInput("score.eps: the study has no attacks to score")
+    norms = {attack.norm if attack else _norm_of(table) for attack, table in zip(attacks, file.attacks, strict=True)}
+    if found.concern("score.norm") or (not file.attacks and found.concern("attacks")):
         return None
-    attacked = sorted({eps for attack in attacks if attack.norm == norm for eps in attack.eps})
+    if not file.attacks and file.score.norm is None:
+        if file.score.eps is not None:
+            found.note(BadInput.at("score.eps", "the study has no attacks to score"))
+        return None
+    norm = found.attempt(_threat_norm, file.score.norm, norms)
+    if norm is None:
+        return None
+    whole = None not in attacks
+    attacked = sorted({eps for attack in attacks if attack and attack.norm == norm for eps in attack.eps})
     if file.score.eps is None:
         return Threat(norm, attacked[(len(attacked) - 1) // 2] if attacked else USUAL_EPS[norm])
-    eps = parse_number(file.score.eps, "score.eps")
+    eps = found.attempt(_threat_eps, file.score.eps, norm, attacked if whole else [])
+    return None if eps is None else Threat(norm, eps)
+
+
+def _norm_of(table: Mapping[str, Any]) -> str | None:
+    """The norm of an `[[attacks]]` table that something is wrong with; None if that is its name or the norm itself."""
+    entry = ATTACKS.get(str(table.get("name")))
+    return None if entry is None else Mistakes().attempt(norm_of, entry, table, "")
+
+
+def _threat_norm(given: str | None, norms: Collection[str | None]) -> str | None:
+    """The norm of the score; None where it depends on attacks whose norm is not known."""
+    if given is not None:
+        norm = parse_norm(given, "score.norm")
+        if norm not in norms and None not in norms:
+            raise BadInput.at("score.norm", f"no attack of the study has the norm {norm}")
+        return norm
+    if "linf" in norms:
+        return "linf"
+    return None if None in norms else "l2"
+
+
+def _threat_eps(given: float | str, norm: str, attacked: Sequence[float]) -> float:
+    eps = parse_number(given, "score.eps")
     if eps <= 0 or (norm == "linf" and eps > 1):
-        raise BadInput(f"score.eps: {file.score.eps!r} is out of range (pixel units: above 0, for linf at most 1)")
+        raise BadInput.at("score.eps", f"{given!r} is out of range (pixel units: above 0, for linf at most 1)")
     if attacked and eps < attacked[0]:
-        raise BadInput(f"score.eps: {eps:g} is below every ε attacked in {norm} (the smallest is {attacked[0]:g})")
-    return Threat(norm, eps)
+        smallest = f"the smallest is {attacked[0]:g}"
+        raise BadInput.at("score.eps", f"{eps:g} is below every ε attacked in {norm} ({smallest})")
+    return eps
 
 
 def _one_of(value: str, allowed: Sequence[str], where: str) -> str:
     if value not in allowed:
-        raise BadInput(f"{where}: {value!r} is not one of {', '.join(allowed)}")
+        raise BadInput.at(where, f"{value!r} is not one of {', '.join(allowed)}")
     return value

@@ -243,9 +243,9 @@ def resolve(name: str, given: Mapping[str, Any], profile: str, weight_decay: flo
     if options.get("rule") == "keras":
         for parameter in entry.parameters:
             if parameter.name in entry.torch_only and options[parameter.name] != parameter.default:
-                raise BadInput(
-                    f"{where}.{parameter.name}: Keras's {name} has no such option; "
-                    f'leave it at {parameter.default:g}, or add rule = "torch"'
+                raise BadInput.at(
+                    f"{where}.{parameter.name}",
+                    f'Keras\'s {name} has no such option; leave it at {parameter.default:g}, or add rule = "torch"',
                 )
     return Choice(name, options)
 

@@ -45,11 +45,11 @@ def _step(options: Mapping[str, Any], base: float, progress: float, epochs: int)
 def _check_step(options: Mapping[str, Any], where: str) -> None:
     at, rates = options["at"], options["lr"]
     if not at or len(at) != len(rates):
-        raise BadInput(
-            f"{where}: step needs `at` and `lr`, lists of equal length, such as at = [75, 100], lr = [5e-4, 3e-4]"
+        raise BadInput.at(
+            where, "step needs `at` and `lr`, lists of equal length, such as at = [75, 100], lr = [5e-4, 3e-4]"
         )
     if sorted(set(at)) != list(at):
-        raise BadInput(f"{where}.at: the epochs must ascend, got {at}")
+        raise BadInput.at(f"{where}.at", f"the epochs must ascend, got {at}")
 
 
 SCHEDULES: Registry[Schedule] = Registry(

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from app.report import charts, images, study_charts
-from app.report.study_numbers import Frame, heat_table, pareto_front, points, robustness, standings
+from app.report.charts import Canvas
+from app.report.study_numbers import Scope, heat_table, pareto_front, points, robustness, standings
 from storage.database import connect
+from storage.rows import ExampleRow
 
 
 @pytest.fixture
@@ -15,8 +17,11 @@ def db(filled):
     db.conn.close()
 
 
-def frame(db, **changes):
-    return Frame(db, "tiny", (80, 20), False, {}, **changes)
+CANVAS = Canvas(80, 20)
+
+
+def scope(db, **changes):
+    return Scope(db, "tiny", **changes)
 
 
 @pytest.mark.parametrize(
@@ -47,30 +52,30 @@ def test_a_front_is_the_set_that_nothing_dominates():
 
 
 def test_a_few_variants_keep_the_names_they_have_among_all(db):
-    everything = standings(frame(db), "innate")
+    everything = standings(scope(db), "innate")
     assert len(everything) == 4
     assert [one.estimate.value for one in everything] == sorted(
         (one.estimate.value for one in everything), reverse=True
     )
-    only = standings(frame(db, variants=frozenset({everything[1].variant_id})), "innate")
+    only = standings(scope(db, variants=frozenset({everything[1].variant_id})), "innate")
     assert only == [everything[1]]
     assert len(only[0].trial_ids) == 2
-    (line,) = robustness(frame(db, variants=frozenset({everything[1].variant_id})), None).lines
+    (line,) = robustness(scope(db, variants=frozenset({everything[1].variant_id})), None).lines
     assert line.curve.label == everything[1].label
     assert line.curve.x == (0.0, 0.1, 0.2)
 
 
 def test_the_tradeoff_shows_and_names_its_front(db):
-    found = points(frame(db), "worst_case")
+    found = points(scope(db), "worst_case")
     best = [point.label for point in found if point.front]
     assert best
-    text = study_charts.tradeoff(frame(db), "worst_case")
+    text = study_charts.tradeoff(scope(db), CANVAS, "worst_case")
     assert f"* Pareto front, no other is better in both: {', '.join(best)}" in text
     assert text.count("* ") == len(best) + 1
 
 
 def test_heat_tables_hold_every_pair_of_levels(db):
-    found = heat_table(frame(db), "worst_case", None)
+    found = heat_table(scope(db), "worst_case", None)
     assert found.factors == ("optimizer", "activation")
     assert len(found.values) == 4
     assert set(found.trust.values()) <= {"ok", "suspect", "invalid"}
@@ -85,7 +90,7 @@ def test_a_doubtful_number_carries_its_sign():
 
 
 def test_charts_leave_the_terminals_background_alone(db):
-    text = study_charts.robustness_curves(Frame(db, "tiny", (80, 20), True, {}), None)
+    text = study_charts.robustness_curves(scope(db), Canvas(80, 20, colour=True), None)
     assert "\x1b[38;5;" in text
     assert "\x1b[48;5;" not in text
 
@@ -93,7 +98,8 @@ def test_charts_leave_the_terminals_background_alone(db):
 def example(size, channels=1):
     clean = np.random.default_rng(0).random((channels, size, size)).astype("<f4")
     changed = np.clip(clean + 0.1, 0, 1).astype("<f4")
-    return {"clean": clean.tobytes(), "adversarial": changed.tobytes(), "shape": [channels, size, size]}
+    shape = (channels, size, size)
+    return ExampleRow(0, 0.1, 0, 1, 0.9, 0.8, shape, clean.tobytes(), changed.tobytes(), "pgd", "linf", ())
 
 
 @pytest.mark.parametrize("size", [8, 28, 32, 64, 224])

@@ -73,8 +73,8 @@ def climb(db, home, trial, standing):
 
 def verdict(db):
     (row,) = queries.trials(db)
-    (detail,) = queries.trial_detail(db, row["trial_id"])["studies"]
-    return detail["trust"], detail["trust_reasons"]
+    (detail,) = queries.trial_detail(db, row.trial_id).studies
+    return detail.trust, detail.trust_reasons
 
 
 def test_each_rung_runs_on_what_all_before_it_left_standing_and_says_so(db, home, trial):
@@ -88,13 +88,13 @@ def test_each_rung_runs_on_what_all_before_it_left_standing_and_says_so(db, home
     assert first.attack.id in second.attack.params["after"]["attacks"]
     third = climb(db, home, trial, 25)
     assert (third.attack.params["loss"], third.standing.sum()) == ("targeted", 25)
-    rows = [row for row in queries.results(db, "tiny", trial) if row["added"]]
-    assert [row["robust_accuracy"] for row in rows] == pytest.approx([25 / N, 25 / N, 30 / N])
-    assert all(row["attack_spec"]["params"]["after"]["eps"] == 0.1 for row in rows)
-    assert {row["attack"] for row in queries.results(db, "tiny", trial) if not row["added"]} == {"fgsm", "pgd"}
+    rows = [row for row in queries.results(db, "tiny", trial) if row.added]
+    assert [row.robust_accuracy for row in rows] == pytest.approx([25 / N, 25 / N, 30 / N])
+    assert all(row.attack_spec.params["after"]["eps"] == 0.1 for row in rows)
+    assert {row.attack for row in queries.results(db, "tiny", trial) if not row.added} == {"fgsm", "pgd"}
     (best,) = queries.leaderboard(db, "tiny")
-    assert best["worst_case"] == pytest.approx(25 / N), "what a rung broke is broken"
-    own = {row["attack"]: row["robust_accuracy"] for row in queries.results(db, "tiny", trial) if not row["added"]}
+    assert best.worst_case == pytest.approx(25 / N), "what a rung broke is broken"
+    own = {row.attack: row.robust_accuracy for row in queries.results(db, "tiny", trial) if not row.added}
     assert own["pgd"] == pytest.approx(30 / N), "what the study's own attack left standing stays what it was"
 
 
@@ -107,11 +107,11 @@ def test_a_quiet_climb_ends_after_a_loss_that_is_not_the_cross_entropy_and_confi
     found = escalation.summary(db, "tiny", trial, THREAT)
     assert (found.settled, found.top, found.worst_case) == (True, False, 0.5)
     assert [rung.attack for rung in found.rungs] == ["pgd-100", "apgd-ce", "apgd-targeted"]
-    assert any("worst case at ε = 0.1 stays at 50.0%" in line for line in [check_of(db, trial)["reason"]])
+    assert any("worst case at ε = 0.1 stays at 50.0%" in line for line in [check_of(db, trial).reason])
 
 
 def check_of(db, trial):
-    return next(row for row in queries.trial_detail(db, trial)["checks"] if row["check"] == "escalation")
+    return next(row for row in queries.trial_detail(db, trial).checks if row.check == "escalation")
 
 
 def test_a_climb_that_breaks_more_lowers_the_scores_and_is_doubted_until_its_end(db, home, trial):
@@ -129,9 +129,9 @@ def test_a_climb_that_breaks_more_lowers_the_scores_and_is_doubted_until_its_end
     assert climb(db, home, trial, 10) is None
     assert verdict(db) == ("ok", [])
     after = queries.leaderboard(db, "tiny")[0]
-    assert (before["worst_case"], after["worst_case"]) == pytest.approx((30 / N, 10 / N))
-    assert after["innate"] < before["innate"]
-    assert after["clean_accuracy"] == before["clean_accuracy"]
+    assert (before.worst_case, after.worst_case) == pytest.approx((30 / N, 10 / N))
+    assert after.innate < before.innate
+    assert after.clean_accuracy == before.clean_accuracy
 
 
 def test_one_image_more_is_a_proof(db, home, trial):
@@ -139,7 +139,7 @@ def test_one_image_more_is_a_proof(db, home, trial):
     trust, reasons = verdict(db)
     assert trust == "suspect"
     assert "falls from 50.0% to 48.3%" in reasons[0]
-    assert queries.leaderboard(db, "tiny")[0]["worst_case"] == pytest.approx(29 / N)
+    assert queries.leaderboard(db, "tiny")[0].worst_case == pytest.approx(29 / N)
 
 
 def test_a_rung_that_breaks_everything_ends_the_climb(db, home, trial):
@@ -153,9 +153,9 @@ def test_the_top_of_the_ladder_is_read_by_distance_and_needs_no_gradient(db, hom
         wanted = climb(db, home, trial, standing)
         ran.append(None if wanted is None else wanted.attack.name)
     assert ran == ["pgd", "apgd", "apgd", "fmn", "square", None]
-    row = next(row for row in queries.results(db, "tiny", trial) if row["attack"] == "fmn")
-    assert (row["eps"], row["median_distance"]) == (0.1, None)
-    assert row["robust_accuracy"] == pytest.approx(14 / N)
+    row = next(row for row in queries.results(db, "tiny", trial) if row.attack == "fmn")
+    assert (row.eps, row.median_distance) == (0.1, None)
+    assert row.robust_accuracy == pytest.approx(14 / N)
 
 
 def test_an_interrupted_climb_goes_on_where_it_was(db, home, trial):
@@ -192,7 +192,7 @@ def test_bad_radii_are_named(db, home, trial, eps, words):
 def test_a_trial_that_is_not_yet_attacked_or_trained_is_refused(db, home, cache, trial):
     more = {**STUDY, "attacks": [*STUDY["attacks"], {"name": "bim", "eps": [0.1]}], "activations": ["relu", "tanh"]}
     studies.submit(db, plan_of(more, cache))
-    (other,) = [row["trial_id"] for row in queries.trials(db) if row["trial_id"] != trial]
+    (other,) = [row.trial_id for row in queries.trials(db) if row.trial_id != trial]
     for one, words in ((trial, "yet to be attacked with bim"), (other, "no weights yet")):
         with pytest.raises(BadInput, match=words):
             escalation.add_next_rungs(db, home, Escalate("tiny", (one,), THREAT))
@@ -216,8 +216,8 @@ def test_masked_gradients_need_the_whole_ladder():
         left = judge(known)
         if len(climbed(known, THREAT)) == 3:
             assert left.trust == "suspect"
-            assert not any("last steps" in reason for reason in left.reasons)
-            assert any("no slope in any pixel" in reason for reason in left.reasons)
+            assert not any("last steps" in reason.text for reason in left.reasons)
+            assert any("no slope in any pixel" in reason.text for reason in left.reasons)
     assert seen == [spec.name for spec in rungs(THREAT)]
     assert judge(known).trust == "ok"
     unsteady = Evidence(known.clean, results, THREAT, [looked(unsteady=9)], added=known.added)

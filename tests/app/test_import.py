@@ -51,7 +51,7 @@ def test_an_attack_can_be_added_to_it(db, home, bring):
 
 def test_an_attack_on_a_trial_without_weights_is_refused(db, home, cache):
     studies.submit(db, plan_of(tiny(seeds=1), cache))
-    trial_id = queries.trials(db, "tiny")[0]["trial_id"]
+    trial_id = queries.trials(db, "tiny")[0].trial_id
     with pytest.raises(BadInput, match=r"has no weights yet \(queued\); train it first: innate run"):
         changes.perform(db, home, Attack("tiny", (trial_id,), "pgd", {"eps": [0.1]}))
     assert db.execute("SELECT count(*) FROM trial_attack").fetchone()[0] == 0
@@ -139,7 +139,7 @@ def test_weights_exported_from_one_home_and_imported_into_another_answer_alike(t
     assert ours[0]["clean_accuracy"] > 0.5
     (row,) = queries.trials(imported)
     assert row["state"] == "done"
-    assert row["final_digest"] == queries.trials(trained)[0]["final_digest"]
+    assert row.final_digest == queries.trials(trained)[0].final_digest
     assert imported.execute("SELECT count(*) FROM epoch").fetchone()[0] == 0
 
 
@@ -252,7 +252,7 @@ def test_into_a_study_it_is_attacked_with_the_study_s_attacks(filled, net, tmp_p
     done = innate_command(*net, "--study", "tiny", "--json", home=tmp_path / "copy")
     (row,) = json.loads(done.stdout)["trials"]
     db = database.connect(tmp_path / "copy" / "innate.db")
-    tried = queries.results(db, "tiny", row["trial_id"])
+    tried = queries.results(db, "tiny", row.trial_id)
     assert [(result["attack"], result["eps"]) for result in tried] == [
         ("fgsm", 0.1), ("fgsm", 0.2), ("pgd", 0.1), ("pgd", 0.2),
     ]  # fmt: skip

@@ -2,16 +2,17 @@
 
 import pytest
 
-from app.cli.studies import _sections
 from app.report import study_charts, trial_charts
-from app.report.study_numbers import Frame
+from app.report.charts import Canvas
+from app.report.study_numbers import Scope
+from app.report.trial_page import trial_page
 from app.report.variants import labels, levels
-from app.tui.run.data import Run
 from app.tui.run.words import epochs_table
 from app.worker.narration import told
 from core.events import EpochFinished, EpochRecord
 from storage import database, queries, queue, recording, studies
 from tests.conftest import plan_of, tiny
+from tests.rows import trial_row
 
 PROBED = EpochRecord(3, 0.1234, 0.989, None, 0.01, 0.25, 0.016)
 PLAIN = EpochRecord(3, 0.1234, 0.989, None, 0.01, 0.25)
@@ -39,7 +40,7 @@ def db(home, cache):
 
 
 def trials(db):
-    return {row["defense"]: row["trial_id"] for row in queries.trials(db)}
+    return {row.defense: row.trial_id for row in queries.trials(db)}
 
 
 def test_the_log_tells_the_probe_and_warns_even_where_epochs_are_not_told():
@@ -55,47 +56,44 @@ def test_the_log_tells_the_probe_and_warns_even_where_epochs_are_not_told():
 
 def test_the_probe_is_stored_and_stands_in_the_view(db):
     of = trials(db)
-    assert [row["probe_accuracy"] for row in queries.trial_epochs(db, of["fgsm-at"])] == [None, 0.4, 0.016]
-    assert [row["probe_accuracy"] for row in queries.trial_epochs(db, of["none"])] == [None] * 3
+    assert [row.probe_accuracy for row in queries.trial_epochs(db, of["fgsm-at"])] == [None, 0.4, 0.016]
+    assert [row.probe_accuracy for row in queries.trial_epochs(db, of["none"])] == [None] * 3
 
 
 def test_a_column_stands_for_it_only_where_something_was_probed(db):
     of = trials(db)
     defended, plain = (queries.trial_detail(db, of[name]) for name in ("fgsm-at", "none"))
-    for detail in (defended, plain):
-        detail["log"] = []
-    page, other = ("\n".join(_sections(detail, every=False)) for detail in (defended, plain))
+    page, other = (trial_page(detail, (), 80, every=False) for detail in (defended, plain))
     assert "probe %" in page
     assert "probe %" not in other
     (last,) = (line.split() for line in page.splitlines() if line.strip().startswith("3 "))
     assert last == ["3", "0.3333", "90.0", "-", "1.6", "0.01", "0.1"]
-    columns, rows = epochs_table(Run(None, defended))
+    columns, rows = epochs_table(defended.epochs)
     (probe,) = [column for column in columns if column.title == "probe %"]
     assert [probe.cell(row)[0] for row in rows] == ["-", "40.0", "1.6"]
-    assert "probe %" not in [column.title for column in epochs_table(Run(None, plain))[0]]
+    assert "probe %" not in [column.title for column in epochs_table(plain.epochs)[0]]
 
 
 def test_the_charts_of_training_show_its_curve(db):
     of = trials(db)
-    assert " probe" in trial_charts.training_curves(db, of["fgsm-at"], (60, 16), False)
-    assert " probe" not in trial_charts.training_curves(db, of["none"], (60, 16), False)
-    text = study_charts.training_curves(Frame(db, "tiny", (80, 24), False, {}))
+    assert " probe" in trial_charts.training_curves(db, of["fgsm-at"], Canvas(60, 16))
+    assert " probe" not in trial_charts.training_curves(db, of["none"], Canvas(60, 16))
+    text = study_charts.training_curves(Scope(db, "tiny"), Canvas(80, 24))
     loss, probe = text.split("tiny: accuracy on held-out images")
     assert "none" in loss
     assert "fgsm-at" in loss
     assert "fgsm-at" in probe
     assert "none" not in probe
     assert max(map(len, text.splitlines())) <= 80
-    only = Frame(db, "tiny", (80, 24), False, {"defense": "none"})
-    assert "held-out" not in study_charts.training_curves(only)
+    only = Scope(db, "tiny", {"defense": "none"})
+    assert "held-out" not in study_charts.training_curves(only, Canvas(80, 24))
 
 
 def test_an_option_that_only_some_have_tells_variants_apart():
     rows = [
-        {"variant_id": "a", "defense": "fgsm-at", "defense_options": {"eps": 0.3}},
-        {"variant_id": "b", "defense": "fgsm-at", "defense_options": {"eps": 0.3, "clean_share": 0.5}},
-        {"variant_id": "c", "defense": "none", "defense_options": {}},
+        trial_row(variant_id="a", defense="fgsm-at", defense_options={"eps": 0.3}),
+        trial_row(variant_id="b", defense="fgsm-at", defense_options={"eps": 0.3, "clean_share": 0.5}),
+        trial_row(variant_id="c", defense="none", defense_options={}),
     ]
     assert levels(rows, "defense") == ["fgsm-at", "fgsm-at clean_share=0.5", "none"]
-    others = dict.fromkeys(("architecture", "optimizer", "activation"), "x")
-    assert len(set(labels([{**others, **row} for row in rows]).values())) == 3
+    assert len(set(labels(rows).values())) == 3

@@ -15,6 +15,7 @@ import pytest
 
 from app.report.transfer_matrix import by_factor, drawn, of_trials, reading
 from tests.conftest import innate_command
+from tests.rows import transfer_result, trial_row
 
 MARKS = {"ok": "", "suspect": "?", "invalid": "!"}
 
@@ -225,17 +226,12 @@ def test_the_command_itself_never_imports_torch(tried):
 
 
 def trial(number, optimizer="adam", trust="ok"):
-    factors = {"architecture": "mlp", "optimizer": optimizer, "activation": "relu", "defense": "none"}
-    return {"trial_id": f"t{number}", "variant_id": f"v{number}", "seed": 0, "trust": trust, **factors}
+    return trial_row(trial_id=f"t{number}", variant_id=f"v{number}", optimizer=optimizer, trust=trust)
 
 
 def test_many_models_are_cut_with_a_line_that_says_how_to_see_all():
     trials = [trial(number, f"opt{number:02}") for number in range(35)]
-    rows = [
-        {"source_id": f"t{a}", "target_id": f"t{b}", "transfer_rate": 1.0 if a == b else 0.25}
-        for a in range(35)
-        for b in range(35)
-    ]
+    rows = [transfer_result(f"t{a}", f"t{b}", 1.0 if a == b else 0.25) for a in range(35) for b in range(35)]
     text = drawn("heading", of_trials(trials, rows), MARKS, 80)
     assert max(len(line) for line in text.splitlines()) <= 80
     assert "the first 30 of 35 models; --format csv has all" in text
@@ -247,7 +243,7 @@ def test_many_models_are_cut_with_a_line_that_says_how_to_see_all():
 def test_an_invalid_model_is_marked_and_is_no_robust_target():
     trials = [trial(0, "adam"), trial(1, "sgd"), trial(2, "lion", "invalid")]
     rates = {(0, 1): 0.5, (1, 0): 0.3, (0, 2): 0.0, (1, 2): 0.0, (2, 0): None, (2, 1): 0.1}
-    rows = [{"source_id": f"t{a}", "target_id": f"t{b}", "transfer_rate": rate} for (a, b), rate in rates.items()]
+    rows = [transfer_result(f"t{a}", f"t{b}", rate) for (a, b), rate in rates.items()]
     matrix = of_trials(trials, rows)
     assert "most robust target: adam (30.0 %)" in reading(matrix)
     assert "best source: adam (25.0 %)" in reading(matrix)

@@ -155,7 +155,7 @@ def test_commands_of_clients_are_carried_out_and_a_broken_one_is_answered(home, 
 def test_a_cancelled_trial_is_stopped_and_nothing_claims_it_before_it_has_ended(home, db, cache, make):
     document = tiny(seeds=1, optimizers=["adam"], activations=["relu"])
     studies.submit(db, plan_of(document, cache))
-    (trial,) = [row["trial_id"] for row in queries.trials(db)]
+    (trial,) = [row.trial_id for row in queries.trials(db)]
     seen = []
 
     def slow(job, stop):
@@ -292,7 +292,7 @@ def test_retention_none_trains_again_to_the_same_weights_for_a_new_attack(home, 
     studies.submit(db, plan_of({**document, "attacks": [*document["attacks"], {"name": "bim", "eps": [0.1]}]}, cache))
     make().work(None, never)
     (after,) = queries.trials(db)
-    assert (after["state"], after["final_digest"]) == ("done", before["final_digest"])
+    assert (after.state, after.final_digest) == ("done", before.final_digest)
 
 
 def test_a_running_trial_s_folder_is_never_swept(home, db, cache):
@@ -338,8 +338,8 @@ def test_the_grace_period_ends(home, db, cache, make, monkeypatch):
 def test_the_log_is_rotated_and_its_end_is_found_across_files(home, monkeypatch):
     import logging
 
-    from app.cli.worker import last_lines
     from app.worker import daemon
+    from app.worker.log import last_lines
 
     monkeypatch.setattr(daemon, "_LOG_BYTES", 2000)
     daemon._log_to(home)

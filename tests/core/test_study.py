@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from core.errors import BadInput, NotFound
-from core.study.plan import make_plan
+from core.study.plan import examine, make_plan
 from core.study.presets import preset_names, study_template
-from core.study.resolve import apply_overrides, load_study, parse_study, parse_toml
+from core.study.resolve import apply_overrides, load_study, mistakes, parse_study, parse_toml
 from tests.conftest import plan_of, tiny
 
 
@@ -79,6 +79,102 @@ def test_a_missing_key_is_named():
 
 
 @pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"epochs": 3}, "epochs"),
+        ({"training": {"epoch": 3}}, "training.epoch"),
+        ({"training": {"epochs": 0}}, "training.epochs"),
+        ({"training": 3}, "training"),
+        ({"training": {"schedule": {"name": "step", "at": [3, 1], "lr": [0.1, 0.2]}}}, "training.schedule.at"),
+        ({"training": {"hyperparameters": "tuned"}}, "training.hyperparameters"),
+        ({"optimizers": []}, "optimizers"),
+        ({"optimizers": ["sgd", 3]}, "optimizers[1]"),
+        ({"optimizers": ["sgd", "adamm"]}, "optimizers[1]"),
+        ({"optimizers": ["sgd", {"name": "adam", "lr": -1.0}]}, "optimizers[1].lr"),
+        ({"optimizers": [{"name": "adam", "lrr": 1}]}, "optimizers[0].lrr"),
+        ({"seeds": [1, 1]}, "seeds[1]"),
+        ({"seeds": 0}, "seeds"),
+        ({"dataset": "folder:"}, "dataset"),
+        ({"attacks": [{"eps": [0.1]}]}, "attacks[0].name"),
+        ({"attacks": [{"name": "fgsm", "eps": [0.1], "steps": 3}]}, "attacks[0].steps"),
+        ({"score": {"eps": [1]}}, "score.eps"),
+        ({"score": {"eps": 0.01}}, "score.eps"),
+    ],
+)
+def test_the_key_at_fault_is_data(changes, key):
+    with pytest.raises(BadInput) as caught:
+        parse_study(tiny(**changes), "study.toml", Path("/"))
+    error = caught.value
+    assert error.key == key
+    assert str(error) == f"study.toml: {error.sentence}"
+    assert error.sentence in (error.words, f"{key}: {error.words}", f"{key.rpartition('.')[0]}: {error.words}")
+    assert [mistake.key for mistake in mistakes(tiny(**changes), Path("/"))] == [key]
+
+
+def test_all_mistakes_are_found_at_once_and_the_first_is_what_is_raised():
+    document = tiny(
+        name="no good",
+        dataset="mnits",
+        optimizers=["adamm", {"name": "adam", "lr": -1.0, "beta1": 2, "lrr": 1}, "sgd", "sgd"],
+        seeds=[3, 3],
+        training={"epochs": 0, "precision": "fp8", "schedule": "cosin", "stray": 1},
+        attacks=[{"name": "pgd", "eps": [2.0], "steps": 0, "seed": -1, "foo": 1}, {"name": "fgsn", "eps": [0.1]}],
+        score={"eps": "x"},
+        epochs=3,
+    )
+    found = mistakes(document, Path("/"))
+    assert [mistake.key for mistake in found] == [
+        "name",
+        "training.epochs",
+        "training.stray",
+        "epochs",
+        "dataset",
+        "training.schedule",
+        "training.precision",
+        "attacks[0].eps",
+        "attacks[0].seed",
+        "attacks[0].foo",
+        "attacks[0].steps",
+        "attacks[1].name",
+        "optimizers[0]",
+        "optimizers[1].lrr",
+        "optimizers[1].lr",
+        "optimizers[1].beta1",
+        "optimizers[3]",
+        "seeds[1]",
+        "score.eps",
+    ]
+    assert all(not mistake.also and mistake.where is None for mistake in found)
+    assert refusal(document) == f"study.toml: {found[0]} (and 3 more)"
+    assert mistakes(tiny(), Path("/")) == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "keys"),
+    [
+        ({"attacks": [{"name": "pgd", "eps": [2.0]}], "score": {"norm": "l2"}}, ["attacks[0].eps", "score.norm"]),
+        ({"attacks": [{"name": "pgd", "eps": [0.1], "norm": "l7"}], "score": {"norm": "l2"}}, ["attacks[0].norm"]),
+        ({"attacks": [{"name": "pdg", "eps": [0.1]}], "score": {"eps": 7}}, ["attacks[0].name"]),
+        ({"attacks": [{"name": "pgd", "eps": [2.0]}], "score": {"eps": 0.01}}, ["attacks[0].eps"]),
+        ({"attacks": 3, "score": {"eps": 0.1}}, ["attacks"]),
+        (
+            {"training": {"hyperparameters": "kears"}, "optimizers": ["adamm"]},
+            ["training.hyperparameters", "optimizers[0]"],
+        ),
+    ],
+)
+def test_what_rests_on_a_mistake_is_not_one_more(changes, keys):
+    assert [mistake.key for mistake in mistakes(tiny(**changes), Path("/"))] == keys
+
+
+def test_reading_one_study_leaves_the_defaults_of_the_next_alone():
+    assert parse_study(tiny(training={"epochs": 9}), "s", Path("/")).training.epochs == 9
+    document = tiny()
+    del document["training"]
+    assert parse_study(document, "s", Path("/")).training.epochs == 5
+
+
+@pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"train_samples": 5000}, ["train_samples", "5,000", "1,437"]),
@@ -95,6 +191,23 @@ def test_what_only_the_data_can_tell_is_refused_by_the_plan(changes, words, cach
     with pytest.raises(BadInput) as caught:
         plan_of(tiny(**changes), cache)
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_all_that_the_data_has_to_say_is_told_at_once(cache):
+    with pytest.raises(BadInput) as caught:
+        plan_of(tiny(train_samples=5000, architectures=["mlp", "keras-cnn"], training={"augment": True}), cache)
+    found = [caught.value, *caught.value.also]
+    assert [one.key for one in found] == ["train_samples", "architectures[1]", "training.augment"]
+    assert [str(one) for one in found] == [f"tiny: {one.sentence}" for one in found]
+
+
+def test_a_study_is_held_against_its_data_without_its_grid(cache):
+    study = parse_study(tiny(seeds=10**12), "s", Path("/"))
+    assert examine(study, cache, cache, large=True).train_size == 1_437
+    with pytest.raises(BadInput, match="4,000,000,000,000"):
+        examine(study, cache, cache)
+    with pytest.raises(BadInput, match="train_samples: 5,000"):
+        examine(parse_study(tiny(train_samples=5000), "s", Path("/")), cache, cache)
 
 
 def test_a_grid_of_millions_is_refused_before_it_is_made(cache):

@@ -7,7 +7,7 @@ import pytest
 
 from core.attacks import resolve
 from core.records import CleanOutcome, Diagnosis, Ledger, Threat, Trace
-from core.verdict.trust import CHECKS, check_of, judge, trust_of_evaluation
+from core.verdict.trust import CHECKS, judge, trust_of_evaluation
 from core.verdict.trust.entry import EpochAccuracy, Evaluated, Evidence, tolerated
 from core.verdict.trust.ladder import rungs
 from core.verdict.trust.model import diagnosed
@@ -100,8 +100,8 @@ def test_what_a_look_at_the_model_finds_always_counts(changes, check, words):
     found = judged(strong, looks=[looked(**changes)])
     assert found.trust == "suspect"
     assert names(found) == {check}
-    assert words in found.reasons[0]
-    assert check_of(found.reasons[0]) == check
+    assert words in found.reasons[0].text
+    assert found.reasons[0].check == check
 
 
 def test_a_flat_softmax_is_told_and_counts_only_where_attacks_have_no_slope_either():
@@ -122,7 +122,7 @@ def test_every_norm_and_radius_that_was_looked_at_counts_and_each_check_has_one_
     for odd in (looked(eps=0.3, only_by_search=9), looked(norm="l2", eps=2.0, only_by_search=9)):
         found = judged(strong, looks=[*sane, odd])
         assert names(found) == {"search_beats_gradients"}
-        assert f"ε = {odd.eps:g}" in found.reasons[0]
+        assert f"ε = {odd.eps:g}" in found.reasons[0].text
         assert [one.name for one in found.checks].count("search_beats_gradients") == 1
 
 
@@ -144,9 +144,9 @@ def test_a_collapsed_model_is_invalid_and_nothing_else_matters():
     found = judged(attacked("pgd", 45), clean=clean_of(45), looks=[looked(zero_gradients=64)])
     assert found.trust == "invalid"
     assert len(found.reasons) == 1
-    assert "most frequent class" in found.reasons[0]
+    assert "most frequent class" in found.reasons[0].text
     one_class = judge(Evidence(clean_of(300, top=1.0)))
-    assert "one class is predicted for 100.0%" in one_class.reasons[0]
+    assert "one class is predicted for 100.0%" in one_class.reasons[0].text
     trust, reasons = trust_of_evaluation(clean_of(45), attacked("pgd", 45))
     assert (trust, len(reasons)) == ("invalid", 1)
 
@@ -174,7 +174,7 @@ def test_a_weak_attack_is_told_alone_and_does_no_harm_beside_a_strong_one(trace,
     weak = attacked("pgd", 200, trace=trace)
     alone = judged(weak)
     assert (alone.trust, names(alone)) == ("suspect", {check})
-    assert words in alone.reasons[0]
+    assert words in alone.reasons[0].text
     assert trust_of_evaluation(clean_of(), weak) == ("suspect", alone.reasons)
     strong = attacked("apgd", 198, trace={"late": 0, "moving": 0})
     beside = judged(weak, strong)
@@ -215,19 +215,19 @@ def test_masking_leaves_traces_in_single_steps():
     rising = attacked("fgsm", 200, 400, eps=(0.1, 0.2), adversarial=[0.5, 0.9])
     found = judged(rising)
     assert names(found) == {"rising_accuracy"}
-    assert "rises from 50.0% at ε = 0.1 to 90.0%" in found.reasons[0]
+    assert "rises from 50.0% at ε = 0.1 to 90.0%" in found.reasons[0].text
     strong = attacked("pgd", 100, 0, eps=(0.1, 0.2), trace={"late": 0})
     assert judged(rising, strong).trust == "ok", "an overshooting FGSM says nothing against a PGD that finds more"
     above = judged(attacked("fgsm", 300, adversarial=[0.99]), strong, clean=clean_of(300))
     assert names(above) == {"above_clean"}
-    assert "raises accuracy from 75.0% to 99.0%" in above.reasons[0]
+    assert "raises accuracy from 75.0% to 99.0%" in above.reasons[0].text
     assert judged(attacked("noise", 300, adversarial=[0.99]), clean=clean_of(300)).trust == "ok"
 
 
 def test_an_iterative_attack_must_beat_a_single_step():
     found = judged(attacked("fgsm", 200), attacked("pgd", 400))
     assert names(found) == {"weaker_than_single_step"}
-    assert "pgd is weaker than fgsm at ε = 0.1 by 50.0 points" in found.reasons[0]
+    assert "pgd is weaker than fgsm at ε = 0.1 by 50.0 points" in found.reasons[0].text
     assert judged(attacked("fgsm", 200), attacked("pgd", 215)).trust == "ok", "within 2 standard errors"
 
 
@@ -235,7 +235,7 @@ def test_a_blind_attack_must_not_find_what_gradients_do_not():
     square = Evaluated(spec("square"), [Ledger(0.1, ~standing(200))])  # breaks what pgd leaves standing
     found = judged(attacked("pgd", 200), square)
     assert names(found) == {"black_box_beats_white_box"}
-    assert "200 of 400 samples fall to square at ε = 0.1 and to no gradient attack" in found.reasons[0]
+    assert "200 of 400 samples fall to square at ε = 0.1 and to no gradient attack" in found.reasons[0].text
     assert judged(attacked("pgd", 200), attacked("square", 202)).trust == "ok"
     assert judged(attacked("fgsm", 300), attacked("square", 200)).trust == "ok", "no rival for one step"
     noise = Evaluated(spec("noise"), [Ledger(0.1, ~standing(20), None, 0.9)])
@@ -264,7 +264,7 @@ def test_a_study_whose_attacks_miss_what_a_short_pgd_finds_is_told_image_by_imag
     fell = tuple(range(60))
     found = judged(attacked("fgsm", 30), looks=[looked(broken_by_gradient=fell)])
     assert names(found) == {"weaker_than_sample"}
-    assert "30 of 64 sampled images stand against the study's attacks at ℓ∞ ε = 0.1" in found.reasons[0]
+    assert "30 of 64 sampled images stand against the study's attacks at ℓ∞ ε = 0.1" in found.reasons[0].text
     assert judged(attacked("fgsm", 4), looks=[looked(broken_by_gradient=fell)]).trust == "suspect", (
         "over 5 % of the sample"
     )
@@ -295,7 +295,7 @@ def test_one_distance_per_image_answers_for_every_radius_in_its_norm():
     second = looked(norm="l2", broken_by_gradient=(), measured=64, nearest=dict.fromkeys(range(60), 0.15))
     found = judged(*both, looks=[near, second], threat=Threat("linf", 0.2))
     assert found.trust == "suspect", "the norm that does not score has numbers, too"
-    assert "at ℓ2 ε = 0.2" in found.reasons[0]
+    assert "at ℓ2 ε = 0.2" in found.reasons[0].text
 
 
 def test_added_attacks_count_and_leave_a_doubt_until_the_ladder_is_climbed():
@@ -312,9 +312,9 @@ def test_added_attacks_count_and_leave_a_doubt_until_the_ladder_is_climbed():
     for count, left in ((299, "74.8%"), (200, "50.0%")):
         found = with_added(count)
         assert found.trust == "suspect"
-        assert f"falls from 75.0% to {left} under apgd" in found.reasons[0]
-        assert "the scores count it" in found.reasons[0]
-        assert "innate attack --escalate" in found.reasons[0]
+        assert f"falls from 75.0% to {left} under apgd" in found.reasons[0].text
+        assert "the scores count it" in found.reasons[0].text
+        assert "innate attack --escalate" in found.reasons[0].text
     for eps in (0.05, 0.2):
         assert with_added(200, eps=eps).trust == "ok", "the study claims nothing there"
 
@@ -366,6 +366,6 @@ def test_catastrophic_overfitting_is_read_off_the_epochs():
     collapsed = [EpochAccuracy(1, 0.7, 0.6), EpochAccuracy(2, 0.99, 0.0)]
     found = judged(attacked("pgd", 0), epochs=collapsed)
     assert names(found) == {"catastrophic_overfitting"}
-    assert "99.0% on its own training images, 0.0% under PGD" in found.reasons[0]
+    assert "99.0% on its own training images, 0.0% under PGD" in found.reasons[0].text
     assert judged(attacked("pgd", 200), epochs=[EpochAccuracy(1, 0.7, 0.6)]).trust == "ok"
     assert not any(one.name == "catastrophic_overfitting" for one in judged(attacked("pgd", 0)).checks)

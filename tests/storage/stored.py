@@ -85,8 +85,8 @@ def bring(db, home: Home, content: bytes = b"weights", study: str | None = None,
     """Import a file with this content, as weights of a small mlp for digits; `given`: label and seed."""
     digest = hashlib.sha256(content).hexdigest()
     architecture = Choice("mlp", {"hidden": [24], "batch_norm": False, "dropout": 0.0, "normalise": True})
-    plan = imports.plan_to_join(db, home, parse_source("digits", home.root), study, home.data_root)
-    trial = TrialSpec(plan.info.identity, None, architecture, Choice("relu"), None, None, None, 0, digest)
+    joined = imports.study_to_join(db, home, parse_source("digits", home.root), study, home.data_root)
+    trial = TrialSpec(joined.info.identity, None, architecture, Choice("relu"), None, None, None, 0, digest)
     path = home.incoming / "1" / "weights.pt"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
@@ -94,4 +94,4 @@ def bring(db, home: Home, content: bytes = b"weights", study: str | None = None,
     arrival = Arrival(
         trial, path.relative_to(home.root), digest, environment, origin, given.get("label"), given.get("seed")
     )
-    return imports.admit(db, home, plan, home.data_root, arrival)
+    return imports.admit(db, home, joined, home.data_root, arrival)

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from core.errors import BadInput
 from storage import database, listing, studies
 from storage.listing import parse_filter
+from storage.rows import as_json
 from tests.conftest import plan_of, tiny
 from tests.storage import stored
 
@@ -33,43 +34,43 @@ def rows(db, text, order=None, **options):
 
 
 def by_hand(db, condition):
-    return {(row["study"], row["trial_id"]) for row in listing.page(db) if condition(row)}
+    return {(row.study, row.trial_id) for row in listing.page(db) if condition(row)}
 
 
 @pytest.mark.parametrize(
     ("text", "condition"),
     [
         ("", lambda row: True),
-        ("optimizer=adam", lambda row: row["optimizer"] == "adam"),
-        ("opt=ADAM", lambda row: row["optimizer"] == "adam"),
-        ("optimizer!=adam", lambda row: row["optimizer"] != "adam"),
-        ("activation~AN", lambda row: row["activation"] == "tanh"),
-        ("state=done clean>90%", lambda row: row["state"] == "done" and row["clean_accuracy"] > 0.9),
-        ("clean>0.9", lambda row: (row["clean_accuracy"] or 0) > 0.9),
-        ("clean_accuracy<=0.9", lambda row: row["clean_accuracy"] is not None and row["clean_accuracy"] <= 0.9),
-        ("innate >= 20", lambda row: (row["innate"] or 0) >= 20),
-        ("kept<50%", lambda row: row["retention"] is not None and row["retention"] < 0.5),
-        ("seed=1", lambda row: row["seed"] == 1),
-        ("optimizer.lr>0.1", lambda row: row["optimizer_options"]["lr"] > 0.1),
-        ("architecture.dropout=0", lambda row: row["architecture_options"].get("dropout") == 0),
-        ("training.epochs=3", lambda row: row["training"]["epochs"] == 3),
-        ("rms", lambda row: row["optimizer"] == "rmsprop"),
-        ('"other" tanh', lambda row: row["study"] == "other" and row["activation"] == "tanh"),
-        ("trust!=ok", lambda row: (row["trust"] or "") != "ok"),
-        ("attempts=0", lambda row: row["attempts"] == 0),
+        ("optimizer=adam", lambda row: row.optimizer == "adam"),
+        ("opt=ADAM", lambda row: row.optimizer == "adam"),
+        ("optimizer!=adam", lambda row: row.optimizer != "adam"),
+        ("activation~AN", lambda row: row.activation == "tanh"),
+        ("state=done clean>90%", lambda row: row.state == "done" and row.clean_accuracy > 0.9),
+        ("clean>0.9", lambda row: (row.clean_accuracy or 0) > 0.9),
+        ("clean_accuracy<=0.9", lambda row: row.clean_accuracy is not None and row.clean_accuracy <= 0.9),
+        ("innate >= 20", lambda row: (row.innate or 0) >= 20),
+        ("kept<50%", lambda row: row.retention is not None and row.retention < 0.5),
+        ("seed=1", lambda row: row.seed == 1),
+        ("optimizer.lr>0.1", lambda row: row.optimizer_options["lr"] > 0.1),
+        ("architecture.dropout=0", lambda row: row.architecture_options.get("dropout") == 0),
+        ("training.epochs=3", lambda row: row.training["epochs"] == 3),
+        ("rms", lambda row: row.optimizer == "rmsprop"),
+        ('"other" tanh', lambda row: row.study == "other" and row.activation == "tanh"),
+        ("trust!=ok", lambda row: (row.trust or "") != "ok"),
+        ("attempts=0", lambda row: row.attempts == 0),
     ],
 )
 def test_filters_leave_what_they_say(db, text, condition):
-    found = {(row["study"], row["trial_id"]) for row in rows(db, text)}
+    found = {(row.study, row.trial_id) for row in rows(db, text)}
     assert found == by_hand(db, condition)
     assert listing.count(db, parse_filter(text)) == len(found)
 
 
 def test_an_id_is_found_by_its_beginning(db):
-    trial = listing.page(db)[3]["trial_id"]
-    assert {row["trial_id"] for row in rows(db, trial[:12])} == {trial}
-    assert {row["trial_id"] for row in rows(db, f"id={trial[:12].upper()}")} == {trial}
-    assert trial not in {row["trial_id"] for row in rows(db, f"id!={trial[:12]}")}
+    trial = listing.page(db)[3].trial_id
+    assert {row.trial_id for row in rows(db, trial[:12])} == {trial}
+    assert {row.trial_id for row in rows(db, f"id={trial[:12].upper()}")} == {trial}
+    assert trial not in {row.trial_id for row in rows(db, f"id!={trial[:12]}")}
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,7 @@ def test_no_text_reaches_sqlite_as_sql(text):
 def test_sorted_with_what_is_unknown_last(db, order, descending):
     names = {"id": "trial_id", "clean": "clean_accuracy", "worst": "worst_case", "kept": "retention",
              "area": "curve_area", "seconds": "train_seconds"}  # fmt: skip
-    values = [row[names.get(order, order)] for row in rows(db, "", order, descending=descending)]
+    values = [getattr(row, names.get(order, order)) for row in rows(db, "", order, descending=descending)]
     known = [value for value in values if value is not None]
     assert values[: len(known)] == known, "what is unknown comes last"
     assert known == sorted(known, reverse=descending)
@@ -128,11 +129,11 @@ def test_an_unknown_order_is_bad_input(db):
 
 def test_single_rows_and_those_that_are_gone(db):
     first = listing.page(db, limit=1)[0]
-    key = (first["study"], first["trial_id"])
+    key = (first.study, first.trial_id)
     assert listing.one(db, *key) == first
     assert listing.some(db, [key, ("nowhere", "0" * 64)]) == [first]
 
 
 def test_the_rows_have_the_columns_of_v_trials(db):
     view = [column[0] for column in db.execute("SELECT * FROM v_trials").description]
-    assert set(view) <= set(listing.page(db, limit=1)[0])
+    assert set(view) <= set(as_json(listing.page(db, limit=1)[0]))

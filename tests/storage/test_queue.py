@@ -18,6 +18,7 @@ from core.events import EvaluationFailed
 from storage import commands, database, deletion, export, outcomes, queries, queue, recording, studies
 from storage.changes import Delete
 from storage.destinations import in_use
+from storage.rows import as_json
 from tests.conftest import plan_of, tiny
 from tests.storage import stored
 
@@ -54,12 +55,12 @@ def test_a_trial_goes_from_queued_over_running_to_done_with_scores(db, home, cac
     assert counts(db) == {"queued": 7, "done": 1}, "done in the very transaction of the last ledger"
     queue.settle(db, claim.attempt_id)
     (row,) = queries.trials(db, state="done")
-    assert row["attempts"] == 1
-    assert row["train_seconds"] == 0.5
+    assert row.attempts == 1
+    assert row.train_seconds == 0.5
     (best,) = queries.leaderboard(db, "tiny")
-    assert best["seeds"] == 1
-    assert 0 < best["innate"] < 100
-    assert best["retention"] == pytest.approx(best["worst_case"] / best["clean_accuracy"])
+    assert best.seeds == 1
+    assert 0 < best.innate < 100
+    assert best.retention == pytest.approx(best.worst_case / best.clean_accuracy)
     assert len(queries.results(db, "tiny")) == 4
 
 
@@ -104,7 +105,7 @@ def test_two_studies_share_a_trial_and_train_it_once(db, home, cache):
     stored.evaluate(db, claim)
     queue.settle(db, claim.attempt_id)
     assert counts(db, "tiny")["done"] == counts(db, "other")["done"] == 1
-    attacks = {(row["study"], row["attack"]) for row in queries.results(db)}
+    attacks = {(row.study, row.attack) for row in queries.results(db)}
     assert attacks == {("tiny", "fgsm"), ("tiny", "pgd"), ("other", "fgsm"), ("other", "noise")}
 
 
@@ -117,8 +118,8 @@ def test_a_running_trial_is_not_claimed_for_another_study(db, home, cache):
     stored.train(db, home, claims[0])
     stored.evaluate(db, claims[0])
     queue.settle(db, claims[0].attempt_id)
-    (row,) = [row for row in queries.trials(db, "other") if row["trial_id"] == claims[0].trial_id]
-    assert row["state"] == "queued"
+    (row,) = [row for row in queries.trials(db, "other") if row.trial_id == claims[0].trial_id]
+    assert row.state == "queued"
     late = queue.claim(db)
     assert (late.trial_id, late.evaluations, late.clean) == (claims[0].trial_id, (), ())
     queue.settle(db, late.attempt_id)
@@ -131,9 +132,9 @@ def test_a_failed_trial_stays_failed_until_it_is_retried(db, home, cache):
     queue.fail(db, claim.attempt_id, "the loss became NaN", "Traceback …")
     studies.submit(db, plan_of(tiny(), cache))
     (row,) = queries.trials(db, state="failed")
-    assert row["reason"] == "the loss became NaN"
-    assert queries.trial_detail(db, row["trial_id"])["attempts"][0]["traceback"] == "Traceback …"
-    assert queue.retry(db, [row["trial_id"]]) == [row["trial_id"]]
+    assert row.reason == "the loss became NaN"
+    assert queries.trial_detail(db, row.trial_id).attempts[0].traceback == "Traceback …"
+    assert queue.retry(db, [row.trial_id]) == [row.trial_id]
     assert counts(db) == {"queued": 8}
 
 
@@ -150,10 +151,10 @@ def test_a_failed_evaluation_fails_the_trial_and_keeps_the_weights(db, home, cac
     (row,) = queries.trials(db, where={"state": "done"})
     studies.submit(db, plan_of(tiny(seeds=1), cache))
     (row,) = queries.trials(db, state="failed")
-    assert row["reason"] == "fgsm: NaN logits"
-    assert queue.weights_path(db, row["trial_id"])
+    assert row.reason == "fgsm: NaN logits"
+    assert queue.weights_path(db, row.trial_id)
     assert queries.leaderboard(db, "tiny") == []
-    queue.retry(db, [row["trial_id"]])
+    queue.retry(db, [row.trial_id])
     again = queue.claim(db)
     assert [e.attack.name for e in again.evaluations] == ["fgsm"]
 
@@ -171,7 +172,7 @@ def test_crashes_are_retried_five_times_in_a_row_and_progress_starts_the_count_a
         assert counts(db).get("failed") is None
         queue.crash(db, claim.attempt_id if number == 0 else queue.claim(db).attempt_id, "SIGSEGV", -11, True)
     (row,) = queries.trials(db, state="failed")
-    assert "5 times in a row" in row["reason"]
+    assert "5 times in a row" in row.reason
 
 
 def test_what_is_not_the_trials_fault_is_never_counted(db, home, cache):
@@ -231,7 +232,7 @@ def test_whatever_happens_every_trial_can_still_be_finished(steps, home, cache):
             queue.reclaim(db)
             held.clear()
         elif step == "retry":
-            queue.retry(db, [row["trial_id"] for row in queries.trials(db, state="failed")])
+            queue.retry(db, [row.trial_id for row in queries.trials(db, state="failed")])
         elif held:
             claim = held.pop()
             {
@@ -242,7 +243,7 @@ def test_whatever_happens_every_trial_can_still_be_finished(steps, home, cache):
         assert sum(counts(db).values()) == 4
         assert counts(db).get("running", 0) == len(held)
     queue.reclaim(db)
-    queue.retry(db, [row["trial_id"] for row in queries.trials(db, state="failed")])
+    queue.retry(db, [row.trial_id for row in queries.trials(db, state="failed")])
     while stored.run_one(db, home):
         pass
     assert counts(db) == {"done": 4}
@@ -266,16 +267,16 @@ def test_added_attacks_stand_in_the_results_and_leave_the_scores_alone(db, home,
     stored.evaluate(db, again)
     queue.settle(db, again.attempt_id)
     assert queries.leaderboard(db, "tiny") == before
-    added = [row for row in queries.results(db, "tiny") if row["added"]]
-    assert [row["attack_id"] for row in added] == [strong.id]
-    untrained = next(row["trial_id"] for row in queries.trials(db, state="queued"))
+    added = [row for row in queries.results(db, "tiny") if row.added]
+    assert [row.attack_id for row in added] == [strong.id]
+    untrained = next(row.trial_id for row in queries.trials(db, state="queued"))
     with pytest.raises(BadInput, match="no weights"):
         studies.add_attack(db, "tiny", [untrained], strong)
 
 
 def test_trials_are_found_by_unique_prefix_and_filtered(db, home, cache):
     studies.submit(db, plan_of(tiny(), cache))
-    ids = [row["trial_id"] for row in queries.trials(db)]
+    ids = [row.trial_id for row in queries.trials(db)]
     assert queries.find_trial(db, ids[0][:10].upper()) == ids[0]
     with pytest.raises(NotFound, match="no trial"):
         queries.find_trial(db, "0" * 40)
@@ -302,7 +303,7 @@ def test_deleting_a_study_keeps_what_another_has(db, home, cache):
     removed = deletion.delete_study(db, "tiny")
     assert len(removed) == 4
     assert counts(db, "other") == {"done": 4}
-    deletion.delete_trials(db, [queries.trials(db)[0]["trial_id"]])
+    deletion.delete_trials(db, [queries.trials(db)[0].trial_id])
     assert counts(db, "other") == {"done": 3}
     claim_of = studies.submit(db, plan_of(tiny(), cache))
     assert claim_of.new == 5
@@ -319,12 +320,12 @@ def test_exports_are_whole_and_never_overwrite(db, home, cache, tmp_path):
     studies.submit(db, plan_of(tiny(name="other", seeds=1), cache))
     assert export.export_rows(db, tmp_path / "r.jsonl", "jsonl", "tiny", own) == 32
     rows = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
-    assert rows[0].keys() == queries.results(db)[0].keys()
+    assert rows[0] == as_json(queries.results(db, "tiny")[0])
     assert export.export_rows(db, tmp_path / "r.csv", "csv", None, own) == 48
     assert (tmp_path / "r.csv").read_text().count("\n") == 49
     assert export.export_sqlite(db, tmp_path / "c.db", "other", own) == 4
     copy = database.connect(tmp_path / "c.db", read_only=True)
-    assert [row["study"] for row in studies.studies(copy)] == ["other"]
+    assert [row.study for row in studies.studies(copy)] == ["other"]
     assert len(queries.results(copy)) == 16
     assert export.export_sqlite(db, tmp_path / "all.db", None, own) == 8
     with pytest.raises(BadInput, match="exists already"):
@@ -371,4 +372,4 @@ def test_a_kill_in_the_middle_of_writing_leaves_a_sound_database(home, cache):
         db = database.connect(home.database)
         assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
         assert db.execute("PRAGMA foreign_key_check").fetchall() == []
-        assert all(row["trials"] >= 80 for row in studies.studies(db))
+        assert all(row.trials >= 80 for row in studies.studies(db))

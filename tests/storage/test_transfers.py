@@ -35,8 +35,8 @@ def test_cells_come_back_as_they_went_in(db):
     assert transfers.record(db, sent) == 4
     assert transfers.known(db, ATTACK.id, "s" * 64) == {(ids[0], one) for one in ids}
     rows = transfers.rows(db, "tiny", ATTACK.id, "s" * 64, ids[::-1])
-    assert [row["target_id"] for row in rows] == ids[::-1]
-    assert (rows[0]["transfer_rate"], rows[0]["samples"], rows[0]["attack"]) == (0.25, 60, "pgd")
+    assert [row.target_id for row in rows] == ids[::-1]
+    assert (rows[0].transfer_rate, rows[0].samples, rows[0].attack) == (0.25, 60, "pgd")
     assert transfers.made_last(db, "tiny") == (ATTACK.id, "s" * 64)
     assert transfers.made_last(db, "tiny", "fgsm") is None
 

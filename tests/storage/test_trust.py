@@ -9,7 +9,7 @@ from core.events import CleanEvaluated, Diagnosed, EvaluationFinished
 from core.records import Diagnosis, DiagnosisSpec, Ledger, Trace
 from storage import database, export, queries, queue, recording, states, studies
 from storage.destinations import in_use
-from storage.verdicts import evidence
+from storage.verdicts import evidence, reasons
 from tests.conftest import plan_of, tiny
 from tests.storage import stored
 
@@ -95,15 +95,15 @@ def test_distances_are_read_at_the_radii_of_the_norms_other_attacks(db, home, ca
     assert readings(db) == [(0.16, 20 / N, middle)], "a changed study reads them anew"
     studies.submit(db, plan_of(study_of(LEAST, name="least", score={"eps": 0.02}), cache))
     assert readings(db, "least") == [(0.02, 54 / N, middle)], "else at its score ε"
-    assert studies.study_row(db, "tiny")["threat_eps"] == 0.16
+    assert studies.study_row(db, "tiny").threat_eps == 0.16
 
 
 def test_a_study_of_minimum_norm_attacks_alone_scores_at_the_usual_radius(db, home, cache):
     claim = begun(db, home, cache, LEAST)
-    assert studies.study_row(db, "tiny")["threat_eps"] == 0.1
+    assert studies.study_row(db, "tiny").threat_eps == 0.1
     attacked(db, claim, claim.evaluations[0].attack, DISTANCES)
     (row,) = queries.leaderboard(db, "tiny")
-    assert row["worst_case"] == pytest.approx(40 / N)
+    assert row.worst_case == pytest.approx(40 / N)
     assert readings(db) == [(0.1, 40 / N, pytest.approx(0.15))]
     row = next(iter(db.query("SELECT robust_accuracy, median_distance FROM reading")))
     assert row["median_distance"] == pytest.approx(0.15)
@@ -138,18 +138,21 @@ def test_a_look_is_wanted_once_and_its_verdict_stands_beside_every_attack(db, ho
     attacked(db, claim, claim.evaluations[0].attack)
     assert queue.remaining(db, "tiny") == {"done": 1}
     (trial,) = queries.trials(db, "tiny")
-    assert trial["trust"] == "suspect"
+    assert trial.trust == "suspect"
     rows = queries.results(db, "tiny")
-    assert [(row["trust"], row["attack_trust"], row["model_trust"]) for row in rows] == [
-        ("suspect", "ok", "suspect")
-    ] * 2
+    assert [(row.trust, row.attack_trust, row.model_trust) for row in rows] == [("suspect", "ok", "suspect")] * 2
     detail = queries.trial_detail(db, claim.trial_id)
-    assert any("no slope in any pixel" in reason for reason in detail["studies"][0]["trust_reasons"])
-    found = {row["check"]: row for row in detail["checks"]}
-    assert (found["zero_gradients"]["trust"], found["zero_gradients"]["counted"]) == ("suspect", 1)
-    assert found["zero_gradients"]["value"] == pytest.approx(0.8)
-    assert (found["flat_softmax"]["trust"], found["flat_softmax"]["reason"]) == ("ok", None)
+    assert any("no slope in any pixel" in reason for reason in detail.studies[0].trust_reasons)
+    told = reasons(db, "tiny")[claim.trial_id]
+    assert [reason.text for reason in told] == detail.studies[0].trust_reasons
+    assert told[0].check == "zero_gradients"
+    found = {row.check: row for row in detail.checks}
+    assert (found["zero_gradients"].trust, found["zero_gradients"].counted) == ("suspect", 1)
+    assert found["zero_gradients"].value == pytest.approx(0.8)
+    assert (found["flat_softmax"].trust, found["flat_softmax"].reason) == ("ok", None)
     assert len(found) > 12
+    db.execute("DELETE FROM trust_check")
+    assert [reason.check for reason in reasons(db, "tiny")[claim.trial_id]] == [reason.text for reason in told]
 
 
 def test_what_a_look_broke_lowers_the_scores_and_marks_the_numbers_at_that_radius(db, home, cache):
@@ -158,7 +161,7 @@ def test_what_a_look_broke_lowers_the_scores_and_marks_the_numbers_at_that_radiu
     samples = stored.samples_of(db)[60]
     attacked(db, claim, claim.evaluations[0].attack)
     (before,) = queries.leaderboard(db, "tiny")
-    rows = {row["eps"]: row["robust_accuracy"] for row in queries.results(db, "tiny")}
+    rows = {row.eps: row.robust_accuracy for row in queries.results(db, "tiny")}
     standing = round(rows[0.1] * 60)
     near = dict.fromkeys(range(standing - 2, standing), 0.09)
     broken = tuple(range(standing, 60))
@@ -166,10 +169,10 @@ def test_what_a_look_broke_lowers_the_scores_and_marks_the_numbers_at_that_radiu
         found = look(eps=eps, broken_by_gradient=broken, measured=50, nearest={**near, 59: 0.01})
         recording.record_diagnosis(db, claim.attempt_id, Diagnosed(samples, 60, found))
     (after,) = queries.leaderboard(db, "tiny")
-    assert after["worst_case"] == pytest.approx(before["worst_case"] - 2 / 60)
-    assert after["trust"] == "ok", "the scores count them"
-    assert {row["eps"]: row["robust_accuracy"] for row in queries.results(db, "tiny")} == rows
-    marked = {row["eps"]: row["trust"] for row in queries.results(db, "tiny")}
+    assert after.worst_case == pytest.approx(before.worst_case - 2 / 60)
+    assert after.trust == "ok", "the scores count them"
+    assert {row.eps: row.robust_accuracy for row in queries.results(db, "tiny")} == rows
+    marked = {row.eps: row.trust for row in queries.results(db, "tiny")}
     assert marked[0.1] == "suspect"
     checks = list(db.query("SELECT * FROM v_trust WHERE \"check\" = 'weaker_than_sample'"))
     assert [(row["norm"], row["eps"], row["counted"]) for row in checks] == [("linf", 0.1, 0), ("linf", 0.2, 0)]
@@ -179,10 +182,10 @@ def test_what_a_look_broke_lowers_the_scores_and_marks_the_numbers_at_that_radiu
 def test_a_look_that_comes_when_the_trial_is_done_changes_its_verdict_at_once(db, home, cache):
     claim = begun(db, home, cache, PGD)
     attacked(db, claim, claim.evaluations[0].attack)
-    assert [row["trust"] for row in queries.trials(db)] == ["ok"]
+    assert [row.trust for row in queries.trials(db)] == ["ok"]
     samples = stored.samples_of(db)[60]
     recording.record_diagnosis(db, claim.attempt_id, Diagnosed(samples, 60, look(standing_at_one=30)))
-    assert [row["trust"] for row in queries.trials(db)] == ["suspect"]
+    assert [row.trust for row in queries.trials(db)] == ["suspect"]
 
 
 def test_a_trial_that_is_done_is_not_queued_for_a_look_alone(db, home, cache):
@@ -204,12 +207,12 @@ def test_a_study_without_attacks_looks_at_the_usual_threat(db, home, cache):
     samples = stored.samples_of(db)[60]
     recording.record_diagnosis(db, claim.attempt_id, Diagnosed(samples, 60, look(unsteady=50)))
     queue.settle(db, claim.attempt_id)
-    assert [row["trust"] for row in queries.trials(db)] == ["suspect"]
+    assert [row.trust for row in queries.trials(db)] == ["suspect"]
     # and that verdict stands beside what is added to it, as it is to imported weights
     added = plan_of(study_of(PGD), cache).study.attacks[0]
     studies.add_attack(db, "tiny", [claim.trial_id], added)
     attacked(db, queue.claim(db), added)
-    assert {row["model_trust"] for row in queries.results(db, "tiny")} == {"suspect"}
+    assert {row.model_trust for row in queries.results(db, "tiny")} == {"suspect"}
 
 
 def test_traces_are_kept_and_judged(db, home, cache):

@@ -14,18 +14,20 @@ from textual.containers import Container
 from textual.content import Content
 from textual.widgets import Static
 
+from app.report.charts import Canvas
 from app.report.study_charts import drawn_curves, drawn_tradeoff
-from app.report.study_numbers import Robustness
-from app.report.variants import FACTORS
-from app.tui.compare.tables import CompareGrid, detail, table
+from app.report.study_numbers import Point, Robustness
+from app.report.variants import GROUPS
+from app.tui.compare.tables import CompareGrid, table
 from app.tui.compare.views import TITLES, VIEWS, Choice, Loaded, load
 from app.tui.compare.words import about, command, nothing
-from app.tui.run.tabs import TabLine
 from app.tui.shell.keys import Key, bindings
 from app.tui.shell.page import Page
 from app.tui.widgets.chart import ChartView
 from app.tui.widgets.dialogs import Item, Picker
-from app.tui.widgets.grid import PAGE, Grid
+from app.tui.widgets.grid import PAGE, Grid, Line
+from app.tui.widgets.tabs import TabLine
+from core.names import short_id
 from core.verdict.scoring import SCORES
 
 if TYPE_CHECKING:
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 
     from app.tui.shell.session import Session
 
-_BY = (*FACTORS, "seed")
 _SLOW = 0.3
 """Seconds of loading from which on it is told."""
 _REST = 4.0
@@ -86,15 +87,15 @@ class CompareScreen(Page):
         yield Static("reading the scores …", id="about")
         yield Static("", id="empty")
         with Container(id="split"):
-            yield ChartView(self.session, id="chart")
-            yield CompareGrid(identify=lambda row: row["key"], id="table")
+            yield ChartView(self.session.drawn, id="chart")
+            yield CompareGrid(identify=lambda line: line.key, id="table")
         yield Static("", id="words")
 
     def on_mount(self) -> None:
         self.query_one(TabLine).show(VIEWS.index(self.view))
 
     @property
-    def table(self) -> Grid:
+    def table(self) -> Grid[Line]:
         return self.query_one("#table", Grid)
 
     # --- what was chosen, and is remembered ---
@@ -111,7 +112,7 @@ class CompareScreen(Page):
     @property
     def _factors(self) -> tuple[str, str] | None:
         found = self.session.remembered.compare.get("factors")
-        if isinstance(found, list) and len(found) == 2 and found[0] != found[1] and set(found) <= set(_BY):
+        if isinstance(found, list) and len(found) == 2 and found[0] != found[1] and set(found) <= set(GROUPS):
             return found[0], found[1]
         return None
 
@@ -198,26 +199,32 @@ class CompareScreen(Page):
         if shape != self._laid_out:
             self._laid_out = shape
             self.table.columns = made.columns
-        for offset in range(0, max(1, len(made.rows)), PAGE):
-            self.table.fill(offset, made.rows[offset : offset + PAGE], len(made.rows))
+        for offset in range(0, max(1, len(made.lines)), PAGE):
+            self.table.fill(offset, made.lines[offset : offset + PAGE], len(made.lines))
 
     def _draw(self, loaded: Loaded) -> None:
         chart = self.query_one("#chart", ChartView)
         content, choice = loaded.content, loaded.choice
         if isinstance(content, Robustness):
-            chart.draw(("curves", content), lambda _, size, colour: drawn_curves(content, size, colour, legend=False))
+            chart.draw(
+                ("curves", content), lambda _, size, colour: drawn_curves(content, Canvas(*size, colour), legend=False)
+            )
         elif choice.view == "tradeoff" and isinstance(content, tuple):
             study = loaded.study or ""
+            found = tuple(one for one in content if isinstance(one, Point))
             chart.draw(
                 ("tradeoff", choice.robust, content),
-                lambda _, size, colour: drawn_tradeoff(study, choice.robust, content, size, colour, legend=False),  # type: ignore[arg-type]
+                lambda _, size, colour: drawn_tradeoff(
+                    study, choice.robust, found, Canvas(*size, colour), legend=False
+                ),
             )
 
     def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002 - Textual hands it over
         self.call_after_refresh(self._lay_out)
 
-    def on_grid_moved(self, event: Grid.Moved) -> None:
-        self.query_one("#words", Static).update(Content(detail(event.row)))
+    def on_grid_moved(self) -> None:
+        line = self.table.current
+        self.query_one("#words", Static).update(Content("" if line is None else line.words))
 
     # --- actions ---
 
@@ -241,9 +248,7 @@ class CompareScreen(Page):
             self.session.note_fault(error)
             self.complain(sentence(error))
             return
-        items = [
-            Item(row["study"], row["study"], f"{row['dataset']}, {row['done']} of {row['trials']} done") for row in rows
-        ]
+        items = [Item(row.study, row.study, f"{row.dataset}, {row.done} of {row.trials} done") for row in rows]
         if items:
             self.push(Picker("Study", items), lambda study: self._choose(study=study) if study else None)
         else:
@@ -262,7 +267,7 @@ class CompareScreen(Page):
         self.push(Picker("Score", items), lambda name: self._choose(**{key: name}) if name else None)
 
     def action_factors(self) -> None:
-        pairs = list(itertools.permutations(_BY, 2))
+        pairs = list(itertools.permutations(GROUPS, 2))
         items = [Item(pair, f"{pair[0]} × {pair[1]}", "rows × columns") for pair in pairs]
         self.push(
             Picker("Two factors", items),
@@ -291,10 +296,10 @@ class CompareScreen(Page):
     def action_open(self) -> None:
         self.table.action_choose()
 
-    def on_grid_chosen(self, event: Grid.Chosen) -> None:
+    def on_grid_chosen(self) -> None:
         from app.tui.run.screen import DetailScreen
 
-        trials = event.row.get("trial_ids")
+        trials = self.table.current.trials if self.table.current else ()
         if trials and self._loaded and self._loaded.study:
             self.app.push_screen(DetailScreen(self.session, self._loaded.study, trials[0]))
         else:
@@ -309,7 +314,7 @@ class CompareScreen(Page):
 
     def equivalents(self) -> Mapping[str, str]:
         text = command(self._loaded)
-        row = self.table.current or {}
+        trials = self.table.current.trials if self.table.current else ()
         study = shlex.quote(self._loaded.study) if self._loaded and self._loaded.study else "STUDY"
         factors = ",".join(self._factors or ("optimizer", "activation"))
         return {
@@ -319,5 +324,5 @@ class CompareScreen(Page):
             "factors": f"innate chart heatmap --study {study} --by {factors}",
             "attack": f"innate chart curves --study {study} --attack pgd",
             "marked": text,
-            "open": f"innate show {row['trial_ids'][0][:10]}" if row.get("trial_ids") else "innate show TRIAL",
+            "open": f"innate show {short_id(trials[0])}" if trials else "innate show TRIAL",
         }

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from app.report.study_numbers import (
-    Frame,
     HeatTable,
     Point,
     Robustness,
+    Scope,
     Standing,
     heat_table,
     points,
     robustness,
     standings,
 )
-from app.report.variants import FACTORS, constant, seed_text, short
-from app.tui.widgets.grid import Row
+from app.report.variants import FACTORS, choice_text, constant, level, options, seed_text, short
 from core.errors import NotFound
 from storage import listing, queries
-from storage.studies import latest_study, studies, study_row
+from storage.rows import ListedTrial
+from storage.studies import latest_study, studies
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -79,40 +79,40 @@ class Loaded:
 
 def load(db: Database, choice: Choice) -> Loaded:
     """The data of one view. A study that is gone gives way to the one run last."""
-    listed = {row["study"]: row for row in studies(db)}
+    listed = {row.study: row for row in studies(db)}
     study = choice.study if choice.study in listed else latest_study(db)
     if study is None:
         return Loaded(choice, None, None)
     here = listing.some(db, [(study, trial_id) for trial_id in dict.fromkeys(trial for _, trial in choice.marks)])
-    marked = frozenset(row["variant_id"] for row in here)
-    frame = Frame(db, study, (0, 0), False, {}, (marked or None) if choice.only_marked else None)
+    marked = frozenset(row.variant_id for row in here)
+    scope = Scope(db, study, variants=(marked or None) if choice.only_marked else None)
     rows = queries.scores(db, study, "innate")
     content: Content
     attacks: tuple[str, ...] = ()
     match choice.view:
         case "bars":
-            content = tuple(standings(frame, choice.score)) or None
+            content = tuple(standings(scope, choice.score)) or None
         case "heatmap":
-            content = heat_table(frame, choice.score, choice.factors)
+            content = heat_table(scope, choice.score, choice.factors)
         case "curves":
             try:
-                found = robustness(frame, choice.attack)
+                found = robustness(scope, choice.attack)
             except NotFound:  # chosen in another study
-                found = robustness(frame, None)
+                found = robustness(scope, None)
             attacks = found.attacks
             content = found if found.lines else None
         case "tradeoff":
-            content = tuple(points(frame, choice.robust)) or None
+            content = tuple(points(scope, choice.robust)) or None
         case _:
             content = differences(db, study, choice.marks if choice.only_marked else ())
     return Loaded(
         choice,
         study,
         content,
-        ", ".join(part for part in (study_row(db, study)["dataset"], constant(rows) if rows else "") if part),
-        sum(listed[study][state] for state in ("queued", "running")),
+        ", ".join(part for part in (listed[study].dataset, constant(rows) if rows else "") if part),
+        listed[study].queued + listed[study].running,
         marked,
-        tuple(row["trial_id"] for row in here),
+        tuple(row.trial_id for row in here),
         attacks,
     )
 
@@ -128,42 +128,34 @@ def differences(db: Database, study: str, marks: Sequence[tuple[str, str]]) -> D
         left_out = listing.count(db, chosen) - len(rows)
     if len(rows) < 2:
         return None
-    configs = {(row["study"], row["trial_id"]): _configuration(row) for row in rows}
+    configs = {(row.study, row.trial_id): _configuration(row) for row in rows}
     keys = list(dict.fromkeys(key for config in configs.values() for key in config))
     differing = tuple(key for key in keys if len({config.get(key, "-") for config in configs.values()}) > 1)
-    scores = {(row["study"], row["trial_id"]): _outcome(row) for row in rows}
+    scores = {(row.study, row.trial_id): _outcome(row) for row in rows}
     names = tuple(next(iter(scores.values())))
     values = {(key, run): config.get(key, "-") for run, config in configs.items() for key in differing}
     values |= {(name, run): outcome[name] for run, outcome in scores.items() for name in names}
     return Differences(tuple(configs), differing, values, names, left_out)
 
 
-def _configuration(row: Row) -> dict[str, str]:
+def _configuration(row: ListedTrial) -> dict[str, str]:
     """Everything that was chosen for a run, options by dotted names."""
-    found = {"study": row["study"], "dataset": row["dataset"], "train_samples": str(row["train_samples"] or "all")}
+    found = {"study": row.study, "dataset": row.dataset, "train_samples": str(row.train_samples or "all")}
     for factor in FACTORS:
-        found[factor] = row[factor] or "unknown"
-        found |= {f"{factor}.{key}": short(value) for key, value in (row[f"{factor}_options"] or {}).items()}
-    found |= {f"training.{key}": choice_text(value) for key, value in (row["training"] or {}).items()}
+        found[factor] = level(row, factor) or "unknown"
+        found |= {f"{factor}.{key}": short(value) for key, value in options(row, factor).items()}
+    found |= {f"training.{key}": choice_text(value) for key, value in (row.training or {}).items()}
     found["seed"] = seed_text(row)
     return found
 
 
-def _outcome(row: Row) -> dict[str, str]:
+def _outcome(row: ListedTrial) -> dict[str, str]:
     def share(value: float | None, scale: float = 100.0) -> str:
         return "-" if value is None else f"{scale * value:.1f}"
 
     return {
-        "innate": share(row["innate"], 1.0),
-        "trust": row["trust"] or row["state"],
-        "clean %": share(row["clean_accuracy"]),
-        "worst %": share(row["worst_case"]),
+        "innate": share(row.innate, 1.0),
+        "trust": row.trust or row.state,
+        "clean %": share(row.clean_accuracy),
+        "worst %": share(row.worst_case),
     }
-
-
-def choice_text(value: Any) -> str:
-    """A resolved value in few characters; a choice by its name and options."""
-    if isinstance(value, dict) and "name" in value:
-        options = [f"{key}={short(option)}" for key, option in (value.get("options") or {}).items()]
-        return " ".join([value["name"], *options])
-    return short(value)

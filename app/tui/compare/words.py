@@ -9,6 +9,7 @@ from textual.content import Content
 from app.report import charts
 from app.report.study_numbers import Robustness
 from app.tui.compare.views import Differences, Loaded
+from core.names import short_id
 from core.verdict.scoring import SCORES
 
 _ALL_KEY: tuple[str | tuple[str, str], ...] = (("m", "bold $accent"), "  all variants instead of the marked ones\n")
@@ -79,7 +80,7 @@ def command(loaded: Loaded | None) -> str:
     study, choice, content = shlex.quote(loaded.study), loaded.choice, loaded.content
     if choice.view == "differences":
         runs = content.runs[:4] if isinstance(content, Differences) else ()
-        return "; ".join(f"innate show {trial[:10]}" for _, trial in runs) or "innate show TRIAL"
+        return "; ".join(f"innate show {short_id(trial)}" for _, trial in runs) or "innate show TRIAL"
     text = f"innate chart {'scores' if choice.view == 'bars' else choice.view} --study {study}"
     if choice.view in ("bars", "heatmap"):
         text += f" --score {choice.score}"
@@ -90,7 +91,7 @@ def command(loaded: Loaded | None) -> str:
         text += f" --by {','.join(factors)}"
     if choice.view == "curves" and choice.attack in loaded.attacks:
         text += f" --attack {choice.attack}"
-    return text + "".join(f" --trial {trial[:10]}" for trial in loaded.marked_runs if choice.only_marked)
+    return text + "".join(f" --trial {short_id(trial)}" for trial in loaded.marked_runs if choice.only_marked)
 
 
 def _named(score: str) -> str:

@@ -2,81 +2,46 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.tui.compose.draft import BY_NAME, CHOICES, PARTS, Document
+from app.tui.compose.draft import PARTS, Document
 from core.errors import BadInput
-from core.study.resolve import parse_study
-
-_CHECKED = ("name", "dataset", "training", *CHOICES, "seeds", "attacks", "score")
-"""The parts in an order in which each rests on those before it alone."""
-_FOUNDATION: Document = {
-    "name": "study",
-    "dataset": "mnist5k",
-    "architectures": ["mlp"],
-    "optimizers": ["sgd"],
-    "activations": ["relu"],
-}
-_KEY = re.compile(r"[a-z_]+(\[\d+\])?(\.[a-z_0-9]+(\[\d+\])?)*")
+from core.study import resolve
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """What is wrong with a part: the key at fault, and the sentence that names it."""
+    """What is wrong with a part: its faults in the order in which a study file is read, at least one."""
 
     part: str
-    key: str
-    text: str
+    faults: tuple[BadInput, ...]
 
     @property
-    def words(self) -> str:
-        """The sentence without its key."""
-        return self.text.removeprefix(f"{self.key}: ")
+    def text(self) -> str:
+        """The first fault in a sentence that names its key, and how many others there are."""
+        others = len(self.faults) - 1
+        return self.faults[0].sentence + (f" (and {others} more)" if others else "")
 
     def concerns(self, key: str) -> bool:
-        """Whether the fault lies at `key` or inside it."""
-        return self.key == key or self.key.startswith((f"{key}.", f"{key}["))
+        """Whether a fault lies at `key` or inside it."""
+        return any(fault.concerns(key) for fault in self.faults)
+
+    def lies_at(self, key: str) -> bool:
+        """Whether `key` as a whole is at fault, and nothing inside it."""
+        return any(fault.key == key for fault in self.faults)
 
 
-def mistake_in(error: BadInput, where: str) -> Mistake:
-    """The part and the key that a BadInput names; `where` is what it was told to begin with."""
-    text = str(error).removeprefix(f"{where}: ").replace(".constrained-int", "")
-    quoted = re.search(r"key '([^']+)'", text)
-    found = quoted[1] if quoted else (_KEY.match(text) or [""])[0]
-    top = re.split(r"[.\[]", found)[0]
-    part = next((part.name for part in PARTS if top in part.keys), "name")
-    return Mistake(part, found, text)
+def mistakes(document: Document, base: Path) -> Mapping[str, Mistake]:
+    """Every part of a draft with mistakes of its own. Paths are relative to `base`."""
+    return by_part(resolve.mistakes(document, base))
 
 
-def mistakes(document: Document, base: Path) -> dict[str, Mistake]:
-    """The first mistake of every part that has one. Paths are relative to `base`.
-
-    Each part is tried on a study that is sound but for it, so that one mistake hides no other.
-    """
-    sound, found = dict(_FOUNDATION), {}
-    for name in _CHECKED:
-        keys = BY_NAME[name].keys
-        tried = {key: value for key, value in sound.items() if key not in keys}
-        tried |= {key: document[key] for key in keys if key in document}
-        fault = _fault(tried, base)
-        if fault is None:
-            sound = tried
-        else:
-            found[name] = Mistake(name, fault.key, fault.text)
-    stray = {key: value for key, value in document.items() if all(key not in part.keys for part in PARTS)}
-    fault = _fault({**sound, **stray}, base) if stray else None
-    if fault is not None:
-        found.setdefault(fault.part, fault)
-    return {part.name: found[part.name] for part in PARTS if part.name in found}
-
-
-def _fault(document: Document, base: Path) -> Mistake | None:
-    try:
-        parse_study(document, "draft", base)
-    except BadInput as error:
-        return mistake_in(error, "draft")
-    except OverflowError:  # a fraction of numbers that no float holds
-        return Mistake("name", "", "a number is too large")
-    return None
+def by_part(found: Iterable[BadInput]) -> Mapping[str, Mistake]:
+    """Faults by the part that they lie in; by the first part where they lie in none, as an unknown key does."""
+    parts: dict[str, list[BadInput]] = {}
+    for fault in found:
+        part = next((part for part in PARTS if any(fault.concerns(key) for key in part.keys)), PARTS[0])
+        parts.setdefault(part.name, []).append(fault)
+    return {part.name: Mistake(part.name, tuple(parts[part.name])) for part in PARTS if part.name in parts}

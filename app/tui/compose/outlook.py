@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.tui.compose.draft import Document
-from app.tui.compose.mistakes import Mistake, mistake_in
+from app.tui.compose.mistakes import Mistake, by_part
 from core import datasets
 from core.errors import BadInput
-from core.study.plan import make_plan
+from core.study.plan import examine, make_plan
 from core.study.resolve import LARGE_GRID, grid_size, parse_study
 
 if TYPE_CHECKING:
@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outlook:
-    """`submission` is None where the grid is too large to look at each trial, or `mistake` says why there is none."""
+    """`submission` is None where the grid is too large to look at each trial, or `mistakes` say why there is none."""
 
     name: str
     dataset: str
     trials: int = 0
     submission: Submission | None = None
     seconds: float | None = None
-    mistake: Mistake | None = None
+    mistakes: Mapping[str, Mistake] = field(default_factory=dict)
+    """By part, what only the data set can tell."""
     absent: str | None = None
     """Why the data set is not at hand, with what to do; None if it is."""
     stored: int | None = None
@@ -45,27 +46,34 @@ class Outlook:
 
 
 class Outlooks:
-    """Works out outlooks, for the readers' thread alone. The last plan is kept: the database changes more often than a
-    draft.
+    """Works out outlooks, for the readers' thread alone. What was read of the last draft's data set is kept: the
+    database changes more often than a draft.
     """
 
     def __init__(self, home: Home) -> None:
         self._home = home
         self._last: tuple[Document, Plan] | None = None
+        self._fitting: Document | None = None
+        """The last large draft that its data set had nothing against."""
 
     def of(self, db: Database, document: Document, base: Path) -> Outlook:
-        """For a draft without mistakes of its own; what only its data set can tell is in `mistake`."""
+        """For a draft without mistakes of its own; what only its data set can tell is in `mistakes`."""
         study = parse_study(document, "draft", base)
         absent = datasets.problem(study.source, self._home.data_root)
         outlook = Outlook(study.name, study.source.name, grid_size(study), absent=absent)
         try:
             if outlook.large:
-                self._plan(document, _smallest(study))
+                self._examine(document, study)
                 return outlook
             plan = self._plan(document, study)
         except BadInput as error:
-            return replace(outlook, mistake=mistake_in(error, study.name))
+            return replace(outlook, mistakes=by_part([error, *error.also]))
         return _held_against(db, plan, outlook)
+
+    def _examine(self, document: Document, study: Study) -> None:
+        if self._fitting != document:
+            examine(study, self._home.data_root, self._home.cache, large=True)
+            self._fitting = document
 
     def _plan(self, document: Document, study: Study) -> Plan:
         if self._last is not None and self._last[0] == document and self._last[1].samples is not None:
@@ -75,30 +83,18 @@ class Outlooks:
         return plan
 
 
-def _smallest(study: Study) -> Study:
-    """One model of every architecture: enough for the data set to object to."""
-    return replace(
-        study,
-        optimizers=study.optimizers[:1],
-        activations=study.activations[:1],
-        defenses=study.defenses[:1],
-        seeds=study.seeds[:1],
-    )
-
-
 def _held_against(db: Database, plan: Plan, outlook: Outlook) -> Outlook:
     from app.report.forecast import forecast
-    from storage.studies import preview
+    from storage.studies import preview, trials_of
 
     submission = preview(db, plan)
-    there = [row[0] for row in db.execute("SELECT trial_id FROM study_trial WHERE study = ?", (outlook.name,))]
-    known = db.execute("SELECT 1 FROM study WHERE name = ?", (outlook.name,)).fetchone() is not None
+    there = trials_of(db, outlook.name)
     return replace(
         outlook,
         submission=submission,
         seconds=forecast(db, plan, submission),
-        stored=len(there) if known else None,
-        leaving=len(set(there) - {trial.id for trial in plan.trials}) if there else 0,
+        stored=None if there is None else len(there),
+        leaving=len(there - {trial.id for trial in plan.trials}) if there else 0,
     )
 
 

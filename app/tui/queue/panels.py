@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
-from app.report.progress import phase_name
 from app.report.status import UnfinishedTrial
-from app.tui.worker.text import bar, coarse, size, sparkline
+from app.tui.run.progress import stands
+from app.tui.widgets.text import bar, size, sparkline
+from core.names import short_id
+from storage.rows import EpochRow
 from storage.worker_state import AttackPhase, Phase, RunningRow, TrainingPhase
 
-Row = Mapping[str, Any]
 Part = str | tuple[str, str]
 
 _QUIET = "$foreground 70%"
@@ -27,7 +27,7 @@ class RunningTrial:
     """A trial at work and the epochs it has finished."""
 
     trial: UnfinishedTrial
-    epochs: Sequence[Row]
+    epochs: Sequence[EpochRow]
 
     @property
     def phase(self) -> Phase | None:
@@ -77,20 +77,6 @@ def panels(
     return lines
 
 
-def stands(trial: UnfinishedTrial, *, with_time: bool = True) -> tuple[str, str]:
-    """How far a running trial is, such as "epoch 2/5 (38 %, 12 s left)", and the colour of that; a stalled one says so."""
-    now = trial.running
-    name = phase_name(None if now is None else now.phase)
-    if trial.stalled:
-        return f"STALLED in {name}: silent for {coarse(trial.silent_for or 0.0)}", "bold $error"
-    far = []
-    if now is not None and now.share is not None:
-        far.append(f"{now.share:.0%}".replace("%", " %"))
-    if with_time and now is not None and (left := now.seconds_left) is not None:
-        far.append(f"{max(1, round(left))} s left" if left < 90 else f"{coarse(left)} left")
-    return f"{name} ({', '.join(far)})" if far else name, "$primary"
-
-
 def _one_line(trial: RunningTrial, falling: Survivors, width: int) -> list[Content]:
     far, colour = stands(trial.trial, with_time=False)
     label = set_cell_size(trial.trial.label, max(8, min(30, width - 50)))
@@ -115,7 +101,7 @@ def _three_lines(trial: RunningTrial, falling: Survivors, width: int) -> list[Co
     row, now = trial.trial, trial.trial.running
     far, colour = stands(row)
     place = [] if now is None else [now.device, f"pid {now.pid}" if now.pid else ""]
-    about = "  ".join(part for part in (row.study, row.trial_id[:10], *place) if part)
+    about = "  ".join(part for part in (row.study, short_id(row.trial_id), *place) if part)
     share = 0.0 if now is None or now.share is None else now.share
     return [
         Content.assemble(
@@ -130,8 +116,8 @@ def _curves(trial: RunningTrial, falling: Survivors, width: int, *, everything: 
     """Under attack the survivors, else loss and accuracy over the epochs so far and at this moment; or all of it."""
     now, clean = trial.phase, trial.trial.clean_accuracy
     attack = now if isinstance(now, AttackPhase) and now.total else None
-    losses = [float(epoch["loss"]) for epoch in trial.epochs]
-    hits = [float(epoch["accuracy"]) for epoch in trial.epochs]
+    losses = [epoch.loss for epoch in trial.epochs]
+    hits = [epoch.accuracy for epoch in trial.epochs]
     if isinstance(now, TrainingPhase):
         losses.append(now.loss)
         hits.append(now.accuracy)

@@ -12,13 +12,14 @@ from textual.widgets import Static
 
 from app.report import status
 from app.report.status import WorkerView
-from app.tui.queue.columns import COLUMNS, WIDE_COLUMNS, key_of, listed
+from app.tui.queue.columns import COLUMNS, WIDE_COLUMNS, QueueLine, listed
 from app.tui.queue.panels import RunningTrial, Survivors, panels
 from app.tui.shell.keys import Key, bindings
 from app.tui.shell.steering import DRAIN, PAUSE, START, SteeringPage, worker_line
 from app.tui.widgets.dialogs import Confirm, Prompt
-from app.tui.widgets.grid import PAGE, Grid, Row
-from app.tui.worker.text import TextLines, coarse
+from app.tui.widgets.grid import PAGE, Grid
+from app.tui.widgets.text import TextLines, coarse
+from core.names import short_id
 from storage import queries, worker_state
 from storage.changes import Cancel, Change, Prioritise, Retry
 
@@ -57,7 +58,7 @@ class Answer:
     counts: Mapping[str, int]
     seconds_left: float | None
     running: Sequence[RunningTrial]
-    pages: Mapping[int, Sequence[Row]]
+    pages: Mapping[int, Sequence[QueueLine]]
     total: int
     place: int | None
     """Where the row on which the cursor stood is now, unless its state has changed."""
@@ -109,11 +110,11 @@ class QueueScreen(SteeringPage):
         yield TextLines(id="counts")
         yield TextLines(id="panels")
         yield Static("", id="empty")
-        yield Grid(identify=key_of, id="grid")
+        yield Grid[QueueLine](identify=lambda line: line.key, id="grid")
         yield Static("", id="why")
 
     @property
-    def grid(self) -> Grid:
+    def grid(self) -> Grid[QueueLine]:
         return self.query_one("#grid", Grid)
 
     def on_mount(self) -> None:
@@ -138,7 +139,7 @@ class QueueScreen(SteeringPage):
         wanted, self._wanted = self._wanted or {0}, set()
         row = self.grid.current
         states = ("failed",) if self._only_failed else status.STATES
-        return Asked(sorted(wanted), states, key_of(row) if row else None, row["state"] if row else None)
+        return Asked(sorted(wanted), states, row.key if row else None, row.state if row else None)
 
     def load(self, db: Database, question: Asked) -> Answer:
         view = status.worker_view(db, self.session.context.lived_in)
@@ -175,7 +176,7 @@ class QueueScreen(SteeringPage):
         for offset, rows in data.pages.items():
             self.grid.fill(offset, rows, data.total)
         # What is started, cancelled or claimed before others moves: the cursor stays with its trial, not with its line.
-        same = followed is not None and key_of(followed) == data.asked.current
+        same = followed is not None and followed.key == data.asked.current
         if same and data.place is not None and data.place != self.grid.cursor:
             self.grid.move_to(data.place)
         here = {trial.trial.trial_id for trial in data.running}
@@ -247,9 +248,9 @@ class QueueScreen(SteeringPage):
         if row is None:
             self._update("#why", Content(""))
             return
-        verb = {"queued": "waits: ", "failed": "failed: "}.get(row["state"], "")
-        colour = "$error" if row["state"] == "failed" else "$foreground"
-        told = [(f"{row['trial_id'][:10]} ", "$foreground 70%"), (f"{verb}{row['told']}", colour)]
+        verb = {"queued": "waits: ", "failed": "failed: "}.get(row.state, "")
+        colour = "$error" if row.state == "failed" else "$foreground"
+        told = [(f"{short_id(row.trial_id)} ", "$foreground 70%"), (f"{verb}{row.told}", colour)]
         self._update("#why", Content.assemble(*told))
 
     # --- actions ---
@@ -260,7 +261,7 @@ class QueueScreen(SteeringPage):
             marks = cast("set[tuple[str, str]]", self.grid.marks)
             return sorted({trial for _, trial in marks})
         row = self.grid.current
-        return [] if row is None else [row["trial_id"]]
+        return [] if row is None else [row.trial_id]
 
     def action_mark(self) -> None:
         if self.grid.toggle_mark() is not None:
@@ -275,10 +276,11 @@ class QueueScreen(SteeringPage):
     def action_open(self) -> None:
         self.grid.action_choose()
 
-    def on_grid_chosen(self, event: Grid.Chosen) -> None:
+    def on_grid_chosen(self) -> None:
         from app.tui.run.screen import DetailScreen
 
-        self.app.push_screen(DetailScreen(self.session, event.row["study"], event.row["trial_id"]))
+        if self.grid.current is not None:
+            self.app.push_screen(DetailScreen(self.session, *self.grid.current.key))
 
     def action_failed(self) -> None:
         self._only_failed = not self._only_failed
@@ -289,14 +291,14 @@ class QueueScreen(SteeringPage):
     def action_copy(self) -> None:
         row = self.grid.current
         if row is not None:
-            self.app.copy_to_clipboard(row["trial_id"])
-            self.say(f"copied {row['trial_id']}")
+            self.app.copy_to_clipboard(row.trial_id)
+            self.say(f"copied {row.trial_id}")
 
     def action_cancel(self) -> None:
         trials, row = self._meant(), self.grid.current
         if not trials or not self.may_change():
             return
-        if not self.grid.marks and row is not None and row["state"] == "failed":
+        if not self.grid.marks and row is not None and row.state == "failed":
             self.say("it has failed already; R queues it again")
             return
         command = f"innate cancel {_short(trials)}"
@@ -317,7 +319,7 @@ class QueueScreen(SteeringPage):
         row = self.grid.current
         if row is None or not self.may_change():
             return
-        study = row["study"]
+        study = row.study
 
         def sure(yes: bool | None) -> None:
             if yes:
@@ -331,8 +333,8 @@ class QueueScreen(SteeringPage):
         trials, row = self._meant(), self.grid.current
         if not trials or not self.may_change():
             return
-        if not self.grid.marks and row is not None and row["state"] != "failed":
-            self.say(f"it is {row['state']}; R is for what has failed")
+        if not self.grid.marks and row is not None and row.state != "failed":
+            self.say(f"it is {row.state}; R is for what has failed")
             return
         self.action_unmark()
         done = f"queued {_trials(trials)} again"
@@ -369,7 +371,7 @@ class QueueScreen(SteeringPage):
         if not trials or not self.may_change():
             return
         row = self.grid.current
-        one = row["priority"] + by if row is not None and len(trials) == 1 else None
+        one = row.priority + by if row is not None and len(trials) == 1 else None
 
         def shift(db: Database) -> list[Prioritise]:
             levels: dict[int, list[str]] = {}
@@ -394,7 +396,7 @@ class QueueScreen(SteeringPage):
 
         row = self.grid.current
         hint = "a whole number; 0 unless set, higher runs first, negative last"
-        now = str(row["priority"]) if row is not None and len(trials) == 1 else ""
+        now = str(row.priority) if row is not None and len(trials) == 1 else ""
         self.push(Prompt(f"Priority of {_trials(trials)}", now, hint=hint, check=_no_priority), set_it)
 
     def _change(self, wanted: Callable[[Database], Sequence[Change[Any]]], done: str, command: str) -> None:
@@ -414,7 +416,7 @@ class QueueScreen(SteeringPage):
     def equivalents(self) -> Mapping[str, str]:
         row = self.grid.current
         meant = _short(self._meant()) or "TRIAL"
-        priority = row["priority"] if row else 0
+        priority = row.priority if row else 0
         return {
             **self.steering_equivalents(),
             "mark": "innate status --all",
@@ -424,18 +426,18 @@ class QueueScreen(SteeringPage):
             "lower_priority": f"innate priority {meant} {priority - 1}",
             "priority": f"innate priority {meant} N",
             "failed": "innate trials --state failed",
-            "open": f"innate show {row['trial_id'][:10] if row else 'TRIAL'}",
-            "cancel_study": f"innate cancel --study {row['study'] if row else 'STUDY'}",
+            "open": f"innate show {short_id(row.trial_id) if row else 'TRIAL'}",
+            "cancel_study": f"innate cancel --study {row.study if row else 'STUDY'}",
             "retry_all": "innate retry --all",
         }
 
 
 def _short(trials: Sequence[str]) -> str:
-    return " ".join(trial[:10] for trial in trials)
+    return " ".join(short_id(trial) for trial in trials)
 
 
 def _trials(trials: Sequence[str]) -> str:
-    return f"trial {trials[0][:10]}" if len(trials) == 1 else f"{len(trials):,} trials"
+    return f"trial {short_id(trials[0])}" if len(trials) == 1 else f"{len(trials):,} trials"
 
 
 def _no_priority(text: str) -> str | None:

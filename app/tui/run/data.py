@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from app.tui.widgets.log import LogLine
 from core.errors import NotFound
 from storage import journal, listing, queries
+from storage.rows import ListedTrial, ResultRow, TrialDetail
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
-
-Row = Mapping[str, Any]
 
 TABS = ("overview", "training", "attacks", "examples", "config", "log")
 TITLES = ("Overview", "Training", "Attacks", "Examples", "Config", "Log")
@@ -43,23 +42,23 @@ class Example:
 
 @dataclass(frozen=True)
 class Run:
-    """Everything that one load brings; `row` None when the run has been deleted meanwhile."""
+    """Everything that one load brings."""
 
-    row: Row | None
-    detail: Row
+    row: ListedTrial
+    detail: TrialDetail
     tried: tuple[str, ...] = ()
     """The attacks that were run on it."""
     example: Example | None = None
-    log: tuple[str, ...] = ()
+    log: tuple[LogLine, ...] = ()
 
 
-def load(db: Database, study: str, trial_id: str, question: Question) -> Run:
-    """The run as it is now, and what the tab in front needs beside."""
+def load(db: Database, study: str, trial_id: str, question: Question) -> Run | None:
+    """The run as it is now, and what the tab in front needs beside; None when it has been deleted meanwhile."""
     row = listing.one(db, study, trial_id)
     if row is None:
-        return Run(None, {})
+        return None
     detail = queries.trial_detail(db, trial_id)
-    tried = tuple(dict.fromkeys(result["attack"] for result in detail["results"]))
+    tried = tuple(dict.fromkeys(result.attack for result in detail.results))
     example = _example(db, trial_id, question, attacked=bool(tried)) if question.tab == "examples" else None
     return Run(row, detail, tried, example, _log(db, trial_id) if question.tab == "log" else ())
 
@@ -80,18 +79,17 @@ def _example(db: Database, trial_id: str, question: Question, *, attacked: bool)
     return Example(index, len(rows), images.caption(row), picture)
 
 
-def results_of(run: Run, study: str) -> list[Row]:
+def results_of(detail: TrialDetail, study: str) -> list[ResultRow]:
     """Its results in one study: those of the study's attacks, then those added to this run."""
-    rows: Sequence[Row] = run.detail["results"]
-    return sorted((row for row in rows if row["study"] == study), key=lambda row: row["added"])
+    return sorted((row for row in detail.results if row.study == study), key=lambda row: row.added)
 
 
-def _log(db: Database, trial_id: str) -> tuple[str, ...]:
+def _log(db: Database, trial_id: str) -> tuple[LogLine, ...]:
     """What has happened to it, oldest first, each line with its time."""
     from app.worker.narration import logged
 
-    lines: list[str] = []
+    lines: list[LogLine] = []
     for line in journal.lines_of(db, trial_id):
         moment = datetime.datetime.fromtimestamp(line.at).strftime("%Y-%m-%d %H:%M:%S")
-        lines += [f"{moment}  {part}" for text in logged(line.entry) for part in text.splitlines()]
+        lines += [LogLine(f"{moment}  {part}") for text in logged(line.entry) for part in text.splitlines()]
     return tuple(lines)

@@ -4,7 +4,7 @@ from which it was opened."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual import events
@@ -14,22 +14,24 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
+from app.report.charts import Canvas
 from app.report.trial_charts import attack_curves, training_curves
 from app.tui.run.data import TABS, TITLES, Question, Run, load
 from app.tui.run.log import LogPane
-from app.tui.run.tabs import TabLine
 from app.tui.run.words import attacks_table, config, epochs_table, overview, title
-from app.tui.shell.keys import EVERYWHERE, Key, bindings
+from app.tui.shell.keys import Key, bindings
 from app.tui.shell.page import Page
 from app.tui.widgets.chart import ChartView
 from app.tui.widgets.dialogs import Item, Picker
-from app.tui.widgets.grid import PAGE, Column, Grid, Row
-from app.tui.widgets.lines import Hints, Masthead, StatusLine
+from app.tui.widgets.grid import PAGE, Column, Grid, Line, R
+from app.tui.widgets.tabs import TabLine
+from core.names import short_id
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
     from app.tui.shell.session import Session
+    from storage.rows import EpochRow
 
 _LINES_AROUND = 8
 """Masthead, tabs, title, caption (2), status and hints, and the titles of the pictures."""
@@ -95,12 +97,9 @@ class DetailScreen(Page):
         self._put: dict[str, object] = {}
         """Widget → what it was last given, so that only what changed is drawn again."""
 
-    def compose(self) -> ComposeResult:
-        yield Masthead(self.app.current_mode)  # the screen below it stays marked
-        with Container(id="body"):
-            yield from self.body()
-        yield StatusLine()
-        yield Hints(self.KEYS, EVERYWHERE)
+    @property
+    def marked(self) -> str:
+        return self.app.current_mode  # the screen below it
 
     def body(self) -> ComposeResult:
         yield TabLine(TITLES, id="tabs")
@@ -110,12 +109,12 @@ class DetailScreen(Page):
             with Container(id="overview", classes="tab"):
                 with VerticalScroll(id="facts-scroll"):
                     yield Static("", id="facts")
-                yield ChartView(self.session, id="attack-curves")
+                yield ChartView(self.session.drawn, id="attack-curves")
             with Container(id="training", classes="tab"):
-                yield Grid(id="epochs")
-                yield ChartView(self.session, id="training-curves")
+                yield Grid[EpochRow](identify=lambda row: row.epoch, id="epochs")
+                yield ChartView(self.session.drawn, id="training-curves")
             with Container(id="attacks-tab", classes="tab"):
-                yield Grid(id="attacks")
+                yield Grid[Line](identify=lambda line: line.key, id="attacks")
                 yield Static("", id="attack-words")
             with Container(id="example", classes="tab"):
                 yield Static("", id="caption")
@@ -138,26 +137,26 @@ class DetailScreen(Page):
         room = (self.size.width, max(4, self.size.height - _LINES_AROUND))
         return Question(self._tab, self._attack, self._index, room, self.session.context.colour)
 
-    def load(self, db: Database, question: Question) -> Run:
+    def load(self, db: Database, question: Question) -> Run | None:
         return load(db, self._study, self._trial_id, question)
 
-    def show(self, data: Run) -> None:
+    def show(self, data: Run | None) -> None:
         before, self._run = self._run, data
-        self.set_class(data.row is None, "gone")
-        if data.row is None:
+        self.set_class(data is None, "gone")
+        if data is None:
             self._static("gone", Content.assemble(
                 ("This run is gone: it was deleted meanwhile.\n\n", "bold"), ("esc", "bold $accent"), "  back",
             ))  # fmt: skip
             return
         if before is None:
-            self.log_pane.follow(data.row["state"] == "running")
+            self.log_pane.follow(data.row.state == "running")
         self._static("about", Content(title(data.row)))
         {
             "overview": self._show_overview,
             "training": self._show_training,
             "attacks": self._show_attacks,
             "examples": self._show_example,
-            "config": lambda run: self._static("config", config(run)),
+            "config": lambda run: self._static("config", config(run.detail)),
             "log": self._show_log,
         }[self._tab](data)
 
@@ -167,25 +166,25 @@ class DetailScreen(Page):
         if not run.tried:
             chart.clear(self._untouched(run))
             return
-        results = tuple((row["attack_id"], row["study"], row["eps"]) for row in run.detail["results"])
+        results = tuple((row.attack_id, row.study, row.eps) for row in run.detail.results)
         chart.draw(
             ("attacks", self._study, self._trial_id, results),
-            lambda db, size, colour: attack_curves(db, self._study, self._trial_id, size, colour),
+            lambda db, size, colour: attack_curves(db, self._study, self._trial_id, Canvas(*size, colour)),
         )
 
     def _show_training(self, run: Run) -> None:
-        self._fill("epochs", *epochs_table(run))
+        self._fill("epochs", *epochs_table(run.detail.epochs))
         chart = self.query_one("#training-curves", ChartView)
-        if run.detail["epochs"]:
+        if run.detail.epochs:
             chart.draw(
-                ("training", self._trial_id, len(run.detail["epochs"])),
-                lambda db, size, colour: training_curves(db, self._trial_id, size, colour),
+                ("training", self._trial_id, len(run.detail.epochs)),
+                lambda db, size, colour: training_curves(db, self._trial_id, Canvas(*size, colour)),
             )
         else:
             chart.clear("No epoch is finished yet.")
 
     def _show_attacks(self, run: Run) -> None:
-        columns, rows = attacks_table(run, self._study, wide=self.has_class("-wide"))
+        columns, rows = attacks_table(run.detail, self._study, wide=self.has_class("-wide"))
         self._fill("attacks", columns, rows)
         if not rows:
             self._static("attack-words", Content(self._untouched(run)))
@@ -195,7 +194,7 @@ class DetailScreen(Page):
         if example is None:  # asked before the tab was turned
             return
         if example.note:
-            command = f"innate attack {self._trial_id[:10]} --attack pgd"
+            command = f"innate attack {short_id(self._trial_id)} --attack pgd"
             self._static("caption", Content(f"{example.note}\nMore attacks: {command}"))
             self._static("picture", "")
             return
@@ -206,15 +205,14 @@ class DetailScreen(Page):
         self._static("picture", example.picture)
 
     def _show_log(self, run: Run) -> None:
-        waits = run.row is not None and run.row["state"] == "queued"
-        why = "it has not been started" if waits else "no event of it was kept"
+        why = "it has not been started" if run.row.state == "queued" else "no event of it was kept"
         self.log_pane.show(run.log, f"The log says nothing about this run: {why}.")
 
     def _untouched(self, run: Run) -> str:
-        state = run.row["state"] if run.row else ""
+        state = run.row.state
         if state in ("queued", "running"):
             return f"Not attacked yet: the run is {state}."
-        return f"Not attacked yet: innate attack {self._trial_id[:10]} --attack pgd"
+        return f"Not attacked yet: innate attack {short_id(self._trial_id)} --attack pgd"
 
     def _static(self, name: str, content: Content | str) -> None:
         """Give a Static its text if that is new; a string is a picture in terminal colours."""
@@ -223,8 +221,8 @@ class DetailScreen(Page):
             shown = Text.from_ansi(content, no_wrap=True) if isinstance(content, str) else content
             self.query_one(f"#{name}", Static).update(shown)
 
-    def _fill(self, name: str, columns: list[Column], rows: list[Row]) -> None:
-        grid = self.query_one(f"#{name}", Grid)
+    def _fill(self, name: str, columns: list[Column[R]], rows: list[R]) -> None:
+        grid: Grid[R] = self.query_one(f"#{name}", Grid)
         shape = [(column.key, column.title) for column in columns]
         if self._put.get(name) != shape:
             self._put[name] = shape
@@ -233,8 +231,9 @@ class DetailScreen(Page):
             grid.fill(offset, rows[offset : offset + PAGE], len(rows))
 
     def on_grid_moved(self, event: Grid.Moved) -> None:
-        if event.grid.id == "attacks" and event.row is not None:
-            self._static("attack-words", Content(event.row["words"]))
+        attacks: Grid[Line] = self.query_one("#attacks", Grid)
+        if event.grid is attacks and attacks.current is not None:
+            self._static("attack-words", Content(attacks.current.words))
 
     def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002 - Textual hands it over
         if self._run is not None:
@@ -275,7 +274,7 @@ class DetailScreen(Page):
             self._index += by
             self.reload()
         elif self._tab == "log":
-            if not self.log_pane.view.found:
+            if not self.log_pane.found:
                 self.say("search for something first: /")
             self.log_pane.go_on(by)
         else:
@@ -320,7 +319,7 @@ class DetailScreen(Page):
     def action_follow(self) -> None:
         if self._tab != "log":
             self._turn_to("log")
-        on = not self.log_pane.view.follow
+        on = not self.log_pane.following
         self.log_pane.follow(on)
         self.say("the end of the log stays in sight as it grows" if on else "the log stays where it is")
 
@@ -331,9 +330,9 @@ class DetailScreen(Page):
     # --- the same from the command line ---
 
     def equivalents(self) -> Mapping[str, str]:
-        trial = self._trial_id[:10]
+        trial = short_id(self._trial_id)
         attack = self._attack or next(iter(self._run.tried if self._run else ()), "pgd")
-        shown: dict[str, Any] = {
+        return {
             "turn(1)": f"innate show {trial}",
             "on(1)": f"innate examples {trial} --attack {attack}",
             "attack": f"innate attack {trial} --attack pgd --eps 0.1",
@@ -341,4 +340,3 @@ class DetailScreen(Page):
             "follow": f"innate worker logs --follow | grep {trial}",
             "copy": f"innate show {trial} --json",
         }
-        return shown

@@ -3,15 +3,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from textual.content import Content
 
-from app.report.variants import seed_text, short
+from app.report.variants import FACTORS, level, options, seed_text, short, told
 from app.tui.shell.themes import STATE_COLOURS
-from app.tui.widgets.grid import Cell, Column, Row
+from app.tui.widgets.grid import Cell, Column
+from core.names import short_id
+from storage.rows import ListedTrial
+
+Part = str | tuple[str, str]
+
+
+@dataclass(frozen=True)
+class RunLine:
+    """A row of the table: a run, and by how much its scores are above the baseline's (None: unknown), if there is one."""
+
+    trial: ListedTrial
+    delta: Mapping[str, float | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -22,13 +33,13 @@ class RunColumn:
     title: str
     width: int
     help: str
-    cell: Callable[[Row], Cell]
+    cell: Callable[[ListedTrial], Cell]
     numeric: bool = False
     delta: bool = False
     sortable: bool = True
 
-    def grid_column(self) -> Column:
-        return Column(self.key, self.title, self.width, self.cell, self.numeric)
+    def grid_column(self) -> Column[RunLine]:
+        return Column(self.key, self.title, self.width, lambda line: self.cell(line.trial), self.numeric)
 
 
 @dataclass(frozen=True)
@@ -37,11 +48,11 @@ class Delta:
 
     of: RunColumn
 
-    def grid_column(self) -> Column:
+    def grid_column(self) -> Column[RunLine]:
         return Column(f"Δ{self.of.key}", "Δ", 5, self._cell, right=True)
 
-    def _cell(self, row: Row) -> Cell:
-        difference = (row.get("delta") or {}).get(self.of.key)
+    def _cell(self, line: RunLine) -> Cell:
+        difference = (line.delta or {}).get(self.of.key)
         if difference is None:
             return "", "dim"
         scale = 1.0 if self.of.key == "innate" else 100.0
@@ -49,109 +60,114 @@ class Delta:
         return text, "dim" if difference == 0 else "done" if difference > 0 else "failed"
 
 
-def _text(key: str) -> Callable[[Row], Cell]:
-    return lambda row: (str(row[key]) if row[key] is not None else "", "")
-
-
-VALUES = {
-    "clean": "clean_accuracy",
-    "worst": "worst_case",
-    "kept": "retention",
-    "area": "curve_area",
-    "innate": "innate",
+VALUES: Mapping[str, Callable[[ListedTrial], float | None]] = {
+    "clean": lambda trial: trial.clean_accuracy,
+    "worst": lambda trial: trial.worst_case,
+    "kept": lambda trial: trial.retention,
+    "area": lambda trial: trial.curve_area,
+    "innate": lambda trial: trial.innate,
 }
-"""Score columns → where their value is in a row."""
+"""Score columns → their value in a run."""
 
 
-def _share(key: str) -> Callable[[Row], Cell]:
-    name = VALUES[key]
-    return lambda row: ("" if row[name] is None else f"{100 * row[name]:.1f}", "")
-
-
-def _state(row: Row) -> Cell:
-    return row["state"], row["state"]
-
-
-def _trust(row: Row) -> Cell:
-    return (row["trust"], row["trust"]) if row["trust"] else ("", "")
-
-
-def _choice(factor: str, *quiet: str) -> Callable[[Row], Cell]:
-    """A factor by name, with the options that were not the usual ones known from its row."""
-
-    def cell(row: Row) -> Cell:
-        name = row[factor] or "unknown"
-        rate = (row.get(f"{factor}_options") or {}).get("lr")
-        return (f"{name} {short(rate)}" if rate is not None else name), "dim" if name in quiet else ""
+def _text(value: Callable[[ListedTrial], object]) -> Callable[[ListedTrial], Cell]:
+    def cell(trial: ListedTrial) -> Cell:
+        found = value(trial)
+        return "" if found is None else str(found), ""
 
     return cell
 
 
-def _seconds(row: Row) -> Cell:
-    return ("" if row["train_seconds"] is None else f"{row['train_seconds']:.1f}"), ""
+def _score(key: str, scale: float = 100.0) -> Callable[[ListedTrial], Cell]:
+    def cell(trial: ListedTrial) -> Cell:
+        value = VALUES[key](trial)
+        return "" if value is None else f"{scale * value:.1f}", ""
+
+    return cell
+
+
+def _trust(trial: ListedTrial) -> Cell:
+    return (trial.trust, trial.trust) if trial.trust else ("", "")
+
+
+def _choice(factor: str, *quiet: str) -> Callable[[ListedTrial], Cell]:
+    """A factor by name with its learning rate, if it has one."""
+
+    def cell(trial: ListedTrial) -> Cell:
+        name, given = level(trial, factor), options(trial, factor)
+        if given.get("lr") is None:
+            return name or "unknown", "dim" if name in quiet else ""
+        return f"{name or 'unknown'} {short(given['lr'])}", "dim" if name in quiet else ""
+
+    return cell
+
+
+def _seconds(trial: ListedTrial) -> Cell:
+    return ("" if trial.train_seconds is None else f"{trial.train_seconds:.1f}"), ""
 
 
 COLUMNS: dict[str, RunColumn] = {
     column.key: column
     for column in (
-        RunColumn("id", "run", 10, "the beginning of its id", lambda row: (row["trial_id"][:10], "dim")),
-        RunColumn("study", "study", 11, "the study it belongs to", _text("study")),
-        RunColumn("dataset", "data", 10, "the data set", _text("dataset")),
-        RunColumn("architecture", "architecture", 13, "the architecture", _text("architecture")),
+        RunColumn("id", "run", 10, "the beginning of its id", lambda trial: (short_id(trial.trial_id), "dim")),
+        RunColumn("study", "study", 11, "the study it belongs to", _text(lambda trial: trial.study)),
+        RunColumn("dataset", "data", 10, "the data set", _text(lambda trial: trial.dataset)),
+        RunColumn("architecture", "architecture", 13, "the architecture", _text(lambda trial: trial.architecture)),
         RunColumn("optimizer", "optimizer", 14, "the optimizer and its learning rate", _choice("optimizer")),
-        RunColumn("activation", "activation", 11, "the activation", _text("activation")),
+        RunColumn("activation", "activation", 11, "the activation", _text(lambda trial: trial.activation)),
         RunColumn("defense", "defense", 8, "the defense", _choice("defense", "none")),
-        RunColumn("seed", "seed", 5, "the seed", _text("seed"), numeric=True),
-        RunColumn("state", "state", 9, "queued, running, done, failed or cancelled", _state),
-        RunColumn("clean", "clean", 6, "clean accuracy, %", _share("clean"), numeric=True, delta=True),
-        RunColumn("worst", "worst", 6, "survives every attack at the study's ε, %", _share("worst"), numeric=True, delta=True),
-        RunColumn("kept", "kept", 6, "worst / clean, %", _share("kept"), numeric=True, delta=True),
-        RunColumn("area", "area", 6, "chance-corrected area under the curve, %", _share("area"), numeric=True, delta=True),
+        RunColumn("seed", "seed", 5, "the seed", _text(lambda trial: trial.seed), numeric=True),
+        RunColumn(
+            "state", "state", 9, "queued, running, done, failed or cancelled",
+            lambda trial: (trial.state, trial.state),
+        ),
+        RunColumn("clean", "clean", 6, "clean accuracy, %", _score("clean"), numeric=True, delta=True),
+        RunColumn("worst", "worst", 6, "survives every attack at the study's ε, %", _score("worst"), numeric=True, delta=True),
+        RunColumn("kept", "kept", 6, "worst / clean, %", _score("kept"), numeric=True, delta=True),
+        RunColumn("area", "area", 6, "chance-corrected area under the curve, %", _score("area"), numeric=True, delta=True),
         RunColumn(
             "innate", "innate", 7, "the headline score, 0 to 100",
-            lambda row: ("" if row["innate"] is None else f"{row['innate']:.1f}", ""), numeric=True, delta=True,
+            _score("innate", 1.0), numeric=True, delta=True,
         ),
         RunColumn("trust", "trust", 8, "ok, suspect or invalid", _trust),
-        RunColumn("attempts", "tries", 5, "how often it was started", _text("attempts"), numeric=True),
+        RunColumn("attempts", "tries", 5, "how often it was started", _text(lambda trial: trial.attempts), numeric=True),
         RunColumn("seconds", "seconds", 8, "training time", _seconds, numeric=True),
-        RunColumn("priority", "prio", 5, "priority in the queue", _text("priority"), numeric=True),
-        RunColumn("reason", "reason", 30, "why it failed", _text("reason")),
+        RunColumn("priority", "prio", 5, "priority in the queue", _text(lambda trial: trial.priority), numeric=True),
+        RunColumn("reason", "reason", 30, "why it failed", _text(lambda trial: trial.reason)),
     )
 }  # fmt: skip
 
 
-def with_deltas(rows: Sequence[Row], baseline: Row | None) -> list[Row]:
-    """The rows, each with its differences to the baseline under "delta"."""
+def with_deltas(trials: Sequence[ListedTrial], baseline: ListedTrial | None) -> list[RunLine]:
+    """The rows of the table, with their differences to the baseline if there is one."""
     if baseline is None:
-        return list(rows)
+        return [RunLine(trial) for trial in trials]
     return [
-        {
-            **row,
-            "delta": {
-                key: row[name] - baseline[name] if row[name] is not None and baseline[name] is not None else None
-                for key, name in VALUES.items()
-            },
-        }
-        for row in rows
+        RunLine(trial, {key: _difference(value(trial), value(baseline)) for key, value in VALUES.items()})
+        for trial in trials
     ]
 
 
-def preview_text(row: Row, *, wide: bool) -> Content:
+def _difference(value: float | None, other: float | None) -> float | None:
+    return None if value is None or other is None else value - other
+
+
+def preview_text(trial: ListedTrial, *, wide: bool) -> Content:
     """A run in a few lines: what it is, its scores, whether they can be trusted and why not."""
-    factors = [_named(row, factor) for factor in ("architecture", "optimizer", "activation")]
-    if row["defense"] not in (None, "none"):
-        factors.append(_named(row, "defense"))
-    parts: list[Any] = [
-        (f"{row['trial_id'][:10]}", "bold $primary"), f"  {row['study']}  seed {seed_text(row)}\n",
+    factors = [
+        _named(trial, factor) for factor in FACTORS if factor != "defense" or trial.defense not in (None, "none")
+    ]
+    parts: list[Part] = [
+        (short_id(trial.trial_id), "bold $primary"), f"  {trial.study}  seed {seed_text(trial)}\n",
         ("\n" if wide else " · ").join(factors), "\n",
     ]  # fmt: skip
     if wide:
         parts.append("\n")
-    parts += [("state ", "$foreground 65%"), (row["state"], STATE_COLOURS[row["state"]])]
-    if row["reason"]:
-        parts.append(f": {row['reason']}")
+    parts += [("state ", "$foreground 65%"), (trial.state, STATE_COLOURS[trial.state])]
+    if trial.reason:
+        parts.append(f": {trial.reason}")
     parts.append("\n")
-    scores = [(key, COLUMNS[key].cell(row)[0]) for key in ("clean", "worst", "kept", "area", "innate")]
+    scores = [(key, COLUMNS[key].cell(trial)[0]) for key in VALUES]
     shown = [f"{key} {value}" for key, value in scores if value]
     if wide:
         parts += [
@@ -159,14 +175,13 @@ def preview_text(row: Row, *, wide: bool) -> Content:
         ]
     elif shown:
         parts += ["  ".join(shown[:3]), "\n", "  ".join(shown[3:]), "\n"]
-    if row["trust"]:
-        parts += [("trust ", "$foreground 65%"), (row["trust"], STATE_COLOURS[row["trust"]]), "\n"]
-        parts += [f"- {reason}\n" for reason in row["trust_reasons"] or ()]
+    if trial.trust:
+        parts += [("trust ", "$foreground 65%"), (trial.trust, STATE_COLOURS[trial.trust]), "\n"]
+        parts += [f"- {reason}\n" for reason in trial.trust_reasons or ()]
     return Content.assemble(*parts)
 
 
-def _named(row: Row, factor: str) -> str:
+def _named(trial: ListedTrial, factor: str) -> str:
     """A factor's name and its options, the defaults too: nothing about a run is left to guess."""
-    options = row[f"{factor}_options"] or {}
-    rate = {key: value for key, value in options.items() if key == "lr"} if factor == "optimizer" else options
-    return " ".join([row[factor] or "unknown", *(f"{key}={short(value)}" for key, value in rate.items())])
+    given = options(trial, factor)
+    return told(level(trial, factor), given, ["lr"] if factor == "optimizer" else list(given))

@@ -11,17 +11,20 @@ from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.widgets import Input, Static
 
+from app.report.charts import Canvas
 from app.tui.runs import words as runs_words
-from app.tui.runs.columns import COLUMNS, Delta, preview_text, with_deltas
+from app.tui.runs.columns import COLUMNS, Delta, RunLine, preview_text, with_deltas
 from app.tui.shell.keys import Key, bindings
 from app.tui.shell.page import Page
 from app.tui.widgets.chart import ChartView
 from app.tui.widgets.dialogs import Confirm, Item, Picker, Prompt
 from app.tui.widgets.field import Field
-from app.tui.widgets.grid import PAGE, Grid, Row
+from app.tui.widgets.grid import PAGE, Grid
 from core.errors import BadInput
+from core.names import short_id
 from storage import listing
 from storage.changes import Delete, Retry
+from storage.rows import ListedTrial
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -36,10 +39,10 @@ _PREVIEW_DELAY = 0.08
 class Answer:
     """What one load brings: some pages of the table, and what is compared with."""
 
-    pages: Mapping[int, Sequence[Row]]
+    pages: Mapping[int, Sequence[ListedTrial]]
     total: int
     everything: int
-    baseline: Row | None
+    baseline: ListedTrial | None
 
 
 class RunsScreen(Page):
@@ -87,7 +90,7 @@ class RunsScreen(Page):
         super().__init__(session)
         self._filter = listing.EVERYTHING
         self._wanted: set[int] = {0}
-        self._baseline: Row | None = None
+        self._baseline: ListedTrial | None = None
         self._previewed: Any = None
 
     def body(self) -> ComposeResult:
@@ -95,14 +98,19 @@ class RunsScreen(Page):
         yield Field(id="filter", placeholder="optimizer=adam clean>0.9 trust!=ok", select_on_focus=False)
         yield Static("", id="empty")
         with Container(id="split"):
-            yield Grid(identify=lambda row: (row["study"], row["trial_id"]), id="grid")
+            yield Grid[RunLine](identify=lambda line: (line.trial.study, line.trial.trial_id), id="grid")
             with Vertical(id="preview"):
                 yield Static("", id="facts")
-                yield ChartView(self.session, id="curve")
+                yield ChartView(self.session.drawn, id="curve")
 
     @property
-    def grid(self) -> Grid:
+    def grid(self) -> Grid[RunLine]:
         return self.query_one("#grid", Grid)
+
+    @property
+    def current(self) -> ListedTrial | None:
+        """The run under the cursor."""
+        return None if self.grid.current is None else self.grid.current.trial
 
     def on_mount(self) -> None:
         remembered = self.session.remembered
@@ -160,34 +168,34 @@ class RunsScreen(Page):
 
     def _look_closer(self) -> None:
         """The preview of the row on which the cursor rests."""
-        row = self.grid.current
-        if row is None or not self.session.remembered.preview:
+        run = self.current
+        if run is None or not self.session.remembered.preview:
             return
         wide = self.has_class("-wide")
-        seen = (tuple(sorted((key, str(value)) for key, value in row.items())), wide)
+        seen = (run, wide)
         if seen == self._previewed:
             return
         self._previewed = seen
-        self.query_one("#facts", Static).update(preview_text(row, wide=wide))
-        study, trial_id = row["study"], row["trial_id"]
+        self.query_one("#facts", Static).update(preview_text(run, wide=wide))
+        study, trial_id = run.study, run.trial_id
         curve = self.query_one("#curve", ChartView)
-        if row["state"] == "running" or (row["clean_accuracy"] is None and row["state"] != "failed"):
+        if run.state == "running" or (run.clean_accuracy is None and run.state != "failed"):
             from app.report.trial_charts import training_curves
 
             curve.draw(
                 ("training", trial_id, self.session.version),
-                lambda db, size, colour: training_curves(db, trial_id, size, colour),
+                lambda db, size, colour: training_curves(db, trial_id, Canvas(*size, colour)),
             )
         else:
             from app.report.trial_charts import attack_curves
 
             curve.draw(
-                ("attacks", study, trial_id, row["state"], row["innate"]),
-                lambda db, size, colour: attack_curves(db, study, trial_id, size, colour),
+                ("attacks", study, trial_id, run.state, run.innate),
+                lambda db, size, colour: attack_curves(db, study, trial_id, Canvas(*size, colour)),
             )
 
     def _about(self, total: int, everything: int) -> None:
-        pinned = self._baseline["trial_id"] if self._baseline is not None else None
+        pinned = self._baseline.trial_id if self._baseline is not None else None
         told = runs_words.about(
             total, everything, self._filter.text, self.session.remembered, len(self.grid.marks), pinned
         )
@@ -293,17 +301,19 @@ class RunsScreen(Page):
         self.reload()
 
     def action_baseline(self) -> None:
-        row = self.grid.current
-        if row is None:
+        run = self.current
+        if run is None:
             return
-        key = (row["study"], row["trial_id"])
+        key = (run.study, run.trial_id)
         pinned = None if self.session.remembered.baseline == key else key
         self.session.remembered.baseline = self.grid.pinned = pinned
         self.session.remember()
         self._set_columns()
         self.grid.expire()
         self.reload()
-        self.say("no baseline" if pinned is None else f"Δ columns are against {row['trial_id'][:10]} now; b unpins it")
+        self.say(
+            "no baseline" if pinned is None else f"Δ columns are against {short_id(run.trial_id)} now; b unpins it"
+        )
 
     def action_columns(self) -> None:
         chosen = self.session.remembered.columns
@@ -338,16 +348,17 @@ class RunsScreen(Page):
     def action_open(self) -> None:
         self.grid.action_choose()
 
-    def on_grid_chosen(self, event: Grid.Chosen) -> None:
+    def on_grid_chosen(self) -> None:
         from app.tui.run.screen import DetailScreen
 
-        self.app.push_screen(DetailScreen(self.session, event.row["study"], event.row["trial_id"]))
+        if self.current is not None:
+            self.app.push_screen(DetailScreen(self.session, self.current.study, self.current.trial_id))
 
     def action_copy(self) -> None:
-        row = self.grid.current
-        if row is not None:
-            self.app.copy_to_clipboard(row["trial_id"])
-            self.say(f"copied {row['trial_id']}")
+        run = self.current
+        if run is not None:
+            self.app.copy_to_clipboard(run.trial_id)
+            self.say(f"copied {run.trial_id}")
 
     def action_export(self) -> None:
         def check(text: str) -> str | None:
@@ -392,7 +403,7 @@ class RunsScreen(Page):
         trials = self._meant()
         if not trials:
             return
-        command = f"innate delete {' '.join(trial[:10] for trial in trials)} --yes"
+        command = f"innate delete {' '.join(map(short_id, trials))} --yes"
 
         def sure(yes: bool | None) -> None:
             if yes:
@@ -407,17 +418,17 @@ class RunsScreen(Page):
     def action_retry(self) -> None:
         trials = self._meant()
         if trials:
-            command = f"innate retry {' '.join(trial[:10] for trial in trials)}"
+            command = f"innate retry {' '.join(map(short_id, trials))}"
             self.steer(Retry(tuple(trials)), lambda _: "asked to run again what had failed or was cancelled", command)
 
     def _meant(self) -> list[str]:
         """The marked runs, else the one under the cursor."""
         if self.grid.marks:
             return sorted({trial for _, trial in self.session.remembered.marks})
-        row = self.grid.current
-        return [] if row is None else [row["trial_id"]]
+        run = self.current
+        return [] if run is None else [run.trial_id]
 
     # --- the same from the command line ---
 
     def equivalents(self) -> Mapping[str, str]:
-        return runs_words.commands(self._filter.text, self.session.remembered, self.grid.current, self._meant())
+        return runs_words.commands(self._filter.text, self.session.remembered, self.current, self._meant())

@@ -9,7 +9,8 @@ from pathlib import Path
 from textual.content import Content
 
 from app.tui.shell.state import Remembered
-from app.tui.widgets.grid import Row
+from core.names import short_id
+from storage.rows import ListedTrial
 
 
 def about(total: int, everything: int, chosen: str, state: Remembered, marks: int, pinned: str | None) -> Content:
@@ -22,7 +23,7 @@ def about(total: int, everything: int, chosen: str, state: Remembered, marks: in
     if marks:
         parts.append(f"{marks} marked")
     if pinned is not None:
-        parts.append(f"Δ against {pinned[:10]}")
+        parts.append(f"Δ against {short_id(pinned)}")
     return Content("  ·  ".join(parts))
 
 
@@ -41,17 +42,17 @@ def nothing(chosen: str | None) -> Content:
     )  # fmt: skip
 
 
-def commands(chosen: str, state: Remembered, row: Row | None, meant: Sequence[str]) -> Mapping[str, str]:
+def commands(chosen: str, state: Remembered, trial: ListedTrial | None, meant: Sequence[str]) -> Mapping[str, str]:
     """Action → command; `meant` are the trials that a change would be about."""
-    trial, study = (row["trial_id"][:10], row["study"]) if row else ("TRIAL", "STUDY")
-    trials = " ".join(name[:10] for name in meant) or "TRIAL"
+    name, study = (short_id(trial.trial_id), trial.study) if trial else ("TRIAL", "STUDY")
+    trials = " ".join(map(short_id, meant)) or "TRIAL"
     listed = listing_command(chosen, state)
-    shown = " ".join(f"--trial {name[:10]}" for name in meant) or "--trial TRIAL"
+    shown = " ".join(f"--trial {short_id(one)}" for one in meant) or "--trial TRIAL"
     return {
         "filter": listed,
         "sort": listed,
         "reverse": listed,
-        "open": f"innate show {trial}",
+        "open": f"innate show {name}",
         "mark": f"innate chart curves --study {study} {shown}",
         "export": listing_command(chosen, state, Path("runs.csv")),
         "delete": f"innate delete {trials}",

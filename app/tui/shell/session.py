@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from app.context import Context
 from app.tui.shell import state
-from app.tui.shell.threads import Doer, Reader
+from app.tui.shell.threads import Doer, Reader, sentence
 from core.errors import BadInput, InnateError
 
 if TYPE_CHECKING:
@@ -85,9 +85,20 @@ class Session:
     def _looked(self, db: Database) -> tuple[object, WorkerView, Mapping[str, int]]:
         from app.report.status import worker_view
         from storage import queue
+        from storage.database import data_version
 
-        version = db.execute("PRAGMA data_version").fetchone()[0]
-        return (id(db), version), worker_view(db, self.context.lived_in), queue.unfinished_counts(db)
+        return (id(db), data_version(db)), worker_view(db, self.context.lived_in), queue.unfinished_counts(db)
+
+    # --- charts ---
+
+    async def drawn(self, draw: Callable[[Database, tuple[int, int], bool], str], room: tuple[int, int]) -> str:
+        """The text that `draw` makes of (database, `room` in (columns, rows), with colours), on the charts' own thread.
+        Where that fails: a sentence that says so, and the traceback in the log."""
+        try:
+            return await self.charts.ask(lambda db: draw(db, room, self.context.colour))
+        except Exception as error:
+            self.note_fault(error)
+            return sentence(error)
 
     # --- changes ---
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-Row = Mapping[str, Any]
+from app.tui.widgets.scrolled import Scrolled
+from app.tui.widgets.text import fitted
+
+R = TypeVar("R")
+"""What a table holds a row of."""
 Cell = tuple[str, str]
 """Text and the name of its colour: "", "dim", or a key of themes.STATE_COLOURS."""
 
@@ -25,28 +27,44 @@ PAGE = 100
 
 
 @dataclass(frozen=True)
-class Column:
+class Column(Generic[R]):
     """One column: `cell` makes what a row shows in it."""
 
     key: str
     title: str
     width: int
-    cell: Callable[[Row], Cell]
+    cell: Callable[[R], Cell]
     right: bool = False
 
 
-class Grid(ScrollView, can_focus=True):
+@dataclass(frozen=True)
+class Line:
+    """A row that is made for one table: its cells by name, and the whole of it in words."""
+
+    key: Hashable
+    cells: Mapping[str, Cell]
+    words: str = ""
+    trials: tuple[str, ...] = ()
+    """The trials that it is about, if it is about some of a study."""
+
+
+def named_cell(name: str) -> Callable[[Line], Cell]:
+    """What a column of Lines shows: the cell of that name, nothing where there is none."""
+    return lambda line: line.cells.get(name, ("", ""))
+
+
+class Grid(Scrolled, Generic[R]):
     """`fill` it with pages of rows as `Wanted` asks; it moves a cursor over them and tells.
 
     `identify` gives a row the key under which it is marked.
     """
 
+    HEADINGS = 1
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "grid--header", "grid--cursor", "grid--dim", "grid--mark", "grid--done", "grid--running", "grid--queued",
         "grid--failed", "grid--cancelled", "grid--ok", "grid--suspect", "grid--invalid", "grid--title",
     }  # fmt: skip
     DEFAULT_CSS = """
-    Grid { height: 1fr; scrollbar-size-horizontal: 0; scrollbar-size-vertical: 1; background: $background; }
     Grid > .grid--header { color: $primary; text-style: bold; background: $surface; }
     Grid > .grid--cursor { background: $panel; text-style: bold; }
     Grid:focus > .grid--cursor { background: $primary; color: $background; text-style: bold; }
@@ -61,12 +79,6 @@ class Grid(ScrollView, can_focus=True):
     Grid > .grid--suspect { color: $warning; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down,j", "move(1)", "next row", show=False),
-        Binding("up,k", "move(-1)", "row before", show=False),
-        Binding("pagedown,ctrl+d", "move_page(1)", "page down", show=False),
-        Binding("pageup,ctrl+u", "move_page(-1)", "page up", show=False),
-        Binding("home,g", "move_to(0)", "first row", show=False),
-        Binding("end,G", "move_to(-1)", "last row", show=False),
         Binding("right,l", "shift(1)", "columns on", show=False),
         Binding("left,h", "shift(-1)", "columns back", show=False),
         Binding("enter", "choose", "open", show=False),
@@ -77,57 +89,49 @@ class Grid(ScrollView, can_focus=True):
     class FromGrid(Message):
         """What all its messages have: which grid it was."""
 
-        def __init__(self, grid: Grid) -> None:
+        def __init__(self, grid: Grid[Any]) -> None:
             super().__init__()
             self.grid = grid
 
         @property
-        def control(self) -> Grid:
+        def control(self) -> Grid[Any]:
             return self.grid
 
     class Wanted(FromGrid):
         """Rows from `offset` on are in sight and not here."""
 
-        def __init__(self, grid: Grid, offset: int) -> None:
+        def __init__(self, grid: Grid[Any], offset: int) -> None:
             super().__init__(grid)
             self.offset = offset
 
     class Moved(FromGrid):
-        """The cursor stands on another row, or its row has changed."""
-
-        def __init__(self, grid: Grid, row: Row | None) -> None:
-            super().__init__(grid)
-            self.row = row
+        """The cursor stands on another row, or its row has changed: `grid.current`."""
 
     class Chosen(FromGrid):
-        """The row under the cursor was opened."""
-
-        def __init__(self, grid: Grid, row: Row) -> None:
-            super().__init__(grid)
-            self.row = row
+        """The row under the cursor was opened: `grid.current`."""
 
     class HeadingClicked(FromGrid):
         """A column's title was clicked."""
 
-        def __init__(self, grid: Grid, key: str) -> None:
+        def __init__(self, grid: Grid[Any], key: str) -> None:
             super().__init__(grid)
             self.key = key
 
     def __init__(
         self,
-        columns: Sequence[Column] = (),
+        columns: Sequence[Column[R]] = (),
         *,
-        identify: Callable[[Row], Hashable] = lambda row: row["trial_id"],
+        identify: Callable[[R], Hashable],
         id: str | None = None,
     ) -> None:
         super().__init__(id=id)
-        self._columns: list[Column] = list(columns)
+        self._columns: list[Column[R]] = list(columns)
         self._identify = identify
         self._widths: dict[str, int] = {}
         """As wide as what was shown so far: columns grow, up to their own limit, and never jump back."""
         self._shift = 0
         """Columns that have moved out of sight to the left."""
-        self._pages: dict[int, list[Row]] = {}
+        self._pages: dict[int, list[R]] = {}
         self._stale: set[int] = set()
         self._asked: set[int] = set()
         self.total: int | None = None
@@ -140,17 +144,17 @@ class Grid(ScrollView, can_focus=True):
     # --- what the screen says ---
 
     @property
-    def columns(self) -> list[Column]:
+    def columns(self) -> list[Column[R]]:
         return self._columns
 
     @columns.setter
-    def columns(self, columns: Sequence[Column]) -> None:
+    def columns(self, columns: Sequence[Column[R]]) -> None:
         self._columns, self._shift = list(columns), 0
         for page in self._pages.values():
             self._widen(page)
         self._resize()
 
-    def fill(self, offset: int, rows: Sequence[Row], total: int) -> None:
+    def fill(self, offset: int, rows: Sequence[R], total: int) -> None:
         """Take in one page, and how many rows there are now."""
         page = offset // PAGE
         before = self._pages.get(page)
@@ -169,7 +173,7 @@ class Grid(ScrollView, can_focus=True):
         self.cursor = max(0, min(self.cursor, total - 1))
         self._tell()
 
-    def fill_all(self, rows: Sequence[Row]) -> None:
+    def fill_all(self, rows: Sequence[R]) -> None:
         """The whole of a short table at once."""
         self._pages.clear()
         for offset in range(0, max(1, len(rows)), PAGE):
@@ -188,11 +192,11 @@ class Grid(ScrollView, can_focus=True):
         self._want()
 
     @property
-    def current(self) -> Row | None:
+    def current(self) -> R | None:
         """The row under the cursor."""
         return self.row(self.cursor)
 
-    def row(self, index: int) -> Row | None:
+    def row(self, index: int) -> R | None:
         """A row by its position, None while it is not here."""
         page = self._pages.get(index // PAGE, [])
         place = index % PAGE
@@ -210,14 +214,13 @@ class Grid(ScrollView, can_focus=True):
 
     # --- moving ---
 
-    def action_move(self, by: int) -> None:
-        self.move_to(self.cursor + by)
+    @property
+    def position(self) -> int:
+        return self.cursor
 
-    def action_move_page(self, by: int) -> None:
-        self.move_to(self.cursor + by * max(1, self.size.height - 2))
-
-    def action_move_to(self, index: int) -> None:
-        self.move_to((self.total or 1) - 1 if index < 0 else index)
+    @property
+    def length(self) -> int:
+        return self.total or 1
 
     def action_shift(self, by: int) -> None:
         """Bring columns into sight that have no room, as far as there are any."""
@@ -229,19 +232,13 @@ class Grid(ScrollView, can_focus=True):
             self.refresh()
 
     def action_choose(self) -> None:
-        row = self.current
-        if row is not None:
-            self.post_message(self.Chosen(self, row))
+        if self.current is not None:
+            self.post_message(self.Chosen(self))
 
     def move_to(self, index: int) -> None:
         """Put the cursor on a row and bring it into sight."""
-        self.cursor = max(0, min(index, (self.total or 1) - 1))
-        room = max(1, self.size.height - 1)
-        top = int(self.scroll_y)
-        if self.cursor < top:
-            self.scroll_to(y=self.cursor, animate=False)
-        elif self.cursor >= top + room:
-            self.scroll_to(y=self.cursor - room + 1, animate=False)
+        self.cursor = max(0, min(index, self.length - 1))
+        self.into_sight(self.cursor, self.cursor)
         self._want()
         self._tell()
 
@@ -261,7 +258,7 @@ class Grid(ScrollView, can_focus=True):
             if key is not None:
                 self.post_message(self.HeadingClicked(self, key))
             return
-        index = int(self.scroll_y) + event.y - 1
+        index = self.top + event.y - self.HEADINGS
         if index < (self.total or 0):
             self.move_to(index)
             if event.chain > 1:
@@ -277,13 +274,12 @@ class Grid(ScrollView, can_focus=True):
         return None
 
     def _tell(self) -> None:
-        row = self.current
-        self.post_message(self.Moved(self, row))
+        self.post_message(self.Moved(self))
 
     def _want(self) -> None:
         """Ask for the pages in sight that are not here or out of date."""
-        first = int(self.scroll_y) // PAGE
-        last = (int(self.scroll_y) + max(1, self.size.height)) // PAGE
+        first = self.top // PAGE
+        last = (self.top + max(1, self.size.height)) // PAGE
         if self.total is not None:
             last = min(last, max(0, self.total - 1) // PAGE)
         for page in range(first, last + 1):
@@ -291,7 +287,7 @@ class Grid(ScrollView, can_focus=True):
                 self._asked.add(page)
                 self.post_message(self.Wanted(self, page * PAGE))
 
-    def _widen(self, rows: Sequence[Row]) -> None:
+    def _widen(self, rows: Sequence[R]) -> None:
         for column in self._columns:
             shown = max((cell_len(column.cell(row)[0]) for row in rows), default=0)
             width = min(column.width, max(shown, cell_len(column.title) + 1))  # the arrow of the order fits too
@@ -299,12 +295,12 @@ class Grid(ScrollView, can_focus=True):
                 self._widths[column.key] = width
                 self.refresh()
 
-    def _width(self, column: Column) -> int:
+    def _width(self, column: Column[R]) -> int:
         return self._widths.get(column.key, min(column.width, cell_len(column.title) + 1))
 
     def _resize(self) -> None:
         # The line of titles stays where it is, so the last row needs a line more.
-        self.virtual_size = Size(self.size.width, (self.total or 0) + 1)
+        self.virtual_size = Size(self.size.width, (self.total or 0) + self.HEADINGS)
         self.refresh()
 
     # --- drawing ---
@@ -313,7 +309,7 @@ class Grid(ScrollView, can_focus=True):
         width = self.size.width
         if y == 0:
             return self._header(width)
-        index = int(self.scroll_y) + y - 1
+        index = self.top + y - self.HEADINGS
         if self.total is None or index >= self.total:
             return Strip.blank(width, self.rich_style)
         return self._line(index, width)
@@ -325,7 +321,7 @@ class Grid(ScrollView, can_focus=True):
             title = column.title
             if self.sorted_by[0] == column.key:
                 title = f"{title}{'▼' if self.sorted_by[1] else '▲'}"
-            text += _cut(title, self._width(column), column.right) + " "
+            text += fitted(title, self._width(column), right=column.right) + " "
         return Strip([Segment(set_cell_size(text, width), style)])
 
     def _line(self, index: int, width: int) -> Strip:
@@ -336,25 +332,12 @@ class Grid(ScrollView, can_focus=True):
             return Strip([Segment(set_cell_size("  …", width), base)])
         key = self._identify(row)
         sign = "◆" if key == self.pinned else "●" if key in self.marks else " "
-        segments = [Segment(f"{sign} ", self._style("mark", base, chosen))]
+        segments = [Segment(f"{sign} ", self.coloured("grid--mark", base, chosen=chosen))]
         for column in self._columns[self._shift :]:
             text, colour = column.cell(row)
-            style = self._style(colour, base, chosen) if colour else base
-            segments.append(Segment(_cut(text, self._width(column), column.right) + " ", style))
+            style = self.coloured(f"grid--{colour}", base, chosen=chosen) if colour else base
+            segments.append(Segment(fitted(text, self._width(column), right=column.right) + " ", style))
         line = Strip(segments)
         if line.cell_length > width + 1:  # one that only lacks the gap after its last column is whole
             line = Strip([*line.crop(0, width - 1), Segment("…", base)])
         return line.adjust_cell_length(width, base)
-
-    def _style(self, name: str, base: Style, chosen: bool) -> Style:
-        # On the cursor's bar colours of their own would not be legible.
-        return (
-            base if chosen and self.has_focus else base + self.get_component_rich_style(f"grid--{name}", partial=True)
-        )
-
-
-def _cut(text: str, width: int, right: bool) -> str:
-    size = cell_len(text)
-    if size > width:
-        return set_cell_size(text, width - 1) + "…"
-    return " " * (width - size) + text if right else text + " " * (width - size)

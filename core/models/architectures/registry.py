@@ -18,7 +18,7 @@ def check(choice: Choice, shape: tuple[int, int, int], where: str) -> None:
     """Raises BadInput if images of `shape` (channels, height, width) are too small for the architecture's layers."""
     smallest = ARCHITECTURES[choice.name].smallest
     if min(shape[1:]) < smallest:
-        raise BadInput(
-            f"{where}: {choice.name} needs images of at least {smallest}×{smallest} pixels; these have "
-            f"{shape[1]}×{shape[2]}"
+        raise BadInput.at(
+            where,
+            f"{choice.name} needs images of at least {smallest}×{smallest} pixels; these have {shape[1]}×{shape[2]}",
         )

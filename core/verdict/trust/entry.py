@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.records import AttackSpec, CleanOutcome, Diagnosis, Ledger, Threat, Trace
 from core.registry import Parameter
-
-TRUST = ("ok", "suspect", "invalid")
-"""Verdicts, the better first."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +41,14 @@ class Checked:
     attack_id: str | None = None
     eps: float | None = None
     norm: str | None = None
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a number is doubted: the name of the check that says so, and what it says, in words."""
+
+    check: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -117,8 +122,3 @@ def share_check(
 def words(name: str) -> str:
     """A check's name as a reason begins with it."""
     return name.replace("_", " ")
-
-
-def worst(verdicts: Iterable[str]) -> str:
-    """The worst of some verdicts; "ok" of none."""
-    return max(verdicts, key=TRUST.index, default="ok")

@@ -1,4 +1,4 @@
-"""Whether a number can be believed: a verdict, and every check behind it with its reason in words (DESIGN section 10).
+"""Whether a number can be believed: a verdict, and every check behind it with its reason in words.
 
 Torch-free: what a model has to be asked itself is asked in `core.verdict.diagnosis`; here are the answers judged. A suspicion is
 raised only by more than chance makes likely on so many samples; to add a check: an entry and a function here.
@@ -10,19 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from core.attacks import ATTACKS
+from core.names import TRUST, worst
 from core.records import CleanOutcome, Diagnosis
 from core.registry import Registry
 from core.verdict.ledgers import survived_at
 from core.verdict.trust import attack, model, study
 from core.verdict.trust.attack import attack_checks, reduced
 from core.verdict.trust.entry import (  # fmt: skip
-    TRUST,
     Check,
     Checked,
     Evaluated,
     Evidence,
-    words,
-    worst,
+    Reason,
 )
 from core.verdict.trust.ladder import climbed, is_quiet, is_whole
 from core.verdict.trust.model import degenerate
@@ -39,26 +38,21 @@ class Judgement:
     verdict takes over what `checks[i]` found, `reasons` are those that it does."""
 
     trust: str
-    reasons: tuple[str, ...]
+    reasons: tuple[Reason, ...]
     checks: tuple[Checked, ...]
     counted: tuple[bool, ...]
 
 
-def check_of(reason: str) -> str:
-    """The name of the check that gave a reason; the reason's own first words for one that is no longer known."""
-    return next((name for name in CHECKS if reason.startswith(words(name))), reason.partition(":")[0])
-
-
-def trust_of_evaluation(clean: CleanOutcome, evaluated: Evaluated) -> tuple[str, tuple[str, ...]]:
+def trust_of_evaluation(clean: CleanOutcome, evaluated: Evaluated) -> tuple[str, tuple[Reason, ...]]:
     """("ok" | "suspect" | "invalid", reasons) for one attack on one model."""
     worthless = degenerate(clean)
     if worthless.reason:
-        return "invalid", (worthless.reason,)
+        return "invalid", _reasons([worthless])
     found = [checked for checked in reduced(attack_checks(clean, evaluated)) if checked.trust != "ok"]
     return worst(checked.trust for checked in found), _reasons(found)
 
 
-def trust_of_diagnosis(diagnosis: Diagnosis, *, at_radius: bool = False) -> tuple[str, tuple[str, ...]]:
+def trust_of_diagnosis(diagnosis: Diagnosis, *, at_radius: bool = False) -> tuple[str, tuple[Reason, ...]]:
     """("ok" | "suspect" | "invalid", reasons) for a look at the model itself; `at_radius`: for what depends on ε only."""
     checks = [one for one in model.diagnosed(diagnosis) if one.eps is not None or not at_radius]
     found = [checked for checked in checks if checked.trust != "ok"]
@@ -121,10 +115,10 @@ def is_masked(judgement: Judgement) -> bool:
     )
 
 
-def _reasons(found: Sequence[Checked]) -> tuple[str, ...]:
+def _reasons(found: Sequence[Checked]) -> tuple[Reason, ...]:
     """The worst first."""
     ordered = sorted(found, key=lambda checked: -TRUST.index(checked.trust))
-    return tuple(dict.fromkeys(checked.reason for checked in ordered if checked.reason))
+    return tuple(dict.fromkeys(Reason(checked.name, checked.reason) for checked in ordered if checked.reason))
 
 
 def _settles(evidence: Evidence, checked: Checked) -> bool:

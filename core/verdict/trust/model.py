@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.records import NORM_SIGNS, CleanOutcome, Diagnosis
+from core.names import NORM_SIGNS
+from core.records import CleanOutcome, Diagnosis
 from core.training.overfitting import overfitting
 from core.verdict.trust.entry import Check, Checked, EpochAccuracy, share_check, standard_error, tolerated
 

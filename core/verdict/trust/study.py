@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from core.attacks import ATTACKS
-from core.records import NORM_SIGNS, Bools, Ledger, Threat
+from core.names import NORM_SIGNS
+from core.records import Bools, Ledger, Threat
 from core.verdict.ledgers import speaks_at, survived_at, worst_case
 from core.verdict.trust.entry import Check, Checked, Evaluated, Evidence, share_check, standard_error, tolerated, words
 from core.verdict.trust.ladder import climbed, is_quiet, is_whole
@@ -40,7 +41,7 @@ BLACK_BOX = Check(
 DISTANCES = Check(
     "distances_contradict",
     f"over {_DISTANCES:.0%} of the samples stand at ε though a minimum-norm attack broke them well within it, or the reverse",
-    "DESIGN, trust checks",
+    "README, Trust",
     "study",
 )
 SAMPLED = Check(

@@ -318,7 +318,7 @@ def test_a_running_trial_grows_while_one_looks_and_nothing_else_is_drawn(filled_
     change(filled_home, "UPDATE study_trial SET state = 'running'")
 
     async def story(app, pilot):
-        assert app.screen.log_pane.view.follow
+        assert app.screen.log_pane.following
         await press_and_wait(pilot, "tab")
         assert app.screen.query_one("#epochs").total == 3
         change(

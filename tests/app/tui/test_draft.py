@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from app.tui.compose import draft
 from app.tui.compose import settings as compose_settings
+from app.tui.compose.about import about_choice, about_setting, heading
 from app.tui.compose.draft import BY_NAME, PARTS, add, copy_of, items, put, with_norm, without
-from app.tui.compose.mistakes import Mistake, mistakes
-from app.tui.compose.rows import about_choice, about_setting, axis_rows, heading, part_rows, setting_rows, study_text
+from app.tui.compose.mistakes import mistakes
+from app.tui.compose.rows import axis_rows, part_rows, setting_rows
 from app.tui.compose.settings import problem, read
 from app.tui.compose.toml import toml_text
-from app.tui.compose.words import attack_label, label, shown, summary
+from app.tui.compose.words import attack_label, label, shown, study_text, summary
 from core.study.file import StudyFile
 from core.study.presets import preset_names, preset_text, study_template
 from core.study.resolve import parse_study, parse_toml
@@ -231,12 +232,24 @@ def test_every_part_at_fault_is_named_and_no_mistake_hides_another():
     }
     found = mistakes(document, HERE)
     assert list(found) == ["name", "dataset", "optimizers", "attacks", "seeds", "training", "score"]
-    assert found["optimizers"] == Mistake(
-        "optimizers", "optimizers[0]", "optimizers[0]: unknown optimizer 'adamm'; did you mean 'adam'?"
+    assert found["optimizers"].text == "optimizers[0]: unknown optimizer 'adamm'; did you mean 'adam'?"
+    assert found["training"].lies_at("training.epochs")
+    assert (
+        found["attacks"].faults[0].words
+        == "2.0 is out of range, it must be above 0 and at most 1 (pixel units of [0, 1])"
     )
-    assert found["training"].key == "training.epochs"
-    assert found["attacks"].words == "2.0 is out of range, it must be above 0 and at most 1 (pixel units of [0, 1])"
     assert "did you mean 'mnist'?" in found["dataset"].text
+
+
+def test_a_part_knows_all_its_faults_and_says_how_many():
+    document = draft.first() | {"optimizers": ["adamm", "sgd", {"name": "adam", "lr": 0.0, "beta1": 2.0}]}
+    mistake = mistakes(document, HERE)["optimizers"]
+    assert mistake.text == "optimizers[0]: unknown optimizer 'adamm'; did you mean 'adam'? (and 2 more)"
+    assert [mistake.concerns(f"optimizers[{index}]") for index in range(3)] == [True, False, True]
+    assert mistake.concerns("optimizers[2].beta1")
+    assert not mistake.lies_at("optimizers[2]")
+    rows = setting_rows(document, compose_settings.settings(document, "optimizers", 2), mistake, 50)
+    assert [row.key[-1] for row in rows if row.lines[0][1][1] == "bad"] == ["lr", "beta1"]
 
 
 def test_a_missing_name_and_a_stray_key_are_told():
@@ -312,6 +325,11 @@ def test_other_mistakes_do_not_keep_a_value_from_being_typed():
     document = copy_of(draft.first(), "optimizers", 0) | {"name": "no good"}
     assert wrong(document, "optimizers", 1, "lr", text="0.1") is None
     assert wrong(document, "optimizers", 1, "beta1", text="0.9") is None, "a twin is told at the part, not here"
+
+
+def test_what_is_wrong_elsewhere_on_an_axis_does_not_let_a_bad_value_pass():
+    document = draft.first() | {"optimizers": ["adamm", {"name": "adam", "beta1": 2.0}]}
+    assert wrong(document, "optimizers", 1, "lr", text="0") == "0.0 is out of range, it must be above 0"
 
 
 def test_an_optimizers_defaults_are_those_of_the_profile():

@@ -31,7 +31,7 @@ class Host(App):
         event.grid.fill(event.offset, page, self.rows)
 
     def on_grid_chosen(self, event):
-        self.chosen.append(event.row["n"])
+        self.chosen.append(event.grid.current["n"])
 
 
 def lines(app):

@@ -15,7 +15,7 @@ from app.tui.queue import panels as queue_panels
 from app.tui.queue.panels import RunningTrial, Survivors, panels
 from app.tui.shell.page import Page
 from app.tui.widgets.dialogs import Confirm, Prompt, TextPage
-from app.tui.worker.text import bar, coarse, sparkline
+from app.tui.widgets.text import bar, coarse, sparkline
 from app.worker import control, login, owner
 from app.worker.pulse import Pulse
 from core.attacks import resolve
@@ -249,7 +249,7 @@ def test_retry_all_asks_first(waiting, db):
 def test_one_is_cancelled_at_once_several_after_a_question(waiting, db, size):
     async def story():
         async with opened(waiting, size, press=["3"]) as (app, pilot):
-            first = app.screen.grid.current["trial_id"]
+            first = app.screen.grid.current.trial_id
             await press_and_wait(pilot, "x")
             assert states(db) == {"queued": 7, "cancelled": 1}
             assert f"cancelled trial {first[:10]}" in shown(app)
@@ -284,12 +284,12 @@ def test_priorities_up_down_and_to_a_number(waiting, db, size):
     async def story():
         async with opened(waiting, size, press=["3", "j", "j", "j"]) as (app, pilot):
             grid = app.screen.grid
-            trial = grid.current["trial_id"]
+            trial = grid.current.trial_id
             await press_and_wait(pilot, "plus")
-            assert (grid.cursor, grid.current["trial_id"]) == (0, trial), "the cursor goes with its trial"
+            assert (grid.cursor, grid.current.trial_id) == (0, trial), "the cursor goes with its trial"
             assert f"≡ innate priority {trial[:10]} 1" in shown(app)
             await press_and_wait(pilot, "plus", "minus", "minus", "minus")
-            assert (grid.cursor, grid.current["trial_id"], grid.current["priority"]) == (7, trial, -1)
+            assert (grid.cursor, grid.current.trial_id, grid.current.priority) == (7, trial, -1)
             await press_and_wait(pilot, "P")
             assert isinstance(app.screen, Prompt)
             field = app.screen.query_one(Input)
@@ -304,7 +304,7 @@ def test_priorities_up_down_and_to_a_number(waiting, db, size):
             assert queries.priorities(db, [trial]) == {trial: 10}
             assert grid.cursor == 0
             await press_and_wait(pilot, "space", "space", "minus")
-            assert sorted(row["priority"] for row in queries.trials(db))[0] == -1
+            assert sorted(row.priority for row in queries.trials(db))[0] == -1
             assert queries.priorities(db, [trial]) == {trial: 9}, "each from its own"
             await press_and_wait(pilot, "P", "escape")
             assert isinstance(app.screen, Page)
@@ -336,10 +336,12 @@ def test_drain_needs_a_worker_and_a_yes(waiting, db, work):
             assert "nothing to drain; w starts one" in shown(app)
             work(db, state="idle")
             await beats(pilot)
-            asked = []
-            app.screen.steer = lambda change, done, command: asked.append((change, done(Draining(2)), command))
             await press_and_wait(pilot, "d")
             assert isinstance(app.screen, Confirm)
+            asked = []
+            app.screen_stack[-2].steer = lambda change, done, command: asked.append(
+                (change, done(Draining(2)), command)
+            )
             await press_and_wait(pilot, "y")
             told = "draining: 2 still to finish, then the worker ends; z takes it back"
             assert asked == [(Drain(), told, "innate worker drain")]
@@ -398,9 +400,9 @@ def test_enter_opens_the_run_and_y_copies_its_id(waiting, db, monkeypatch):
     async def story():
         async with opened(waiting, press=["3", "y"]) as (app, pilot):
             row = app.screen.grid.current
-            assert app.clipboard == row["trial_id"]
+            assert app.clipboard == row.trial_id
             await press_and_wait(pilot, "enter")
-            assert opened_with == [("tiny", row["trial_id"])]
+            assert opened_with == [("tiny", row.trial_id)]
 
     asyncio.run(story())
 
@@ -411,7 +413,7 @@ def test_every_action_has_its_command(waiting):
             screen = app.screen
             commands = screen.equivalents()
             assert {key.action for key in screen.KEYS} - commands.keys() == {"unmark", "copy"}
-            trial = screen.grid.current["trial_id"][:10]
+            trial = screen.grid.current.trial_id[:10]
             assert commands["cancel"] == f"innate cancel {trial}"
             assert commands["raise_priority"] == f"innate priority {trial} 1"
             await press_and_wait(pilot, "e")
@@ -425,11 +427,11 @@ def test_every_action_has_its_command(waiting):
 def test_the_cursor_stays_with_its_trial_when_others_are_taken(waiting, db, work):
     async def story():
         async with opened(waiting, press=["3", "j", "j", "j"]) as (app, pilot):
-            trial = app.screen.grid.current["trial_id"]
+            trial = app.screen.grid.current.trial_id
             stored.run_one(db, waiting)
             work(db)
             await beats(pilot)
-            assert (app.screen.grid.cursor, app.screen.grid.current["trial_id"]) == (2, trial)
+            assert (app.screen.grid.cursor, app.screen.grid.current.trial_id) == (2, trial)
 
     asyncio.run(story())
 
@@ -449,7 +451,7 @@ def test_ten_thousand_queued_trials_are_read_by_the_page(home, db, cache, work, 
             assert "1 running, 9,998 queued, 1 failed" in shown(app)
             read.clear()
             await press_and_wait(pilot, "G")
-            assert app.screen.grid.current["state"] == "failed"
+            assert app.screen.grid.current.state == "failed"
             assert "all" not in app.screen.grid.row(9998)["told"]
             assert app.screen.grid.row(9998)["told"] == "the slot is busy, 9997 before it"
             assert sum(len(rows) for rows in read) <= 600, "the pages in sight, and what runs"
@@ -460,7 +462,7 @@ def test_ten_thousand_queued_trials_are_read_by_the_page(home, db, cache, work, 
 def test_pages_say_the_same_as_the_whole(home, db, cache, work):
     studies.submit(db, plan_of(tiny(), cache))
     studies.submit(db, plan_of(tiny(name="second", seeds=3), cache))
-    trials = [row["trial_id"] for row in queries.trials(db, "second")]
+    trials = [row.trial_id for row in queries.trials(db, "second")]
     queue.prioritise(db, trials[3:6], 2)
     fail(db)
     pulse = training(db)
@@ -486,7 +488,7 @@ def test_time_left_is_learned_from_the_study_itself(home, db, cache, work):
     view = status.worker_view(db, home)
     assert status.seconds_left(db, view) == pytest.approx(5 * 10)
     assert status.seconds_left(db, view, "tiny") == pytest.approx(3 * 10)
-    slow = next(row["trial_id"] for row in queries.trials(db, "slow"))
+    slow = next(row.trial_id for row in queries.trials(db, "slow"))
     queue.prioritise(db, [slow], 1)
     pulse = training(db)
     assert pulse.trial_id == slow

@@ -163,13 +163,13 @@ async def test_what_is_filtered_is_exported(filled_home, tmp_path, ending):
 @story
 async def test_delete_asks_first_and_retry_queues_again(filled_home):
     db = database.connect(filled_home.database)
-    first = listing.page(db)[0]["trial_id"]
+    first = listing.page(db)[0].trial_id
     queue.cancel(db, [first], "tiny")
     db.execute("UPDATE study_trial SET state = 'cancelled' WHERE trial_id = ?", (first,))
     async with opened(filled_home, press=["R"]) as (app, pilot):
         await calm(pilot)
         assert f"innate retry {first[:10]}" in shown(app)
-        assert listing.page(db)[0]["state"] == "done", "all of it is there, so it is done again"
+        assert listing.page(db)[0].state == "done", "all of it is there, so it is done again"
         await press_and_wait(pilot, "D", "n")
         assert listing.count(db) == 8
         await press_and_wait(pilot, "space", "space", "D", "y")
@@ -186,7 +186,7 @@ async def test_ids_are_copied(filled_home, monkeypatch):
     async with opened(filled_home) as (app, pilot):
         monkeypatch.setattr(type(app), "copy_to_clipboard", lambda self, text: copied.append(text))
         await press_and_wait(pilot, "y")
-        assert copied == [app.screen.grid.current["trial_id"]]
+        assert copied == [app.screen.current.trial_id]
 
 
 @story
@@ -224,7 +224,7 @@ async def test_a_database_only_read_refuses_changes_in_a_sentence(filled_home):
 async def test_what_others_change_appears_by_itself(filled_home):
     async with opened(filled_home) as (app, pilot):
         db = database.connect(filled_home.database)
-        first = listing.page(db)[0]["trial_id"]
+        first = listing.page(db)[0].trial_id
         db.execute("UPDATE study_trial SET state = 'failed', reason = 'it burst' WHERE trial_id = ?", (first,))
         await pilot.pause(1.3)
         await calm(pilot)

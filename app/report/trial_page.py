@@ -1,0 +1,180 @@
+"""Everything about one trial as a page of text: configuration, training, results, scores, attempts, what went wrong."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from app.report.text import moment, number, percent, table
+from app.report.variants import FACTORS, level, options, seed_text
+from core.names import short_id
+from core.verdict.scoring import SCORES
+
+if TYPE_CHECKING:
+    from storage.rows import (
+        AttemptRow,
+        CheckRow,
+        EpochRow,
+        Json,
+        ResultRow,
+        StudyScore,
+        TrialDetail,
+        TrialInStudy,
+    )
+
+_END_OF_TRACEBACK = 8
+_STRONGER = "an attack as strong or an escalation answers it"
+_ANSWERS = {"weaker_than_sample": "the scores count these images"}
+"""By check: why a doubt is none for the verdict."""
+
+
+def trial_page(detail: TrialDetail, log: Sequence[str], width: int, *, every: bool) -> str:
+    """The page, cut to `width` columns; `every` check or only those with something to say. `log` is the end of what the
+    worker's log says of it."""
+    lines = _configuration(detail)
+    for study in detail.studies:
+        lines += _study(detail, study, width, every=every)
+    if detail.epochs:
+        lines += ["", _epoch_table(detail.epochs, width)]
+    for failed in detail.failed_evaluations:
+        lines += ["", f"{failed.attack} failed: {failed.reason}", *_end_of(failed.traceback)]
+    lines += ["", *_attempts(detail.attempts)]
+    if log:
+        lines += ["", "last in the worker's log:", *(f"  {line}" for line in log)]
+    return "\n".join(part for line in lines for part in _folded(line, width))
+
+
+def _folded(line: str, width: int) -> list[str]:
+    """Prose cut to the width; tables, which come as several lines, fit already."""
+    if "\n" in line or len(line) <= width:
+        return [line]
+    return textwrap.wrap(line, width, subsequent_indent=" " * 14)
+
+
+def _configuration(detail: TrialDetail) -> list[str]:
+    lines = [f"trial {detail.trial_id}", f"variant {short_id(detail.variant_id)}, seed {seed_text(detail)}", ""]
+    if detail.imported is not None:
+        lines.append(f"imported      {detail.imported}: trained elsewhere, so what is unknown here stays so")
+        lines.append(f"dataset       {detail.dataset}")
+    else:
+        lines.append(f"dataset       {detail.dataset} ({detail.train_samples or 'all'} training samples)")
+    for factor in FACTORS:
+        shown = ", ".join(f"{key}={value}" for key, value in options(detail, factor).items())
+        lines.append(f"{factor:<13} {level(detail, factor) or 'unknown'}" + (f" ({shown})" if shown else ""))
+    lines += [f"{key:<15} {_named(value)}" for key, value in (detail.training or {}).items()]
+    digests = {"initial_digest": detail.initial_digest, "final_digest": detail.final_digest}
+    return lines + [f"{key:<15} {digest or '-'}" for key, digest in digests.items()]
+
+
+def _named(value: Json) -> Json:
+    """A choice by its name, anything else as it is."""
+    return value["name"] if isinstance(value, Mapping) else value
+
+
+def _study(detail: TrialDetail, study: TrialInStudy, width: int, *, every: bool) -> list[str]:
+    """How it stands in one study: state, verdict, scores, results."""
+    lines = ["", f"in study {study.study}: {study.state}" + (f" - {study.reason}" if study.reason else "")]
+    if study.trust:
+        lines.append(f"trust: {study.trust}")
+        lines += [f"  {reason}" for reason in study.trust_reasons or ()]
+        lines += _check_lines([row for row in detail.checks if row.study == study.study], width, every=every)
+    scores = [row for row in detail.scores if row.study == study.study]
+    if scores:
+        lines.append(_score_table(scores, width))
+    results = [row for row in detail.results if row.study == study.study]
+    if results:
+        lines += ["", _result_table(results, width)]
+    return lines
+
+
+def _check_lines(rows: Sequence[CheckRow], width: int, *, every: bool) -> list[str]:
+    """The checks behind a verdict, besides the reasons that it names."""
+    aside = [row for row in rows if row.trust != "ok" and not row.counted]
+    passed = [row for row in rows if row.trust == "ok"]
+    lines = [f"  set aside, since {_ANSWERS.get(row.check, _STRONGER)}: {row.reason}" for row in aside]
+    lines += [f"  {row.reason}" for row in passed if row.reason]
+    if not every:
+        return [*lines, f"  {len(passed)} of {len(rows)} checks passed; innate -v show lists them"] if rows else lines
+    cells = [
+        [row.check, row.attack or "-", _place(row), row.trust, number(row.value, 3), number(row.bound, 3)]
+        for row in rows
+    ]
+    return [*lines, table(["check", "attack", "at", "trust", "value", "bound"], cells, width, right=(4, 5))]
+
+
+def _place(row: CheckRow) -> str:
+    """A norm and a radius, as far as the check is about one."""
+    return " ".join([row.norm or "", "" if row.eps is None else f"{row.eps:g}"]).strip() or "-"
+
+
+def _score_table(rows: Sequence[StudyScore], width: int) -> str:
+    lines = []
+    for row in sorted(rows, key=lambda row: list(SCORES).index(row.name)):
+        scale = 100.0 if SCORES[row.name].percent else 1.0
+        values = [number(None if value is None else scale * value) for value in (row.value, row.low, row.high)]
+        lines.append([row.name, *values])
+    text = table(["score", "value", "low", "high"], lines, width, right=(1, 2, 3))
+    return f"{text}\n(95 % bootstrap over test samples)"
+
+
+def _result_table(rows: Sequence[ResultRow], width: int) -> str:
+    measured = any(row.median_distance is not None for row in rows)
+    lines = [
+        [
+            f"{row.attack}{'*' if row.is_rung else ''}",
+            row.norm,
+            "-" if row.eps is None else f"{row.eps:g}",
+            percent(row.robust_accuracy),
+            *([number(row.median_distance, 3)] if measured else []),
+            str(row.samples),
+            row.trust or "-",
+            f"{row.forward_passes:,}",
+            f"{row.backward_passes:,}",
+            number(row.seconds),
+        ]
+        for row in rows
+    ]
+    extra = ["median"] if measured else []
+    headings = ["attack", "norm", "eps", "robust %", *extra, "samples", "trust", "forward", "backward", "seconds"]
+    numbers = [index for index, heading in enumerate(headings) if heading not in ("attack", "norm", "trust")]
+    climbed = any(row.is_rung for row in rows)
+    note = "\n(* escalation: on what the attacks before left standing, all of them counted)" if climbed else ""
+    return table(headings, lines, width, right=numbers) + note
+
+
+def _epoch_table(rows: Sequence[EpochRow], width: int) -> str:
+    probed = any(row.probe_accuracy is not None for row in rows)
+    headings = ["epoch", "loss", "accuracy %", "validation %", *(["probe %"] if probed else []), "lr", "seconds"]
+    lines = [
+        [
+            str(row.epoch),
+            number(row.loss, 4),
+            percent(row.accuracy),
+            percent(row.validation_accuracy),
+            *([percent(row.probe_accuracy)] if probed else []),
+            f"{row.lr:g}",
+            number(row.seconds),
+        ]
+        for row in rows
+    ]
+    return table(headings, lines, width, right=range(len(headings)))
+
+
+def _attempts(attempts: Sequence[AttemptRow]) -> list[str]:
+    lines = []
+    for attempt in attempts:
+        end = attempt.exit_kind or "under way"
+        lines.append(f"attempt {attempt.number} on {attempt.device or '?'}, {moment(attempt.started_at)}: {end}")
+        if attempt.reason:
+            lines.append(f"  {attempt.reason}")
+        lines += _end_of(attempt.traceback)
+    environment = next((attempt.environment for attempt in reversed(attempts) if attempt.environment), None)
+    if environment:
+        known = ", ".join(f"{key} {value}" for key, value in environment.items() if value is not None)
+        lines.append(f"environment   {known}")
+    return lines
+
+
+def _end_of(traceback: str | None) -> list[str]:
+    return [f"  | {line}" for line in (traceback or "").strip().splitlines()[-_END_OF_TRACEBACK:]]

@@ -1,0 +1,91 @@
+"""More attacks on trained trials: one by name, or the ladder of `app.worker.escalation` until each verdict is settled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.worker import changes
+from core.attacks import ATTACKS, parse_norm
+from core.errors import BadInput
+from core.records import Study, Threat
+from storage import queries
+from storage.changes import Attack, Attacked, Climb, Escalate
+from storage.home import Home
+from storage.studies import stored_study, study_with
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+    from storage.rows import Json, Options, ResultRow
+
+
+def study_of(db: Database, trials: Sequence[str]) -> str:
+    """The study run last that has all of `trials`; raises BadInput where none has."""
+    found = study_with(db, trials)
+    if found is None:
+        raise BadInput("attack: no study has all of these trials; name fewer at a time")
+    return found
+
+
+def add(
+    db: Database, home: Home, study: str, trials: Sequence[str], name: str, options: Options, eps: Sequence[str] | None
+) -> Attacked:
+    """Have the attack `name` tried on these trials of `study`. Without `eps` at the radii that the study attacks in its norm,
+    unless it finds distances itself. Raises BadInput naming the option at fault, NotFound for a trial outside the study."""
+    given: dict[str, Json] = dict(options)
+    if eps is not None:
+        given["eps"] = list(eps)
+    elif not ATTACKS.find(name, "--attack").minimum_norm:
+        given["eps"] = _usual_radii(stored_study(db, study), given)
+    return changes.perform(db, home, Attack(study, tuple(trials), name, given))
+
+
+def results_of(db: Database, added: Attacked, trials: Sequence[str]) -> list[ResultRow]:
+    """What the attack has come to on these trials so far."""
+    return [
+        row for trial in trials for row in queries.results(db, added.study, trial) if row.attack_id == added.attack_id
+    ]
+
+
+def any_failed(db: Database, trials: Sequence[str]) -> bool:
+    """Whether one of these trials has failed in a study."""
+    return any(one.state == "failed" for trial in trials for one in queries.trial_detail(db, trial).studies)
+
+
+@dataclass(frozen=True)
+class Climbed:
+    """How an escalation ended: whether before it was stopped, and whether a trial failed on the way."""
+
+    finished: bool
+    failed: bool
+
+
+def climb(
+    db: Database, home: Home, study: str, trials: Sequence[str], threat: Threat, work: Callable[[Climb], bool]
+) -> Climbed:
+    """Rung after rung, all trials at once, each until its own verdict is settled.
+
+    `work` has the rungs that were queued carried out, and returns False if it was stopped; asking again goes on then.
+    """
+    climbing, failed = tuple(trials), False
+    while climbing:
+        queued = changes.perform(db, home, Escalate(study, climbing, threat))
+        if not queued.rungs:
+            break
+        if not work(queued):
+            return Climbed(finished=False, failed=failed)
+        states = {row.trial_id: row.state for row in queries.trials(db, study)}
+        reached = [states[rung.trial_id] for rung in queued.rungs]
+        failed = failed or "failed" in reached
+        climbing = tuple(rung.trial_id for rung, state in zip(queued.rungs, reached, strict=True) if state == "done")
+    return Climbed(finished=True, failed=failed)
+
+
+def _usual_radii(study: Study, options: Options) -> list[float]:
+    norm = parse_norm(options["norm"], "--set norm") if "norm" in options else "linf"
+    known = sorted({radius for attack in study.attacks if attack.norm == norm for radius in attack.eps})
+    if not known:
+        raise BadInput(f"--eps: the study {study.name} attacks nothing in {norm}; give radii such as --eps 0.1,8/255")
+    return known

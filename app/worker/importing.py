@@ -1,0 +1,125 @@
+"""Taking in weights that were trained elsewhere: a child checks the file on the data set's own images before the home
+changes."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.worker import changes
+from app.worker.conditions import refuse_full_disk
+from core import datasets
+from core.datasets import parse_source
+from core.errors import BadInput, InnateError, Unavailable
+from core.events import Crashed, Finished, Imported, TrialFailed
+from core.executors.process import ProcessExecutor
+from core.executors.protocol import Executor, Slot
+from core.jobs.orders import ImportJob
+from core.models import architectures
+from core.records import Choice, TrialSpec
+from storage import imports
+from storage.changes import Admission, Arrival, Import
+from storage.home import Home, file_system_of, refuse_network
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A file of weights and what its owner says of it: architecture and activation with every option resolved, its data
+    set (relative paths from `beside`), the study to join, what to call it, the seed it was trained with."""
+
+    weights: Path
+    architecture: Choice
+    activation: Choice
+    dataset: str
+    beside: Path
+    study: str | None
+    label: str | None
+    seed: int | None
+
+
+def take_in(
+    known: Database, writing: Callable[[], Database], home: Home, foreign: Foreign, say: Callable[[str], None]
+) -> Admission:
+    """Check the file and make it a trial. `known` is read only; `writing` opens the database for the change, and is called
+    once the file is known to be of use, since that may make the home.
+
+    Raises BadInput for a file that does not fit, NotFound for a study that is not there, Unavailable if the child that checks
+    it cannot do its work.
+    """
+    source, root = parse_source(foreign.dataset, foreign.beside), home.data_root
+    datasets.fetch(source, root, say)
+    info = imports.study_to_join(known, home, source, foreign.study, root).info
+    architectures.check(foreign.architecture, info.shape, "--architecture")
+    refuse_network(home.root, file_system_of)
+    unknown = TrialSpec(info.identity, None, foreign.architecture, foreign.activation, None, None, None, 0)
+    staged = home.incoming / uuid.uuid4().hex
+    job = ImportJob(foreign.weights.resolve(), unknown, source, root, home.cache, staged)
+    try:
+        found = _checked(job)
+        for note in found.notes:
+            say(f"{foreign.weights}: {note}")
+        db = writing()
+        refuse_full_disk(home)
+        arrival = Arrival(
+            trial=found.trial,
+            weights=found.weights.relative_to(home.root),
+            final_digest=found.final_digest,
+            environment=found.environment,
+            origin=job.weights,
+            label=foreign.label,
+            seed=foreign.seed,
+        )
+        named = foreign.dataset if source.path is None else f"{source.kind}:{source.path}"
+        return changes.perform(db, home, Import(named, root, foreign.study, arrival))
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def _checked(job: ImportJob) -> Imported:
+    """What a child makes of the file; raises BadInput with its reason, Unavailable if the child cannot do its work."""
+    with _log_folder() as folder:
+        executor = ProcessExecutor([Slot("cpu", 1)], folder / "children.log")
+        try:
+            executor.submit("import", job)
+            return _answer(executor, job)
+        finally:
+            executor.close()
+
+
+@contextmanager
+def _log_folder() -> Iterator[Path]:
+    """For the child's log: a home that does not exist yet is not made for a file that may be of no use, so it lies
+    elsewhere. It stays where it can say what went wrong."""
+    folder = Path(tempfile.mkdtemp(prefix="innate-"))
+    try:
+        yield folder
+    except Unavailable:
+        raise
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _answer(executor: Executor, job: ImportJob) -> Imported:
+    found: list[Imported] = []
+    while True:
+        for _, event in executor.poll(0.2):
+            match event:
+                case Imported():
+                    found.append(event)
+                case TrialFailed(reason, traceback):
+                    raise InnateError(reason) if traceback else BadInput(reason)
+                case Crashed(reason):
+                    raise Unavailable(f"{job.weights}: {reason}; nothing was imported")
+                case Finished():
+                    return found[0]
