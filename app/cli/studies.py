@@ -15,6 +15,9 @@ from app.report.text import moment, percent
 from core.errors import BadInput
 from core.names import short_id
 
+_LOG_LINES = 8
+"""Of what has happened to a trial, the last."""
+
 Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 Study = Annotated[str | None, typer.Option("--study", help="Only of this study.", autocompletion=complete_study)]
 
@@ -112,13 +115,14 @@ def show(
 ) -> None:
     """Everything about one trial: configuration, training, results, scores, attempts, what went wrong."""
     from app.report.trial_page import trial_page
+    from app.worker.narration import story
     from storage import queries
     from storage.rows import as_json as plain
 
     context = context_of(ctx)
     db = context.reading()
     detail = queries.trial_detail(db, queries.find_trial(db, trial))
-    log = _log_of(context.lived_in.worker_log, detail.trial_id)
+    log = story(db, detail.trial_id)[-_LOG_LINES:]
     if as_json:
         emit_json("trial", [{**plain(detail), "log": log}])
     else:
@@ -180,12 +184,3 @@ def init(
     except OSError as error:
         raise BadInput(f"{file}: cannot be written: {error.strerror}") from None
     context.say(f"wrote {file}; edit it, then: innate plan {file}, innate run {file}")
-
-
-def _log_of(path: Path, trial_id: str, count: int = 8) -> list[str]:
-    """The end of what a detached worker's log says of a trial."""
-    from app.worker.log import last_lines
-
-    if not path.exists():
-        return []
-    return [line for line in last_lines(path, 20_000) if short_id(trial_id) in line][-count:]

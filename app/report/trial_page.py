@@ -30,8 +30,8 @@ _ANSWERS = {"weaker_than_sample": "the scores count these images"}
 
 
 def trial_page(detail: TrialDetail, log: Sequence[str], width: int, *, every: bool) -> str:
-    """The page, cut to `width` columns; `every` check or only those with something to say. `log` is the end of what the
-    worker's log says of it."""
+    """The page, cut to `width` columns; `every` check or only those with something to say. `log` is what has
+    happened to it last."""
     lines = _configuration(detail)
     for study in detail.studies:
         lines += _study(detail, study, width, every=every)
@@ -41,7 +41,7 @@ def trial_page(detail: TrialDetail, log: Sequence[str], width: int, *, every: bo
         lines += ["", f"{failed.attack} failed: {failed.reason}", *_end_of(failed.traceback)]
     lines += ["", *_attempts(detail.attempts)]
     if log:
-        lines += ["", "last in the worker's log:", *(f"  {line}" for line in log)]
+        lines += ["", "what happened last:", *(f"  {line}" for line in log)]
     return "\n".join(part for line in lines for part in _folded(line, width))
 
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
+from typing import TYPE_CHECKING
+
 from core.events import Event
 from core.names import NORM_SIGNS
 from storage import journal
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 
 def in_words(seconds: float) -> str:
@@ -38,6 +44,15 @@ def logged(entry: journal.Entry) -> list[str]:
         case journal.Failed(traceback=traceback) | journal.AttackFailed(traceback=traceback) if traceback:
             return [*_lines(entry), traceback]
     return _lines(entry)
+
+
+def story(db: Database, trial_id: str) -> list[str]:
+    """What has happened to a trial, oldest first, each line with its time."""
+    lines = []
+    for line in journal.lines_of(db, trial_id):
+        moment = datetime.datetime.fromtimestamp(line.at).strftime("%Y-%m-%d %H:%M:%S")
+        lines += [f"{moment}  {part}" for text in logged(line.entry) for part in text.splitlines()]
+    return lines
 
 
 def _lines(entry: journal.Entry, clean: float | None = None) -> list[str]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.tui.widgets.log import LogLine
 from core.errors import NotFound
-from storage import journal, listing, queries
+from storage import listing, queries
 from storage.rows import ListedTrial, ResultRow, TrialDetail
 
 if TYPE_CHECKING:
@@ -85,11 +84,6 @@ def results_of(detail: TrialDetail, study: str) -> list[ResultRow]:
 
 
 def _log(db: Database, trial_id: str) -> tuple[LogLine, ...]:
-    """What has happened to it, oldest first, each line with its time."""
-    from app.worker.narration import logged
+    from app.worker.narration import story
 
-    lines: list[LogLine] = []
-    for line in journal.lines_of(db, trial_id):
-        moment = datetime.datetime.fromtimestamp(line.at).strftime("%Y-%m-%d %H:%M:%S")
-        lines += [LogLine(f"{moment}  {part}") for text in logged(line.entry) for part in text.splitlines()]
-    return tuple(lines)
+    return tuple(map(LogLine, story(db, trial_id)))
