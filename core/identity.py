@@ -1,4 +1,4 @@
-"""Content addresses and random streams: both are digests, so that neither hangs on time, order or machine."""
+"""Content addresses and random streams: both are digests, so that neither depends on time, order or machine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def stream_seed(seed: int, stream: str, *counters: int) -> int:
     """A seed in [0, 2**63) for one named stream of randomness.
 
     Initialisation, data order and dropout draw from separate streams of the same trial seed, so that changing
-    how much one of them consumes never shifts another (DESIGN section 5). `counters` (epoch, step) make each
+    how much one of them consumes never shifts another. `counters` (epoch, step) make each
     draw a function of its position, so that nothing has to be saved to resume.
     """
     text = canonical_json([seed, stream, *counters])

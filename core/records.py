@@ -112,7 +112,7 @@ bumps the engine of that defense (`Choice.engine`), so that nothing else is addr
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """One model to train. Everything here, and nothing else, decides its weights (DESIGN section 5).
+    """One model to train. Everything here, and nothing else, decides its weights.
 
     Of weights that were trained elsewhere neither optimizer nor defense nor training is known, and they are never
     trained here: `imported`, their digest, stands for all that.
@@ -300,7 +300,7 @@ class Ledger:
 @dataclass(frozen=True)
 class Trace:
     """What an attack's own run tells of its strength at one ε (None: all radii at once). Everything counts samples, so
-    that nothing hangs on the batch size; None where the attack has no such thing.
+    that nothing depends on the batch size; None where the attack has no such thing.
     """
 
     eps: float | None

@@ -184,7 +184,7 @@ def init(
 
 def _log_of(path: Path, trial_id: str, count: int = 8) -> list[str]:
     """The end of what a detached worker's log says of a trial."""
-    from app.cli.worker import last_lines
+    from app.worker.log import last_lines
 
     if not path.exists():
         return []

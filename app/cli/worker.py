@@ -12,6 +12,7 @@ import typer
 from app.cli.context import context_of
 from app.cli.output import emit_json
 from app.context import Context
+from app.worker.log import last_lines
 from core.errors import BadInput, NotFound, Unavailable
 from core.names import short_id
 
@@ -183,15 +184,6 @@ def logs(
         typer.echo(line)
     if follow:
         _follow(path)
-
-
-def last_lines(path: Path, count: int) -> list[str]:
-    """The end of a log, from the file rotated out before it too if it is short."""
-    found: list[str] = []
-    for part in (path.with_name(path.name + ".1"), path):
-        if part.exists():
-            found += part.read_text(encoding="utf-8", errors="replace").splitlines()
-    return found[len(found) - count :] if 0 < count < len(found) else found if count else []
 
 
 def _follow(path: Path) -> None:

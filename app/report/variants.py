@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from storage.rows import Levels, Options, Trial
+    from storage.rows import Json, Levels, Options, Trial
 
 FACTORS = ("architecture", "optimizer", "activation", "defense")
 GROUPS = (*FACTORS, "seed")
@@ -117,3 +117,12 @@ def short(value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     return f"{value:g}" if isinstance(value, float) else str(value).replace(" ", "")
+
+
+def choice_text(value: Json) -> str:
+    """A resolved value in few characters; a choice by its name and options."""
+    if isinstance(value, Mapping) and "name" in value:
+        given = value.get("options")
+        chosen = given.items() if isinstance(given, Mapping) else ()
+        return " ".join([str(value["name"]), *(f"{key}={short(option)}" for key, option in chosen)])
+    return short(value)

@@ -1,7 +1,7 @@
 """Starting and ending the worker of a home, from any other process.
 
-`start` runs `python -P -m app.worker.daemon` and waits until the worker holds its lock and its loop turns, or has said
-why not.
+`start` runs `app.worker.daemon` in a process of its own and waits until the worker holds its lock and its loop turns, or
+has said why not.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from app.worker.owner import DETACHED, FOREGROUND, Holder, holder, told_of
+from core import launch
 from core.errors import ExitCode, InnateError, Unavailable
 from core.executors.protocol import Slot
 from storage.home import Home
@@ -62,7 +63,7 @@ def start(home: Home, slots: Sequence[Slot], crafting: str, *, succeed: bool = F
         home.logs.mkdir(parents=True, exist_ok=True)
         with (home.logs / "worker.stderr").open("wb") as stderr:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "app.worker.daemon", str(home.root), json.dumps(setup), str(writer)],
+                launch.command("app.worker.daemon", str(home.root), json.dumps(setup), str(writer)),
                 pass_fds=[writer],
                 stdin=subprocess.DEVNULL,
                 stdout=stderr,
@@ -79,8 +80,10 @@ def start(home: Home, slots: Sequence[Slot], crafting: str, *, succeed: bool = F
 
 
 def _environment(home: Home) -> dict[str, str]:
-    """This process's own, but for a data root that is relative: the worker leaves the current directory."""
+    """This process's own, but for relative paths: the worker leaves the current directory."""
     moved = {"INNATE_DATA": str(home.data_root)} if os.environ.get("INNATE_DATA") else {}
+    if paths := os.environ.get("PYTHONPATH"):
+        moved["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, paths.split(os.pathsep)))
     return {**os.environ, **moved}
 
 

@@ -1,7 +1,7 @@
 """The detached worker: a session of its own, a log file, and an answer to whoever started it.
 
-`app.worker.control` starts it as `python -P -m app.worker.daemon`. It stays until it is stopped, whatever becomes of the
-terminal; SIGTERM stops it cleanly, a second one at once.
+`app.worker.control` starts it. It stays until it is stopped, whatever becomes of the terminal; SIGTERM stops it cleanly, a
+second one at once.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ def resolve_slots(
 ) -> Sequence[Slot]:
     """The slots for `--device` (any number of them; none is auto), `--slots`, `--threads`, `--memory-fraction`.
 
-    CPU: one slot per core, one thread each, so that digests do not hang on how many cores there are (on two cores that
+    CPU: one slot per core, one thread each, so that digests do not depend on how many cores there are (on two cores that
     also beats one slot of two threads). GPU: one per device unless `slots` asks for more; slots that share a device
     share its memory evenly unless `memory_fraction` says how much each may take. Raises BadInput for a device that is
     not spelled right, Unavailable for one that is not there.

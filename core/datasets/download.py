@@ -1,4 +1,4 @@
-"""Downloads a named data set through torchvision, in a process of its own: `python -P -m core.datasets.download NAME DIR`.
+"""Downloads a named data set through torchvision, in a process of its own, which runs this as a script: NAME DIR.
 
 The parent side makes sure that an answer comes soon without a network, that an interrupted download never looks whole,
 and that a root that cannot be written is one clear line.
@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from core import launch
 from core.errors import BadInput, Unavailable
 
 _REACH_SECONDS = 8.0
@@ -42,7 +43,7 @@ def fetch_into(
             raise Unavailable(f"{found}, and {host} cannot be reached to download it; {remedy}")
         report(f"{found}; downloading from {host} to {root}")
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "core.datasets.download", name, str(building)],
+            launch.command("core.datasets.download", name, str(building)),
             stdout=sys.stderr,
             check=False,
         )

@@ -1,4 +1,4 @@
-"""Which samples a study uses: stratified draws with a fixed seed, the same for every trial (DESIGN section 4)."""
+"""Which samples a study uses: stratified draws with a fixed seed, the same for every trial."""
 
 from __future__ import annotations
 

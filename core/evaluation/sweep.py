@@ -1,4 +1,4 @@
-"""How samples go through an attack, and what is kept of it (DESIGN section 8).
+"""How samples go through an attack, and what is kept of it.
 
 Single steps judge every sample at every ε from one gradient. Iterative attacks run upwards over ε on those that still
 stand, since an example within ε₁ is within ε₂ > ε₁, and each restart, target or member of an ensemble on those that the

@@ -1,11 +1,11 @@
 """The fork server: a process that has torch imported and no tensor touched, and forks a child for each job.
 
-Started as `python -P -m core.executors.fork_server FD PID` by process PID (-P: the user's current directory is no import
-path). Over the control socket FD the worker sends one byte with the job's socket attached; the server answers "pid N", and
-later "exit N CODE" for each child that ended (CODE is negative for a signal, as subprocess has it). When the worker is gone
-the control socket closes and the server ends. A child reads its Job from its own socket, writes events to it, and ends at
-once when the socket closes: nothing outlives a killed worker. On Linux the kernel sees to it as well, for a thread that
-watches a socket sees nothing while another holds the interpreter's lock, as the loading of torch's libraries does.
+Run as a script by the process PID, with the arguments FD PID. Over the control socket FD the worker sends one byte with the
+job's socket attached; the server answers "pid N", and later "exit N CODE" for each child that ended (CODE is negative for a
+signal, as subprocess has it). When the worker is gone the control socket closes and the server ends. A child reads its Job
+from its own socket, writes events to it, and ends at once when the socket closes: nothing outlives a killed worker. On
+Linux the kernel sees to it as well, for a thread that watches a socket sees nothing while another holds the interpreter's
+lock, as the loading of torch's libraries does.
 """
 
 from __future__ import annotations

@@ -8,13 +8,13 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from core import launch
 from core.errors import Unavailable
 from core.events import LAST_EVENTS, Crashed, Event
 from core.executors import wire
@@ -157,7 +157,7 @@ class ProcessExecutor:
         ours, theirs = socket.socketpair()
         with theirs, self._log.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "core.executors.fork_server", str(theirs.fileno()), str(os.getpid())],
+                launch.command("core.executors.fork_server", str(theirs.fileno()), str(os.getpid())),
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

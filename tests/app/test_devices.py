@@ -211,5 +211,5 @@ def test_queue_waits_on_a_crowded_device_and_status_says_so(driver, home, cache)
     reason = conditions.crowded(db, [Slot("cuda:0", 1)])["cuda:0"]
     slots = [{"number": 0, "device": "cuda:0", "threads": 1, "trial_id": None, "waits": reason}]
     view = WorkerView(alive=True, state="idle", reason=None, pid=1, role="worker", slots=slots)
-    assert {row["waits_for"] for row in unfinished(db, view)} == {reason}
+    assert {row.waits_for for row in unfinished(db, view)} == {reason}
     assert queue.next_trial(db) is not None

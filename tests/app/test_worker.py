@@ -338,8 +338,8 @@ def test_the_grace_period_ends(home, db, cache, make, monkeypatch):
 def test_the_log_is_rotated_and_its_end_is_found_across_files(home, monkeypatch):
     import logging
 
-    from app.cli.worker import last_lines
     from app.worker import daemon
+    from app.worker.log import last_lines
 
     monkeypatch.setattr(daemon, "_LOG_BYTES", 2000)
     daemon._log_to(home)

@@ -18,7 +18,7 @@ from core.jobs.orders import EvaluationSpec, Job
 from core.jobs.trial import run_trial
 from core.records import Choice, TrialSpec
 from core.registry import Parameter, Registry, resolve_options
-from core.training import loop as training
+from core.training import loop, step
 from core.training import probe as probes
 from core.training.defenses import DEFENSES
 from core.training.defenses.adversarial import fgsm, fgsm_rs, pgd
@@ -27,6 +27,7 @@ from core.training.defenses.inner import eval_mode, mixed
 from core.training.defenses.trades import ascend_divergence, divergence
 from core.training.overfitting import overfitting
 from core.training.probe import Probe, draw_probe, probe_accuracy
+from core.training.step import autocast
 from tests.conftest import plan_of, tiny
 from tests.core.linear import Linear, grey_images, small_net
 
@@ -44,7 +45,9 @@ def choice(name, **given):
 def taught(model, x, y, name, memory=None, smoothing=0.0, **given):
     options = choice(name, **given).options
     defense = DEFENSES[name]
-    return defense.teach(model, x, y, smoothing, options, defense.remembered(x, options) if memory is None else memory)
+    return defense.objective(
+        model, x, y, smoothing, options, defense.remembered(x, options) if memory is None else memory
+    )
 
 
 def crafted(name, model, x, y, **given):
@@ -126,7 +129,7 @@ def test_a_trial_that_an_earlier_version_queued_is_not_trained_under_its_address
 
 def test_a_default_is_left_out_only_where_it_is_meant_to_be():
     entry = Defense(
-        "any", "", "-", DEFENSES["none"].teach,
+        "any", "", "-", DEFENSES["none"].objective,
         (Parameter("kept", "int", 1, ""), Parameter("late", "float", 0.5, "", omit_default=True)),
     )  # fmt: skip
     assert resolve_options(entry, {}, "t") == {"kept": 1}
@@ -230,14 +233,14 @@ def test_the_divergence_is_kullback_leiblers():
 def test_trades_descends_both_terms_and_counts_adversarial_images():
     model, x, y = Linear(2), grey(16), torch.arange(16) % 2
     torch.manual_seed(0)
-    lesson = taught(model, x, y, "trades", eps=0.1, beta=3.0, smoothing=0.2)
+    batch = taught(model, x, y, "trades", eps=0.1, beta=3.0, smoothing=0.2)
     torch.manual_seed(0)
     moved = model(ascend_divergence(model, x, choice("trades", eps=0.1).options))
     apart = divergence(model(x), moved) / 16
     expected = functional.cross_entropy(model(x), y, label_smoothing=0.2) + 3.0 * apart
     assert float(apart.detach()) > 0.01
-    assert float(lesson.loss.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
-    assert torch.equal(lesson.logits, moved)
+    assert float(batch.loss.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
+    assert torch.equal(batch.logits, moved)
 
 
 # --- free adversarial training ---
@@ -267,9 +270,9 @@ def test_the_free_perturbation_climbs_a_linear_model_with_the_weights_own_backwa
 def test_a_free_step_that_overflows_leaves_the_perturbation_where_it_was():
     model, x = Linear(0), grey(2)
     memory = DEFENSES["free-at"].remembered(x, choice("free-at").options)
-    lesson = taught(model, x, torch.tensor([0, 1]), "free-at", memory, norm="l2")
-    (lesson.loss * float("inf")).backward()
-    lesson.afterwards()
+    batch = taught(model, x, torch.tensor([0, 1]), "free-at", memory, norm="l2")
+    (batch.loss * float("inf")).backward()
+    batch.afterwards()
     assert bool((memory["delta"] == 0).all())
 
 
@@ -278,18 +281,18 @@ def test_free_training_replays_each_batch_and_keeps_the_number_of_steps(tmp_path
 
     def spying(model, x, y, *rest):
         seen.append((x.clone(), y.clone()))
-        return DEFENSES["free-at"].teach(model, x, y, *rest)
+        return DEFENSES["free-at"].objective(model, x, y, *rest)
 
-    spy = dataclasses.replace(DEFENSES["free-at"], teach=spying)
-    monkeypatch.setattr(training, "DEFENSES", Registry("defense", (spy,)))
+    spy = dataclasses.replace(DEFENSES["free-at"], objective=spying)
+    monkeypatch.setattr(step, "DEFENSES", Registry("defense", (spy,)))
     plan = plan_of(tiny(defenses=[{"name": "free-at", "replays": 4}], training={"epochs": 1, "batch_size": 32}), cache)
     trial = plan.trials[0]
     augmented = dataclasses.replace(trial, training=dataclasses.replace(trial.training, augment=True))
     events = run(dataclasses.replace(plan, trials=(augmented,)), tmp_path, cache)
     (epoch,) = [event.record for event in events if isinstance(event, EpochFinished)]
     assert len(seen) == 10  # 300 samples in batches of 32, as for any other defense
-    for step, (x, y) in enumerate(seen):
-        first_x, first_y = seen[step - step % 4]
+    for number, (x, y) in enumerate(seen):
+        first_x, first_y = seen[number - number % 4]
         assert torch.equal(y, first_y)
         assert torch.equal(x, first_x)  # augmented once, not once per replay
     assert not torch.equal(seen[0][0], seen[4][0])
@@ -332,10 +335,10 @@ def test_in_bf16_every_weight_learns(name):
         torch.nn.Conv2d(1, 6, 3), torch.nn.Tanh(), torch.nn.Flatten(), torch.nn.Linear(24, 3)
     ).train()
     x, y = torch.rand(6, 1, 4, 4), torch.arange(6) % 3
-    with training.autocast(x.device, "bf16"):
-        lesson = taught(model, x, y, name)
-    assert lesson.loss.dtype == torch.float32
-    lesson.loss.backward()
+    with autocast(x.device, "bf16"):
+        batch = taught(model, x, y, name)
+    assert batch.loss.dtype == torch.float32
+    batch.loss.backward()
     assert all(float(parameter.grad.abs().max()) > 0 for parameter in model.parameters())
 
 
@@ -463,7 +466,7 @@ def test_what_is_healthy_or_hopeless_is_not_called_overfitting(accuracy, probe, 
 
 def test_the_epoch_in_which_it_first_shows_says_so_and_no_other(tmp_path, cache, monkeypatch):
     probed = iter([0.9, 0.0, 0.8, 0.0])  # back and forth: once is enough
-    monkeypatch.setattr(training, "probe_accuracy", lambda *_: next(probed))
+    monkeypatch.setattr(loop, "probe_accuracy", lambda *_: next(probed))
     training_keys = {"epochs": 4, "batch_size": 32}
     plan = plan_of(tiny(defenses=[{"name": "fgsm-at", "eps": 0.05}], training=training_keys), cache)
     events = [event for event in run(plan, tmp_path, cache) if isinstance(event, EpochFinished)]

@@ -227,7 +227,7 @@ def test_looking_every_eighth_step_only_breaks_what_looking_every_step_breaks(op
 
 
 class Waits(TorchDispatchMode):
-    """Counts what would make the host wait for a GPU: numbers fetched, and shapes that hang on values."""
+    """Counts what would make the host wait for a GPU: numbers fetched, and shapes that depend on values."""
 
     def __init__(self):
         super().__init__()

@@ -377,7 +377,7 @@ def test_one_failed_attack_leaves_the_others_alone(tmp_path, cache, monkeypatch)
 
 
 def test_augmentation_moves_and_mirrors_colour_images(real_data, tmp_path, cache):
-    from core.training.loop import _augmented
+    from core.training.step import _augmented
 
     images = torch.arange(2 * 3 * 8 * 8).view(2, 3, 8, 8).to(torch.uint8)
     torch.manual_seed(0)

@@ -20,7 +20,7 @@ SHORT = {**STUDY, "name": "short", "seeds": 1}
 
 
 def training(lab):
-    return lambda: any(phase.startswith("epoch") for phase, _ in lab.progress())
+    return lambda: any(phase == "training" for phase, _ in lab.progress())
 
 
 def detached(lab, document=LONG):
@@ -130,14 +130,14 @@ def test_the_end_of_the_terminal_is_survived(lab):
     assert lab.query("SELECT count(*) FROM attempt") == [(1,)]
 
 
-@pytest.mark.parametrize("phase", ["epoch", "pgd"])
+@pytest.mark.parametrize("phase", ["training", "attack"])
 def test_sigterm_in_the_middle_of_an_epoch_or_an_attack_is_a_clean_stop(phase, lab, undisturbed):
     attacks = [{"name": "fgsm", "eps": [0.1, 0.2]}, {"name": "pgd", "eps": [0.1, 0.2], "steps": 4}]
     long_attack = {**SHORT, "attacks": [*attacks, {"name": "pgd", "eps": [0.02], "steps": 100_000, "alpha": 1e-5}]}
-    document = LONG if phase == "epoch" else long_attack
+    document = LONG if phase == "training" else long_attack
     lab.innate("run", lab.study(document), "--detach", "--slots", "1")
-    lab.until(lambda: any(p.startswith(phase) for p, _ in lab.progress()) if phase == "epoch"
-              else lab.query("SELECT 1 FROM progress WHERE phase = 'pgd ε=0.02'"))  # fmt: skip
+    lab.until(training(lab) if phase == "training"
+              else lambda: lab.query("SELECT 1 FROM progress WHERE attack = 'pgd' AND eps = 0.02"))  # fmt: skip
     worker = lab.worker()
     family = lab.family(worker)
     worker.terminate()
@@ -145,7 +145,7 @@ def test_sigterm_in_the_middle_of_an_epoch_or_an_attack_is_a_clean_stop(phase, l
     assert all_gone(family) == []
     assert lab.query("SELECT exit_kind FROM attempt ORDER BY id DESC LIMIT 1") == [("stopped",)]
     assert lab.query("SELECT count(*) FROM study_trial WHERE state = 'running'") == [(0,)]
-    if phase == "pgd":
+    if phase == "attack":
         lab.innate("run", lab.study(SHORT), "--slots", "1")
         digests = {row[3] for row in lab.truth()[0]}
         assert digests <= {row[3] for row in undisturbed[0]}

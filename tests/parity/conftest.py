@@ -54,7 +54,7 @@ class Subject:
 
 
 def small_cnn(seed: int) -> nn.Module:
-    """SiLU has a slope everywhere, so no gradient is 0 and no sign hangs on rounding."""
+    """SiLU has a slope everywhere, so no gradient is 0 and no sign depends on rounding."""
     torch.manual_seed(seed)
     return nn.Sequential(
         nn.Conv2d(1, 12, 3, padding=1), nn.SiLU(), nn.Conv2d(12, 24, 3, stride=2), nn.SiLU(), nn.Flatten(),

@@ -21,12 +21,12 @@ from app.report.variants import GROUPS
 from app.tui.compare.tables import CompareGrid, table
 from app.tui.compare.views import TITLES, VIEWS, Choice, Loaded, load
 from app.tui.compare.words import about, command, nothing
-from app.tui.run.tabs import TabLine
 from app.tui.shell.keys import Key, bindings
 from app.tui.shell.page import Page
 from app.tui.widgets.chart import ChartView
 from app.tui.widgets.dialogs import Item, Picker
 from app.tui.widgets.grid import PAGE, Grid, Line
+from app.tui.widgets.tabs import TabLine
 from core.names import short_id
 from core.verdict.scoring import SCORES
 
@@ -87,7 +87,7 @@ class CompareScreen(Page):
         yield Static("reading the scores …", id="about")
         yield Static("", id="empty")
         with Container(id="split"):
-            yield ChartView(self.session, id="chart")
+            yield ChartView(self.session.drawn, id="chart")
             yield CompareGrid(identify=lambda line: line.key, id="table")
         yield Static("", id="words")
 

@@ -17,10 +17,10 @@ from app.report.study_numbers import (
     robustness,
     standings,
 )
-from app.report.variants import FACTORS, constant, level, options, seed_text, short
+from app.report.variants import FACTORS, choice_text, constant, level, options, seed_text, short
 from core.errors import NotFound
 from storage import listing, queries
-from storage.rows import Json, ListedTrial
+from storage.rows import ListedTrial
 from storage.studies import latest_study, studies
 
 if TYPE_CHECKING:
@@ -159,12 +159,3 @@ def _outcome(row: ListedTrial) -> dict[str, str]:
         "clean %": share(row.clean_accuracy),
         "worst %": share(row.worst_case),
     }
-
-
-def choice_text(value: Json) -> str:
-    """A resolved value in few characters; a choice by its name and options."""
-    if isinstance(value, Mapping) and "name" in value:
-        given = value.get("options")
-        options = given.items() if isinstance(given, Mapping) else ()
-        return " ".join([str(value["name"]), *(f"{key}={short(option)}" for key, option in options)])
-    return short(value)

@@ -1,5 +1,5 @@
 """Downloading a data set beside the screens: a child process, since the progress bar of the download would be drawn all
-over them, and so that leaving them ends it. `python -P -m app.tui.compose.download DATASET ROOT`.
+over them, and so that leaving them ends it. Run as a script, its arguments are DATASET ROOT.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from core import launch
 from core.errors import ExitCode, InnateError
 
 
@@ -22,7 +23,7 @@ class Download:
     def run(self, dataset: str, root: Path, report: Callable[[str], None]) -> None:
         """Fetch `dataset` into `root` unless it is there; `report` hears what goes on. Raises InnateError."""
         process = self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "app.tui.compose.download", dataset, str(root)],
+            launch.command("app.tui.compose.download", dataset, str(root)),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

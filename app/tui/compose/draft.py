@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from core.attacks import ATTACKS
 from core.datasets import DATASETS
@@ -21,8 +21,21 @@ from core.training.defenses import DEFENSES
 from core.training.optimizers import OPTIMIZERS
 
 Document = dict[str, Any]
+Table = Mapping[str, Any]
+"""A document, or a table within one: an attack, a choice with its options."""
 Path_ = tuple[str | int, ...]
 """Where a value stands: ("training", "epochs"), ("optimizers", 1, "lr")."""
+
+
+class Offer(NamedTuple):
+    """What an axis offers: a name, and at which place it is chosen, None where it is not."""
+
+    name: str
+    place: int | None
+
+
+Key = Offer | Path_
+"""What names a row of a part's list: an offer, or where the value of a setting stands."""
 
 RADII: Mapping[str, tuple[float, ...]] = {"linf": (0.05, 0.1, 0.15), "l2": (0.5, 1.0, 2.0)}
 """What a new attack is given where no other attack of the study has its norm."""
@@ -146,8 +159,8 @@ def dotted(path: Path_) -> str:
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
 
 
-def choice_rows(document: Document, part: Part, words: Sequence[str] = ()) -> list[tuple[str, int | None]]:
-    """What an axis offers: every choice of its registry, once for each time that it is chosen: (name, position chosen).
+def choice_rows(document: Document, part: Part, words: Sequence[str] = ()) -> list[Offer]:
+    """What an axis offers: every choice of its registry, once for each time that it is chosen.
 
     A name that is in no registry stands at the end. `words` must all occur in a choice's name, summary or source; those
     whose name has them come first, those whose name begins so before all.
@@ -157,7 +170,7 @@ def choice_rows(document: Document, part: Part, words: Sequence[str] = ()) -> li
     for index, item in enumerate(items(document, part.name)):
         entry = entry_of(part.name, item)
         chosen.setdefault(entry.name if entry else name_of(item), []).append(index)
-    rows: list[tuple[str, int | None]] = []
+    rows: list[Offer] = []
     names = [*part.registry, *(name for name in chosen if name not in part.registry)]
     if words:
         names.sort(key=lambda name: (not name.startswith(words[0]), not all(word in name for word in words)))
@@ -165,7 +178,7 @@ def choice_rows(document: Document, part: Part, words: Sequence[str] = ()) -> li
         entry = part.registry.get(name)
         text = f"{name} {entry.summary} {entry.source}".lower() if entry else name
         if all(word in text for word in words):
-            rows += [(name, index) for index in chosen.get(name, [])] or [(name, None)]
+            rows += [Offer(name, index) for index in chosen.get(name, [])] or [Offer(name, None)]
     return rows
 
 
@@ -242,7 +255,7 @@ def radii(document: Document, norm: str) -> list[Any]:
     return list(RADII.get(norm, RADII["linf"]))
 
 
-def norm_of(attack: Mapping[str, Any]) -> str:
+def norm_of(attack: Table) -> str:
     """The norm of an `[[attacks]]` table, its attack's own if it names none."""
     entry = ATTACKS.get(str(attack.get("name")))
     return str(attack.get("norm", entry.norms[0] if entry else "linf"))

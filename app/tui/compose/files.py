@@ -3,160 +3,140 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from app.tui.compose import draft
 from app.tui.compose.draft import Document
-from app.tui.compose.edits import ComposeEdits
-from app.tui.compose.rows import study_text, toml_content
+from app.tui.compose.model import Composition
+from app.tui.compose.questions import place_of
 from app.tui.compose.toml import toml_text
-from app.tui.widgets.dialogs import Confirm, Item, Picker, Prompt, TextPage
+from app.tui.compose.words import study_text
+from app.tui.shell.page import Page
+from app.tui.widgets.dialogs import Confirm, Item, Picker, Prompt
 from core.errors import BadInput, InnateError
+from core.study.presets import preset_names, preset_text
+from core.study.resolve import load_study, parse_toml
 
 
-class ComposeFiles(ComposeEdits):
-    """Knows what the draft was started from or saved as."""
+@dataclass(frozen=True)
+class Beginning:
+    """A study to go on with; `spec` is the preset or the file that holds it, None if it is neither."""
 
-    _origin: tuple[str, Document] | None = None
-    """That preset or file, and how the draft stood then."""
+    document: Document
+    spec: str | None
+    told: str
 
-    def action_new(self) -> None:
-        self._begin_with(draft.empty(), None, "nothing chosen yet; u takes it back")
 
-    def _begin_with(self, document: Document, spec: str | None, told: str) -> None:
-        self._open, self._places = None, {}
-        self._close_search()
-        self._origin = None if spec is None else (spec, document)
-        self._change(document)
-        self._enter_list()
-        self.say(told)
+def ask_beginning(page: Page, begin: Callable[[Beginning], None]) -> None:
+    """Ask on `page` for a preset, an earlier study or a study file; `begin` gets it."""
+    page.run_worker(_offer(page, begin), exit_on_error=False)
 
-    def action_start(self) -> None:
-        self.run_worker(self._offer(), exit_on_error=False)
 
-    async def _offer(self) -> None:
-        from core.study.presets import preset_names, preset_text
-        from core.study.resolve import parse_toml
-        from storage.studies import studies_with_grid
+async def _offer(page: Page, begin: Callable[[Beginning], None]) -> None:
+    from storage.studies import studies_with_grid
 
-        items = []
-        for name in preset_names():
-            found = parse_toml(preset_text(name), name)
-            items.append(Item(("preset", name), name, f"preset: {study_text(found)}"))
+    items = [
+        Item(("preset", name), name, f"preset: {study_text(parse_toml(preset_text(name), name))}")
+        for name in preset_names()
+    ]
+    try:
+        stored = await page.session.reader.ask(studies_with_grid)
+    except InnateError as error:
+        stored = []
+        page.complain(str(error))
+    items += [Item(("study", row.study), row.study, f"study: {row.trials} trials on {row.dataset}") for row in stored]
+    items.append(Item(("file", ""), "a study file …", "TOML, as w writes it"))
+
+    def picked(answer: tuple[str, str] | None) -> None:
+        if answer is not None:
+            page.run_worker(_find(page, *answer, begin), exit_on_error=False)
+
+    page.push(Picker("Start from", items), picked)
+
+
+async def _find(page: Page, kind: str, name: str, begin: Callable[[Beginning], None]) -> None:
+    from storage.studies import document
+
+    if kind == "file":
+        _ask_file(page, begin)
+    elif kind == "preset":
+        found = parse_toml(preset_text(name), name)
+        begin(Beginning(found, name, f"started from the preset {name}; u takes it back"))
+    else:
         try:
-            stored = await self.session.reader.ask(studies_with_grid)
+            found = await page.session.reader.ask(lambda db: document(db, name))
         except InnateError as error:
-            stored = []
-            self.complain(str(error))
-        items += [
-            Item(("study", row.study), row.study, f"study: {row.trials} trials on {row.dataset}") for row in stored
-        ]
-        items.append(Item(("file", ""), "a study file …", "TOML, as w writes it"))
+            page.complain(str(error))
+            return
+        told = f"started from the study {name}; give it another name to leave that one as it is"
+        begin(Beginning(found, None, told))
 
-        def picked(answer: tuple[str, str] | None) -> None:
-            if answer is not None:
-                self.run_worker(self._start_from(*answer), exit_on_error=False)
 
-        self.push(Picker("Start from", items), picked)
+def _ask_file(page: Page, begin: Callable[[Beginning], None]) -> None:
+    def check(text: str) -> str | None:
+        try:
+            _read(text)
+        except InnateError as error:
+            return str(error)
+        return None
 
-    async def _start_from(self, kind: str, name: str) -> None:
-        from core.study.presets import preset_text
-        from core.study.resolve import parse_toml
-        from storage.studies import document
+    def typed(text: str | None) -> None:
+        if text is not None:
+            begin(Beginning(_read(text), text.strip(), f"started from {text.strip()}; u takes it back"))
 
-        if kind == "file":
-            self._ask_file()
-        elif kind == "preset":
-            self._begin_with(
-                parse_toml(preset_text(name), name), name, f"started from the preset {name}; u takes it back"
-            )
-        else:
-            try:
-                found = await self.session.reader.ask(lambda db: document(db, name))
-            except InnateError as error:
-                self.complain(str(error))
-                return
-            told = f"started from the study {name}; give it another name to leave that one as it is"
-            self._begin_with(found, None, told)
-
-    def _ask_file(self) -> None:
-        def check(text: str) -> str | None:
-            try:
-                _read(text)
-            except InnateError as error:
-                return str(error)
-            return None
-
-        def typed(text: str | None) -> None:
-            if text is not None:
-                self._begin_with(_read(text), text.strip(), f"started from {text.strip()}; u takes it back")
-
-        self.push(Prompt("Start from the file", "study.toml", hint="a study file", check=check), typed)
-
-    def action_see(self) -> None:
-        self.push(TextPage(self._file, toml_content(toml_text(self._document))), lambda _: None)
-
-    def action_save(self) -> None:
-        def check(text: str) -> str | None:
-            path = Path(text.strip()).expanduser()
-            if path.suffix != ".toml":
-                return "name it .toml"
-            if path.is_dir():
-                return f"{path} is a folder"
-            if not path.absolute().parent.is_dir():
-                return f"there is no folder {path.absolute().parent}"
-            return self.session.context.refusal(path)
-
-        def typed(text: str | None) -> None:
-            if text is None:
-                return
-            path = Path(text.strip()).expanduser()
-            if not path.exists():
-                self._save(path)
-                return
-            self.push(Confirm(f"{path} exists already. Replace it?"), lambda yes: self._save(path) if yes else None)
-
-        wrong = next(iter(self._wrong.values()), None)
-        hint = "a study file for innate plan and innate run"
-        if wrong is not None:
-            hint = f"it can be saved, but not run yet: {wrong.text}"
-        self.push(Prompt("Save as", self._file, hint=hint, check=check), typed)
-
-    def _save(self, path: Path) -> None:
-        document, own = self._document, self.session.context.in_use
-
-        def work() -> None:
-            from storage.export import beside
-
-            with beside(path, own, force=True) as partial:
-                partial.write_text(toml_text(document), encoding="utf-8")
-
-        def saved(_: None) -> None:
-            self._origin = (str(path), document)
-            self.say(f"saved   ≡ innate run {shlex.quote(str(path))}")
-
-        self.do(work, saved)
-
-    @property
-    def _file(self) -> str:
-        """The study file's name: where it was saved or read last, else after the study."""
-        if self._origin is not None and self._origin[0].endswith(".toml"):
-            return self._origin[0]
-        return f"{self._document.get('name') or 'study'}.toml"
-
-    @property
-    def _spec(self) -> str:
-        """What to give to `innate run` for the draft; a file of that name is what w writes."""
-        if self._origin is not None and self._origin[1] == self._document:
-            return shlex.quote(self._origin[0])
-        return shlex.quote(self._file)
+    page.push(Prompt("Start from the file", "study.toml", hint="a study file", check=check), typed)
 
 
 def _read(text: str) -> Document:
     """The document in a study file, its paths made absolute. Raises InnateError for what is no study file."""
-    from core.study.resolve import load_study
-
-    path = Path(text.strip()).expanduser()
+    path = place_of(text)
     if not path.is_file():
         raise BadInput(f"there is no file {path}")
     return dict(load_study(str(path)).document)
+
+
+def ask_place(page: Page, model: Composition) -> None:
+    """Ask on `page` where to save the study file, and save it there."""
+
+    def check(text: str) -> str | None:
+        path = place_of(text)
+        if path.suffix != ".toml":
+            return "name it .toml"
+        if path.is_dir():
+            return f"{path} is a folder"
+        if not path.absolute().parent.is_dir():
+            return f"there is no folder {path.absolute().parent}"
+        return page.session.context.refusal(path)
+
+    def typed(text: str | None) -> None:
+        if text is None:
+            return
+        path = place_of(text)
+        if not path.exists():
+            _save(page, model, path)
+            return
+        question = f"{path} exists already. Replace it?"
+        page.push(Confirm(question), lambda yes: _save(page, model, path) if yes else None)
+
+    wrong = next(iter(model.mistakes.values()), None)
+    hint = "a study file for innate plan and innate run"
+    if wrong is not None:
+        hint = f"it can be saved, but not run yet: {wrong.text}"
+    page.push(Prompt("Save as", model.file, hint=hint, check=check), typed)
+
+
+def _save(page: Page, model: Composition, path: Path) -> None:
+    document, own = model.document, page.session.context.in_use
+
+    def work() -> None:
+        from storage.export import beside
+
+        with beside(path, own, force=True) as partial:
+            partial.write_text(toml_text(document), encoding="utf-8")
+
+    def saved(_: None) -> None:
+        model.saved_as(str(path), document)
+        page.say(f"saved   ≡ innate run {shlex.quote(str(path))}")
+
+    page.do(work, saved)

@@ -55,11 +55,11 @@ class RowList(ScrollView, can_focus=True, inherit_bindings=False):
     ]
 
     class Moved(Message):
-        """The cursor stands on another row."""
+        """The cursor stands on another row, called `key`."""
 
         def __init__(self, rows: RowList) -> None:
             super().__init__()
-            self.rows = rows
+            self.rows, self.key = rows, rows.key
 
         @property
         def control(self) -> RowList:

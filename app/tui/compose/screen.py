@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import contextvars
 import shlex
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.timer import Timer
+from textual.widgets import Input
 
 from app.tui.compose import draft
-from app.tui.compose.download import Download
+from app.tui.compose.about import toml_content
 from app.tui.compose.draft import Document
-from app.tui.compose.files import ComposeFiles
-from app.tui.compose.mistakes import Mistake
-from app.tui.compose.outlook import counts, remarks
-from app.tui.compose.settings import Setting
-from app.tui.compose.toml import toml_text
+from app.tui.compose.files import Beginning, ask_beginning, ask_place
+from app.tui.compose.list import RowList
+from app.tui.compose.model import Composition
+from app.tui.compose.outlook import Outlook, Outlooks
+from app.tui.compose.panes import Panes
+from app.tui.compose.questions import ask_path, ask_value
+from app.tui.compose.settings import Setting, toggled
+from app.tui.compose.submit import Submitter, question
+from app.tui.compose.toml import toml_text, toml_value
+from app.tui.compose.words import label_at
 from app.tui.shell.keys import Key, bindings
 from app.tui.shell.page import Page
 from app.tui.widgets.dialogs import Confirm, TextPage
-from app.tui.widgets.lines import StatusLine
-from core.study.resolve import LARGE_GRID, grid_size, parse_study
+from core.study.resolve import parse_study
 
 if TYPE_CHECKING:
-    from app.tui.compose.submit import Submitted
+    from sqlite_utils import Database
+
     from app.tui.shell.session import Session
-    from core.records import Study
+
+_DELAY = 0.15
+"""Seconds without a change after which the outlook is worked out anew."""
 
 
-class ComposeScreen(ComposeFiles):
+class ComposeScreen(Page):
     """Parts of the study on the left; on the right the choices or values of the part under the cursor."""
 
+    MODE = "compose"
+    AUTO_FOCUS: ClassVar[str | None] = "#parts"
     KEYS = (
         Key("space", "tick", "tick", "choose what is under the cursor, or drop it"),
         Key("enter,o", "edit", "edit", "edit the value, or the options of the choice"),
@@ -50,7 +59,6 @@ class ComposeScreen(ComposeFiles):
         Key("left,h", "outer", "out", "back to the choices, to the parts", hint=False),
     )
     BINDINGS = bindings(KEYS)
-    # Here and not where the panes are: the styles of a screen count for its own class alone.
     CSS = """
     ComposeScreen #panes { height: 1fr; }
     ComposeScreen #parts { width: 28; border-right: solid $panel; }
@@ -70,111 +78,242 @@ class ComposeScreen(ComposeFiles):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self._submitting = False
-        self._download = Download()
+        kept = session.remembered.draft
+        self.model = Composition(kept if kept and draft.shaped(kept) else draft.first(), Path.cwd())
+        self._outlooks = Outlooks(session.context.home)
+        self._timer: Timer | None = None
+        self._submitter = Submitter(self)
+
+    def body(self) -> ComposeResult:
+        yield Panes(self.model)
+
+    @property
+    def panes(self) -> Panes:
+        return self.query_one(Panes)
 
     def on_unmount(self) -> None:
-        self._download.end()
+        self._submitter.end()
 
-    # --- submitting ---
+    # --- what the draft would bring ---
+
+    def question(self) -> Document | None:
+        return None if self.model.own_mistakes else self.model.document
+
+    def load(self, db: Database, question: Document | None) -> tuple[Document, Outlook] | None:
+        return None if question is None else (question, self._outlooks.of(db, question, self.model.base))
+
+    def show(self, data: tuple[Document, Outlook] | None) -> None:
+        self.model.foretold = data
+        self.panes.draw()
+
+    def _follow(self, changed: bool) -> None:
+        """Show the model; if its document has changed, keep that and ask anew what it would bring."""
+        if changed:
+            self._keep()
+            self.say("")  # what was said of the draft before may no longer be so
+        self.panes.draw()
+
+    def _keep(self) -> None:
+        self.session.remembered.draft = self.model.document
+        self.session.remember()
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_timer(_DELAY, self.reload)
+
+    # --- moving ---
+
+    def on_row_list_moved(self, event: RowList.Moved) -> None:
+        if event.rows is self.panes.parts:
+            self.model.go_to(str(event.key))
+            self.panes.search.remove_class("open")
+            self.panes.draw()
+        else:
+            self.model.point(event.key)
+            self.panes.draw_cursor()
+
+    def on_row_list_clicked(self, event: RowList.Clicked) -> None:
+        if event.rows is self.panes.choices:
+            if self.model.offer is not None and event.x < 4:
+                self.action_tick()
+            elif event.twice:
+                self.action_edit()
+
+    def action_inner(self) -> None:
+        if not self.panes.choices.has_focus:
+            self.panes.choices.focus()
+        elif self.model.chosen is not None:
+            self._open(self.model.chosen)
+
+    def action_outer(self) -> None:
+        if self.model.open is not None:
+            self._show_options(None)
+        else:
+            self.panes.parts.focus()
+
+    def key_escape(self) -> None:
+        if self.model.words or self.panes.search.has_class("open"):
+            self.model.end_search()
+            self.panes.search.remove_class("open")
+            self.panes.draw()
+            self.panes.choices.focus()
+        else:
+            self.action_outer()
+
+    def _open(self, index: int) -> None:
+        """The options of what stands there, if it has any."""
+        if self.model.has_options(index):
+            self._show_options(index)
+        elif self.model.part.name != "dataset":
+            self.say(f"{label_at(self.model.document, self.model.part, index)} has no options")
+
+    def _show_options(self, index: int | None) -> None:
+        self.model.show_options(index)
+        self.panes.draw()
+        self.panes.choices.focus()
+
+    # --- search ---
+
+    def action_search(self) -> None:
+        if self.model.part.registry is None or self.model.open is not None:
+            self.say("/ searches within an axis: go to one on the left, such as optimizers")
+            return
+        field = self.panes.search
+        field.value = ""  # another search, not more words to the last one
+        field.add_class("open")
+        field.focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        if event.input.has_class("open"):
+            self.model.search(event.value.strip())
+            self.panes.draw()
+
+    def on_input_submitted(self) -> None:
+        self.panes.search.remove_class("open")
+        self.panes.choices.focus()
+        self.panes.draw()
+
+    # --- changing it ---
+
+    def action_tick(self) -> None:
+        setting, offer = self.model.setting, self.model.offer
+        if not self.panes.choices.has_focus:
+            self.panes.choices.focus()
+        elif setting is not None:
+            self._edit(setting)
+        elif self.model.chosen is not None:
+            self.action_remove()
+        elif offer is not None:
+            self._choose(offer.name)
+
+    def action_edit(self) -> None:
+        setting, offer = self.model.setting, self.model.offer
+        if self.panes.parts.has_focus:
+            self.panes.choices.focus()
+        elif setting is not None:
+            self._edit(setting)
+        elif offer is None:
+            return
+        elif self.model.part.name == "dataset":
+            self._choose(offer.name)
+        elif offer.place is not None:
+            self._open(offer.place)
+        else:
+            self.action_tick()
+            if self.model.chosen is not None and self.model.has_options(self.model.chosen):
+                self._show_options(self.model.chosen)
+
+    def action_another(self) -> None:
+        offer = self.model.offer
+        if offer is None or not self.model.part.several:
+            self.say("+ chooses an optimizer, an attack … once more, with other options: go to one on the left")
+        elif offer.place is None:
+            self._choose(offer.name)
+        elif not self.model.has_options(offer.place):
+            self.say(f"{offer.name} has no options, so once more would be the same")
+        else:
+            self._follow(self.model.copy())
+            self.panes.choices.focus()
+            self.say("a copy: change an option, so that it is not the same; u takes it back")
+
+    def action_remove(self) -> None:
+        if self.model.part.name == "dataset" and self.model.chosen is not None:
+            self.say("a study has one data set: space on another takes its place")
+        else:
+            self._follow(self.model.drop())
+
+    def action_undo(self) -> None:
+        options = self.model.open
+        if not self.model.undo():
+            self.say("nothing to take back")
+            return
+        self._keep()
+        self.panes.draw()
+        if options != self.model.open:
+            self.panes.choices.focus()
+
+    def _choose(self, name: str) -> None:
+        if self.model.part.name == "dataset" and name in ("folder", "npz"):
+            ask_path(self, self.model, name, self._follow)
+        else:
+            self._follow(self.model.choose(name))
+
+    def _edit(self, setting: Setting) -> None:
+        if setting.kind == "bool":
+            self._follow(self.model.put(setting, toggled(self.model.document, setting)))
+        else:
+            ask_value(self, self.model, setting, self._follow)
+
+    # --- where it comes from, where it goes ---
+
+    def _begin_with(self, beginning: Beginning) -> None:
+        changed = self.model.begin_with(beginning.document, beginning.spec)
+        self.panes.search.remove_class("open")
+        self._follow(changed)
+        self.say(beginning.told)
+
+    def action_new(self) -> None:
+        self._begin_with(Beginning(draft.empty(), None, "nothing chosen yet; u takes it back"))
+
+    def action_start(self) -> None:
+        ask_beginning(self, self._begin_with)
+
+    def action_see(self) -> None:
+        self.push(TextPage(self.model.file, toml_content(toml_text(self.model.document))), lambda _: None)
+
+    def action_save(self) -> None:
+        ask_place(self, self.model)
 
     def action_submit(self) -> None:
         if self.session.context.read_only:
             self.complain("--db opens a database to read only; start innate with --home DIR to submit a study")
             return
-        if self._submitting:
+        if self._submitter.busy:
             self.say("it is being submitted already")
             return
-        wrong = next(iter(self._wrong.values()), None)
+        wrong = next(iter(self.model.mistakes.values()), None)
         if wrong is not None:
-            self._go_to(wrong)
+            self.complain(f"mend this first: {wrong.text}")
+            self.panes.parts.move_to(self.panes.parts.keys.index(wrong.part))
             return
-        study = parse_study(self._document, "draft", Path.cwd())
-        self.push(Confirm(self._summary(study)), lambda yes: self._submit(study) if yes else None)
-
-    def _go_to(self, mistake: Mistake) -> None:
-        """Put the cursor on what is at fault."""
-        self.complain(f"mend this first: {mistake.text}")
-        self.parts.move_to(self.parts.keys.index(mistake.part))
-
-    def _summary(self, study: Study) -> str:
-        """What one says yes to. The size does not wait for the outlook."""
-        size, outlook = grid_size(study), self._current
-        lines = [f"Submit {study.name}?", ""]
-        if size > LARGE_GRID:
-            lines.append(f"The grid has {size:,} trials. Are that many meant?")
-        elif outlook is not None:
-            lines += counts(outlook)
-        if outlook is not None:
-            lines += remarks(outlook)
-        worker = self.session.worker
-        if worker is None or not worker.alive:
-            lines += ["", "No worker is running: one is started, and goes on when you leave."]
-        elif worker.state == "paused":
-            lines += ["", "The queue is paused; nothing starts before it is resumed."]
-        return "\n".join(lines)
-
-    def _submit(self, study: Study) -> None:
-        home, writing = self.session.context.home, self.session.writing
-        command = f"innate run {self._spec} --detach{' --yes' if grid_size(study) > LARGE_GRID else ''}"
-        fetch = partial(self._download.run, report=self._reporter())
-        self._submitting = True
-        self.say(f"submitting {study.name} …")
-
-        def work() -> Submitted:
-            from app.tui.compose.submit import submit
-
-            try:
-                return submit(home, writing, study, fetch)
-            finally:
-                self._submitting = False
-
-        def done(answer: Submitted) -> None:
-            if self.app.screen is self:
-                self.go_to("queue")
-            self._tell(f"{answer.told}   ≡ {command}")
-            if answer.warning is not None:
-                self.app.push_screen(TextPage("When you log out", answer.warning))
-
-        self.do(work, done)
-
-    def _reporter(self) -> Callable[[str], None]:
-        """Tells here what a download says, from the steering thread and without waiting for this one."""
-        loop, context = asyncio.get_running_loop(), contextvars.copy_context()
-
-        def report(text: str) -> None:
-            with contextlib.suppress(RuntimeError):  # the screens have been left meanwhile
-                loop.call_soon_threadsafe(self.say, text, context=context)
-
-        return report
-
-    def _tell(self, text: str, patience: int = 40) -> None:
-        """Say it on the screen in front, as soon as that is there."""
-        page = next((screen for screen in reversed(self.app.screen_stack) if isinstance(screen, Page)), None)
-        if page is not None and page.query(StatusLine):
-            page.say(text)
-        elif patience:
-            self.app.set_timer(0.05, partial(self._tell, text, patience - 1))
+        study = parse_study(self.model.document, "draft", self.model.base)
+        text, spec = question(study, self.model.outlook, self.session.worker), self.model.spec
+        self.push(Confirm(text), lambda yes: self._submitter.submit(study, spec) if yes else None)
 
     # --- the same from the command line ---
 
     def equivalents(self) -> Mapping[str, str]:
-        catalogue = {"dataset": "innate datasets"}.get(self._part.name, f"innate {self._part.name}")
-        given = "training.epochs=1"
-        if self._settings and self._setting.text(self._document):
-            given = f"{draft.dotted(self._setting.path)}={toml_value(self._document, self._setting)}"
+        model, given = self.model, "training.epochs=1"
+        if model.setting is not None and model.setting.text(model.document):
+            path = model.setting.path
+            given = f"{draft.dotted(path)}={toml_value(draft.value_at(model.document, path))}"
         found = {
-            "edit": f"innate plan {self._spec} --set {shlex.quote(given)}",
-            "submit": f"innate run {self._spec} --detach",
+            "edit": f"innate plan {model.spec} --set {shlex.quote(given)}",
+            "submit": f"innate run {model.spec} --detach",
             "start": "innate init study.toml --from quick",
-            "save": f"innate init {shlex.quote(self._file)}",
-            "see": f"innate plan {self._spec}",
+            "save": f"innate init {shlex.quote(model.file)}",
+            "see": f"innate plan {model.spec}",
         }
-        if self._part.registry is not None:
-            found["search"] = found["tick"] = catalogue
+        if model.part.registry is not None:
+            catalogue = "datasets" if model.part.name == "dataset" else model.part.name
+            found["search"] = found["tick"] = f"innate {catalogue}"
         return found
-
-
-def toml_value(document: Document, setting: Setting) -> str:
-    """A value as --set takes it."""
-    return toml_text({"value": draft.value_at(document, setting.path)}).removeprefix("value = ").strip()

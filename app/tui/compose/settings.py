@@ -8,7 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.tui.compose.draft import CHOICES, Document, Path_, dotted, entry_of, items, norm_of, put, value_at, with_norm
+from app.tui.compose.draft import (
+    CHOICES,
+    Document,
+    Path_,
+    Table,
+    dotted,
+    entry_of,
+    items,
+    norm_of,
+    put,
+    value_at,
+    with_norm,
+)
 from app.tui.compose.words import shown
 from core.attacks import ATTACKS
 from core.errors import BadInput
@@ -117,6 +129,13 @@ def choose(document: Document, setting: Setting, choice: str | None) -> Document
         half = max(1, epochs // 2) if isinstance(epochs, int) else 1
         return put(document, setting.path, {"name": choice, "at": [half], "lr": [1e-4]})
     return put(document, setting.path, choice)
+
+
+def toggled(document: Document, setting: Setting) -> bool | None:
+    """The other value of one that is true or false; None where that is the default."""
+    value = value_at(document, setting.path)
+    other = not (setting.usual if value is None else value)
+    return None if other == setting.usual else other
 
 
 def _whole(text: str) -> Any:
@@ -258,13 +277,13 @@ def _of(parameter: Parameter, path: Path_, usual: Any) -> Setting:
     )
 
 
-def _usual(document: Document, axis: str, entry: Entry) -> dict[str, Any]:
-    """The defaults of an entry: an optimizer's hang on the profile and on the training's weight decay."""
+def _usual(document: Document, axis: str, entry: Entry) -> Table:
+    """The defaults of an entry: an optimizer's depend on the profile and on the training's weight decay."""
     if axis == "optimizers":
         profile = value_at(document, ("training", "hyperparameters")) or "torch"
         decay = value_at(document, ("training", "weight_decay")) or 0.0
         try:
-            return dict(resolve(entry.name, {}, profile, decay, "").options)
+            return resolve(entry.name, {}, profile, decay, "").options
         except BadInput:
             pass
     return {parameter.name: parameter.default for parameter in entry.parameters}

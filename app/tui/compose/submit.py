@@ -1,16 +1,31 @@
-"""Submitting a draft as `innate run FILE --detach` does: the data set made sure of, a worker that lives, then the queue."""
+"""Submitting a draft as `innate run FILE --detach` does: the data set made sure of, a worker that lives, then the queue.
+
+How that goes is told on the screen meanwhile, and what came of it on the one that is then in front.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import contextvars
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from app.tui.compose.download import Download
+from app.tui.compose.outlook import Outlook, counts, remarks
+from app.tui.shell.page import Page
+from app.tui.widgets.dialogs import TextPage
+from app.tui.widgets.lines import StatusLine
+from core.study.resolve import LARGE_GRID, grid_size
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
+    from app.report.status import WorkerView
     from app.worker.control import Started
     from core.records import Study
     from storage.home import Home
@@ -61,3 +76,75 @@ def _told(submission: Submission, started: Started) -> str:
     else:
         worker = "the worker is at it" if started.already else "worker started"
     return f"{submission.study}: {trials}; {worker}"
+
+
+def question(study: Study, outlook: Outlook | None, worker: WorkerView | None) -> str:
+    """What one says yes to. The size does not wait for the outlook."""
+    size = grid_size(study)
+    lines = [f"Submit {study.name}?", ""]
+    if size > LARGE_GRID:
+        lines.append(f"The grid has {size:,} trials. Are that many meant?")
+    elif outlook is not None:
+        lines += counts(outlook)
+    if outlook is not None:
+        lines += remarks(outlook)
+    if worker is None or not worker.alive:
+        lines += ["", "No worker is running: one is started, and goes on when you leave."]
+    elif worker.state == "paused":
+        lines += ["", "The queue is paused; nothing starts before it is resumed."]
+    return "\n".join(lines)
+
+
+class Submitter:
+    """Submits from `page`, on the thread that makes changes, one study at a time."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self._download = Download()
+        self.busy = False
+
+    def submit(self, study: Study, spec: str) -> None:
+        """Submit `study`, whose size has been agreed to; `spec` is what `innate run` would be given for it."""
+        page, session = self._page, self._page.session
+        command = f"innate run {spec} --detach{' --yes' if grid_size(study) > LARGE_GRID else ''}"
+        fetch = partial(self._download.run, report=self._reporter())
+        self.busy = True
+        page.say(f"submitting {study.name} …")
+
+        def work() -> Submitted:
+            try:
+                return submit(session.context.home, session.writing, study, fetch)
+            finally:
+                self.busy = False
+
+        def done(answer: Submitted) -> None:
+            if page.app.screen is page:
+                page.go_to("queue")
+            self._tell(f"{answer.told}   ≡ {command}")
+            if answer.warning is not None:
+                page.app.push_screen(TextPage("When you log out", answer.warning))
+
+        page.do(work, done)
+
+    def end(self) -> None:
+        """Stop a download that is under way."""
+        self._download.end()
+
+    def _reporter(self) -> Callable[[str], None]:
+        """Tells here what a download says, from the steering thread and without waiting for this one."""
+        loop, context = asyncio.get_running_loop(), contextvars.copy_context()
+
+        def report(text: str) -> None:
+            with contextlib.suppress(RuntimeError):  # the screens have been left meanwhile
+                loop.call_soon_threadsafe(self._page.say, text, context=context)
+
+        return report
+
+    def _tell(self, text: str, patience: int = 40) -> None:
+        """Say it on the screen in front, as soon as that is there."""
+        app = self._page.app
+        page = next((screen for screen in reversed(app.screen_stack) if isinstance(screen, Page)), None)
+        if page is not None and page.query(StatusLine):
+            page.say(text)
+        elif patience:
+            app.set_timer(0.05, partial(self._tell, text, patience - 1))

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from app.tui.compose.draft import Table
+
 _TOP = (
     "name", "description", "dataset", "architectures", "optimizers", "activations", "defenses", "seeds",
     "train_samples", "test_samples",
@@ -17,7 +19,7 @@ _WIDTH = 100
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def toml_text(document: Mapping[str, Any]) -> str:
+def toml_text(document: Table) -> str:
     """`document` as a study file: `tomllib.loads` gives it back. A value of None, which TOML lacks, is left out."""
     plain, tables = [], []
     for key in _ordered(document, (*_TOP, *_TABLES)):
@@ -33,27 +35,28 @@ def toml_text(document: Mapping[str, Any]) -> str:
     return "\n\n".join(["\n".join(plain), *tables] if plain else tables) + "\n"
 
 
-def _ordered(table: Mapping[str, Any], order: Sequence[str]) -> list[str]:
+def _ordered(table: Table, order: Sequence[str]) -> list[str]:
     there = [key for key in table if table[key] is not None]
     return [key for key in order if key in there] + [key for key in there if key not in order]
 
 
-def _pairs(table: Mapping[str, Any], order: Sequence[str]) -> list[str]:
+def _pairs(table: Table, order: Sequence[str]) -> list[str]:
     return [_pair(key, table[key]) for key in _ordered(table, order)]
 
 
 def _pair(key: str, value: Any) -> str:
-    line = f"{_key(key)} = {_value(value)}"
+    line = f"{_key(key)} = {toml_value(value)}"
     if len(line) > _WIDTH and isinstance(value, list):
-        return "\n".join([f"{_key(key)} = [", *(f"    {_value(item)}," for item in value), "]"])
+        return "\n".join([f"{_key(key)} = [", *(f"    {toml_value(item)}," for item in value), "]"])
     return line
 
 
 def _key(key: str) -> str:
-    return key if _BARE.fullmatch(key) else _value(key)
+    return key if _BARE.fullmatch(key) else toml_value(key)
 
 
-def _value(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    """A value as TOML has it in one line."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -62,9 +65,9 @@ def _value(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(_pairs_inline(value)) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(_value(item) for item in value) + "]"
+        return "[" + ", ".join(toml_value(item) for item in value) + "]"
     return repr(value)
 
 
-def _pairs_inline(table: Mapping[str, Any]) -> list[str]:
-    return [f"{_key(key)} = {_value(table[key])}" for key in _ordered(table, ())]
+def _pairs_inline(table: Table) -> list[str]:
+    return [f"{_key(key)} = {toml_value(table[key])}" for key in _ordered(table, ())]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from app.tui.compose.draft import Document, Part, items, name_of, norm_of
+from app.tui.compose.draft import BY_NAME, Document, Part, Table, items, name_of, norm_of
 from core.attacks import ATTACKS
 
 
@@ -17,7 +16,13 @@ def label(item: Any) -> str:
     return " ".join([item["name"], *(f"{key}={shown(value)}" for key, value in item.items() if key != "name")])
 
 
-def attack_label(attack: Mapping[str, Any]) -> str:
+def label_at(document: Document, part: Part, index: int) -> str:
+    """What stands at `index` on an axis, by name."""
+    item = items(document, part.name)[index]
+    return str(item["name"]) if part.name == "attacks" else label(item)
+
+
+def attack_label(attack: Table) -> str:
     """An attack's norm, ε and steps, then what else is given: "ℓ∞ ε 0.05 0.1 · 10 steps"; "ℓ2 least distance"."""
     entry = ATTACKS.get(str(attack.get("name")))
     norm = "ℓ2" if norm_of(attack) == "l2" else "ℓ∞"
@@ -62,6 +67,12 @@ def summary(document: Document, part: Part) -> str:
     if part.registry is not None:
         return ", ".join(label(item) for item in items(document, part.name)) or "none chosen"
     return _SUMMARIES[part.name](document)
+
+
+def study_text(document: Document) -> str:
+    """A study in a few words, for a list of them: "7 optimizers × 5 activations × 3 seeds on mnist"."""
+    axes = [f"{len(items(document, axis))} {axis}" for axis in ("optimizers", "activations")]
+    return f"{' × '.join(axes)} × {seeds_text(document)} on {summary(document, BY_NAME['dataset'])}"
 
 
 def _name(document: Document) -> str:

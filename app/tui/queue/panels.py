@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
-from app.report.progress import phase_name
 from app.report.status import UnfinishedTrial
-from app.tui.worker.text import bar, coarse, size, sparkline
+from app.tui.run.progress import stands
+from app.tui.widgets.text import bar, size, sparkline
 from core.names import short_id
 from storage.rows import EpochRow
 from storage.worker_state import AttackPhase, Phase, RunningRow, TrainingPhase
@@ -75,20 +75,6 @@ def panels(
     if len(shown) < len(trials):
         lines.append(Content.assemble((f"  and {len(trials) - len(shown)} more run, in the table below", _QUIET)))
     return lines
-
-
-def stands(trial: UnfinishedTrial, *, with_time: bool = True) -> tuple[str, str]:
-    """How far a running trial is, such as "epoch 2/5 (38 %, 12 s left)", and the colour of that; a stalled one says so."""
-    now = trial.running
-    name = phase_name(None if now is None else now.phase)
-    if trial.stalled:
-        return f"STALLED in {name}: silent for {coarse(trial.silent_for or 0.0)}", "bold $error"
-    far = []
-    if now is not None and now.share is not None:
-        far.append(f"{now.share:.0%}".replace("%", " %"))
-    if with_time and now is not None and (left := now.seconds_left) is not None:
-        far.append(f"{max(1, round(left))} s left" if left < 90 else f"{coarse(left)} left")
-    return f"{name} ({', '.join(far)})" if far else name, "$primary"
 
 
 def _one_line(trial: RunningTrial, falling: Survivors, width: int) -> list[Content]:

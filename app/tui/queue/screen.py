@@ -18,7 +18,7 @@ from app.tui.shell.keys import Key, bindings
 from app.tui.shell.steering import DRAIN, PAUSE, START, SteeringPage, worker_line
 from app.tui.widgets.dialogs import Confirm, Prompt
 from app.tui.widgets.grid import PAGE, Grid
-from app.tui.worker.text import TextLines, coarse
+from app.tui.widgets.text import TextLines, coarse
 from core.names import short_id
 from storage import queries, worker_state
 from storage.changes import Cancel, Change, Prioritise, Retry

@@ -6,6 +6,7 @@ import datetime
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from app.tui.widgets.log import LogLine
 from core.errors import NotFound
 from storage import journal, listing, queries
 from storage.rows import ListedTrial, ResultRow, TrialDetail
@@ -48,7 +49,7 @@ class Run:
     tried: tuple[str, ...] = ()
     """The attacks that were run on it."""
     example: Example | None = None
-    log: tuple[str, ...] = ()
+    log: tuple[LogLine, ...] = ()
 
 
 def load(db: Database, study: str, trial_id: str, question: Question) -> Run | None:
@@ -83,12 +84,12 @@ def results_of(detail: TrialDetail, study: str) -> list[ResultRow]:
     return sorted((row for row in detail.results if row.study == study), key=lambda row: row.added)
 
 
-def _log(db: Database, trial_id: str) -> tuple[str, ...]:
+def _log(db: Database, trial_id: str) -> tuple[LogLine, ...]:
     """What has happened to it, oldest first, each line with its time."""
     from app.worker.narration import logged
 
-    lines: list[str] = []
+    lines: list[LogLine] = []
     for line in journal.lines_of(db, trial_id):
         moment = datetime.datetime.fromtimestamp(line.at).strftime("%Y-%m-%d %H:%M:%S")
-        lines += [f"{moment}  {part}" for text in logged(line.entry) for part in text.splitlines()]
+        lines += [LogLine(f"{moment}  {part}") for text in logged(line.entry) for part in text.splitlines()]
     return tuple(lines)

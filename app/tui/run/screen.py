@@ -18,14 +18,13 @@ from app.report.charts import Canvas
 from app.report.trial_charts import attack_curves, training_curves
 from app.tui.run.data import TABS, TITLES, Question, Run, load
 from app.tui.run.log import LogPane
-from app.tui.run.tabs import TabLine
 from app.tui.run.words import attacks_table, config, epochs_table, overview, title
-from app.tui.shell.keys import EVERYWHERE, Key, bindings
+from app.tui.shell.keys import Key, bindings
 from app.tui.shell.page import Page
 from app.tui.widgets.chart import ChartView
 from app.tui.widgets.dialogs import Item, Picker
 from app.tui.widgets.grid import PAGE, Column, Grid, Line, R
-from app.tui.widgets.lines import Hints, Masthead, StatusLine
+from app.tui.widgets.tabs import TabLine
 from core.names import short_id
 from storage.rows import EpochRow
 
@@ -98,12 +97,9 @@ class DetailScreen(Page):
         self._put: dict[str, object] = {}
         """Widget → what it was last given, so that only what changed is drawn again."""
 
-    def compose(self) -> ComposeResult:
-        yield Masthead(self.app.current_mode)  # the screen below it stays marked
-        with Container(id="body"):
-            yield from self.body()
-        yield StatusLine()
-        yield Hints(self.KEYS, EVERYWHERE)
+    @property
+    def marked(self) -> str:
+        return self.app.current_mode  # the screen below it
 
     def body(self) -> ComposeResult:
         yield TabLine(TITLES, id="tabs")
@@ -113,10 +109,10 @@ class DetailScreen(Page):
             with Container(id="overview", classes="tab"):
                 with VerticalScroll(id="facts-scroll"):
                     yield Static("", id="facts")
-                yield ChartView(self.session, id="attack-curves")
+                yield ChartView(self.session.drawn, id="attack-curves")
             with Container(id="training", classes="tab"):
                 yield Grid[EpochRow](identify=lambda row: row.epoch, id="epochs")
-                yield ChartView(self.session, id="training-curves")
+                yield ChartView(self.session.drawn, id="training-curves")
             with Container(id="attacks-tab", classes="tab"):
                 yield Grid[Line](identify=lambda line: line.key, id="attacks")
                 yield Static("", id="attack-words")
@@ -278,7 +274,7 @@ class DetailScreen(Page):
             self._index += by
             self.reload()
         elif self._tab == "log":
-            if not self.log_pane.view.found:
+            if not self.log_pane.found:
                 self.say("search for something first: /")
             self.log_pane.go_on(by)
         else:
@@ -323,7 +319,7 @@ class DetailScreen(Page):
     def action_follow(self) -> None:
         if self._tab != "log":
             self._turn_to("log")
-        on = not self.log_pane.view.follow
+        on = not self.log_pane.following
         self.log_pane.follow(on)
         self.say("the end of the log stays in sight as it grows" if on else "the log stays where it is")
 

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from textual.content import Content
 
 from app.report.labels import full_name
-from app.report.variants import FACTORS, level, options, seed_text, short
-from app.tui.compare.views import choice_text
+from app.report.variants import FACTORS, choice_text, level, options, seed_text, short
 from app.tui.run.data import Run, results_of
 from app.tui.shell.themes import STATE_COLOURS
 from app.tui.widgets.grid import Cell, Column, Line, named_cell

@@ -101,7 +101,7 @@ class RunsScreen(Page):
             yield Grid[RunLine](identify=lambda line: (line.trial.study, line.trial.trial_id), id="grid")
             with Vertical(id="preview"):
                 yield Static("", id="facts")
-                yield ChartView(self.session, id="curve")
+                yield ChartView(self.session.drawn, id="curve")
 
     @property
     def grid(self) -> Grid[RunLine]:

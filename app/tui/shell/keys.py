@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from textual.binding import Binding, BindingType
 
+from app.tui.widgets.lines import Hint
+
 
 @dataclass(frozen=True)
 class Key:
@@ -53,6 +55,11 @@ EVERYWHERE = (
     Key("T", "next_theme", "theme", "dark, light, colour-blind-safe", hint=False),
     Key("q", "leave", "quit", "leave; a worker goes on without you"),
 )
+
+
+def hints(keys: Sequence[Key], scope: str) -> list[Hint]:
+    """Those of the table that stand in the line of hints; `scope`: whose actions they are, "screen" or "app"."""
+    return [Hint(key.shown, key.label, f"{scope}.{key.action}") for key in keys if key.hint]
 
 
 def bindings(keys: Sequence[Key]) -> list[BindingType]:

@@ -10,7 +10,7 @@ from textual.containers import Container
 from textual.message import Message
 from textual.screen import ModalScreen, Screen
 
-from app.tui.shell.keys import EVERYWHERE, Key
+from app.tui.shell.keys import EVERYWHERE, Key, hints
 from app.tui.shell.threads import sentence
 from app.tui.widgets.lines import Hints, Masthead, StatusLine, worker_word
 
@@ -63,6 +63,11 @@ class Page(Screen[None]):
     def show(self, data: Any) -> None:
         """Put the data on the screen."""
 
+    @property
+    def marked(self) -> str:
+        """Which of the five screens the line at the top marks."""
+        return self.MODE
+
     def equivalents(self) -> Mapping[str, str]:
         """Action → the command that does the same, with what is chosen now filled in."""
         return {}
@@ -70,11 +75,11 @@ class Page(Screen[None]):
     # --- shared ---
 
     def compose(self) -> ComposeResult:
-        yield Masthead(self.MODE)
+        yield Masthead(self.marked)
         with Container(id="body"):
             yield from self.body()
         yield StatusLine()
-        yield Hints(self.KEYS, EVERYWHERE)
+        yield Hints(hints(self.KEYS, "screen"), hints(EVERYWHERE, "app"))
 
     def on_screen_resume(self) -> None:
         self.show_worker()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from app.context import Context
 from app.tui.shell import state
-from app.tui.shell.threads import Doer, Reader
+from app.tui.shell.threads import Doer, Reader, sentence
 from core.errors import BadInput, InnateError
 
 if TYPE_CHECKING:
@@ -88,6 +88,17 @@ class Session:
         from storage.database import data_version
 
         return (id(db), data_version(db)), worker_view(db, self.context.lived_in), queue.unfinished_counts(db)
+
+    # --- charts ---
+
+    async def drawn(self, draw: Callable[[Database, tuple[int, int], bool], str], room: tuple[int, int]) -> str:
+        """The text that `draw` makes of (database, `room` in (columns, rows), with colours), on the charts' own thread.
+        Where that fails: a sentence that says so, and the traceback in the log."""
+        try:
+            return await self.charts.ask(lambda db: draw(db, room, self.context.colour))
+        except Exception as error:
+            self.note_fault(error)
+            return sentence(error)
 
     # --- changes ---
 

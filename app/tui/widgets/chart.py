@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from functools import partial
+from collections.abc import Awaitable, Callable, Hashable
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -12,10 +11,10 @@ from textual.widget import Widget
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-    from app.tui.shell.session import Session
-
 Draw = Callable[["Database", tuple[int, int], bool], str]
 """(database, (columns, rows), with colours) → the chart."""
+Ask = Callable[[Draw, tuple[int, int]], Awaitable[str]]
+"""Has a chart drawn in (columns, rows), off the event loop; a sentence instead of it where that fails."""
 
 
 class ChartView(Widget):
@@ -23,9 +22,9 @@ class ChartView(Widget):
 
     DEFAULT_CSS = "ChartView { height: 1fr; }"
 
-    def __init__(self, session: Session, *, id: str | None = None) -> None:
+    def __init__(self, ask: Ask, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._session = session
+        self._ask = ask
         self._draw: Draw | None = None
         self._key: Hashable = None
         self._shown: Hashable = None
@@ -58,17 +57,10 @@ class ChartView(Widget):
         self.run_worker(self._drawn(), exit_on_error=False)
 
     async def _drawn(self) -> None:
-        from app.tui.shell.threads import sentence
-
         try:
             while self._draw is not None and self._shown != self._wish():
                 wish, draw = self._wish(), self._draw
-                room = (self.size.width, self.size.height)
-                try:
-                    text = await self._session.charts.ask(partial(_drawn, draw, room, self._session.context.colour))
-                except Exception as error:
-                    self._session.note_fault(error)
-                    text = sentence(error)
+                text = await self._ask(draw, (self.size.width, self.size.height))
                 self._shown = wish
                 self._put(Text.from_ansi(text))
         finally:
@@ -78,7 +70,3 @@ class ChartView(Widget):
         if text != self._text:
             self._text = text
             self.refresh()
-
-
-def _drawn(draw: Draw, room: tuple[int, int], colour: bool, db: Database) -> str:
-    return draw(db, room, colour)

@@ -8,14 +8,15 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
+
+from app.tui.widgets.scrolled import Scrolled
+from app.tui.widgets.text import fitted
 
 R = TypeVar("R")
 """What a table holds a row of."""
@@ -52,18 +53,18 @@ def named_cell(name: str) -> Callable[[Line], Cell]:
     return lambda line: line.cells.get(name, ("", ""))
 
 
-class Grid(ScrollView, Generic[R], can_focus=True):
+class Grid(Scrolled, Generic[R]):
     """`fill` it with pages of rows as `Wanted` asks; it moves a cursor over them and tells.
 
     `identify` gives a row the key under which it is marked.
     """
 
+    HEADINGS = 1
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "grid--header", "grid--cursor", "grid--dim", "grid--mark", "grid--done", "grid--running", "grid--queued",
         "grid--failed", "grid--cancelled", "grid--ok", "grid--suspect", "grid--invalid", "grid--title",
     }  # fmt: skip
     DEFAULT_CSS = """
-    Grid { height: 1fr; scrollbar-size-horizontal: 0; scrollbar-size-vertical: 1; background: $background; }
     Grid > .grid--header { color: $primary; text-style: bold; background: $surface; }
     Grid > .grid--cursor { background: $panel; text-style: bold; }
     Grid:focus > .grid--cursor { background: $primary; color: $background; text-style: bold; }
@@ -78,12 +79,6 @@ class Grid(ScrollView, Generic[R], can_focus=True):
     Grid > .grid--suspect { color: $warning; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down,j", "move(1)", "next row", show=False),
-        Binding("up,k", "move(-1)", "row before", show=False),
-        Binding("pagedown,ctrl+d", "move_page(1)", "page down", show=False),
-        Binding("pageup,ctrl+u", "move_page(-1)", "page up", show=False),
-        Binding("home,g", "move_to(0)", "first row", show=False),
-        Binding("end,G", "move_to(-1)", "last row", show=False),
         Binding("right,l", "shift(1)", "columns on", show=False),
         Binding("left,h", "shift(-1)", "columns back", show=False),
         Binding("enter", "choose", "open", show=False),
@@ -219,14 +214,13 @@ class Grid(ScrollView, Generic[R], can_focus=True):
 
     # --- moving ---
 
-    def action_move(self, by: int) -> None:
-        self.move_to(self.cursor + by)
+    @property
+    def position(self) -> int:
+        return self.cursor
 
-    def action_move_page(self, by: int) -> None:
-        self.move_to(self.cursor + by * max(1, self.size.height - 2))
-
-    def action_move_to(self, index: int) -> None:
-        self.move_to((self.total or 1) - 1 if index < 0 else index)
+    @property
+    def length(self) -> int:
+        return self.total or 1
 
     def action_shift(self, by: int) -> None:
         """Bring columns into sight that have no room, as far as there are any."""
@@ -243,13 +237,8 @@ class Grid(ScrollView, Generic[R], can_focus=True):
 
     def move_to(self, index: int) -> None:
         """Put the cursor on a row and bring it into sight."""
-        self.cursor = max(0, min(index, (self.total or 1) - 1))
-        room = max(1, self.size.height - 1)
-        top = int(self.scroll_y)
-        if self.cursor < top:
-            self.scroll_to(y=self.cursor, animate=False)
-        elif self.cursor >= top + room:
-            self.scroll_to(y=self.cursor - room + 1, animate=False)
+        self.cursor = max(0, min(index, self.length - 1))
+        self.into_sight(self.cursor, self.cursor)
         self._want()
         self._tell()
 
@@ -269,7 +258,7 @@ class Grid(ScrollView, Generic[R], can_focus=True):
             if key is not None:
                 self.post_message(self.HeadingClicked(self, key))
             return
-        index = int(self.scroll_y) + event.y - 1
+        index = self.top + event.y - self.HEADINGS
         if index < (self.total or 0):
             self.move_to(index)
             if event.chain > 1:
@@ -289,8 +278,8 @@ class Grid(ScrollView, Generic[R], can_focus=True):
 
     def _want(self) -> None:
         """Ask for the pages in sight that are not here or out of date."""
-        first = int(self.scroll_y) // PAGE
-        last = (int(self.scroll_y) + max(1, self.size.height)) // PAGE
+        first = self.top // PAGE
+        last = (self.top + max(1, self.size.height)) // PAGE
         if self.total is not None:
             last = min(last, max(0, self.total - 1) // PAGE)
         for page in range(first, last + 1):
@@ -311,7 +300,7 @@ class Grid(ScrollView, Generic[R], can_focus=True):
 
     def _resize(self) -> None:
         # The line of titles stays where it is, so the last row needs a line more.
-        self.virtual_size = Size(self.size.width, (self.total or 0) + 1)
+        self.virtual_size = Size(self.size.width, (self.total or 0) + self.HEADINGS)
         self.refresh()
 
     # --- drawing ---
@@ -320,7 +309,7 @@ class Grid(ScrollView, Generic[R], can_focus=True):
         width = self.size.width
         if y == 0:
             return self._header(width)
-        index = int(self.scroll_y) + y - 1
+        index = self.top + y - self.HEADINGS
         if self.total is None or index >= self.total:
             return Strip.blank(width, self.rich_style)
         return self._line(index, width)
@@ -332,7 +321,7 @@ class Grid(ScrollView, Generic[R], can_focus=True):
             title = column.title
             if self.sorted_by[0] == column.key:
                 title = f"{title}{'▼' if self.sorted_by[1] else '▲'}"
-            text += _cut(title, self._width(column), column.right) + " "
+            text += fitted(title, self._width(column), right=column.right) + " "
         return Strip([Segment(set_cell_size(text, width), style)])
 
     def _line(self, index: int, width: int) -> Strip:
@@ -343,25 +332,12 @@ class Grid(ScrollView, Generic[R], can_focus=True):
             return Strip([Segment(set_cell_size("  …", width), base)])
         key = self._identify(row)
         sign = "◆" if key == self.pinned else "●" if key in self.marks else " "
-        segments = [Segment(f"{sign} ", self._style("mark", base, chosen))]
+        segments = [Segment(f"{sign} ", self.coloured("grid--mark", base, chosen=chosen))]
         for column in self._columns[self._shift :]:
             text, colour = column.cell(row)
-            style = self._style(colour, base, chosen) if colour else base
-            segments.append(Segment(_cut(text, self._width(column), column.right) + " ", style))
+            style = self.coloured(f"grid--{colour}", base, chosen=chosen) if colour else base
+            segments.append(Segment(fitted(text, self._width(column), right=column.right) + " ", style))
         line = Strip(segments)
         if line.cell_length > width + 1:  # one that only lacks the gap after its last column is whole
             line = Strip([*line.crop(0, width - 1), Segment("…", base)])
         return line.adjust_cell_length(width, base)
-
-    def _style(self, name: str, base: Style, chosen: bool) -> Style:
-        # On the cursor's bar colours of their own would not be legible.
-        return (
-            base if chosen and self.has_focus else base + self.get_component_rich_style(f"grid--{name}", partial=True)
-        )
-
-
-def _cut(text: str, width: int, right: bool) -> str:
-    size = cell_len(text)
-    if size > width:
-        return set_cell_size(text, width - 1) + "…"
-    return " " * (width - size) + text if right else text + " " * (width - size)

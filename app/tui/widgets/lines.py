@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -11,7 +13,6 @@ from textual.widget import Widget
 
 if TYPE_CHECKING:
     from app.report.status import WorkerView
-    from app.tui.shell.keys import Key
 
 MODES = (("runs", "Runs"), ("compose", "Compose"), ("queue", "Queue"), ("compare", "Compare"), ("worker", "Worker"))
 
@@ -84,40 +85,49 @@ class StatusLine(Widget):
         return Content.assemble((self._text, self._colour))
 
 
+@dataclass(frozen=True)
+class Hint:
+    """A key as a person would type it, what it does in a word, and the action that a click on it runs ("screen.search")."""
+
+    key: str
+    label: str
+    action: str
+
+    @property
+    def width(self) -> int:
+        """Cells that it takes."""
+        return cell_len(f" {self.key} {self.label} ")
+
+
 class Hints(Widget):
     """The keys of the screen, as many as there is room for; the last ones (help, quit) always."""
 
     DEFAULT_CSS = "Hints { height: 1; background: $panel; }"
 
-    def __init__(self, keys: tuple[Key, ...], always: tuple[Key, ...]) -> None:
+    def __init__(self, hints: Sequence[Hint], always: Sequence[Hint]) -> None:
         super().__init__()
-        self._keys = tuple(key for key in keys if key.hint)
-        self._always = tuple(key for key in always if key.hint)
+        self._hints, self._always = hints, always
 
     def render(self) -> Content:
         parts: list[tuple[str, str]] = []
-        for key, _ in self._shown():
-            parts += [(f" {key.shown}", "bold $accent"), (f" {key.label} ", "$foreground")]
+        for hint in self._shown():
+            parts += [(f" {hint.key}", "bold $accent"), (f" {hint.label} ", "$foreground")]
         return Content.assemble(*parts)
 
     async def on_click(self, event: events.Click) -> None:
         left = 0
-        for key, scope in self._shown():
-            if left <= event.x < left + _width(key):
-                await self.run_action(f"{scope}.{key.action}")
-            left += _width(key)
+        for hint in self._shown():
+            if left <= event.x < left + hint.width:
+                await self.run_action(hint.action)
+            left += hint.width
 
-    def _shown(self) -> list[tuple[Key, str]]:
-        """The keys that have room, with whose action each is."""
-        room = self.size.width - sum(map(_width, self._always))
+    def _shown(self) -> list[Hint]:
+        """Those that have room."""
+        room = self.size.width - sum(hint.width for hint in self._always)
         shown = []
-        for key in self._keys:
-            room -= _width(key)
+        for hint in self._hints:
+            room -= hint.width
             if room < 0:
                 break
-            shown.append((key, "screen"))
-        return shown + [(key, "app") for key in self._always]
-
-
-def _width(key: Key) -> int:
-    return cell_len(f" {key.shown} {key.label} ")
+            shown.append(hint)
+        return [*shown, *self._always]

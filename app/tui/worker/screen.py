@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,14 +15,16 @@ from textual.widgets import Input
 
 from app.report import status
 from app.report.status import UnfinishedTrial, WorkerView
-from app.tui.queue.panels import stands
+from app.tui.run.progress import stands
 from app.tui.shell.keys import Key, bindings
 from app.tui.shell.steering import DRAIN, PAUSE, START, SteeringPage, worker_line
 from app.tui.widgets.dialogs import Confirm
 from app.tui.widgets.field import Field
-from app.tui.worker.log import LogView, Piece, Place, cut, read_on
+from app.tui.widgets.log import LogView
+from app.tui.widgets.text import TextLines, bar, coarse, cut, size, sparkline
+from app.tui.worker.log import TIME, shown_line
 from app.tui.worker.machine import Gauges, Machine
-from app.tui.worker.text import TextLines, bar, coarse, size, sparkline
+from app.worker.log import Piece, Place, read_on
 from core.names import short_id
 from storage import queries, worker_state
 from storage.worker_state import SlotRow
@@ -98,7 +101,7 @@ class WorkerScreen(SteeringPage):
                 yield TextLines("looking at the worker and the machine …", id="facts")
             with Vertical(id="right"):
                 yield TextLines(id="title")
-                yield LogView(id="log")
+                yield LogView(indent=TIME, id="log")
                 yield Field(id="search", placeholder="search the log", select_on_focus=False)
 
     @property
@@ -147,7 +150,9 @@ class WorkerScreen(SteeringPage):
         self._no_log = data.log is None and not self.log_view.lines
         if data.log is not None and (data.log.fresh or data.log.place != self._place):
             self._place = data.log.place
-            self.log_view.take(data.log)
+            today = datetime.date.today().isoformat()
+            lines = [shown_line(line, today) for line in data.log.lines]
+            (self.log_view.show if data.log.fresh else self.log_view.add)(lines)
         self._draw()
 
     def _draw(self) -> None:
@@ -311,8 +316,6 @@ def _heading(text: str) -> Content:
 
 def _throughput(data: Answer) -> list[str]:
     """Since when, how many trials, how fast."""
-    import datetime
-
     view, told = data.view, []
     if view.alive and view.started_at is not None:
         since = datetime.datetime.fromtimestamp(view.started_at)

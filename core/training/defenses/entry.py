@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
     Memory = dict[str, Tensor]
     """What a defense keeps from one step to the next; it lies in the checkpoint."""
-    Teach = Callable[[nn.Module, Tensor, Tensor, float, Options, Memory], "Lesson"]
+    Objective = Callable[[nn.Module, Tensor, Tensor, float, Options, Memory], "BatchLoss"]
     """(model, x, y, label smoothing, options, memory) → what this step descends."""
 
 
 @dataclass(frozen=True)
-class Lesson:
+class BatchLoss:
     """One step: `loss`, a mean over the batch, to descend, and the `logits` [n, classes] whose predictions count as the
     accuracy in training: on the images that the model is trained to get right.
 
@@ -56,7 +56,7 @@ def no_memory(x: Tensor, options: Options) -> Memory:  # noqa: ARG001
 
 @dataclass(frozen=True)
 class Defense:
-    """`teach(model, x, y, smoothing, options, memory)` makes a step's lesson of x [n, c, h, w] in [0, 1] and y [n].
+    """`objective(model, x, y, smoothing, options, memory)` gives what one step descends, for x [n, c, h, w] in [0, 1] and y [n].
 
     It draws from the global random stream, which training seeds before every step. A defense that attacks has the
     options `eps` and `norm`. `replays(options)` steps in a row take the same batch of data; `remembered(x, options)` is
@@ -67,7 +67,7 @@ class Defense:
     name: str
     summary: str
     source: str
-    teach: Teach
+    objective: Objective
     parameters: tuple[Parameter, ...] = ()
     replays: Callable[[Options], int] = one_step_each
     remembered: Callable[[Tensor, Options], Memory] = no_memory

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from core.engine.geometry import ascent_direction, flat_norm
 from core.engine.steps import step_size
 from core.registry import Parameter
-from core.training.defenses.entry import EPS, NORM, Defense, Lesson, alpha, second_engine
+from core.training.defenses.entry import EPS, NORM, BatchLoss, Defense, alpha, second_engine
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from core.training.defenses.entry import Memory, Options
 
 
-def free(model: nn.Module, x: Tensor, y: Tensor, smoothing: float, options: Options, memory: Memory) -> Lesson:
+def free(model: nn.Module, x: Tensor, y: Tensor, smoothing: float, options: Options, memory: Memory) -> BatchLoss:
     """Descend on x + δ, and move δ up the same backward pass's gradient (Shafahi et al. 2019, algorithm 1).
 
     δ belongs to the places in the batch, not to images, and goes on from batch to batch. The gradient is taken at the
@@ -38,7 +38,7 @@ def free(model: nn.Module, x: Tensor, y: Tensor, smoothing: float, options: Opti
         moved = delta + step_size(options["alpha"], eps) * ascent_direction(gradient, norm)
         delta.copy_(into_ball(moved, eps, norm))
 
-    return Lesson(sloping_cross_entropy(logits, y, smoothing), logits, afterwards)
+    return BatchLoss(sloping_cross_entropy(logits, y, smoothing), logits, afterwards)
 
 
 def sloping_cross_entropy(logits: Tensor, y: Tensor, smoothing: float) -> Tensor:

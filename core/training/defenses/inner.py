@@ -1,4 +1,4 @@
-"""What the inner maximisations share: eval mode, gradients to the input, starts, and the lesson on crafted images."""
+"""What the inner maximisations share: eval mode, gradients to the input, starts, and the loss on crafted images."""
 
 from __future__ import annotations
 
@@ -7,27 +7,34 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from core.engine.geometry import ascent_direction, project
-from core.training.defenses.entry import Lesson
+from core.training.defenses.entry import BatchLoss
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from core.training.defenses.entry import Memory, Options, Teach
+    from core.training.defenses.entry import Memory, Objective, Options
 
     Craft = Callable[[nn.Module, Tensor, Tensor, Options], Tensor]
     """(model, x, y, options) → images in the ball around x and in [0, 1]."""
 
 
-def on_crafted_images(craft: Craft) -> Teach:
+def on_crafted_images(craft: Craft) -> Objective:
     """Cross-entropy on the images that `craft` makes in eval mode (batch norm's statistics and dropout stay out of it).
 
     The first round(clean_share · n) images of a batch stay clean: which ones these are is chance, the epoch's order.
     """
 
-    def teach(model: nn.Module, x: Tensor, y: Tensor, smoothing: float, options: Options, memory: Memory) -> Lesson:  # noqa: ARG001
+    def objective(
+        model: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        smoothing: float,
+        options: Options,
+        memory: Memory,  # noqa: ARG001 - crafted anew each time
+    ) -> BatchLoss:
         return plain(model, mixed(craft, model, x, y, options), y, smoothing)
 
-    return teach
+    return objective
 
 
 def mixed(craft: Craft, model: nn.Module, x: Tensor, y: Tensor, options: Options) -> Tensor:
@@ -42,12 +49,12 @@ def mixed(craft: Craft, model: nn.Module, x: Tensor, y: Tensor, options: Options
     return torch.cat([x[:clean], crafted]) if clean else crafted
 
 
-def plain(model: nn.Module, x: Tensor, y: Tensor, smoothing: float) -> Lesson:
+def plain(model: nn.Module, x: Tensor, y: Tensor, smoothing: float) -> BatchLoss:
     """Cross-entropy on x as it is."""
     from torch.nn import functional
 
     logits = model(x).float()
-    return Lesson(functional.cross_entropy(logits, y, label_smoothing=smoothing), logits)
+    return BatchLoss(functional.cross_entropy(logits, y, label_smoothing=smoothing), logits)
 
 
 def loss_gradient(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:

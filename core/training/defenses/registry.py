@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from core.registry import Registry
 from core.training.defenses import adversarial, free, trades
-from core.training.defenses.entry import Defense, Lesson
+from core.training.defenses.entry import BatchLoss, Defense
 from core.training.defenses.inner import plain
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def _as_they_are(
     smoothing: float,
     options: Options,  # noqa: ARG001
     memory: Memory,  # noqa: ARG001
-) -> Lesson:
+) -> BatchLoss:
     return plain(model, x, y, smoothing)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from core.engine.geometry import ascent_direction, project
 from core.engine.steps import step_size
 from core.registry import Parameter
-from core.training.defenses.entry import EPS, NORM, STEPS, Defense, Lesson, alpha, second_engine_in_l2
+from core.training.defenses.entry import EPS, NORM, STEPS, BatchLoss, Defense, alpha, second_engine_in_l2
 from core.training.defenses.inner import eval_mode
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _START = 0.001
 """Deviation of the Gaussian start, in pixels: at the image itself the divergence is 0, and so is its gradient."""
 
 
-def trades(model: nn.Module, x: Tensor, y: Tensor, smoothing: float, options: Options, memory: Memory) -> Lesson:  # noqa: ARG001
+def trades(model: nn.Module, x: Tensor, y: Tensor, smoothing: float, options: Options, memory: Memory) -> BatchLoss:  # noqa: ARG001
     """CE(f(x), y) + β·KL(p(x) ‖ p(x′)) (Zhang et al. 2019, equation 5 and algorithm 1).
 
     Label smoothing acts on the first term. The accuracy in training is that on x′.
@@ -30,7 +30,7 @@ def trades(model: nn.Module, x: Tensor, y: Tensor, smoothing: float, options: Op
     logits = model(x).float()
     moved = model(adversarial).float()
     loss = functional.cross_entropy(logits, y, label_smoothing=smoothing)
-    return Lesson(loss + options["beta"] * divergence(logits, moved) / len(x), moved)
+    return BatchLoss(loss + options["beta"] * divergence(logits, moved) / len(x), moved)
 
 
 def ascend_divergence(model: nn.Module, x: Tensor, options: Options) -> Tensor:

@@ -1,4 +1,4 @@
-"""The scores (DESIGN section 10). To add one: a function and an entry here."""
+"""The scores. To add one: a function and an entry here."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ SCORES: Registry[ScoreEntry] = Registry(
         ScoreEntry(
             "innate",
             "0 to 100: harmonic mean of chance-corrected clean accuracy and curve_area; the headline",
-            "DESIGN, scores; answers the paper's call to score robustness as a function of accuracy",
+            "README, What the numbers mean; answers the paper's call to score robustness as a function of accuracy",
             innate,
             degenerate=0.0,
             percent=False,
@@ -77,7 +77,7 @@ SCORES: Registry[ScoreEntry] = Registry(
         ScoreEntry(
             "curve_area",
             "mean chance-corrected worst-case accuracy from ε = 0 to the study's largest",
-            "DESIGN, scores",
+            "README, What the numbers mean",
             curve_area,
         ),
     ),

@@ -31,7 +31,7 @@ OUTSIDE = Check(
 UNCONFIRMED = Check(
     "unconfirmed_success",
     f"over {_UNCONFIRMED:.0%} of the samples stand though the pass that crafted them said otherwise",
-    "DESIGN, engine: every success is confirmed in fp32",
+    "README, Trust: every success is confirmed in fp32",
     "attack",
 )
 LOST = Check(

@@ -1,4 +1,4 @@
-"""Whether a number can be believed: a verdict, and every check behind it with its reason in words (DESIGN section 10).
+"""Whether a number can be believed: a verdict, and every check behind it with its reason in words.
 
 Torch-free: what a model has to be asked itself is asked in `core.verdict.diagnosis`; here are the answers judged. A suspicion is
 raised only by more than chance makes likely on so many samples; to add a check: an entry and a function here.

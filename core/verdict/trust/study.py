@@ -41,7 +41,7 @@ BLACK_BOX = Check(
 DISTANCES = Check(
     "distances_contradict",
     f"over {_DISTANCES:.0%} of the samples stand at ε though a minimum-norm attack broke them well within it, or the reverse",
-    "DESIGN, trust checks",
+    "README, Trust",
     "study",
 )
 SAMPLED = Check(

@@ -320,7 +320,8 @@ def test_leaving_says_that_the_worker_goes_on(alive, waiting, told, tmp_path, mo
     from app.tui import app as module
 
     def left_at_once(self):
-        self.worker, self.unfinished = WorkerView(alive, "working" if alive else "none", None, pid=7), waiting
+        self.session.worker = WorkerView(alive, "working" if alive else "none", None, pid=7)
+        self.session.unfinished = waiting
 
     monkeypatch.setattr(InnateApp, "run", left_at_once)
     home = Home(tmp_path / "home")

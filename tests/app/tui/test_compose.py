@@ -13,7 +13,7 @@ import pytest
 
 from app.tui.compose import download as compose_download
 from app.tui.compose import draft
-from app.tui.compose import panes as compose_panes
+from app.tui.compose import screen as compose_screen
 from app.tui.compose.screen import ComposeScreen
 from app.tui.widgets.dialogs import Confirm, Picker, Prompt, TextPage
 from app.worker import control, login
@@ -41,7 +41,7 @@ def story(test):
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch):
     """The outlook does not wait for further changes."""
-    monkeypatch.setattr(compose_panes, "_DELAY", 0.01)
+    monkeypatch.setattr(compose_screen, "_DELAY", 0.01)
 
 
 @contextlib.asynccontextmanager
@@ -60,7 +60,7 @@ async def settled(pilot):
     for _ in range(200):
         await pilot.pause(0.02)
         screen = next((page for page in pilot.app.screen_stack if isinstance(page, ComposeScreen)), None)
-        if screen is None or screen._mistakes or (screen._current is not None and not screen._loading):
+        if screen is None or screen.model.own_mistakes or (screen.model.outlook is not None and not screen._loading):
             break
     else:
         raise AssertionError("no outlook comes")
@@ -75,15 +75,15 @@ async def press(pilot, *keys):
 async def go(pilot, part):
     """To a part, the cursor on the right."""
     screen = pilot.app.screen
-    screen.parts.focus()
-    screen.parts.move_to(screen.parts.keys.index(part))
+    screen.panes.parts.focus()
+    screen.panes.parts.move_to(screen.panes.parts.keys.index(part))
     await pilot.pause()
     await press(pilot, "l")
 
 
 async def to(pilot, key):
     """The cursor to a choice or a value."""
-    choices = pilot.app.screen.choices
+    choices = pilot.app.screen.panes.choices
     choices.move_to(choices.keys.index(key))
     await pilot.pause()
 
@@ -121,7 +121,7 @@ async def test_it_opens_with_a_small_study_its_parts_and_what_it_costs(filled_ho
         assert "adam, rmsprop, ada" in text
         assert "12 trials: all new · 24 evaluations" in text
         assert "no forecast yet" in text
-        assert app.focused is app.screen.parts
+        assert app.focused is app.screen.panes.parts
         assert ('name = "my-study"' in text) == (size == LARGE), "the study file stands beside it where there is room"
 
 
@@ -133,8 +133,8 @@ async def test_every_part_shows_its_choices_or_values_and_what_they_are(filled_h
             await go(pilot, part.name)
             text = shown(app)
             if part.registry is not None:
-                assert all(name in app.screen.choices.keys[place] for place, name in enumerate(part.registry))
-                entry = part.registry[app.screen.choices.key[0]]
+                assert all(name in app.screen.panes.choices.keys[place] for place, name in enumerate(part.registry))
+                entry = part.registry[app.screen.panes.choices.key[0]]
                 assert entry.summary.split()[0] in text
                 assert entry.source.split()[0] in text
             else:
@@ -147,44 +147,44 @@ async def test_moving_between_the_panes_and_into_options(filled_home):
     async with composing(filled_home) as (app, pilot):
         screen = app.screen
         await press(pilot, "j", "j", "j", "k")
-        assert screen._part.name == "architectures"
+        assert screen.model.part.name == "architectures"
         await press(pilot, "tab")
-        assert app.focused is screen.choices
+        assert app.focused is screen.panes.choices
         await press(pilot, "tab")
-        assert app.focused is screen.parts
+        assert app.focused is screen.panes.parts
         await press(pilot, "right", "right")
         assert "kumar-cnn  options" in shown(app)
         assert "dropout" in shown(app)
         await press(pilot, "left")
         assert "architectures" in shown(app).splitlines()[1]
         await press(pilot, "h")
-        assert app.focused is screen.parts
+        assert app.focused is screen.panes.parts
         await press(pilot, "enter", "o", "escape", "escape")
-        assert app.focused is screen.parts
+        assert app.focused is screen.panes.parts
         await press(pilot, "G")
-        assert screen._part.name == "score"
+        assert screen.model.part.name == "score"
         await press(pilot, "g", "pagedown", "home", "end", "pageup", "down", "up")
-        assert screen.parts.cursor == 0
+        assert screen.panes.parts.cursor == 0
 
 
 @story
 async def test_the_cursor_comes_back_to_where_it_was(filled_home):
     async with composing(filled_home) as (app, pilot):
         await go(pilot, "activations")
-        assert app.screen.choices.key == ("relu", 0), "at first on what is chosen"
+        assert app.screen.panes.choices.key == ("relu", 0), "at first on what is chosen"
         await to(pilot, ("silu", None))
         await press(pilot, "h", "j", "k", "l")
-        assert app.screen.choices.key == ("silu", None)
+        assert app.screen.panes.choices.key == ("silu", None)
 
 
 @story
 async def test_the_mouse_moves_ticks_and_opens(filled_home):
     async with composing(filled_home) as (app, pilot):
         await pilot.click("#parts", offset=(4, 4))
-        assert app.screen._part.name == "optimizers"
+        assert app.screen.model.part.name == "optimizers"
         await pilot.click("#choices", offset=(1, 1))
         await settled(pilot)
-        assert "adadelta" in draft.items(app.screen._document, "optimizers")
+        assert "adadelta" in draft.items(app.screen.model.document, "optimizers")
         await pilot.click("#choices", offset=(8, 0), times=2)
         await settled(pilot)
         assert "adam  options" in shown(app)
@@ -249,9 +249,9 @@ async def test_another_copy_with_other_options(filled_home):
         text = shown(app)
         assert "[x] adam lr=0.005" in text
         assert "15 trials" in text
-        assert app.screen._document["optimizers"][:2] == ["adam", {"name": "adam", "lr": 0.005}]
+        assert app.screen.model.document["optimizers"][:2] == ["adam", {"name": "adam", "lr": 0.005}]
         await press(pilot, "space")
-        assert app.screen._document["optimizers"][:2] == ["adam", "rmsprop"], "this copy is dropped, not the other"
+        assert app.screen.model.document["optimizers"][:2] == ["adam", "rmsprop"], "this copy is dropped, not the other"
         await go(pilot, "activations")
         await press(pilot, "plus")
         assert "relu has no options, so once more would be the same" in shown(app)
@@ -259,7 +259,7 @@ async def test_another_copy_with_other_options(filled_home):
         assert "relu has no options" in shown(app)
         await to(pilot, ("silu", None))
         await press(pilot, "plus")
-        assert "silu" in app.screen._document["activations"]
+        assert "silu" in app.screen.model.document["activations"]
 
 
 @story
@@ -271,9 +271,9 @@ async def test_enter_on_what_is_not_chosen_chooses_it_and_opens_its_options(fill
         assert "pgd-at  options" in shown(app)
         await to(pilot, ("defenses", 1, "random_start"))
         await press(pilot, "enter")
-        assert app.screen._document["defenses"] == ["none", {"name": "pgd-at", "random_start": False}]
+        assert app.screen.model.document["defenses"] == ["none", {"name": "pgd-at", "random_start": False}]
         await press(pilot, "space")
-        assert app.screen._document["defenses"] == ["none", "pgd-at"], "the default again"
+        assert app.screen.model.document["defenses"] == ["none", "pgd-at"], "the default again"
 
 
 @story
@@ -282,12 +282,12 @@ async def test_an_attack_that_finds_its_own_radius_is_given_none(filled_home):
         await go(pilot, "attacks")
         await to(pilot, ("fmn", None))
         await press(pilot, "o")
-        assert app.screen._document["attacks"][2] == {"name": "fmn"}
+        assert app.screen.model.document["attacks"][2] == {"name": "fmn"}
         assert " eps " not in shown(app)
         await to(pilot, ("attacks", 2, "norm"))
         await press(pilot, "enter")
         await press(pilot, *"linf", "enter")
-        assert app.screen._document["attacks"][2] == {"name": "fmn", "norm": "linf"}
+        assert app.screen.model.document["attacks"][2] == {"name": "fmn", "norm": "linf"}
         await press(pilot, "h")
         assert "ℓ∞ least distance · 100 steps" in shown(app)
 
@@ -299,7 +299,7 @@ async def test_an_attacks_norm_radii_and_steps_are_seen_and_changed(filled_home)
         assert re.search(r"\[x\] pgd +ℓ∞ ε 0.05 0.1 0.15 · 10 steps", shown(app))
         await to(pilot, ("bim", None))
         await press(pilot, "o")
-        assert app.screen._document["attacks"][2] == {"name": "bim", "eps": [0.05, 0.1, 0.15]}
+        assert app.screen.model.document["attacks"][2] == {"name": "bim", "eps": [0.05, 0.1, 0.15]}
         await to(pilot, ("attacks", 2, "norm"))
         await press(pilot, "enter")
         assert isinstance(app.screen, Picker)
@@ -311,10 +311,10 @@ async def test_an_attacks_norm_radii_and_steps_are_seen_and_changed(filled_home)
         assert "0.5 is named twice" in shown(app)
         await typed(pilot, "0.5, 300/255")
         await press(pilot, "enter", "h")
-        assert app.screen._document["attacks"][2] == {"name": "bim", "norm": "l2", "eps": [0.5, "300/255"]}
+        assert app.screen.model.document["attacks"][2] == {"name": "bim", "norm": "l2", "eps": [0.5, "300/255"]}
         assert "ℓ2 ε 0.5 300/255 · 10 steps" in shown(app)
         await press(pilot, "minus")
-        assert len(app.screen._document["attacks"]) == 2
+        assert len(app.screen.model.document["attacks"]) == 2
 
 
 @story
@@ -324,14 +324,14 @@ async def test_search_within_an_axis(filled_home):
         assert "/ searches within an axis" in shown(app)
         await go(pilot, "optimizers")
         await press(pilot, "slash", *"kingma")
-        assert [name for name, _ in app.screen.choices.keys] == ["adam", "adamax"]
+        assert [name for name, _ in app.screen.panes.choices.keys] == ["adam", "adamax"]
         await press(pilot, "enter", "space")
-        assert app.focused is app.screen.choices
-        assert "adam" not in app.screen._document["optimizers"]
+        assert app.focused is app.screen.panes.choices
+        assert "adam" not in app.screen.model.document["optimizers"]
         await press(pilot, "slash", *" nothing")
         assert "No choice here has" in shown(app)
         await press(pilot, "escape")
-        assert len(app.screen.choices.keys) > 10
+        assert len(app.screen.panes.choices.keys) > 10
 
 
 @story
@@ -342,7 +342,7 @@ async def test_a_data_set_of_ones_own_asks_for_its_path(filled_home, tmp_path):
         assert "a study has one data set" in shown(app)
         await to(pilot, ("digits", None))
         await press(pilot, "enter")
-        assert app.screen._document["dataset"] == "digits"
+        assert app.screen.model.document["dataset"] == "digits"
         await to(pilot, ("npz", None))
         await press(pilot, "space")
         await typed(pilot, str(tmp_path / "none.npz"))
@@ -350,7 +350,7 @@ async def test_a_data_set_of_ones_own_asks_for_its_path(filled_home, tmp_path):
         (tmp_path / "bad.npz").write_bytes(b"no arrays")
         await typed(pilot, str(tmp_path / "bad.npz"))
         await press(pilot, "enter")
-        assert app.screen._document["dataset"] == f"npz:{tmp_path / 'bad.npz'}"
+        assert app.screen.model.document["dataset"] == f"npz:{tmp_path / 'bad.npz'}"
         assert "✗" in shown(app).splitlines()[2], "the part is marked with what its data say"
         await to(pilot, ("folder", None))
         await press(pilot, "enter")
@@ -371,13 +371,13 @@ async def test_values_are_validated_as_one_types_and_go_back_to_their_default(fi
             assert words in shown(app)
         await typed(pilot, "7")
         await press(pilot, "enter")
-        assert app.screen._document["training"]["epochs"] == 7
+        assert app.screen.model.document["training"]["epochs"] == 7
         assert "7 epochs" in shown(app)
         await press(pilot, "minus")
-        assert "epochs" not in app.screen._document["training"]
+        assert "epochs" not in app.screen.model.document["training"]
         await to(pilot, ("training", "schedule"))
         await press(pilot, "enter", *"step", "enter")
-        assert app.screen._document["training"]["schedule"] == {"name": "step", "at": [2], "lr": [1e-4]}
+        assert app.screen.model.document["training"]["schedule"] == {"name": "step", "at": [2], "lr": [1e-4]}
         await to(pilot, ("training", "schedule", "at"))
         await press(pilot, "enter")
         await typed(pilot, "2, 4")
@@ -387,7 +387,7 @@ async def test_values_are_validated_as_one_types_and_go_back_to_their_default(fi
         await press(pilot, "u", "u", "minus", "u")
         await go(pilot, "score")
         await press(pilot, "enter", "escape")
-        assert "score" not in app.screen._document
+        assert "score" not in app.screen.model.document
 
 
 @story
@@ -408,7 +408,7 @@ async def test_submitting_a_mistake_leads_to_it(filled_home):
         assert "✗ optimizers is empty: name at least one" in text
         await press(pilot, "S")
         assert "mend this first" in shown(app)
-        assert app.screen._part.name == "optimizers"
+        assert app.screen.model.part.name == "optimizers"
 
 
 @story
@@ -421,7 +421,7 @@ async def test_several_mistakes_are_all_named(filled_home):
         await to(pilot, ("adamm", 0))
         assert "did you mean 'adam'?" in shown(app)
         await press(pilot, "minus")
-        assert app.screen._document["optimizers"] == []
+        assert app.screen.model.document["optimizers"] == []
 
 
 # --- the outlook ---
@@ -501,7 +501,7 @@ async def test_new_can_be_taken_back(filled_home):
         await press(pilot, "n")
         assert "none chosen" in shown(app)
         await press(pilot, "u")
-        assert app.screen._document == draft.first()
+        assert app.screen.model.document == draft.first()
 
 
 @story
@@ -511,16 +511,16 @@ async def test_it_starts_from_a_preset_an_earlier_study_or_a_file(filled_home, t
         await until(pilot, lambda: isinstance(app.screen, Picker))
         await press(pilot, *"compat", "enter")
         await settled(pilot)
-        assert app.screen._document == parse_toml(preset_text("paper-compat"), "it")
+        assert app.screen.model.document == parse_toml(preset_text("paper-compat"), "it")
         assert "120 trials" in shown(app)
         await press(pilot, "e")
         assert "innate run paper-compat --detach" in shown(app)
         await press(pilot, "escape", "p")
         await until(pilot, lambda: isinstance(app.screen, Picker))
         await press(pilot, *"tiny", "enter")
-        await until(pilot, lambda: app.screen._document["name"] == "tiny")
+        await until(pilot, lambda: app.screen.model.document["name"] == "tiny")
         await settled(pilot)
-        assert app.screen._document == TINY
+        assert app.screen.model.document == TINY
         assert "give it another name" in shown(app)
         (tmp_path / "mine.toml").write_text(preset_text("quick").replace('"quick"', '"mine"'))
         await press(pilot, "p")
@@ -531,7 +531,7 @@ async def test_it_starts_from_a_preset_an_earlier_study_or_a_file(filled_home, t
         assert "there is no file" in shown(app)
         await typed(pilot, str(tmp_path / "mine.toml"))
         await press(pilot, "enter")
-        assert app.screen._document["name"] == "mine"
+        assert app.screen.model.document["name"] == "mine"
 
 
 @story
@@ -562,7 +562,7 @@ async def test_it_is_seen_and_saved_as_toml_and_overwrites_only_if_told_to(fille
         await press(pilot, "n")
         assert tomllib.loads(path.read_text()) == draft.first()
         await press(pilot, "w", "enter", "y")
-        await until(pilot, lambda: tomllib.loads(path.read_text()) == app.screen._document)
+        await until(pilot, lambda: tomllib.loads(path.read_text()) == app.screen.model.document)
 
 
 @story

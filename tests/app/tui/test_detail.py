@@ -261,7 +261,7 @@ def test_a_run_tells_what_has_happened_to_it(filled_home):
         text = shown(app)
         for told in ("begins on cpu (slot", "epoch 1, loss ", "epoch 3, loss ", "trained in ", "fgsm ℓ∞ 0.1→", "done"):
             assert told in text, told
-        order = [text.index(told) for told in ("begins", "epoch 1", "epoch 3", "trained in", "pgd ℓ∞", "done")]
+        order = [text.rindex(told) for told in ("begins", "epoch 1", "epoch 3", "trained in", "pgd ℓ∞", "done")]
         assert order == sorted(order)
 
     play(filled_home, story)
@@ -318,7 +318,7 @@ def test_a_running_trial_grows_while_one_looks_and_nothing_else_is_drawn(filled_
     change(filled_home, "UPDATE study_trial SET state = 'running'")
 
     async def story(app, pilot):
-        assert app.screen.log_pane.view.follow
+        assert app.screen.log_pane.following
         await press_and_wait(pilot, "tab")
         assert app.screen.query_one("#epochs").total == 3
         change(

@@ -15,13 +15,14 @@ from app.tui.queue import panels as queue_panels
 from app.tui.queue.panels import RunningTrial, Survivors, panels
 from app.tui.shell.page import Page
 from app.tui.widgets.dialogs import Confirm, Prompt, TextPage
-from app.tui.worker.text import bar, coarse, sparkline
+from app.tui.widgets.text import bar, coarse, sparkline
 from app.worker import control, login, owner
 from app.worker.pulse import Pulse
 from core.attacks import resolve
 from core.events import AttackProgress, EpochRecord, Started, TrainingProgress
 from core.executors.protocol import Slot
 from storage import database, queries, queue, recording, studies, worker_state
+from storage.changes import Drain, Draining
 from tests.app.tui.conftest import LARGE, SMALL, calm, opened, press_and_wait, shown
 from tests.conftest import plan_of, tiny
 from tests.storage import stored
@@ -338,9 +339,12 @@ def test_drain_needs_a_worker_and_a_yes(waiting, db, work):
             await press_and_wait(pilot, "d")
             assert isinstance(app.screen, Confirm)
             asked = []
-            app.screen.steer = lambda kind, payload, done, command: asked.append((kind, command))
+            app.screen_stack[-2].steer = lambda change, done, command: asked.append(
+                (change, done(Draining(2)), command)
+            )
             await press_and_wait(pilot, "y")
-            assert asked == [("drain", "innate worker drain")]
+            told = "draining: 2 still to finish, then the worker ends; z takes it back"
+            assert asked == [(Drain(), told, "innate worker drain")]
             await press_and_wait(pilot, "w")
             assert "a worker is running already" in shown(app)
 
@@ -385,7 +389,7 @@ def test_enter_opens_the_run_and_y_copies_its_id(waiting, db, monkeypatch):
     opened_with = []
 
     class Detail(TextPage):
-        def __init__(self, study, trial_id):
+        def __init__(self, session, study, trial_id):
             opened_with.append((study, trial_id))
             super().__init__("a run", "everything about it")
 

@@ -40,7 +40,7 @@ async def test_the_table_shows_every_run_and_the_preview_follows_the_cursor(fill
         await pilot.pause(0.2)
         await calm(pilot)
         text = shown(app)
-        assert rows[2]["trial_id"][:10] in text
+        assert rows[2].trial_id[:10] in text
         assert "┌" in text, "its curve"
         await press_and_wait(pilot, "G")
         assert app.screen.grid.cursor == 7

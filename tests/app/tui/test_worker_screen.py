@@ -9,11 +9,14 @@ from textual.widgets import Input
 
 from app.report import status
 from app.tui.widgets.dialogs import Confirm
-from app.tui.worker.log import LogView, read_on, shown_line, wrapped
+from app.tui.widgets.log import LogLine, LogView
+from app.tui.worker.log import shown_line
 from app.tui.worker.machine import Gauges
 from app.worker import control
 from app.worker.devices import Gpu
+from app.worker.log import read_on
 from storage import database, studies, worker_state
+from storage.changes import Drain, Resume
 from tests.app.tui.conftest import LARGE, SMALL, calm, opened, press_and_wait, shown
 from tests.app.tui.test_queue import training, work  # noqa: F401 - a fixture
 from tests.conftest import plan_of, tiny
@@ -269,11 +272,11 @@ def test_start_pause_resume_and_drain(waiting, db, work, size, monkeypatch):  # 
             await again(pilot)
             assert "is draining: finishing what runs" in shown(app)
             asked = []
-            app.screen.steer = lambda kind, payload, done, command: asked.append(kind)
+            app.screen.steer = lambda change, done, command: asked.append(change)
             await press_and_wait(pilot, "z")
-            assert asked == ["resume"], "the same key takes a drain back"
+            assert asked == [Resume()], "the same key takes a drain back"
             await press_and_wait(pilot, "d", "y")
-            assert asked == ["resume", "drain"]
+            assert asked == [Resume(), Drain()]
 
     asyncio.run(story())
 
@@ -373,15 +376,9 @@ def test_reading_on_takes_whole_lines_and_notes_a_shorter_file(tmp_path):
     assert list(read_on(path, None).lines) == ["last"], "not from the middle of a line"
 
 
-def test_lines_are_shortened_and_wrapped_between_words():
-    assert shown_line("2001-02-03 04:05:06,123 INFO hello", "2001-02-03") == "04:05:06 hello"
-    assert shown_line("2001-02-03 04:05:06,123 WARNING hello", "2001-02-04") == "02-03 04:05 WARNING hello"
-    assert shown_line("Traceback\t(most", "") == "Traceback   (most"
-    line = "04:05:06 " + "word " * 10
-    rows = wrapped(line, 7, 30)
-    assert "".join(line[row.start : row.end] for row in rows) == line
-    assert all(line[row.start : row.end].endswith(" ") for row in rows)
-    assert all(row.line == 7 for row in rows)
-    assert len(wrapped("", 0, 30)) == 1
-    assert len(wrapped("x" * 70, 0, 30)) == 3
-    assert len(wrapped("広" * 30, 0, 30)) == 3
+def test_lines_are_shortened():
+    assert shown_line("2001-02-03 04:05:06,123 INFO hello", "2001-02-03") == LogLine("04:05:06 hello")
+    warned = shown_line("2001-02-03 04:05:06,123 WARNING hello", "2001-02-04")
+    assert warned == LogLine("02-03 04:05 WARNING hello")
+    assert shown_line("2001-02-03 04:05:06,123 ERROR hello", "2001-02-03").bad
+    assert shown_line("Traceback\t(most", "") == LogLine("Traceback   (most")

@@ -1,0 +1,50 @@
+"""Finds our packages by where this file lies, puts them before all others of the same names, and runs the command."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import NoReturn
+
+_BAD_INSTALLATION = 2
+
+
+def main() -> None:
+    """Run `innate`. Ends with one line and exit code 2 where another package's files lie over ours."""
+    launch = _launch()
+    if launch is None:
+        _refuse(f"core/launch.py is missing beside {Path(__file__).parent}")
+    over = launch.overwritten()
+    if over:
+        files = f"{over[0]} and {len(over) - 1} more files" if over[1:] else str(over[0])
+        _refuse(f"another package has overwritten or removed {files}")
+    launch.put_own_packages_first()
+    from app.main import main as innate
+
+    innate()
+
+
+def _launch() -> ModuleType | None:
+    """core/launch.py, loaded by its path: installed it lies beside this package, in a checkout beside `app`."""
+    for folder in Path(__file__).absolute().parents[1:3]:
+        file = folder / "core" / "launch.py"
+        spec = spec_from_file_location("innate_launch", file)
+        if file.is_file() and spec is not None and spec.loader is not None:
+            module = module_from_spec(spec)
+            spec.loader.exec_module(module)
+            return module
+    return None
+
+
+def _refuse(what: str) -> NoReturn:
+    print(
+        f"innate: {what}: this installation is broken; install innate again, in an environment of its own",
+        file=sys.stderr,
+    )
+    sys.exit(_BAD_INSTALLATION)
+
+
+if __name__ == "__main__":
+    main()
