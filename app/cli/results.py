@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from app.report.charts import Canvas
     from core.records import Threat
     from core.verdict.trust import Reason
-    from storage.rows import Json, Options, VariantRow
+    from storage.reading import Json, Options
+    from storage.rows import VariantRow
 
 Study = Annotated[
     str | None, typer.Option("--study", help="The study; the one run last if not given.", autocompletion=complete_study)
@@ -100,7 +101,7 @@ def _by_factors(db: Database, study: str, factors: Sequence[str], score: str) ->
 def _by_variants(db: Database, study: str, score: str) -> _Found:
     """The leaderboard, in the order of another score than the headline if so asked."""
     from storage.queries import leaderboard
-    from storage.rows import as_json
+    from storage.reading import as_json
 
     found = leaderboard(db, study)
     if score != "innate":
@@ -253,7 +254,8 @@ def chart(
 
 def variants_of(db: Database, trials: Sequence[str]) -> frozenset[str]:
     """The variants of some trials; raises NotFound or BadInput as `find_trial` does."""
-    from storage.queries import find_trial, trial_detail
+    from storage.queries import find_trial
+    from storage.trial import trial_detail
 
     return frozenset(trial_detail(db, find_trial(db, prefix)).variant_id for prefix in trials)
 

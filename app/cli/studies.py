@@ -113,11 +113,12 @@ def show(
     """Everything about one trial: configuration, training, results, scores, attempts, what went wrong."""
     from app.report.trial_page import trial_page
     from storage import queries
-    from storage.rows import as_json as plain
+    from storage.reading import as_json as plain
+    from storage.trial import trial_detail
 
     context = context_of(ctx)
     db = context.reading()
-    detail = queries.trial_detail(db, queries.find_trial(db, trial))
+    detail = trial_detail(db, queries.find_trial(db, trial))
     log = _log_of(context.lived_in.worker_log, detail.trial_id)
     if as_json:
         emit_json("trial", [{**plain(detail), "log": log}])
