@@ -21,7 +21,8 @@ from storage.database import connect, in_words
 from storage.destinations import InUse, refuse_in_use
 from storage.listing import COLUMNS, Filter, page
 from storage.queries import count_trials, results, trials
-from storage.rows import Json, ResultRow, as_json
+from storage.reading import Json, as_json
+from storage.rows import ResultRow
 from storage.studies import study_row
 
 if TYPE_CHECKING:

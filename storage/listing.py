@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import BadInput
 from core.registry import nearest
-from storage.rows import ListedTrial, TrialRow, read
+from storage.reading import read
+from storage.rows import ListedTrial, TrialRow
 
 if TYPE_CHECKING:
     from sqlite_utils import Database

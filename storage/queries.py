@@ -8,27 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.errors import BadInput, NotFound
-from core.names import short_id
 from core.registry import nearest
 from storage import listing
-from storage.rows import (
-    AttemptRow,
-    CheckRow,
-    EpochRow,
-    ExampleRow,
-    FailedEvaluation,
-    ResultRow,
-    ScoreRow,
-    StoredTrial,
-    StudyScore,
-    TrainingRow,
-    TrialDetail,
-    TrialInStudy,
-    TrialRow,
-    VariantRow,
-    columns,
-    read,
-)
+from storage.reading import columns, read
+from storage.rows import EpochRow, ResultRow, ScoreRow, TrainingRow, TrialRow, VariantRow
 from storage.studies import study_row
 
 if TYPE_CHECKING:
@@ -290,89 +273,3 @@ def trial_epochs(db: Database, trial_id: str, last: int = -1) -> list[EpochRow]:
     """Rows of v_training of one trial, upwards; only the `last` few if so asked."""
     sql = f"SELECT {columns(EpochRow)} FROM v_training WHERE trial_id = ? ORDER BY epoch DESC LIMIT ?"
     return read(db, EpochRow, sql, (trial_id, last))[::-1]
-
-
-def trial_detail(db: Database, trial_id: str) -> TrialDetail:
-    """Everything about one trial: its row, where it stands in each study, trust checks, epochs, attempts with environments,
-    results."""
-    own = ", ".join(name if name != "trial_id" else "id AS trial_id" for name in StoredTrial.__dataclass_fields__)
-    (trial,) = read(db, StoredTrial, f"SELECT {own} FROM trial WHERE id = ?", (trial_id,))
-    return TrialDetail(
-        **vars(trial),
-        studies=tuple(_in_studies(db, trial_id)),
-        checks=tuple(
-            read(
-                db,
-                CheckRow,
-                f"SELECT {columns(CheckRow)} FROM v_trust WHERE trial_id = ? ORDER BY study, position",
-                (trial_id,),
-            )
-        ),
-        epochs=tuple(trial_epochs(db, trial_id)),
-        scores=tuple(
-            read(
-                db,
-                StudyScore,
-                f"SELECT {columns(StudyScore)} FROM score WHERE trial_id = ? ORDER BY study, name",
-                (trial_id,),
-            )
-        ),
-        results=tuple(results(db, trial_id=trial_id)),
-        failed_evaluations=tuple(_failed_evaluations(db, trial_id)),
-        attempts=tuple(_attempts(db, trial_id)),
-    )
-
-
-def _in_studies(db: Database, trial_id: str) -> list[TrialInStudy]:
-    return read(
-        db,
-        TrialInStudy,
-        "SELECT v.study, v.state, v.reason, v.trust, st.trust_reasons, v.clean_accuracy FROM v_trials v "
-        "JOIN study_trial st ON st.study = v.study AND st.trial_id = v.trial_id WHERE v.trial_id = ? ORDER BY v.study",
-        (trial_id,),
-    )
-
-
-def _failed_evaluations(db: Database, trial_id: str) -> list[FailedEvaluation]:
-    return read(
-        db,
-        FailedEvaluation,
-        "SELECT a.name AS attack, a.norm, e.reason, e.traceback FROM evaluation e JOIN attack a ON a.id = e.attack_id "
-        "WHERE e.trial_id = ? AND e.state = 'failed'",
-        (trial_id,),
-    )
-
-
-def _attempts(db: Database, trial_id: str) -> list[AttemptRow]:
-    return read(
-        db,
-        AttemptRow,
-        "SELECT p.number, p.started_at, p.ended_at, p.device, p.exit_kind, p.reason, p.traceback, "
-        "e.content AS environment FROM attempt p LEFT JOIN environment e ON e.id = p.environment_id "
-        "WHERE p.trial_id = ? ORDER BY p.number",
-        (trial_id,),
-    )
-
-
-def examples(db: Database, trial_id: str, attack: str | None = None) -> list[ExampleRow]:
-    """Stored adversarial images of a trial, with attack and class names. Raises NotFound if there are none."""
-    rows = read(
-        db,
-        ExampleRow,
-        "SELECT x.sample, x.eps, x.clean_prediction, x.adversarial_prediction, x.clean_confidence, "
-        "x.adversarial_confidence, x.shape, x.clean, x.adversarial, a.name AS attack, a.norm, coalesce((SELECT s.class_names "
-        "FROM study_trial st JOIN study s ON s.name = st.study WHERE st.trial_id = e.trial_id LIMIT 1), '[]') AS class_names "
-        "FROM example x JOIN evaluation e ON e.id = x.evaluation_id JOIN attack a ON a.id = e.attack_id "
-        "WHERE e.trial_id = :trial AND (:attack IS NULL OR a.name = :attack) ORDER BY a.name, e.id, x.position",
-        {"trial": trial_id, "attack": attack},
-    )
-    if not rows:
-        tried = [str(row[0]) for row in db.execute(
-            "SELECT DISTINCT a.name FROM evaluation e JOIN attack a ON a.id = e.attack_id WHERE e.trial_id = ?", (trial_id,)
-        )]  # fmt: skip
-        if attack is not None and attack not in tried:
-            raise NotFound(f"trial {short_id(trial_id)} has not been attacked with {attack!r}{nearest(attack, tried)}")
-        raise NotFound(
-            f"trial {short_id(trial_id)} has no adversarial images: it is not attacked yet, or nothing broke it"
-        )
-    return rows

@@ -15,7 +15,8 @@ from core.names import short_id
 from core.records import AttackSpec, Choice, DatasetInfo, Plan, Study, TrialSpec
 from core.registry import nearest
 from storage.database import transaction
-from storage.rows import Json, ListedStudy, StudyRow, columns, read
+from storage.reading import Json, columns, read
+from storage.rows import ListedStudy, StudyRow
 from storage.states import settle_in
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from core.jobs.orders import TRANSFER_ENGINE
 from core.records import AttackSpec, TransferCell, TrialSpec
 from storage.database import transaction
-from storage.rows import TransferResult, columns, read
+from storage.reading import columns, read
+from storage.rows import TransferResult
 from storage.studies import store_attack
 
 if TYPE_CHECKING:

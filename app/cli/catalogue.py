@@ -12,8 +12,8 @@ from app.cli.output import emit_json, table
 
 if TYPE_CHECKING:
     from core.registry import Entry, Parameter
-    from storage.rows import Json as Value
-    from storage.rows import Options
+    from storage.reading import Json as Value
+    from storage.reading import Options
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 

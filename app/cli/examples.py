@@ -30,10 +30,11 @@ def examples(
     from app.report import images
     from storage import queries
     from storage.export import beside
+    from storage.trial import examples as stored_examples
 
     context = context_of(ctx)
     db = context.reading()
-    rows = queries.examples(db, queries.find_trial(db, trial), attack)[:limit]
+    rows = stored_examples(db, queries.find_trial(db, trial), attack)[:limit]
     if output is not None:
         if output.suffix.lower() != ".png":
             raise BadInput(f"--output {output}: only PNG is written; name it something.png")

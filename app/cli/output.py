@@ -14,14 +14,14 @@ import typer
 from app.report import text
 
 if TYPE_CHECKING:
-    from storage.rows import Json, Options, Record
+    from storage.reading import Json, Options, Record
 
 SCHEMA_VERSION = 1
 
 
 def emit_rows(noun: str, rows: Iterable[Record]) -> None:
     """The document of records, each with its fields."""
-    from storage.rows import as_json
+    from storage.reading import as_json
 
     emit_json(noun, [as_json(row) for row in rows])
 

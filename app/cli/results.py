@@ -11,20 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.context import chosen_study, complete_study, context_of
-from app.cli.output import emit_json, table, width
+from app.cli.output import emit_json, width
 from app.context import Context
-from app.report.text import number, percent
 from core.errors import BadInput
-from core.names import NORM_SIGNS, short_id
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-    from app.report.aggregate import Estimate, Level
     from app.report.charts import Canvas
-    from core.records import Threat
-    from core.verdict.trust import Reason
-    from storage.rows import Json, Options, VariantRow
+    from storage.reading import Json, Options
+    from storage.rows import VariantRow
 
 Study = Annotated[
     str | None, typer.Option("--study", help="The study; the one run last if not given.", autocompletion=complete_study)
@@ -87,6 +83,7 @@ class _Found:
 
 def _by_factors(db: Database, study: str, factors: Sequence[str], score: str) -> _Found:
     from app.report.aggregate import by_factors
+    from app.report.leaderboard import by_table
     from storage.queries import scores
 
     found = by_factors(scores(db, study, score), factors)
@@ -94,18 +91,19 @@ def _by_factors(db: Database, study: str, factors: Sequence[str], score: str) ->
         {**dict(zip(factors, one.names, strict=True)), "score": one.score, "low": one.low, "high": one.high, "n": one.n}
         for one in found
     ]
-    return _Found(rows, by_table(study, found, factors, score))
+    return _Found(rows, by_table(study, found, factors, score, width()))
 
 
 def _by_variants(db: Database, study: str, score: str) -> _Found:
     """The leaderboard, in the order of another score than the headline if so asked."""
+    from app.report.leaderboard import leaderboard_table
     from storage.queries import leaderboard
-    from storage.rows import as_json
+    from storage.reading import as_json
 
     found = leaderboard(db, study)
     if score != "innate":
         found.sort(key=lambda row: _descending(_score_of(row, score)))
-    return _Found([as_json(row) for row in found], leaderboard_table(db, study, found))
+    return _Found([as_json(row) for row in found], leaderboard_table(db, study, found, width()))
 
 
 def _score_of(row: VariantRow, score: str) -> float | None:
@@ -124,88 +122,6 @@ def _score_of(row: VariantRow, score: str) -> float | None:
 def _descending(value: float | None) -> tuple[bool, float]:
     """The largest first, unknown ones last."""
     return value is None, -(value or 0.0)
-
-
-def leaderboard_table(db: Database, study: str, rows: Sequence[VariantRow]) -> str:
-    """The leaderboard for a person: varying factors, scores with the interval of the headline, trust in footnotes."""
-    from app.report.aggregate import over_seeds, verdicts
-    from app.report.variants import constant, levels, varying
-    from storage.queries import scores
-    from storage.studies import study_row
-    from storage.verdicts import reasons
-
-    if not rows:
-        return f"{study}: no results yet"
-    stored = study_row(db, study)
-    trials = scores(db, study, "innate")
-    estimates, judged = over_seeds(trials), verdicts(trials)
-    factors = varying(rows) or ["architecture"]
-    threat = _threat(stored.threat)
-    lines: list[list[str]] = []
-    said = reasons(db, study)
-    reasons_of: dict[str, list[Reason]] = {}  # variant → those of its trials
-    for trial in trials:
-        reasons_of.setdefault(trial.variant_id, []).extend(said.get(trial.trial_id, ()))
-    notes: dict[str, dict[str, None]] = {}  # check → what it said of one variant or another
-    columns = [levels(rows, factor) for factor in factors]
-    if len(set(zip(*columns, strict=True))) < len(rows):  # imported weights of one architecture
-        factors, columns = [*factors, "variant"], [*columns, [short_id(row.variant_id) for row in rows]]
-    for row, *names in zip(rows, *columns, strict=True):
-        verdict = judged[row.variant_id]
-        for reason in reasons_of[row.variant_id]:
-            notes.setdefault(reason.check, {})[reason.text] = None
-        checks = {reason.check for reason in reasons_of[row.variant_id]}
-        marks = ",".join(str(place) for place, check in enumerate(notes, 1) if check in checks)
-        lines.append(
-            [
-                *names,
-                number(row.innate),
-                _interval(estimates[row.variant_id]),
-                percent(row.clean_accuracy),
-                percent(row.worst_case),
-                percent(row.retention),
-                str(row.seeds),
-                f"{verdict.trust} [{marks}]" if marks else verdict.trust,
-            ]
-        )
-    count = len(factors)
-    text = table(
-        [*factors, "innate", "95 % CI", "clean", "worst", "kept", "n", "trust"],
-        lines,
-        right=range(count, count + 6),
-        fill=max(range(count), key=lambda index: max(len(line[index]) for line in lines)),
-    )
-    head = [f"{study}: {', '.join(part for part in (stored.dataset, constant(rows)) if part)}"]
-    foot = [f"clean, worst and kept in %; worst: survives every attack at {threat}; kept: worst / clean; n: seeds"]
-    if all(estimates[row.variant_id].basis == "samples" for row in rows):
-        foot.append("One seed: the intervals are over test samples only and say nothing about other seeds.")
-    foot += [f"[{index}] {_note(list(told))}" for index, told in enumerate(notes.values(), 1)]
-    return "\n".join([*_wrapped(head), text, "", *_wrapped(foot)])
-
-
-def _note(said: Sequence[str]) -> str:
-    """The first of several reasons from one check, and how many others there are."""
-    return said[0] if len(said) == 1 else f"{said[0]} (and {len(said) - 1} more of this kind; see innate show TRIAL)"
-
-
-def by_table(study: str, rows: Sequence[Level], factors: Sequence[str], score: str) -> str:
-    """Means over all other factors, with t intervals over variants."""
-    from core.verdict.scoring import SCORES
-
-    scale = 100.0 if SCORES[score].percent else 1.0
-    lines = [
-        [
-            *row.names,
-            *(number(None if value is None else scale * value) for value in (row.score, row.low, row.high)),
-            str(row.n),
-        ]
-        for row in rows
-    ]
-    unit = " in %" if scale == 100.0 else ""
-    count = len(factors)
-    text = table([*factors, score, "low", "high", "n"], lines, right=range(count, count + 4), fill=0)
-    replicate = "trials" if "seed" in factors else "variants"
-    return f"{study}: {score}{unit}, mean over n {replicate} with its 95 % t interval\n{text}"
 
 
 def chart(
@@ -253,7 +169,8 @@ def chart(
 
 def variants_of(db: Database, trials: Sequence[str]) -> frozenset[str]:
     """The variants of some trials; raises NotFound or BadInput as `find_trial` does."""
-    from storage.queries import find_trial, trial_detail
+    from storage.queries import find_trial
+    from storage.trial import trial_detail
 
     return frozenset(trial_detail(db, find_trial(db, prefix)).variant_id for prefix in trials)
 
@@ -278,10 +195,11 @@ def pairs(conditions: Sequence[str]) -> dict[str, str]:
 def after_run(db: Database, context: Context, study: str) -> str:
     """What `innate run` ends with: the leaderboard and a chart of the scores."""
     from app.report import study_charts
+    from app.report.leaderboard import leaderboard_table
     from storage.queries import leaderboard
 
     rows = leaderboard(db, study)
-    text = leaderboard_table(db, study, rows)
+    text = leaderboard_table(db, study, rows, width())
     if not rows:
         return text
     drawn = study_charts.score_bars(study_charts.Scope(db, study), _canvas(context, None, 20), "innate")
@@ -322,16 +240,6 @@ def _latex(text: str) -> str:
     return text
 
 
-def _interval(estimate: Estimate) -> str:
-    if estimate.low is None or estimate.high is None:
-        return "-"
-    return f"{max(0.0, estimate.low):.1f}–{min(100.0, estimate.high):.1f}"
-
-
-def _threat(threat: Threat | None) -> str:
-    return "no ε (the study has no attacks)" if threat is None else f"{NORM_SIGNS[threat.norm]} ε = {threat.eps:g}"
-
-
 def _score(name: str | None) -> str:
     from core.verdict.scoring import SCORES
 
@@ -354,9 +262,3 @@ def one_of(value: str, allowed: Sequence[str], where: str) -> str:
     if value not in allowed:
         raise BadInput(f"{where} {value}: not one of {', '.join(allowed)}{nearest(value, allowed)}")
     return value
-
-
-def _wrapped(lines: Sequence[str]) -> list[str]:
-    import textwrap
-
-    return [part for line in lines for part in textwrap.wrap(line, width(), subsequent_indent="    ")]

@@ -117,11 +117,12 @@ def show(
     from app.report.trial_page import trial_page
     from app.worker.narration import story
     from storage import queries
-    from storage.rows import as_json as plain
+    from storage.reading import as_json as plain
+    from storage.trial import trial_detail
 
     context = context_of(ctx)
     db = context.reading()
-    detail = queries.trial_detail(db, queries.find_trial(db, trial))
+    detail = trial_detail(db, queries.find_trial(db, trial))
     log = story(db, detail.trial_id)[-_LOG_LINES:]
     if as_json:
         emit_json("trial", [{**plain(detail), "log": log}])

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from app.report.transfer_matrix import Matrix
     from app.worker.transfer_plan import TransferPlan
     from core.jobs.orders import TransferJob
-    from storage.rows import Options, TransferResult
+    from storage.reading import Options
+    from storage.rows import TransferResult
 
 FORMATS = ("table", "json", "csv")
 
@@ -102,7 +103,7 @@ def _show(
     """The matrix as `form`; in the table without the models that could not be used."""
     from app.report import transfer_matrix
     from app.report.study_charts import SIGNS
-    from storage.rows import as_json
+    from storage.reading import as_json
 
     if form != "table":
         levels = _by_rows(transfer_matrix.by_factor(plan.trials, rows, by)) if by else None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from core.names import NORM_SIGNS
 
 if TYPE_CHECKING:
-    from storage.rows import ExampleRow
+    from storage.trial import ExampleRow
 
 Picture = NDArray[np.uint8]
 """[height, width, 3]."""

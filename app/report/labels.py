@@ -13,7 +13,8 @@ from app.report.variants import FACTORS, level, options, told
 from core.records import Choice, TrialSpec
 
 if TYPE_CHECKING:
-    from storage.rows import Json, Options, TrialRow
+    from storage.reading import Json, Options
+    from storage.rows import TrialRow
 
 AXES = ("architectures", "optimizers", "activations", "defenses")
 """The keys of a study document that FACTORS are chosen from, in the same order."""

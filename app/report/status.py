@@ -13,7 +13,8 @@ from app.worker.owner import holder, told_of
 from core.errors import NotFound
 from storage import queries, queue, studies, worker_state
 from storage.home import Home
-from storage.rows import Options, TrialRow, as_json
+from storage.reading import Options, as_json
+from storage.rows import TrialRow
 from storage.worker_state import RunningRow, SlotRow
 
 if TYPE_CHECKING:

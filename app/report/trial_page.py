@@ -12,16 +12,9 @@ from core.names import short_id
 from core.verdict.scoring import SCORES
 
 if TYPE_CHECKING:
-    from storage.rows import (
-        AttemptRow,
-        CheckRow,
-        EpochRow,
-        Json,
-        ResultRow,
-        StudyScore,
-        TrialDetail,
-        TrialInStudy,
-    )
+    from storage.reading import Json
+    from storage.rows import EpochRow, ResultRow
+    from storage.trial import AttemptRow, CheckRow, StudyScore, TrialDetail, TrialInStudy
 
 _END_OF_TRACEBACK = 8
 _STRONGER = "an attack as strong or an escalation answers it"

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from storage.rows import Json, Levels, Options, Trial
+    from storage.reading import Json, Options
+    from storage.rows import Levels, Trial
 
 FACTORS = ("architecture", "optimizer", "activation", "defense")
 GROUPS = (*FACTORS, "seed")

@@ -14,11 +14,13 @@ from storage import queries
 from storage.changes import Attack, Attacked, Climb, Escalate
 from storage.home import Home
 from storage.studies import stored_study, study_with
+from storage.trial import trial_detail
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-    from storage.rows import Json, Options, ResultRow
+    from storage.reading import Json, Options
+    from storage.rows import ResultRow
 
 
 def study_of(db: Database, trials: Sequence[str]) -> str:
@@ -51,7 +53,7 @@ def results_of(db: Database, added: Attacked, trials: Sequence[str]) -> list[Res
 
 def any_failed(db: Database, trials: Sequence[str]) -> bool:
     """Whether one of these trials has failed in a study."""
-    return any(one.state == "failed" for trial in trials for one in queries.trial_detail(db, trial).studies)
+    return any(one.state == "failed" for trial in trials for one in trial_detail(db, trial).studies)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from storage.studies import data_root, stored_study, study_row
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-    from storage.rows import Options, TransferResult, TrialRow
+    from storage.reading import Options
+    from storage.rows import TransferResult, TrialRow
 
 
 @dataclass(frozen=True)

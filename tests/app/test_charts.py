@@ -7,7 +7,7 @@ from app.report import charts, images, study_charts
 from app.report.charts import Canvas
 from app.report.study_numbers import Scope, heat_table, pareto_front, points, robustness, standings
 from storage.database import connect
-from storage.rows import ExampleRow
+from storage.trial import ExampleRow
 
 
 @pytest.fixture

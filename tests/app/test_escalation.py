@@ -15,6 +15,7 @@ from core.verdict.trust.entry import Evaluated, Evidence
 from core.verdict.trust.ladder import climbed, next_rung, rung_of, rungs
 from storage import database, queries, queue, recording, states, studies
 from storage.changes import Escalate
+from storage.trial import trial_detail
 from tests.conftest import innate_command, plan_of, tiny
 from tests.storage import stored
 
@@ -73,7 +74,7 @@ def climb(db, home, trial, standing):
 
 def verdict(db):
     (row,) = queries.trials(db)
-    (detail,) = queries.trial_detail(db, row.trial_id).studies
+    (detail,) = trial_detail(db, row.trial_id).studies
     return detail.trust, detail.trust_reasons
 
 
@@ -111,7 +112,7 @@ def test_a_quiet_climb_ends_after_a_loss_that_is_not_the_cross_entropy_and_confi
 
 
 def check_of(db, trial):
-    return next(row for row in queries.trial_detail(db, trial).checks if row.check == "escalation")
+    return next(row for row in trial_detail(db, trial).checks if row.check == "escalation")
 
 
 def test_a_climb_that_breaks_more_lowers_the_scores_and_is_doubted_until_its_end(db, home, trial):

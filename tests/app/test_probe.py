@@ -11,6 +11,7 @@ from app.tui.run.words import epochs_table
 from app.worker.narration import told
 from core.events import EpochFinished, EpochRecord
 from storage import database, queries, queue, recording, studies
+from storage.trial import trial_detail
 from tests.conftest import plan_of, tiny
 from tests.rows import trial_row
 
@@ -62,7 +63,7 @@ def test_the_probe_is_stored_and_stands_in_the_view(db):
 
 def test_a_column_stands_for_it_only_where_something_was_probed(db):
     of = trials(db)
-    defended, plain = (queries.trial_detail(db, of[name]) for name in ("fgsm-at", "none"))
+    defended, plain = (trial_detail(db, of[name]) for name in ("fgsm-at", "none"))
     page, other = (trial_page(detail, (), 80, every=False) for detail in (defended, plain))
     assert "probe %" in page
     assert "probe %" not in other

@@ -7,6 +7,7 @@ import pytest
 from core.errors import BadInput, NotFound
 from storage import database, queries, queue, studies
 from storage.changes import Admission
+from storage.trial import trial_detail
 from tests.conftest import plan_of, tiny
 from tests.storage import stored
 
@@ -39,7 +40,7 @@ def test_an_import_makes_a_study_of_its_own_and_waits_for_its_evaluation(db, hom
     assert claim.trial.optimizer is None
     assert (claim.number, claim.earlier_attempts, claim.clean) == (2, (1,), (None,))
     assert (home.checkpoints / claim.trial_id / "1" / "weights.pt").read_bytes() == b"weights"
-    detail = queries.trial_detail(db, admitted.trial_id)
+    detail = trial_detail(db, admitted.trial_id)
     assert detail.imported == "net.pt"
     assert detail.attempts[0].exit_kind == "imported"
     assert detail.attempts[0].environment == {"device": "cpu", "torch": "x"}
@@ -49,11 +50,11 @@ def test_the_same_weights_twice_are_one_trial_whose_label_and_seed_can_be_told_l
     first = bring()
     again = bring(label="madry", seed=3)
     assert (again.trial_id, again.known) == (first.trial_id, True)
-    assert queries.trial_detail(db, first.trial_id).imported == "madry"
+    assert trial_detail(db, first.trial_id).imported == "madry"
     assert row_of(db, "imported-digits", first.trial_id).seed == 3
     assert row_of(db, "imported-digits", first.trial_id).attempts == 1
     third = bring()
-    assert queries.trial_detail(db, third.trial_id).imported == "madry"
+    assert trial_detail(db, third.trial_id).imported == "madry"
     assert bring(b"other weights").trial_id != first.trial_id
 
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from core.errors import BadInput
 from storage import database, listing, studies
 from storage.listing import parse_filter
-from storage.rows import as_json
+from storage.reading import as_json
 from tests.conftest import plan_of, tiny
 from tests.storage import stored
 

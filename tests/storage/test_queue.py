@@ -18,7 +18,8 @@ from core.events import EvaluationFailed
 from storage import commands, database, deletion, export, outcomes, queries, queue, recording, studies
 from storage.changes import Delete
 from storage.destinations import in_use
-from storage.rows import as_json
+from storage.reading import as_json
+from storage.trial import trial_detail
 from tests.conftest import plan_of, tiny
 from tests.storage import stored
 
@@ -133,7 +134,7 @@ def test_a_failed_trial_stays_failed_until_it_is_retried(db, home, cache):
     studies.submit(db, plan_of(tiny(), cache))
     (row,) = queries.trials(db, state="failed")
     assert row.reason == "the loss became NaN"
-    assert queries.trial_detail(db, row.trial_id).attempts[0].traceback == "Traceback …"
+    assert trial_detail(db, row.trial_id).attempts[0].traceback == "Traceback …"
     assert queue.retry(db, [row.trial_id]) == [row.trial_id]
     assert counts(db) == {"queued": 8}
 

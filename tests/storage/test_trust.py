@@ -9,6 +9,7 @@ from core.events import CleanEvaluated, Diagnosed, EvaluationFinished
 from core.records import Diagnosis, DiagnosisSpec, Ledger, Trace
 from storage import database, export, queries, queue, recording, states, studies
 from storage.destinations import in_use
+from storage.trial import trial_detail
 from storage.verdicts import evidence, reasons
 from tests.conftest import plan_of, tiny
 from tests.storage import stored
@@ -141,7 +142,7 @@ def test_a_look_is_wanted_once_and_its_verdict_stands_beside_every_attack(db, ho
     assert trial.trust == "suspect"
     rows = queries.results(db, "tiny")
     assert [(row.trust, row.attack_trust, row.model_trust) for row in rows] == [("suspect", "ok", "suspect")] * 2
-    detail = queries.trial_detail(db, claim.trial_id)
+    detail = trial_detail(db, claim.trial_id)
     assert any("no slope in any pixel" in reason for reason in detail.studies[0].trust_reasons)
     told = reasons(db, "tiny")[claim.trial_id]
     assert [reason.text for reason in told] == detail.studies[0].trust_reasons

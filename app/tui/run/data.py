@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from app.tui.widgets.log import LogLine
 from core.errors import NotFound
-from storage import listing, queries
-from storage.rows import ListedTrial, ResultRow, TrialDetail
+from storage import listing
+from storage.rows import ListedTrial, ResultRow
+from storage.trial import TrialDetail, examples, trial_detail
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -56,7 +57,7 @@ def load(db: Database, study: str, trial_id: str, question: Question) -> Run | N
     row = listing.one(db, study, trial_id)
     if row is None:
         return None
-    detail = queries.trial_detail(db, trial_id)
+    detail = trial_detail(db, trial_id)
     tried = tuple(dict.fromkeys(result.attack for result in detail.results))
     example = _example(db, trial_id, question, attacked=bool(tried)) if question.tab == "examples" else None
     return Run(row, detail, tried, example, _log(db, trial_id) if question.tab == "log" else ())
@@ -66,7 +67,7 @@ def _example(db: Database, trial_id: str, question: Question, *, attacked: bool)
     from app.report import images
 
     try:
-        rows = queries.examples(db, trial_id, question.attack)
+        rows = examples(db, trial_id, question.attack)
     except NotFound:
         if not attacked:
             return Example(0, 0, "", "", "Not attacked yet: adversarial examples are kept as attacks succeed.")

@@ -26,12 +26,12 @@ from app.tui.widgets.dialogs import Item, Picker
 from app.tui.widgets.grid import PAGE, Column, Grid, Line, R
 from app.tui.widgets.tabs import TabLine
 from core.names import short_id
+from storage.rows import EpochRow
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
     from app.tui.shell.session import Session
-    from storage.rows import EpochRow
 
 _LINES_AROUND = 8
 """Masthead, tabs, title, caption (2), status and hints, and the titles of the pictures."""

@@ -14,7 +14,9 @@ from app.tui.shell.themes import STATE_COLOURS
 from app.tui.widgets.grid import Cell, Column, Line, named_cell
 from core.names import NORM_SIGNS, short_id
 from core.verdict.scoring import SCORES
-from storage.rows import EpochRow, FailedEvaluation, ListedTrial, Options, ResultRow, TrialDetail
+from storage.reading import Options
+from storage.rows import EpochRow, ListedTrial, ResultRow
+from storage.trial import FailedEvaluation, TrialDetail
 
 _QUIET = "$foreground 70%"
 Part = str | tuple[str, str]

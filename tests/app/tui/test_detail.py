@@ -41,7 +41,7 @@ def first_trial(home):
     db = connect(home.database, read_only=True)
     row = trials(db)[0]
     db.conn.close()
-    return row["trial_id"]
+    return row.trial_id
 
 
 NOON = datetime(2026, 11, 25, 12).timestamp()

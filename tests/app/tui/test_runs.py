@@ -35,12 +35,12 @@ async def test_the_table_shows_every_run_and_the_preview_follows_the_cursor(fill
         assert "8 runs" in text
         assert sum("relu " in line or "tanh " in line for line in text.splitlines()[3:11]) == 8
         rows = listing.page(database.connect(filled_home.database))
-        assert rows[0]["trial_id"][:10] in text
+        assert rows[0].trial_id[:10] in text
         await press_and_wait(pilot, "j", "j")
         await pilot.pause(0.2)
         await calm(pilot)
         text = shown(app)
-        assert rows[2]["trial_id"][:10] in text
+        assert rows[2].trial_id[:10] in text
         assert "┌" in text, "its curve"
         await press_and_wait(pilot, "G")
         assert app.screen.grid.cursor == 7
@@ -71,11 +71,11 @@ async def test_filter_as_one_types_kept_with_enter_undone_with_escape(filled_hom
 @story
 async def test_sort_by_a_choice_by_a_title_and_around(filled_home):
     async with opened(filled_home, press=["s", *"innate", "enter"]) as (app, pilot):
-        values = [app.screen.grid.row(index)["innate"] for index in range(8)]
+        values = [app.screen.grid.row(index).trial.innate for index in range(8)]
         assert values == sorted(values, reverse=True)
         assert "innate▼" in shown(app)
         await press_and_wait(pilot, "r")
-        assert [app.screen.grid.row(index)["innate"] for index in range(8)] == values[::-1] or len(set(values)) < 8
+        assert [app.screen.grid.row(index).trial.innate for index in range(8)] == values[::-1] or len(set(values)) < 8
         assert "innate▲" in shown(app)
         heading = shown(app).splitlines()[2]
         await pilot.click("#grid", offset=(heading.index("optimizer") + 2, 0))
