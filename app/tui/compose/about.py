@@ -7,12 +7,12 @@ from typing import Any
 from textual.content import Content
 
 from app.tui.compose.draft import BY_NAME, Document, Offer, Part, entry_of, items
-from app.tui.compose.list import fitted
 from app.tui.compose.mistakes import Mistake
 from app.tui.compose.model import Composition
 from app.tui.compose.outlook import counts, in_lines, remarks
 from app.tui.compose.settings import Setting, settings
 from app.tui.compose.words import label_at
+from app.tui.widgets.text import fitted
 from core.datasets import Dataset
 
 _Told = list[str | tuple[str, str]]

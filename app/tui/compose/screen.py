@@ -15,7 +15,6 @@ from app.tui.compose import draft
 from app.tui.compose.about import toml_content
 from app.tui.compose.draft import Document
 from app.tui.compose.files import Beginning, ask_beginning, ask_place
-from app.tui.compose.list import RowList
 from app.tui.compose.model import Composition
 from app.tui.compose.outlook import Outlook, Outlooks
 from app.tui.compose.panes import Panes
@@ -27,6 +26,7 @@ from app.tui.compose.words import label_at
 from app.tui.shell.keys import Key, bindings
 from app.tui.shell.page import Page
 from app.tui.widgets.dialogs import Confirm, TextPage
+from app.tui.widgets.rows import RowList
 from core.study.resolve import parse_study
 
 if TYPE_CHECKING:

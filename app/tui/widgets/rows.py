@@ -6,14 +6,13 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from textual import events
-from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
+
+from app.tui.widgets.scrolled import Scrolled
 
 Span = tuple[str, str]
 """Text and its colour: "", "dim", "good", "bad", "accent" or "strong"."""
@@ -28,15 +27,14 @@ class Row:
     lines: tuple[Line, ...]
 
 
-class RowList(ScrollView, can_focus=True, inherit_bindings=False):
+class RowList(Scrolled):
     """`show` gives it rows; the cursor stays on the row whose key it stood on."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "rows--cursor", "rows--dim", "rows--good", "rows--bad", "rows--accent", "rows--strong",
     }  # fmt: skip
     DEFAULT_CSS = """
-    RowList { height: 1fr; scrollbar-size-horizontal: 0; scrollbar-size-vertical: 1; background: $background;
-        overflow-x: hidden; }
+    RowList { overflow-x: hidden; }
     RowList > .rows--cursor { background: $panel; text-style: bold; }
     RowList:focus > .rows--cursor { background: $primary; color: $background; text-style: bold; }
     RowList > .rows--dim { color: $foreground 65%; }
@@ -45,14 +43,6 @@ class RowList(ScrollView, can_focus=True, inherit_bindings=False):
     RowList > .rows--accent { color: $accent; text-style: bold; }
     RowList > .rows--strong { text-style: bold; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down,j", "move(1)", "next row", show=False),
-        Binding("up,k", "move(-1)", "row before", show=False),
-        Binding("pagedown,ctrl+d", "move_page(1)", "page down", show=False),
-        Binding("pageup,ctrl+u", "move_page(-1)", "page up", show=False),
-        Binding("home,g", "move_to(0)", "first row", show=False),
-        Binding("end,G", "move_to(-1)", "last row", show=False),
-    ]
 
     class Moved(Message):
         """The cursor stands on another row, called `key`."""
@@ -111,18 +101,17 @@ class RowList(ScrollView, can_focus=True, inherit_bindings=False):
 
     # --- moving ---
 
-    def action_move(self, by: int) -> None:
-        self.move_to(self.cursor + by)
+    @property
+    def position(self) -> int:
+        return self.cursor
 
-    def action_move_page(self, by: int) -> None:
-        self.move_to(self.cursor + by * max(1, self.size.height - 1))
-
-    def action_move_to(self, index: int) -> None:
-        self.move_to(len(self._rows) - 1 if index < 0 else index)
+    @property
+    def length(self) -> int:
+        return len(self._rows)
 
     def move_to(self, index: int) -> None:
         """Put the cursor on a row, bring it into sight, and tell."""
-        index = max(0, min(index, len(self._rows) - 1))
+        index = max(0, min(index, self.length - 1))
         if index != self.cursor:
             self.cursor = index
             self._into_sight()
@@ -131,13 +120,8 @@ class RowList(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _into_sight(self) -> None:
         lines = [y for y, (number, _) in enumerate(self._lines) if number == self.cursor]
-        if not lines or not self.size.height:
-            return
-        top, height = int(self.scroll_y), self.size.height
-        if lines[0] < top:
-            self.scroll_to(y=lines[0], animate=False)
-        elif lines[-1] >= top + height:
-            self.scroll_to(y=lines[-1] - height + 1, animate=False)
+        if lines and self.size.height:
+            self.into_sight(lines[0], lines[-1])
 
     def on_resize(self) -> None:
         self.virtual_size = Size(self.size.width, len(self._lines))
@@ -145,7 +129,7 @@ class RowList(ScrollView, can_focus=True, inherit_bindings=False):
         self.post_message(self.Resized())
 
     def on_click(self, event: events.Click) -> None:
-        y = int(self.scroll_y) + event.y
+        y = self.top + event.y
         if y < len(self._lines):
             self.move_to(self._lines[y][0])
             self.post_message(self.Clicked(self, event.x, twice=event.chain > 1))
@@ -154,7 +138,7 @@ class RowList(ScrollView, can_focus=True, inherit_bindings=False):
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width
-        place = int(self.scroll_y) + y
+        place = self.top + y
         if place >= len(self._lines):
             return Strip.blank(width, self.rich_style)
         number, line = self._lines[place]
@@ -162,15 +146,6 @@ class RowList(ScrollView, can_focus=True, inherit_bindings=False):
         base = self.get_component_rich_style("rows--cursor") if chosen else self.rich_style
         segments = []
         for text, colour in line:
-            # On the bar of the cursor, colours of their own would not be legible.
-            plain = not colour or (chosen and self.has_focus)
-            style = base if plain else base + self.get_component_rich_style(f"rows--{colour}", partial=True)
+            style = self.coloured(f"rows--{colour}", base, chosen=chosen) if colour else base
             segments.append(Segment(text, style))
         return Strip(segments).adjust_cell_length(width, base)
-
-
-def fitted(text: str, width: int) -> str:
-    """`text` in exactly `width` columns, with … where it is cut."""
-    if cell_len(text) > width:
-        return set_cell_size(text, width - 1) + "…" if width > 0 else ""
-    return set_cell_size(text, width)
