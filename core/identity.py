@@ -6,9 +6,6 @@ import hashlib
 import json
 from typing import Any
 
-SHOWN_DIGITS = 10
-"""How many hex digits of an identity are shown; any unique prefix is accepted on input."""
-
 
 def canonical_json(value: Any) -> str:
     """`value` as the one JSON text that equal values share: sorted keys, no spaces, no NaN.

@@ -62,8 +62,8 @@ def refuse_in_use(dest: Path, own: InUse) -> None:
         for folder in own.folders:
             if any(_same(parent, folder) for parent in (place, *place.parents)):
                 raise BadInput(f"{dest}: is in {folder}, where innate keeps its weights; name another place")
-        standing = _stat(place)
-        if standing is not None and stat.S_ISDIR(standing.st_mode):
+        there = _stat(place)
+        if there is not None and stat.S_ISDIR(there.st_mode):
             continue
         for path in _side_files(place):
             if os.path.lexists(path):

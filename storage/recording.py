@@ -15,7 +15,7 @@ from core.verdict.trust.entry import Evaluated
 from storage.database import transaction
 from storage.home import Home
 from storage.outcomes import clean_outcome, packed
-from storage.states import settle_in, standing
+from storage.states import settle_in, where_it_is
 from storage.verdicts import read_distances, rescore
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ def _settle_completed(db: Database, trial_id: str) -> None:
     for (study,) in db.execute(
         "SELECT study FROM study_trial WHERE trial_id = ? AND state = 'running'", (trial_id,)
     ).fetchall():
-        if standing(db, study, trial_id)[0] == "done":
+        if where_it_is(db, study, trial_id)[0] == "done":
             settle_in(db, study, trial_id)
 
 

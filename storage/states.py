@@ -91,7 +91,7 @@ def missing_looks(db: Database, study: str, trial_id: str) -> list[DiagnosisSpec
     return [DiagnosisSpec(test_samples, norm, radii) for norm, radii in missing.items() if radii]
 
 
-def standing(db: Database, study: str, trial_id: str) -> tuple[str, str | None]:
+def where_it_is(db: Database, study: str, trial_id: str) -> tuple[str, str | None]:
     """(state, reason): done, failed, or queued while anything is missing."""
     trial = db.execute("SELECT weights, failure FROM trial WHERE id = ?", (trial_id,)).fetchone()
     weights, failure = trial
@@ -112,7 +112,7 @@ def standing(db: Database, study: str, trial_id: str) -> tuple[str, str | None]:
 def settle_in(db: Database, study: str, trial_id: str) -> str:
     """Write where the trial stands in the study, with its readings, and its scores if it is done. Inside the caller's
     transaction."""
-    state, reason = standing(db, study, trial_id)
+    state, reason = where_it_is(db, study, trial_id)
     db.execute(
         "UPDATE study_trial SET state = ?, reason = ? WHERE study = ? AND trial_id = ?",
         (state, reason, study, trial_id),

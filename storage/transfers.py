@@ -77,12 +77,12 @@ def record(db: Database, crafted: Crafted) -> int:
     Those of trials that were deleted or trained anew meanwhile are dropped.
     """
     with transaction(db):
-        standing = {
+        known = {
             trial_id
             for trial_id, digest in crafted.digests.items()
             if db.execute("SELECT 1 FROM trial WHERE id = ? AND final_digest = ?", (trial_id, digest)).fetchone()
         }
-        kept = [cell for cell in crafted.cells if {crafted.source_id, cell.target_id} <= standing]
+        kept = [cell for cell in crafted.cells if {crafted.source_id, cell.target_id} <= known]
         if kept:
             store_attack(db, crafted.attack)
         now = time.time()

@@ -16,9 +16,9 @@ from app.report.study_numbers import (
     heat_table,
     mean_curve,
     points,
+    ranking,
     robustness,
     scale_of,
-    standings,
     unit_of,
 )
 from storage import queries, transfers
@@ -39,7 +39,7 @@ SIGNS = {"ok": "", "suspect": "?", "invalid": "!"}
 
 def score_bars(scope: Scope, canvas: Canvas, score: str) -> str:
     """One bar per variant, best first."""
-    found = standings(scope, score)
+    found = ranking(scope, score)
     if not found:
         return scope.nothing()
     title = f"{scope.study}: {score}{unit_of(score)}, with 95 % intervals"

@@ -57,7 +57,7 @@ def _value(row: Trial, key: str) -> str:
 
 
 @dataclass(frozen=True)
-class Standing:
+class Placed:
     """A variant with its estimate of one score (percentages for shares), and the worst verdict among its trials."""
 
     variant_id: str
@@ -124,13 +124,13 @@ class Point:
     front: bool
 
 
-def standings(scope: Scope, score: str) -> list[Standing]:
+def ranking(scope: Scope, score: str) -> list[Placed]:
     """One per variant, best first, those without a value last."""
     everything = queries.scores(scope.db, scope.study, score)
     rows, names, scale = scope.kept(everything), scope.names(everything), scale_of(score)
     estimates, judged, trials = over_seeds(rows), verdicts(rows), _trials(rows)
     found = [
-        Standing(
+        Placed(
             variant,
             trials[variant],
             names[variant],

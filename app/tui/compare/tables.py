@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from app.report import charts
 from app.report.aggregate import Estimate
-from app.report.study_numbers import HeatTable, Point, Robustness, Standing
+from app.report.study_numbers import HeatTable, Placed, Point, Robustness
 from app.tui.compare.views import Differences, Loaded
 from app.tui.shell.themes import STATE_COLOURS
 from app.tui.widgets.grid import Cell, Column, Grid, Line, named_cell
@@ -47,12 +47,12 @@ def table(loaded: Loaded, width: int, *, wide: bool) -> Table:
             return _differences(content)
         case (Point(), *_):
             return _points(content, loaded.choice.robust, wide=wide)  # type: ignore[arg-type]
-        case (Standing(), *_):
+        case (Placed(), *_):
             return _bars(content, loaded.choice.score, width, wide=wide)  # type: ignore[arg-type]
     return Table((), ())
 
 
-def _bars(found: Sequence[Standing], score: str, width: int, *, wide: bool) -> Table:
+def _bars(found: Sequence[Placed], score: str, width: int, *, wide: bool) -> Table:
     longest = max(len(one.label) for one in found)
     name = min(max(longest, 8), 44 if wide else 24)
     judged = any(one.trust != "ok" for one in found)
@@ -88,7 +88,7 @@ def _bars(found: Sequence[Standing], score: str, width: int, *, wide: bool) -> T
     )
 
 
-def _in_words(one: Standing, score: str) -> str:
+def _in_words(one: Placed, score: str) -> str:
     estimate = one.estimate
     basis = "over test samples, one seed" if estimate.basis == "samples" else f"over {estimate.n} seeds"
     interval = f" (95 %: {_interval(estimate)}, {basis})" if estimate.low is not None else ""

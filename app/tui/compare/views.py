@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from app.report.study_numbers import (
     HeatTable,
+    Placed,
     Point,
     Robustness,
     Scope,
-    Standing,
     heat_table,
     points,
+    ranking,
     robustness,
-    standings,
 )
 from app.report.variants import FACTORS, choice_text, constant, level, options, seed_text, short
 from core.errors import NotFound
@@ -58,7 +58,7 @@ class Differences:
     left_out: int
 
 
-Content = tuple[Standing, ...] | HeatTable | Robustness | tuple[Point, ...] | Differences | None
+Content = tuple[Placed, ...] | HeatTable | Robustness | tuple[Point, ...] | Differences | None
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def load(db: Database, choice: Choice) -> Loaded:
     attacks: tuple[str, ...] = ()
     match choice.view:
         case "bars":
-            content = tuple(standings(scope, choice.score)) or None
+            content = tuple(ranking(scope, choice.score)) or None
         case "heatmap":
             content = heat_table(scope, choice.score, choice.factors)
         case "curves":

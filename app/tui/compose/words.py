@@ -7,6 +7,7 @@ from typing import Any
 
 from app.tui.compose.draft import BY_NAME, Document, Part, Table, items, name_of, norm_of
 from core.attacks import ATTACKS
+from core.names import NORM_SIGNS
 
 
 def label(item: Any) -> str:
@@ -25,7 +26,7 @@ def label_at(document: Document, part: Part, index: int) -> str:
 def attack_label(attack: Table) -> str:
     """An attack's norm, ε and steps, then what else is given: "ℓ∞ ε 0.05 0.1 · 10 steps"; "ℓ2 least distance"."""
     entry = ATTACKS.get(str(attack.get("name")))
-    norm = "ℓ2" if norm_of(attack) == "l2" else "ℓ∞"
+    norm = NORM_SIGNS.get(norm_of(attack), norm_of(attack))
     if entry is not None and entry.minimum_norm and "eps" not in attack:
         parts = [f"{norm} least distance"]
     else:
