@@ -190,7 +190,7 @@ class ProcessExecutor:
         assert self._server is not None
         with contextlib.suppress(OSError, EOFError):
             while True:
-                self._heed(self._next_line(self._server, 0.0))
+                self._take_line(self._next_line(self._server, 0.0))
 
     def _read_server(self) -> None:
         """Take in what the server says; notice a dead one."""
@@ -198,7 +198,7 @@ class ProcessExecutor:
             return
         try:
             while True:
-                self._heed(self._next_line(self._server, 0.0))
+                self._take_line(self._next_line(self._server, 0.0))
         except TimeoutError:
             pass
         except (OSError, EOFError):
@@ -219,7 +219,7 @@ class ProcessExecutor:
         server.lines[:] = rest
         return line
 
-    def _heed(self, line: bytes) -> None:
+    def _take_line(self, line: bytes) -> None:
         """ "ready", "pid N" in the order of the requests, "exit N CODE"."""
         word, *numbers = line.split()
         if word == b"pid":

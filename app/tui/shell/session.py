@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from app.context import Context
 from app.tui.shell import state
-from app.tui.shell.threads import Doer, Reader, sentence
+from app.tui.shell.threads import ChangeThread, Reader, sentence
 from core.errors import BadInput, InnateError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Session:
         self.remembered = state.load(self._state_path)
         self.reader = Reader(context.database, read_only=context.read_only, name="reader")
         self.charts = Reader(context.database, read_only=context.read_only, name="charts")
-        self._doer = Doer()
+        self._doer = ChangeThread()
         self.version = 0
         """Grows whenever the database has changed."""
         self.worker: WorkerView | None = None

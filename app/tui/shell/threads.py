@@ -70,7 +70,7 @@ class Reader:
         self._db = self._file = None
 
 
-class Doer:
+class ChangeThread:
     """Runs what may take a while (changes, starting a worker, reading a study's data) one after another on one thread."""
 
     def __init__(self) -> None:
