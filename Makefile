@@ -10,9 +10,10 @@ WORKERS = $(shell $(PYTHON) -c "import os; print((3 * (os.cpu_count() or 1) + 1)
 demo: $(VENV)/.installed
 	$(BIN)/innate run quick
 
+# A test starts hundreds of processes of the program: they find its modules compiled, as a user's do.
 test: $(VENV)/.test
 	$(MAKE) check
-	$(BIN)/python -m pytest -n $(WORKERS) --maxschedchunk 1 -m "not benchmark"
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n $(WORKERS) --maxschedchunk 1 -m "not benchmark"
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import shutil
 import sys
@@ -42,12 +41,14 @@ def doctor(
 
 def _checks(context: Context) -> Iterator[tuple[str, str, str]]:
     """(what, "ok" | "note" | "bad", words)."""
+    from importlib.metadata import PackageNotFoundError, version
+
     home = context.home
     yield "python", "ok", f"{sys.version.split()[0]} at {sys.executable}"
     for package in ("innate", "torch", "torchvision"):
         try:
-            yield package, "ok", importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
+            yield package, "ok", version(package)
+        except PackageNotFoundError:
             yield package, "bad", "not installed"
     yield _home(home)
     yield _database(context)
