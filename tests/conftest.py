@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -98,15 +100,36 @@ def innate(home: Home) -> Innate:
     return lambda *arguments, **options: innate_command(*arguments, home=home.root, **options)
 
 
+def shared(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that `make` fills once for the whole run: xdist's other workers wait for it and use it too."""
+    base = factory.getbasetemp()
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, made = root / name, root / f"{name}.made"
+    with (root / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            made.touch()
+    return folder
+
+
+def copy_home(home: Path, to: Path) -> None:
+    """A copy of a home in which nothing works, to change at will; others may be reading it meanwhile."""
+    shutil.copytree(home, to, ignore=shutil.ignore_patterns("*-wal", "*-shm"))
+
+
 @pytest.fixture(scope="session")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home in which the tiny study has been trained and attacked by the program itself. Tests only read it."""
     import tomli_w
 
-    folder = tmp_path_factory.mktemp("filled")
-    (folder / "tiny.toml").write_text(tomli_w.dumps(TINY))
-    innate_command("run", str(folder / "tiny.toml"), home=folder / "home")
-    return folder / "home"
+    def run(folder: Path) -> None:
+        (folder / "tiny.toml").write_text(tomli_w.dumps(TINY))
+        innate_command("run", str(folder / "tiny.toml"), home=folder / "home")
+
+    return shared(tmp_path_factory, "filled", run) / "home"
 
 
 @pytest.fixture(autouse=True)

@@ -41,7 +41,7 @@ def fill(home: Home, *, done: int = 9_000, failed: int = 100) -> None:
                 value = scale * clean * (1 if name == "clean_accuracy" else rng.random())
                 db.execute("INSERT INTO score VALUES ('big', ?, ?, ?, ?, ?)", (trial, name, value, 0.9 * value, value))
             db.conn.executemany(
-                "INSERT INTO epoch VALUES (?, ?, ?, ?, NULL, 0.01, 1.0, NULL)",
+                "INSERT INTO epoch (trial_id, epoch, loss, accuracy, lr, seconds) VALUES (?, ?, ?, ?, 0.01, 1.0)",
                 [(trial, epoch, 1.0 / epoch, 1 - 0.5 / epoch) for epoch in (1, 2, 3)],
             )
             for attack, radii in attacks:

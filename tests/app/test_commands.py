@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from tests.conftest import ROOT, TINY, innate_command
+from tests.conftest import ROOT, TINY, copy_home, innate_command
 
 ESCAPE = "\x1b"
 
@@ -377,14 +377,16 @@ def test_init_writes_a_study_that_can_be_planned_and_overwrites_nothing(innate, 
         (["--db", "none.db", "results"], 3, "no such database"),
     ],
 )
-def test_bad_input_is_one_clear_line_and_the_right_exit_code(arguments, code, words, filled):
-    before = (filled / "innate.db").stat().st_mtime_ns, sorted(path.name for path in filled.iterdir())
-    done = innate_command(*arguments, home=filled, check=code)
+def test_bad_input_is_one_clear_line_and_the_right_exit_code(arguments, code, words, filled, tmp_path):
+    home = tmp_path / "home"  # others read the filled one meanwhile, and SQLite's own files are beside it then
+    copy_home(filled, home)
+    before = (home / "innate.db").stat().st_mtime_ns, sorted(path.name for path in home.iterdir())
+    done = innate_command(*arguments, home=home, check=code)
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("innate: ")
     assert words in line
     assert done.stdout == ""
-    assert before == ((filled / "innate.db").stat().st_mtime_ns, sorted(path.name for path in filled.iterdir()))
+    assert before == ((home / "innate.db").stat().st_mtime_ns, sorted(path.name for path in home.iterdir()))
 
 
 def test_a_missing_data_set_without_network_is_answered_soon(innate, home):

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -12,7 +11,6 @@ import time
 import pytest
 import torch
 
-from app.cli import export
 from app.main import app
 from app.report.status import unfinished, worker_view
 from app.worker import changes, owner, retention
@@ -27,8 +25,9 @@ from core.jobs.trial import run_trial
 from storage import database, queries, queue, studies, worker_state
 from storage.changes import Arrival, Attack, Delete, Import
 from storage.destinations import in_use
+from storage.export import export_weights
 from storage.home import Home, prepare
-from tests.conftest import innate_command, plan_of, tiny
+from tests.conftest import copy_home, innate_command, plan_of, tiny
 from tests.storage import stored
 
 
@@ -114,7 +113,7 @@ def test_weights_exported_from_one_home_and_imported_into_another_answer_alike(t
     studies.submit(trained, plan)
     work(here, trained)
     own = in_use(here, here.database)
-    export._weights(trained, here.checkpoints, tmp_path / "out", None, own, force=False)
+    export_weights(trained, here.checkpoints, tmp_path / "out", None, own)
 
     (file,) = (tmp_path / "out").glob("*.pt")
     unknown = dataclasses.replace(
@@ -134,11 +133,11 @@ def test_weights_exported_from_one_home_and_imported_into_another_answer_alike(t
     ours, theirs = (queries.results(db) for db in (trained, imported))
     assert len(ours) == len(theirs) == 4
     compared = ("attack", "eps", "samples", "clean_accuracy", "robust_accuracy")
-    ordered = [sorted([row[key] for key in compared] for row in rows) for rows in (ours, theirs)]
+    ordered = [sorted([getattr(row, key) for key in compared] for row in rows) for rows in (ours, theirs)]
     assert ordered[0] == ordered[1]
-    assert ours[0]["clean_accuracy"] > 0.5
+    assert ours[0].clean_accuracy > 0.5
     (row,) = queries.trials(imported)
-    assert row["state"] == "done"
+    assert row.state == "done"
     assert row.final_digest == queries.trials(trained)[0].final_digest
     assert imported.execute("SELECT count(*) FROM epoch").fetchone()[0] == 0
 
@@ -147,7 +146,7 @@ def test_the_worker_fails_an_imported_trial_whose_file_is_no_weights(home, db, b
     bring(b"cut short")
     work(home, db)
     (row,) = queries.trials(db)
-    assert (row["state"], row["reason"]) == (
+    assert (row.state, row.reason) == (
         "failed",
         "the imported weights are gone or damaged; import them again: innate import",
     )
@@ -248,11 +247,11 @@ def test_a_file_that_does_not_fit_is_refused_by_a_child_and_the_command_never_im
 
 @pytest.mark.slow
 def test_into_a_study_it_is_attacked_with_the_study_s_attacks(filled, net, tmp_path):
-    shutil.copytree(filled, tmp_path / "copy")
+    copy_home(filled, tmp_path / "copy")
     done = innate_command(*net, "--study", "tiny", "--json", home=tmp_path / "copy")
     (row,) = json.loads(done.stdout)["trials"]
     db = database.connect(tmp_path / "copy" / "innate.db")
-    tried = queries.results(db, "tiny", row.trial_id)
+    tried = queries.results(db, "tiny", row["trial_id"])
     assert [(result["attack"], result["eps"]) for result in tried] == [
         ("fgsm", 0.1), ("fgsm", 0.2), ("pgd", 0.1), ("pgd", 0.2),
     ]  # fmt: skip

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import os
-import shutil
 import signal
 import sqlite3
 import sys
@@ -13,7 +12,7 @@ import pytest
 from app import main
 from app.context import Context
 from storage.home import Home
-from tests.conftest import tiny
+from tests.conftest import copy_home, tiny
 from tests.faults.machinery import Lab
 
 ENDINGS = {"sqlite": ".db", "csv": ".csv", "jsonl": ".jsonl", "trials": ".csv", "examples": ".png", "init": ".toml"}
@@ -24,7 +23,7 @@ ENDINGS = {"sqlite": ".db", "csv": ".csv", "jsonl": ".jsonl", "trials": ".csv", 
 def place(filled, tmp_path):
     """A copy of the filled home, and beside it a copy of its database for --db and one that is open elsewhere."""
     home = Home(tmp_path / "home")
-    shutil.copytree(filled, home.root)
+    copy_home(filled, home.root)
     with contextlib.closing(sqlite3.connect(home.database)) as source:
         for name in ("other.db", "open.db"):
             source.execute("VACUUM INTO ?", (str(tmp_path / name),))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -14,26 +13,28 @@ import time
 import pytest
 
 from app.report.transfer_matrix import by_factor, drawn, of_trials, reading
-from tests.conftest import innate_command
+from tests.conftest import copy_home, innate_command, shared
 from tests.rows import transfer_result, trial_row
 
 MARKS = {"ok": "", "suspect": "?", "invalid": "!"}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def tried(filled, tmp_path_factory):
-    """A copy of the filled home in which the matrix of the tiny study has been made."""
-    place = tmp_path_factory.mktemp("transfer") / "home"
-    shutil.copytree(filled, place)
-    done = innate_command("transfer", home=place)
-    assert "8 of 8 models have yet to craft, for 64 of 64 pairs" in done.stderr
-    return place
+    """A copy of the filled home in which the matrix of the tiny study has been made. Tests only read it."""
+
+    def craft(folder):
+        copy_home(filled, folder / "home")
+        done = innate_command("transfer", home=folder / "home")
+        assert "8 of 8 models have yet to craft, for 64 of 64 pairs" in done.stderr
+
+    return shared(tmp_path_factory, "transfer", craft) / "home"
 
 
 @pytest.fixture
 def own(tried, tmp_path):
     """A home of this test's own with that matrix in it."""
-    shutil.copytree(tried, tmp_path / "home")
+    copy_home(tried, tmp_path / "home")
     return tmp_path / "home"
 
 
@@ -211,10 +212,10 @@ def test_a_home_without_a_study_and_a_database_to_read_only(tmp_path, tried):
     assert "--home" in refused.stderr
 
 
-def test_the_command_itself_never_imports_torch(tried):
+def test_the_command_itself_never_imports_torch(own):
     script = (
         "import sys; from app.main import app; "
-        f"app(['--home', {str(tried)!r}, 'transfer', '--attack', 'noise', '--limit', '2'], standalone_mode=False); "
+        f"app(['--home', {str(own)!r}, 'transfer', '--attack', 'noise', '--limit', '2'], standalone_mode=False); "
         "assert not {'torch', 'torchvision', 'sklearn', 'mlxtend'} & set(sys.modules), 'heavy'"
     )
     done = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, check=False)

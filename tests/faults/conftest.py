@@ -1,5 +1,6 @@
 import pytest
 
+from tests.conftest import shared
 from tests.faults.machinery import MEDIUM, STUDY, Lab
 
 
@@ -10,17 +11,23 @@ def lab(tmp_path):
     made.close()
 
 
+def undisturbed_lab(factory, document):
+    """A study run once for the whole suite."""
+
+    def run(folder):
+        made = Lab(folder)
+        made.innate("run", made.study(document), "--slots", "1")
+
+    return Lab(shared(factory, f"undisturbed-{document['name']}", run))
+
+
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory):
     """What the study comes to when nobody disturbs it."""
-    made = Lab(tmp_path_factory.mktemp("undisturbed"))
-    made.innate("run", made.study(STUDY), "--slots", "1")
-    return made.truth()
+    return undisturbed_lab(tmp_path_factory, STUDY).truth()
 
 
 @pytest.fixture(scope="session")
 def medium_digests(tmp_path_factory):
     """The weights that the study of medium length comes to."""
-    made = Lab(tmp_path_factory.mktemp("medium"))
-    made.innate("run", made.study(MEDIUM), "--slots", "1")
-    return {row[3] for row in made.truth()[0]}
+    return {row[3] for row in undisturbed_lab(tmp_path_factory, MEDIUM).truth()[0]}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 
 import pytest
 from textual.widgets import Input
@@ -14,6 +13,7 @@ from app.tui.app import InnateApp
 from app.tui.shell.page import Page
 from app.tui.widgets.chart import ChartView
 from storage.home import Home
+from tests.conftest import copy_home
 
 SMALL, LARGE = (80, 24), (140, 45)
 
@@ -25,7 +25,7 @@ def context_for(home, *, read_only=False):
 @pytest.fixture
 def filled_home(filled, tmp_path):
     """A copy of the home in which the tiny study (8 trials) was run, to change at will."""
-    shutil.copytree(filled, tmp_path / "filled")
+    copy_home(filled, tmp_path / "filled")
     return Home(tmp_path / "filled")
 
 

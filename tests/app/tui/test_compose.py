@@ -431,6 +431,8 @@ async def test_several_mistakes_are_all_named(filled_home):
 async def test_the_outlook_tells_new_cached_and_failed_and_the_time(filled_home):
     db = database.connect(filled_home.database)
     trial = db.execute("SELECT id FROM trial LIMIT 1").fetchone()[0]
+    db.execute("UPDATE trial SET train_seconds = 0.05")  # whatever else the machine did when they were trained
+    db.execute("UPDATE evaluation SET seconds = 0.02")
     start = small(name="other", seeds=3)
     async with composing(filled_home, start=start) as (app, pilot):
         assert "12 trials: 4 new, 8 cached · 24 evaluations, 8 missing · about 0" in shown(app)

@@ -81,7 +81,7 @@ async def test_sort_by_a_choice_by_a_title_and_around(filled_home):
         await pilot.click("#grid", offset=(heading.index("optimizer") + 2, 0))
         await calm(pilot)
         assert app.session.remembered.sort == "optimizer"
-        names = [app.screen.grid.row(index)["optimizer"] for index in range(8)]
+        names = [app.screen.grid.row(index).trial.optimizer for index in range(8)]
         assert names == sorted(names)
         await press_and_wait(pilot, "s", "enter")
         assert app.session.remembered.sort is None
