@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+LOWEST := .venv-lowest
 # Half as many again as there are cores, handed out one by one: the tests of real processes take long and mostly wait.
 WORKERS = $(shell $(PYTHON) -c "import os; print((3 * (os.cpu_count() or 1) + 1) // 2)")
 
-.PHONY: demo test check bench faults screens clean
+.PHONY: demo test test-lowest check bench faults screens clean
 
 demo: $(VENV)/.installed
 	$(BIN)/innate run quick
@@ -14,6 +15,10 @@ demo: $(VENV)/.installed
 test: $(VENV)/.test
 	$(MAKE) check
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n $(WORKERS) --maxschedchunk 1 -m "not benchmark"
+
+# The suite with the oldest dependencies that pyproject.toml allows, in an environment of its own: another torch is fetched.
+test-lowest: $(LOWEST)/.test
+	$(LOWEST)/bin/python -m pytest -n $(WORKERS) --maxschedchunk 1 -m "not benchmark"
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -39,14 +44,20 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable ".[test,parity]"
+	$(BIN)/python -m pip install --quiet --editable ".[test,check,parity]"
+	touch $@
+
+$(LOWEST)/.test: pyproject.toml .ci/lowest.py
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python .ci/lowest.py > $(LOWEST)/constraints.txt
+	$(LOWEST)/bin/python -m pip install --quiet --constraint $(LOWEST)/constraints.txt --editable ".[test,parity]"
 	touch $@
 
 # torchattacks pins requests to a version of 2020, which it does not import and which the other libraries cannot take.
 $(VENV)/.bench: $(VENV)/.test
-	$(BIN)/python -m pip install --quiet --editable ".[test,parity,bench]"
+	$(BIN)/python -m pip install --quiet --editable ".[test,check,parity,bench]"
 	$(BIN)/python -m pip install --quiet --no-deps torchattacks==3.5.1
 	touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(LOWEST) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
