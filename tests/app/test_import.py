@@ -255,4 +255,4 @@ def test_into_a_study_it_is_attacked_with_the_study_s_attacks(filled, net, tmp_p
     assert [(result.attack, result.eps) for result in tried] == [
         ("fgsm", 0.1), ("fgsm", 0.2), ("pgd", 0.1), ("pgd", 0.2),
     ]  # fmt: skip
-    assert {result["samples"] for result in tried} == {60}
+    assert {result.samples for result in tried} == {60}
