@@ -1,4 +1,4 @@
-"""How ids, norms and verdicts are written, and in which order verdicts stand: the same on every floor."""
+"""How ids, trials in full, norms and verdicts are written, and in which order verdicts stand: the same on every floor."""
 
 from __future__ import annotations
 
@@ -19,3 +19,8 @@ def short_id(address: str) -> str:
 def worst(verdicts: Iterable[str | None]) -> str:
     """The worst of some verdicts; where there is none (None), nothing speaks against the number, so "ok"."""
     return max((verdict for verdict in verdicts if verdict is not None), key=TRUST.index, default="ok")
+
+
+def full_name(names: Iterable[str | None]) -> str:
+    """Every choice of a trial that is known, but for no defense: "kumar-cnn adam relu"."""
+    return " ".join(name for name in names if name is not None and name != "none")

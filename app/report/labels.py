@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -62,11 +62,6 @@ def trial_label(made: Made, document: Mapping[str, Json]) -> str:
     if (len(seeds) if isinstance(seeds, Sequence) else seeds) != 1:
         parts.append(f"s{made.seed}")
     return " ".join(parts) or architecture or "unknown"
-
-
-def full_name(names: Iterable[str | None]) -> str:
-    """Every choice of a trial that is known, but for no defense: "kumar-cnn adam relu"."""
-    return " ".join(name for name in names if name not in (None, "none"))
 
 
 def shown_choice(choice: Choice, among: Sequence[Choice]) -> str:

@@ -28,7 +28,7 @@ from core.errors import InnateError, Unavailable
 from core.events import Event
 from core.executors.process import ProcessExecutor
 from core.executors.protocol import Slot
-from core.names import short_id
+from core.names import full_name, short_id
 from core.records import TrialSpec
 from storage import journal, queue, worker_state
 from storage.database import connect
@@ -70,7 +70,7 @@ class Logbook:
 def _name(trial: TrialSpec) -> str:
     choices = (trial.architecture, trial.optimizer, trial.activation, trial.defense)
     seed = "imported" if trial.imported is not None else f"s{trial.seed}"
-    return f"{short_id(trial.id)} {' '.join(choice.name for choice in choices if choice is not None)} {seed}"
+    return f"{short_id(trial.id)} {full_name(None if choice is None else choice.name for choice in choices)} {seed}"
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
-from app.report.labels import full_name
 from app.report.variants import FACTORS, choice_text, level, options, seed_text, short
 from app.tui.run.data import Run, results_of
 from app.tui.shell.themes import STATE_COLOURS
 from app.tui.widgets.grid import Cell, Column, Line, named_cell
-from core.names import NORM_SIGNS, short_id
+from core.names import NORM_SIGNS, full_name, short_id
 from core.verdict.scoring import SCORES
 from storage.reading import Options
 from storage.rows import EpochRow, ListedTrial, ResultRow
