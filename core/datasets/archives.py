@@ -109,6 +109,10 @@ def _read_batches(folder: Path, names: list[str], label_key: str) -> tuple[NDArr
     return images, np.concatenate([np.asarray(batch[label_key], np.int64) for batch in batches])
 
 
+_NUMPY_CORE = "numpy.core" if np.__version__.startswith("1.") else "numpy._core"
+"""Where numpy keeps what its pickles name; a file may have been written by either."""
+
+
 class _NumpyUnpickler(pickle.Unpickler):
     """Unpickles arrays and plain containers only: a data file must not be able to run code."""
 
@@ -116,7 +120,9 @@ class _NumpyUnpickler(pickle.Unpickler):
         if (module, name) == ("_codecs", "encode"):  # how protocol 2 spells bytes
             return super().find_class(module, name)
         if module.split(".")[0] == "numpy" and name in ("_reconstruct", "ndarray", "dtype"):
-            return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+            return super().find_class(
+                module.replace("numpy._core", "numpy.core").replace("numpy.core", _NUMPY_CORE), name
+            )
         raise pickle.UnpicklingError(f"{module}.{name} has no place in a CIFAR batch")
 
 

@@ -64,7 +64,7 @@ def _load(path: Path) -> Any:
         refused = re.search(r"GLOBAL (\S+) was not an allowed global|Unsupported (?:global|class) (\S+)", str(error))
         if refused is None:
             raise BadInput(f"{path}: is damaged, or not a torch file; {_HOW}") from None
-        name = next(filter(None, refused.groups()))
+        name = next(filter(None, refused.groups())).removeprefix("builtins.")  # which an older torch writes before eval
         raise BadInput(f"{path}: holds pickled code ({name}), which is refused; {_HOW}") from None
     except Exception:  # damaged files fail in many ways, and each has the same answer
         raise BadInput(f"{path}: is damaged, or cut short; copy it again, or {_HOW}") from None

@@ -42,6 +42,8 @@ def ascend_divergence(model: nn.Module, x: Tensor, options: Options) -> Tensor:
     with eval_mode(model):
         with torch.no_grad():
             clean = model(x).float()
+        # An older torch would hand the weights that were converted here, without gradients, to the passes that need them.
+        torch.clear_autocast_cache()
         adversarial = project(x + _START * torch.randn_like(x), x, eps, norm)
         for _ in range(options["steps"]):
             adversarial = adversarial.detach().requires_grad_()
