@@ -149,6 +149,15 @@ class Diagnosed:
 
 
 @dataclass(frozen=True)
+class LookFailed:
+    """A look at the model itself came to nothing, so the verdict on it is without one in that norm."""
+
+    norm: str
+    reason: str
+    traceback: str
+
+
+@dataclass(frozen=True)
 class Imported:
     """Weights that were trained elsewhere fit; `weights` is our own file of them, to be moved to where it belongs."""
 
@@ -242,6 +251,7 @@ Event = (
     | EvaluationFinished
     | EvaluationFailed
     | Diagnosed
+    | LookFailed
     | Imported
     | TransferProgress
     | TransferRow

@@ -92,6 +92,15 @@ class AttackFailed:
 
 
 @dataclass(frozen=True)
+class LookFailed:
+    """A look at the model itself came to nothing."""
+
+    norm: str
+    reason: str
+    traceback: str = ""
+
+
+@dataclass(frozen=True)
 class Failed:
     """The trial cannot be trained as specified."""
 
@@ -123,6 +132,7 @@ Entry = (
     | AttackEnded
     | Suspected
     | AttackFailed
+    | LookFailed
     | Failed
     | Crashed
     | Stopped
@@ -137,6 +147,7 @@ _KINDS: dict[str, type[Entry]] = {
     "EvaluationFinished": AttackEnded,
     "Diagnosed": Suspected,
     "EvaluationFailed": AttackFailed,
+    "LookFailed": LookFailed,
     "TrialFailed": Failed,
     "Crashed": Crashed,
     "Stopped": Stopped,
@@ -171,6 +182,8 @@ def entries(event: events.Event) -> list[Entry]:
             return [Suspected(tuple(reason.text for reason in reasons))] if reasons else []
         case events.EvaluationFailed():
             return [AttackFailed(event.attack.name, event.reason, event.traceback)]
+        case events.LookFailed(norm, reason, traceback):
+            return [LookFailed(norm, reason, traceback)]
         case events.TrialFailed(reason, traceback):
             return [Failed(reason, traceback)]
         case events.Crashed(reason=reason):

@@ -41,8 +41,8 @@ def logged(entry: journal.Entry) -> list[str]:
             return [f"begins on {device} (slot {slot + 1})"]
         case journal.Finished():
             return ["done"]
-        case journal.Failed(traceback=traceback) | journal.AttackFailed(traceback=traceback) if traceback:
-            return [*_lines(entry), traceback]
+        case journal.Failed() | journal.AttackFailed() | journal.LookFailed() if entry.traceback:
+            return [*_lines(entry), entry.traceback]
     return _lines(entry)
 
 
@@ -72,6 +72,8 @@ def _lines(entry: journal.Entry, clean: float | None = None) -> list[str]:
             return [f"suspect: {reason}" for reason in reasons]
         case journal.AttackFailed(attack, reason):
             return [f"{attack} failed: {reason}"]
+        case journal.LookFailed(norm, reason):
+            return [f"the look at the model in {NORM_SIGNS[norm]} failed, so its verdict is without it: {reason}"]
         case journal.Failed(reason) | journal.Crashed(reason):
             return [reason]
         case journal.Stopped():

@@ -24,7 +24,18 @@ from core.engine.victim import EvaluationStopped
 from core.environment import environment, memory_beside_others, peak_memory
 from core.errors import BadInput, InnateError
 from core.evaluation.evaluate import TestSet, clean_outcome, evaluate
-from core.events import Crashed, Diagnosed, EvaluationFailed, Event, Finished, Started, Stopped, Trained, TrialFailed
+from core.events import (
+    Crashed,
+    Diagnosed,
+    EvaluationFailed,
+    Event,
+    Finished,
+    LookFailed,
+    Started,
+    Stopped,
+    Trained,
+    TrialFailed,
+)
 from core.jobs.orders import Job, TransferJob
 from core.models.pixel_model import PixelModel, build_model
 from core.records import AttackSpec, TrialSpec
@@ -33,6 +44,9 @@ from core.training.defenses import DEFENSES
 from core.training.loop import TrainingData, TrainingStopped, train
 from core.training.probe import draw_probe
 from core.verdict.diagnosis import diagnose, sample_size
+
+_FAULTS = (InnateError, RuntimeError, ValueError, ArithmeticError)
+"""What may go wrong in one attack or look, and costs no other."""
 
 
 def run_trial(job: Job, stop: Callable[[], bool]) -> Iterator[Event]:
@@ -50,7 +64,7 @@ def run_trial(job: Job, stop: Callable[[], bool]) -> Iterator[Event]:
     except torch.OutOfMemoryError:
         yield _out_of_memory(job)
     except (RuntimeError, ValueError, TypeError, ArithmeticError) as error:
-        yield TrialFailed(f"{type(error).__name__}: {_first_line(error)}", traceback.format_exc())
+        yield TrialFailed(_reason(error), traceback.format_exc())
 
 
 def _out_of_memory(job: Job) -> TrialFailed | Crashed:
@@ -239,13 +253,14 @@ def _evaluations(
             yield outcomes[test_samples]
     # Before the attacks: whoever is killed in between has the look made up for with the attacks that are missing.
     for look in job.diagnoses:
-        # A verdict that lacks one look is worth more than none: whatever goes wrong in it is left at that.
-        with suppress(InnateError, RuntimeError, ValueError, ArithmeticError):
+        try:
             test_set = test_sets[look.test_samples]
             correct = outcomes[look.test_samples].correct
             found = diagnose(model, test_set, correct, look, stop, sample_size(_trained_images(job, arrays)))
             for number, diagnosis in enumerate(found):
                 yield Diagnosed(test_set.digest, look.test_samples, diagnosis, first=number == 0)
+        except _FAULTS as error:  # a verdict that lacks one look is worth more than none
+            yield LookFailed(look.norm, _reason(error), traceback.format_exc())
     for evaluation in job.evaluations:
         test_set = test_sets[evaluation.test_samples]
         try:
@@ -259,13 +274,9 @@ def _evaluations(
                 stop,
                 standing=evaluation.standing,
             )
-        except (InnateError, RuntimeError, ValueError, ArithmeticError) as error:
+        except _FAULTS as error:
             yield EvaluationFailed(
-                evaluation.attack,
-                test_set.digest,
-                evaluation.test_samples,
-                str(error) if isinstance(error, InnateError) else f"{type(error).__name__}: {_first_line(error)}",
-                traceback.format_exc(),
+                evaluation.attack, test_set.digest, evaluation.test_samples, _reason(error), traceback.format_exc()
             )
 
 
@@ -280,5 +291,9 @@ def test_set_of(arrays: Arrays, indices: Indices, asked: int | None, device: str
     )
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else "no message"
+def _reason(error: Exception) -> str:
+    """What went wrong, in a line."""
+    if isinstance(error, InnateError):
+        return str(error)
+    lines = str(error).strip().splitlines() or ["no message"]
+    return f"{type(error).__name__}: {lines[0]}"

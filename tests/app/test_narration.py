@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from app.worker.narration import told
+from app.worker.narration import logged, told
 from core.attacks import resolve
-from core.events import Diagnosed, EvaluationFinished
+from core.events import Diagnosed, EvaluationFinished, LookFailed
 from core.records import Ledger
+from storage.journal import entries
 from tests.core.test_trust import looked
 
 
@@ -16,6 +17,13 @@ def test_a_look_at_the_model_is_told_where_it_finds_something():
     again = looked(zero_gradients=60, only_by_search=9)
     (line,) = told(Diagnosed("digest", None, again, first=False))
     assert line.startswith("suspect: search beats gradients"), "what no radius changes was told before"
+
+
+def test_a_look_that_failed_is_told_with_what_the_verdict_lacks():
+    failed = LookFailed("l2", "RuntimeError: not enough memory", "Traceback …")
+    (line,) = told(failed)
+    assert line == "the look at the model in ℓ2 failed, so its verdict is without it: RuntimeError: not enough memory"
+    assert [text for entry in entries(failed) for text in logged(entry)] == [line, "Traceback …"]
 
 
 def test_a_minimum_norm_attack_is_told_by_its_median_distance():

@@ -14,6 +14,7 @@ from core.events import (
     EvaluationFailed,
     EvaluationFinished,
     Finished,
+    LookFailed,
     Started,
     Stopped,
     Trained,
@@ -25,7 +26,7 @@ from core.jobs.trial import run_trial
 from core.models.activations import ACTIVATIONS, factory
 from core.models.architectures import ARCHITECTURES, check
 from core.models.pixel_model import build_model
-from core.records import Choice
+from core.records import Choice, DiagnosisSpec
 from core.registry import resolve_options
 from core.training import checkpoints, optimizers
 from core.training.loop import batch_bounds
@@ -373,6 +374,25 @@ def test_one_failed_attack_leaves_the_others_alone(tmp_path, cache, monkeypatch)
     events = events_of(job(plan.trials[0], plan, tmp_path, cache))
     assert one(events, EvaluationFailed).reason == "RuntimeError: something broke"
     assert one(events, EvaluationFinished).attack.name == "pgd"
+    assert isinstance(events[-1], Finished)
+
+
+def test_a_look_that_fails_is_told_and_leaves_the_attacks_alone(tmp_path, cache, monkeypatch):
+    from core.jobs import trial as module
+
+    def sabotaged(*_):
+        yield from ()
+        raise RuntimeError("not enough memory\nin the middle")
+
+    monkeypatch.setattr(module, "diagnose", sabotaged)
+    plan = plan_of(tiny(), cache)
+    looked = dataclasses.replace(
+        job(plan.trials[0], plan, tmp_path, cache), diagnoses=(DiagnosisSpec(60, "linf", (0.1,)),)
+    )
+    events = events_of(looked)
+    failed = one(events, LookFailed)
+    assert (failed.norm, failed.reason) == ("linf", "RuntimeError: not enough memory")
+    assert len([event for event in events if isinstance(event, EvaluationFinished)]) == 2
     assert isinstance(events[-1], Finished)
 
 
