@@ -5,7 +5,7 @@ import pytest
 
 from app.report import charts, images, study_charts
 from app.report.charts import Canvas
-from app.report.study_numbers import Scope, heat_table, pareto_front, points, robustness, standings
+from app.report.study_numbers import Scope, heat_table, pareto_front, points, ranking, robustness
 from storage.database import connect
 from storage.trial import ExampleRow
 
@@ -52,12 +52,12 @@ def test_a_front_is_the_set_that_nothing_dominates():
 
 
 def test_a_few_variants_keep_the_names_they_have_among_all(db):
-    everything = standings(scope(db), "innate")
+    everything = ranking(scope(db), "innate")
     assert len(everything) == 4
     assert [one.estimate.value for one in everything] == sorted(
         (one.estimate.value for one in everything), reverse=True
     )
-    only = standings(scope(db, variants=frozenset({everything[1].variant_id})), "innate")
+    only = ranking(scope(db, variants=frozenset({everything[1].variant_id})), "innate")
     assert only == [everything[1]]
     assert len(only[0].trial_ids) == 2
     (line,) = robustness(scope(db, variants=frozenset({everything[1].variant_id})), None).lines
