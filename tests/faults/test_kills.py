@@ -23,6 +23,12 @@ def family(process):
         return []
 
 
+def at_work(lab, process):
+    """Once it has a fork server, so that its own signal handlers stand: xdist's workers hand down an ignored Ctrl-C."""
+    lab.until(lambda: family(process), what="a fork server")
+    return process
+
+
 def finish(process, code=0):
     out, err = process.communicate(timeout=240)
     assert process.returncode == code, err
@@ -100,8 +106,8 @@ def test_a_foreground_run_killed_at_random_goes_on_with_the_same_command(seed, l
 
 def test_ctrl_c_checkpoints_and_leaves_with_130_and_the_same_command_resumes(lab, undisturbed):
     study = lab.study(STUDY)
-    for patience in (3.0, 4.5):
-        process = lab.popen("run", study, "--slots", "2")
+    for patience in (2.0, 3.5):
+        process = at_work(lab, lab.popen("run", study, "--slots", "2"))
         time.sleep(patience)
         members = family(process)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the whole foreground group
@@ -114,8 +120,8 @@ def test_ctrl_c_checkpoints_and_leaves_with_130_and_the_same_command_resumes(lab
 
 
 def test_sigterm_is_a_clean_stop_of_a_foreground_run_too(lab):
-    process = lab.popen("run", lab.study(STUDY))
-    time.sleep(4)
+    process = at_work(lab, lab.popen("run", lab.study(STUDY)))
+    time.sleep(3)
     process.terminate()
     finish(process, 130)
 
