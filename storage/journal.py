@@ -5,6 +5,7 @@ Epochs stand in a table of their own, which says when each has ended; here they 
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import numpy as np
 
 from core import events
 from core.verdict.trust import trust_of_diagnosis
-from storage.codec import decoded, encoded
+from storage.codec import Misfit, decoded, encoded
 from storage.database import transaction
 
 if TYPE_CHECKING:
@@ -220,14 +221,17 @@ def append(db: Database, lines: Sequence[Line]) -> None:
 
 
 def lines_of(db: Database, trial_id: str) -> list[Line]:
-    """Everything that has happened to a trial, oldest first; epochs only as far as it is known when they ended."""
+    """Everything that has happened to a trial, oldest first; epochs only as far as it is known when they ended.
+
+    An entry that another version wrote in a way that is not understood is left out: it must not cost the others.
+    """
     marks = ", ".join("?" * len(_KINDS))
-    found = [
-        (at, 1, number, Line(at, trial_id, decoded(_KINDS[kind], json.loads(content or "{}"))))
-        for number, at, kind, content in db.execute(
-            f"SELECT id, at, kind, content FROM event WHERE trial_id = ? AND kind IN ({marks})", (trial_id, *_KINDS)
-        )
-    ]
+    found: list[tuple[float, int, int, Line]] = []
+    for number, at, kind, content in db.execute(
+        f"SELECT id, at, kind, content FROM event WHERE trial_id = ? AND kind IN ({marks})", (trial_id, *_KINDS)
+    ):
+        with contextlib.suppress(Misfit):
+            found.append((at, 1, number, Line(at, trial_id, decoded(_KINDS[kind], json.loads(content or "{}")))))
     # An epoch that ended in the same moment came before what followed it.
     found += [
         (at, 0, numbers[0], Line(at, trial_id, EpochEnded(*numbers)))

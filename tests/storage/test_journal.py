@@ -157,3 +157,12 @@ def test_a_loss_that_is_no_number_is_told_as_that(db, cache):
         row = worker_state.RunningRow(trial, 0, "cpu", None, phase, None, None, None, None, 1.0, 1.0)
         worker_state.beat(db, worker_state.WorkerState("worker", 1.0, "working", None, None, (), 0), [row])
         assert str(worker_state.running_rows(db)[trial].phase.loss) == str(loss)
+
+
+def test_an_entry_that_is_not_understood_costs_no_other(home, db, cache):
+    plan = plan_of(tiny(seeds=1), cache)
+    studies.submit(db, plan)
+    trial = plan.trials[0].id
+    rows = [(1.0, "Crashed", trial, '{"why": "another version"}'), (2.0, "Crashed", trial, '{"reason": "killed"}')]
+    db.conn.executemany("INSERT INTO event (at, kind, trial_id, content) VALUES (?, ?, ?, ?)", rows)
+    assert journal.lines_of(db, trial) == [Line(2.0, trial, journal.Crashed("killed"))]
