@@ -10,7 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.records import AttackSpec, Bools, CleanOutcome, Diagnosis, Example, Ledger, Trace, TransferCell, TrialSpec
+from core.audit import AuditedRadius, AuditRun, AuditSpec
+from core.records import (
+    AttackSpec,
+    Bools,
+    CleanOutcome,
+    Diagnosis,
+    Example,
+    Floats,
+    Ledger,
+    Trace,
+    TransferCell,
+    TrialSpec,
+)
 
 
 @dataclass(frozen=True)
@@ -138,6 +150,35 @@ class EvaluationFinished:
 
 
 @dataclass(frozen=True)
+class Audited:
+    """The audit of one model in one norm, whole. `fell_at` [n] is the least radius at which a confirmed adversarial image was
+    found for each test sample, inf where none was; `radii` ascend."""
+
+    spec: AuditSpec
+    samples: str
+    test_samples: int | None
+    fell_at: Floats
+    radii: tuple[AuditedRadius, ...]
+    runs: tuple[AuditRun, ...]
+    forward_passes: int
+    backward_passes: int
+    seconds: float
+    batch_size: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class AuditFailed:
+    """An audit could not be carried out; the evaluations and the weights stay."""
+
+    spec: AuditSpec
+    samples: str
+    test_samples: int | None
+    reason: str
+    traceback: str = ""
+
+
+@dataclass(frozen=True)
 class Diagnosed:
     """A look at the model itself is done."""
 
@@ -250,6 +291,8 @@ Event = (
     | AttackProgress
     | EvaluationFinished
     | EvaluationFailed
+    | Audited
+    | AuditFailed
     | Diagnosed
     | LookFailed
     | Imported

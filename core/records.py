@@ -236,6 +236,19 @@ class Threat:
     eps: float
 
 
+AUDIT_DEPTHS = ("budget", "full")
+
+
+@dataclass(frozen=True)
+class AuditSettings:
+    """A study's `[audit]`: so many survivors at each ε (0: none), at most that share of the model's own time, and how deep:
+    "budget", or "full" for the whole of `standard` whatever it costs (`core.audit`)."""
+
+    samples: int = 64
+    share: float = 0.25
+    depth: str = "budget"
+
+
 @dataclass(frozen=True)
 class Study:
     """A study file, validated and resolved; `document` is the same as plain data in the study file's own keys."""
@@ -253,6 +266,7 @@ class Study:
     training: Training
     attacks: tuple[AttackSpec, ...]
     threat: Threat | None
+    audit: AuditSettings
     document: Mapping[str, Any]
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core import events
+from core.audit import AuditedRadius
 from core.verdict.trust import trust_of_diagnosis
 from storage.codec import Misfit, decoded, encoded
 from storage.database import transaction
@@ -79,6 +80,25 @@ class AttackEnded:
 
 
 @dataclass(frozen=True)
+class AuditEnded:
+    """An audit is in: what it came to at each ε."""
+
+    norm: str
+    radii: tuple[AuditedRadius, ...]
+    samples: int
+    """Test samples in all."""
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class AuditFailed:
+    norm: str
+    reason: str
+    traceback: str = ""
+
+
+@dataclass(frozen=True)
 class Suspected:
     """A look at the model itself found something."""
 
@@ -131,6 +151,8 @@ Entry = (
     | Warned
     | TrainingEnded
     | AttackEnded
+    | AuditEnded
+    | AuditFailed
     | Suspected
     | AttackFailed
     | LookFailed
@@ -146,6 +168,8 @@ _KINDS: dict[str, type[Entry]] = {
     "Warned": Warned,
     "Trained": TrainingEnded,
     "EvaluationFinished": AttackEnded,
+    "Audited": AuditEnded,
+    "AuditFailed": AuditFailed,
     "Diagnosed": Suspected,
     "EvaluationFailed": AttackFailed,
     "LookFailed": LookFailed,
@@ -178,6 +202,10 @@ def entries(event: events.Event) -> list[Entry]:
             return [TrainingEnded(sum(record.seconds for record in history))]
         case events.EvaluationFinished():
             return [_ended(event)]
+        case events.Audited():
+            return [AuditEnded(event.spec.norm, event.radii, len(event.fell_at), event.seconds, event.notes)]
+        case events.AuditFailed():
+            return [AuditFailed(event.spec.norm, event.reason, event.traceback)]
         case events.Diagnosed(diagnosis=diagnosis, first=first):
             reasons = trust_of_diagnosis(diagnosis, at_radius=not first)[1]
             return [Suspected(tuple(reason.text for reason in reasons))] if reasons else []

@@ -11,7 +11,7 @@ from core.errors import BadInput, NotFound
 from core.registry import nearest
 from storage import listing
 from storage.reading import columns, read
-from storage.rows import EpochRow, ResultRow, ScoreRow, TrainingRow, TrialRow, VariantRow
+from storage.rows import EpochRow, ResultRow, RobustnessRow, ScoreRow, TrainingRow, TrialRow, VariantRow
 from storage.studies import study_row
 
 if TYPE_CHECKING:
@@ -233,15 +233,16 @@ _TRIAL_COLUMNS = (
 
 
 def scores(db: Database, study: str, name: str) -> list[ScoreRow]:
-    """One row per done trial: the factors, variant, seed, trust, and the score's value with its interval over samples."""
+    """One row per scored trial: the factors, variant, seed, trust, and the score's value with its interval over samples. Scores
+    stay while more attacks are waited for."""
     study_row(db, study)
     return read(
         db,
         ScoreRow,
         f"SELECT t.id AS trial_id, {_TRIAL_COLUMNS}, st.trust, st.trust_reasons, sc.value, sc.low, sc.high "
         "FROM study_trial st JOIN trial t ON t.id = st.trial_id "
-        "LEFT JOIN score sc ON sc.study = st.study AND sc.trial_id = st.trial_id AND sc.name = ? "
-        "WHERE st.study = ? AND st.state = 'done' ORDER BY st.position",
+        "JOIN score sc ON sc.study = st.study AND sc.trial_id = st.trial_id AND sc.name = ? "
+        "WHERE st.study = ? AND st.state IN ('done', 'queued', 'running') ORDER BY st.position",
         (name, study),
     )
 
@@ -254,6 +255,35 @@ def results(db: Database, study: str | None = None, trial_id: str | None = None)
         sql += " WHERE " + " AND ".join(f"{column} = ?" for column, _ in conditions)
     sql += " ORDER BY study, variant_id, seed, attack, norm, eps"
     return read(db, ResultRow, sql, [value for _, value in conditions])
+
+
+def robustness(db: Database, study: str | None = None, trial_id: str | None = None) -> list[RobustnessRow]:
+    """Rows of v_robustness, of one study and one trial if named."""
+    conditions = [(column, value) for column, value in (("study", study), ("trial_id", trial_id)) if value is not None]
+    sql = f"SELECT {columns(RobustnessRow)} FROM v_robustness"
+    if conditions:
+        sql += " WHERE " + " AND ".join(f"{column} = ?" for column, _ in conditions)
+    sql += " ORDER BY study, variant_id, seed, norm, eps"
+    return read(db, RobustnessRow, sql, [value for _, value in conditions])
+
+
+def waiting_attacks(db: Database, study: str) -> list[str]:
+    """Names of the attacks that scored trials of a study are still to be attacked with, "audit" for an audit that is due."""
+    rows = db.execute(
+        "WITH waiting AS (SELECT st.trial_id FROM study_trial st WHERE st.study = :study AND st.state IN ('queued', 'running') "
+        "AND EXISTS (SELECT 1 FROM score sc WHERE sc.study = st.study AND sc.trial_id = st.trial_id)), "
+        "wanted AS (SELECT w.trial_id, sa.attack_id FROM waiting w JOIN study_attack sa ON sa.study = :study "
+        "UNION SELECT w.trial_id, ta.attack_id FROM waiting w JOIN trial_attack ta ON ta.study = :study AND "
+        "ta.trial_id = w.trial_id) "
+        "SELECT DISTINCT a.name FROM wanted x JOIN attack a ON a.id = x.attack_id WHERE NOT EXISTS (SELECT 1 FROM evaluation e "
+        "WHERE e.trial_id = x.trial_id AND e.attack_id = x.attack_id "
+        "AND e.samples = (SELECT samples FROM study WHERE name = :study)) "
+        "UNION SELECT 'audit' WHERE EXISTS (SELECT 1 FROM waiting w JOIN study_audit sa ON sa.study = :study WHERE NOT EXISTS "
+        "(SELECT 1 FROM audit d WHERE d.trial_id = w.trial_id AND d.spec_id = sa.spec_id "
+        "AND d.samples = (SELECT samples FROM study WHERE name = :study)))",
+        {"study": study},
+    )
+    return [str(name) for (name,) in rows.fetchall()]
 
 
 def training(db: Database, study: str) -> list[TrainingRow]:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.jobs.orders import EvaluationSpec
+from core.jobs.orders import AuditOrder, EvaluationSpec
 from core.records import DatasetSource, DiagnosisSpec, TrialSpec
+from storage import audits
 from storage.database import transaction
+from storage.evidence import left_standing, standing_for
 from storage.states import lacks_clean, missing_attacks, missing_looks, settle_in
-from storage.verdicts import left_standing
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -38,6 +39,7 @@ class Claim:
     clean: tuple[int | None, ...]
     earlier_attempts: tuple[int, ...]
     diagnoses: tuple[DiagnosisSpec, ...] = ()
+    audits: tuple[AuditOrder, ...] = ()
 
 
 def reclaim(db: Database) -> int:
@@ -84,7 +86,7 @@ def next_trial(db: Database, study: str | None = None) -> str | None:
 def _take(db: Database, trial_id: str, device: str | None) -> Claim:
     rows = list(
         db.query(
-            "SELECT s.name, s.test_samples, s.dataset, s.source_kind, s.source_path, s.data_root FROM study_trial st "
+            "SELECT s.name, s.test_samples, s.samples, s.dataset, s.source_kind, s.source_path, s.data_root FROM study_trial st "
             "JOIN study s ON s.name = st.study WHERE st.trial_id = ? AND st.state = 'queued' ORDER BY s.name",
             (trial_id,),
         )
@@ -99,6 +101,16 @@ def _take(db: Database, trial_id: str, device: str | None) -> Claim:
     }
     clean = dict.fromkeys(row["test_samples"] for row in rows if lacks_clean(db, row["name"], trial_id))
     diagnoses = dict.fromkeys(look for row in rows for look in missing_looks(db, row["name"], trial_id))
+    orders = {
+        (spec.id, row["test_samples"]): AuditOrder(
+            spec,
+            row["test_samples"],
+            standing_for(db, row["name"], trial_id, spec),
+            audits.passes_so_far(db, trial_id, row["samples"]),
+        )
+        for row in rows
+        for spec in audits.missing(db, row["name"], trial_id)
+    }
     earlier = tuple(
         int(number)
         for (number,) in db.execute("SELECT number FROM attempt WHERE trial_id = ? ORDER BY number", (trial_id,))
@@ -125,6 +137,7 @@ def _take(db: Database, trial_id: str, device: str | None) -> Claim:
         clean=tuple(clean),
         earlier_attempts=earlier,
         diagnoses=tuple(diagnoses),
+        audits=tuple(orders.values()),
     )
 
 
@@ -180,6 +193,7 @@ def retry(db: Database, trial_ids: Sequence[str]) -> list[str]:
         for trial_id in trial_ids:
             db.execute("UPDATE trial SET failure = NULL, crashes = 0 WHERE id = ?", (trial_id,))
             db.execute("DELETE FROM evaluation WHERE trial_id = ? AND state = 'failed'", (trial_id,))
+            db.execute("DELETE FROM audit WHERE trial_id = ? AND state = 'failed'", (trial_id,))
             rows = db.execute(
                 "SELECT study FROM study_trial WHERE trial_id = ? AND state IN ('failed', 'cancelled')", (trial_id,)
             ).fetchall()

@@ -8,10 +8,21 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from core.events import CleanEvaluated, Diagnosed, EpochRecord, EvaluationFailed, EvaluationFinished, Started, Trained
+from core.events import (
+    Audited,
+    AuditFailed,
+    CleanEvaluated,
+    Diagnosed,
+    EpochRecord,
+    EvaluationFailed,
+    EvaluationFinished,
+    Started,
+    Trained,
+)
 from core.identity import digest
 from core.verdict.trust import trust_of_diagnosis, trust_of_evaluation
 from core.verdict.trust.entry import Evaluated
+from storage import audits
 from storage.database import transaction
 from storage.home import Home
 from storage.outcomes import clean_outcome, packed
@@ -157,6 +168,23 @@ def record_diagnosis(db: Database, attempt_id: int, event: Diagnosed) -> None:
         )
         for study in _studies_of(db, trial_id, event.samples, state="done"):
             rescore(db, study, trial_id)
+
+
+def record_audit(db: Database, attempt_id: int, event: Audited) -> None:
+    """What an audit found, and the scores of every study that it completes for the trial, or whose verdict now includes it."""
+    with transaction(db):
+        trial_id = _trial_of(db, attempt_id)
+        audits.record(db, trial_id, attempt_id, event)
+        db.execute("UPDATE trial SET crashes = 0 WHERE id = ?", (trial_id,))
+        _settle_completed(db, trial_id)
+        for study in _studies_of(db, trial_id, event.samples, state="done"):
+            rescore(db, study, trial_id)
+
+
+def record_failed_audit(db: Database, attempt_id: int, event: AuditFailed) -> None:
+    """An audit that could not be carried out, with the reason."""
+    with transaction(db):
+        audits.record_failed(db, _trial_of(db, attempt_id), attempt_id, event)
 
 
 def record_failed_evaluation(db: Database, attempt_id: int, event: EvaluationFailed) -> None:

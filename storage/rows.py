@@ -117,6 +117,50 @@ class VariantRow:
     optimizer_options: Options | None
     activation_options: Options | None
     defense_options: Options | None
+    known_worst_case: float | None
+    """At the score's threat, by every confirmed adversarial image known of each trial."""
+    overstated_at_most: float | None
+    """The largest over the seeds; None where one is not audited."""
+    pending: int
+    """Seeds that more attacks are waited for of."""
+
+
+@dataclass(frozen=True)
+class RobustnessRow:
+    """The worst case of one trial of a study at one norm and ε: a row of v_robustness. Accuracies are fractions."""
+
+    study: str
+    trial_id: str
+    variant_id: str
+    dataset: str
+    architecture: str | None
+    optimizer: str | None
+    activation: str | None
+    defense: str | None
+    seed: int | None
+    norm: str
+    eps: float
+    samples: int
+    clean_accuracy: float
+    robust_accuracy: float
+    """By every confirmed adversarial image known."""
+    audited: int | None
+    """Survivors drawn in the audit's last round; None where there was no audit."""
+    fell: int | None
+    overstated_at_most: float | None
+    trust: str
+    compared_accuracy: float
+    """By the attacks that all models of the study had in full."""
+    audited_of: int | None
+    broken: int | None
+    rounds: int | None
+    audit_attacks: Sequence[str] | None
+    felled_by: Sequence[str] | None
+    audit_seconds: float | None
+    architecture_options: Options | None
+    optimizer_options: Options | None
+    activation_options: Options | None
+    defense_options: Options | None
 
 
 @dataclass(frozen=True)

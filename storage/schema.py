@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
     from sqlite_utils.migrations import Migrations
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """How many migrations this program knows; PRAGMA user_version says how many a file has had."""
 
 _TABLES = """
@@ -553,6 +553,124 @@ DELETE FROM event WHERE kind IN ('EvaluationFinished', 'EvaluationFailed')
     AND (content IS NULL OR json_extract(content, '$.attack') IS NULL);
 """
 
+_AUDITS = """
+-- Which audits a study wants of its models; none where it was submitted before there were any.
+CREATE TABLE study_audit (
+    study TEXT NOT NULL REFERENCES study (name) ON DELETE CASCADE,
+    spec_id TEXT NOT NULL,
+    norm TEXT NOT NULL,
+    spec TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    PRIMARY KEY (study, spec_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY,
+    trial_id TEXT NOT NULL REFERENCES trial (id) ON DELETE CASCADE,
+    spec_id TEXT NOT NULL,
+    samples TEXT NOT NULL,
+    norm TEXT NOT NULL,
+    spec TEXT NOT NULL,
+    attempt_id INTEGER REFERENCES attempt (id),
+    state TEXT NOT NULL CHECK (state IN ('done', 'failed')),
+    reason TEXT,
+    traceback TEXT,
+    count INTEGER,
+    forward_passes INTEGER,
+    backward_passes INTEGER,
+    seconds REAL,
+    batch_size INTEGER,
+    notes TEXT,
+    runs TEXT,
+    finished_at REAL NOT NULL,
+    UNIQUE (trial_id, spec_id, samples)
+) STRICT;
+
+CREATE TABLE audit_radius (
+    audit_id INTEGER NOT NULL REFERENCES audit (id) ON DELETE CASCADE,
+    eps REAL NOT NULL,
+    standing INTEGER NOT NULL,
+    audited INTEGER NOT NULL,
+    fell INTEGER NOT NULL,
+    broken INTEGER NOT NULL,
+    rounds INTEGER NOT NULL,
+    attacks TEXT NOT NULL,
+    felled_by TEXT NOT NULL,
+    overstated_at_most REAL,
+    PRIMARY KEY (audit_id, eps)
+) STRICT, WITHOUT ROWID;
+
+-- The least radius at which each test sample was broken, float32, infinity where it was not.
+CREATE TABLE audit_content (
+    audit_id INTEGER PRIMARY KEY REFERENCES audit (id) ON DELETE CASCADE,
+    fell_at BLOB NOT NULL
+) STRICT;
+
+-- Added attacks that all scored trials of a study have had: what its rankings count beside its own.
+CREATE TABLE study_common (
+    study TEXT NOT NULL REFERENCES study (name) ON DELETE CASCADE,
+    attack_id TEXT NOT NULL REFERENCES attack (id),
+    PRIMARY KEY (study, attack_id)
+) STRICT, WITHOUT ROWID;
+
+-- Worst cases: by the attacks that all models of the study had in full, and by everything known of this one.
+CREATE TABLE robustness (
+    study TEXT NOT NULL,
+    trial_id TEXT NOT NULL,
+    norm TEXT NOT NULL,
+    eps REAL NOT NULL,
+    compared_accuracy REAL NOT NULL,
+    robust_accuracy REAL NOT NULL,
+    trust TEXT NOT NULL CHECK (trust IN ('ok', 'suspect', 'invalid')),
+    audit_id INTEGER REFERENCES audit (id) ON DELETE SET NULL,
+    PRIMARY KEY (study, trial_id, norm, eps),
+    FOREIGN KEY (study, trial_id) REFERENCES study_trial (study, trial_id) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+CREATE INDEX robustness_audit ON robustness (audit_id);
+
+-- Which samples the target errs on under the source's images: one bit each; NULL in rows of before.
+ALTER TABLE transfer ADD COLUMN fooled_bitmap BLOB;
+
+CREATE VIEW v_robustness AS
+SELECT r.study, t.id AS trial_id, t.variant_id, t.dataset, t.architecture, t.optimizer, t.activation, t.defense, t.seed,
+    r.norm, r.eps, c.count AS samples, c.accuracy AS clean_accuracy, r.robust_accuracy, ar.audited, ar.fell,
+    ar.overstated_at_most, r.trust, r.compared_accuracy, ar.standing AS audited_of, ar.broken, ar.rounds,
+    ar.attacks AS audit_attacks, ar.felled_by, a.seconds AS audit_seconds,
+    t.architecture_options, t.optimizer_options, t.activation_options, t.defense_options
+FROM robustness r
+JOIN study s ON s.name = r.study
+JOIN trial t ON t.id = r.trial_id
+JOIN clean c ON c.trial_id = t.id AND c.samples = s.samples
+LEFT JOIN audit_radius ar ON ar.audit_id = r.audit_id AND ar.eps = r.eps
+LEFT JOIN audit a ON a.id = r.audit_id;
+
+-- Scores stay while more attacks wait, so a variant is there as long as a trial of it has been scored.
+DROP VIEW v_leaderboard;
+CREATE VIEW v_leaderboard AS
+SELECT st.study, t.variant_id, t.dataset, t.architecture, t.optimizer, t.activation, t.defense, count(*) AS seeds,
+    avg(sc.value) AS clean_accuracy, avg(sw.value) AS worst_case, avg(sr.value) AS retention,
+    avg(sa.value) AS curve_area, avg(si.value) AS innate,
+    CASE max(CASE st.trust WHEN 'invalid' THEN 2 WHEN 'suspect' THEN 1 ELSE 0 END)
+        WHEN 2 THEN 'invalid' WHEN 1 THEN 'suspect' ELSE 'ok' END AS trust,
+    t.architecture_options, t.optimizer_options, t.activation_options, t.defense_options,
+    avg(r.robust_accuracy) AS known_worst_case,
+    CASE WHEN count(ar.overstated_at_most) = count(*) THEN max(ar.overstated_at_most) END AS overstated_at_most,
+    count(*) FILTER (WHERE st.state <> 'done') AS pending
+FROM study_trial st
+JOIN study s ON s.name = st.study
+JOIN trial t ON t.id = st.trial_id
+JOIN score sc ON sc.study = st.study AND sc.trial_id = st.trial_id AND sc.name = 'clean_accuracy'
+LEFT JOIN score sw ON sw.study = st.study AND sw.trial_id = st.trial_id AND sw.name = 'worst_case'
+LEFT JOIN score sr ON sr.study = st.study AND sr.trial_id = st.trial_id AND sr.name = 'retention'
+LEFT JOIN score sa ON sa.study = st.study AND sa.trial_id = st.trial_id AND sa.name = 'curve_area'
+LEFT JOIN score si ON si.study = st.study AND si.trial_id = st.trial_id AND si.name = 'innate'
+LEFT JOIN robustness r ON r.study = st.study AND r.trial_id = st.trial_id AND r.norm = s.threat_norm
+    AND r.eps = s.threat_eps
+LEFT JOIN audit_radius ar ON ar.audit_id = r.audit_id AND ar.eps = r.eps
+WHERE st.state IN ('done', 'queued', 'running')
+GROUP BY st.study, t.variant_id;
+"""
+
 
 def migrations() -> Migrations:
     """Every migration in order; the import of sqlite-utils is `storage.database`'s to arrange."""
@@ -583,6 +701,11 @@ def migrations() -> Migrations:
     @steps(name="5: progress in numbers, the log of a trial in its events, when each epoch ended")
     def fifth(db: Database) -> None:
         for statement in _statements(_NUMBERS_AND_LOG):
+            db.execute(statement)
+
+    @steps(name="7: audits, worst cases by all that is known, scores that stay while attacks wait")
+    def seventh(db: Database) -> None:
+        for statement in _statements(_AUDITS):
             db.execute(statement)
 
     return steps

@@ -1,6 +1,7 @@
 """Where a trial stands in a study, worked out from what is stored: shared by submitting, settling and deleting.
 
-A trial is done when its weights exist and every attack of the study has been evaluated on the study's samples.
+A trial is done when its weights exist, every attack of the study has been evaluated on the study's samples, and every audit
+that the study wants has been made.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.records import AttackSpec, DiagnosisSpec
-from storage.verdicts import looks, read_distances, rescore, wanted_looks
+from storage import audits
+from storage.evidence import looks, wanted_looks
+from storage.verdicts import read_distances, rescore
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -106,7 +109,10 @@ def where_it_is(db: Database, study: str, trial_id: str) -> tuple[str, str | Non
     if failed is not None:
         attack = json.loads(failed["spec"])["name"]
         return "failed", f"{attack}: {failed['reason']}"
-    return "done", None
+    if audits.missing(db, study, trial_id):
+        return "queued", None
+    broken = audits.failure(db, study, trial_id)
+    return ("done", None) if broken is None else ("failed", f"audit: {broken}")
 
 
 def settle_in(db: Database, study: str, trial_id: str) -> str:

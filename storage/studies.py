@@ -14,6 +14,8 @@ from core.errors import BadInput, NotFound
 from core.names import short_id
 from core.records import AttackSpec, Choice, DatasetInfo, Plan, Study, TrialSpec
 from core.registry import nearest
+from core.verdict.audited import wanted_audits
+from storage import audits
 from storage.database import transaction
 from storage.reading import Json, columns, read
 from storage.rows import ListedStudy, StudyRow
@@ -55,13 +57,38 @@ def submit(db: Database, plan: Plan, data_root: Path | None = None) -> Submissio
     assert plan.samples is not None, "the data set is at hand when a study is submitted"
     name = plan.study.name
     with transaction(db):
+        claimed = _what_scores_say(db, name)
         store_study(db, plan.study, plan.info, plan.samples, data_root)
         _store_attacks(db, name, plan.study.attacks)
+        audits.want(db, name, wanted_audits(plan.study.attacks, plan.study.threat, plan.study.audit))
         _store_trials(db, plan)
         for row in list(db.query("SELECT trial_id, state FROM study_trial WHERE study = ?", (name,))):
             if row["state"] != "running":
                 settle_in(db, name, row["trial_id"])
+        if _what_scores_say(db, name) != claimed:
+            _forget_scores(db, name)
         return _count(db, plan)
+
+
+def _what_scores_say(db: Database, study: str) -> tuple[object, ...]:
+    """What a stored score refers to: other samples, another threat or other radii make it another number."""
+    row = db.execute("SELECT samples, threat_norm, threat_eps FROM study WHERE name = ?", (study,)).fetchone()
+    radii = db.execute(
+        "SELECT DISTINCT a.norm, e.value FROM study_attack sa JOIN attack a ON a.id = sa.attack_id, "
+        "json_each(a.spec, '$.eps') e WHERE sa.study = ? ORDER BY 1, 2",
+        (study,),
+    )
+    return row, radii.fetchall()
+
+
+def _forget_scores(db: Database, study: str) -> None:
+    """Those of trials that are to be attacked again: until then they would stand for what the study no longer asks."""
+    for table in ("score", "robustness"):
+        db.execute(
+            f"DELETE FROM {table} WHERE study = ? AND trial_id IN "
+            "(SELECT trial_id FROM study_trial WHERE study = ? AND state <> 'done')",
+            (study, study),
+        )
 
 
 def preview(db: Database, plan: Plan) -> Submission:

@@ -11,88 +11,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.records import AttackSpec, Bools, Diagnosis, Threat, Trace
+from core.verdict.audited import radii_of
 from core.verdict.ledgers import USUAL_EPS, survived_at
 from core.verdict.scoring import score_trial
-from core.verdict.trust import Reason, judge
-from core.verdict.trust.entry import EpochAccuracy, Evaluated, Evidence
-from core.verdict.trust.ladder import standing_before
-from core.verdict.trust.looks import radii_to_look_at
+from core.verdict.trust import Judgement, Reason, judge
+from core.verdict.trust.entry import Evidence
+from core.verdict.trust.known import compared_standing, known_standing
+from storage import audits
+from storage.evidence import common_attacks, evidence
 from storage.outcomes import clean_outcome, ledgers
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
-
-_OWN = """
-    SELECT e.id, a.spec, e.traces FROM study_attack sa JOIN attack a ON a.id = sa.attack_id
-    JOIN evaluation e ON e.attack_id = a.id AND e.trial_id = :trial AND e.samples = :samples AND e.state = 'done'
-    WHERE sa.study = :study ORDER BY sa.position
-"""
-_ADDED = """
-    SELECT e.id, a.spec, e.traces FROM trial_attack ta JOIN attack a ON a.id = ta.attack_id
-    JOIN evaluation e ON e.attack_id = a.id AND e.trial_id = :trial AND e.samples = :samples AND e.state = 'done'
-    WHERE ta.study = :study AND ta.trial_id = :trial
-        AND ta.attack_id NOT IN (SELECT attack_id FROM study_attack WHERE study = :study)
-    ORDER BY e.finished_at, e.id
-"""
-
-
-def wanted_looks(db: Database, study: str) -> dict[str, tuple[float, ...]]:
-    """Norm → the radii at which the study's models are to be looked at themselves."""
-    norm, eps = db.execute("SELECT threat_norm, threat_eps FROM study WHERE name = ?", (study,)).fetchone()
-    rows = db.execute(
-        "SELECT a.spec FROM study_attack sa JOIN attack a ON a.id = sa.attack_id WHERE sa.study = ? ORDER BY sa.position",
-        (study,),
-    )
-    attacks = [AttackSpec.from_json(json.loads(spec)) for (spec,) in rows.fetchall()]
-    return radii_to_look_at(attacks, None if norm is None else Threat(norm, eps))
-
-
-def looks(db: Database, study: str, trial_id: str) -> list[Diagnosis]:
-    """Those of the wanted looks at a trial's model that there have been."""
-    found = []
-    for norm, radii in wanted_looks(db, study).items():
-        for eps in radii:
-            row = db.execute(
-                "SELECT content FROM diagnosis WHERE trial_id = ? AND norm = ? AND eps = ? "
-                "AND samples = (SELECT samples FROM study WHERE name = ?)",
-                (trial_id, norm, eps, study),
-            ).fetchone()
-            if row is not None:
-                found.append(Diagnosis.from_json(json.loads(row[0])))
-    return found
-
-
-def evidence(db: Database, study: str, trial_id: str) -> Evidence:
-    """All that is stored of one trial in one study; its clean outcome must exist."""
-    norm, eps, samples = db.execute(
-        "SELECT threat_norm, threat_eps, samples FROM study WHERE name = ?", (study,)
-    ).fetchone()
-    key = {"study": study, "trial": trial_id, "samples": samples}
-    (defense,) = db.execute("SELECT defense_options FROM trial WHERE id = ?", (trial_id,)).fetchone()
-    epochs = db.execute(
-        "SELECT epoch, accuracy, probe_accuracy FROM epoch WHERE trial_id = ? ORDER BY epoch", (trial_id,)
-    )
-    return Evidence(
-        clean=clean_outcome(db, trial_id, samples),
-        results=_evaluated(db, _OWN, key),
-        threat=None if norm is None else Threat(norm, eps),
-        looks=looks(db, study, trial_id),
-        epochs=[EpochAccuracy(*row) for row in epochs],
-        clean_share=float((json.loads(defense) if defense else {}).get("clean_share", 0.0)),
-        added=_evaluated(db, _ADDED, key),
-    )
-
-
-def _evaluated(db: Database, sql: str, key: dict[str, str]) -> list[Evaluated]:
-    return [
-        Evaluated(
-            AttackSpec.from_json(json.loads(spec)),
-            ledgers(db, evaluation),
-            [Trace.from_json(trace) for trace in json.loads(traces or "[]")],
-        )
-        for evaluation, spec, traces in db.execute(sql, key).fetchall()
-    ]
 
 
 @dataclass(frozen=True)
@@ -111,30 +41,84 @@ def verdict(db: Database, study: str, trial_id: str) -> Verdict:
     return Verdict(trust, tuple(json.loads(reasons or "[]")))
 
 
-def left_standing(db: Database, study: str, trial_id: str, attack: AttackSpec) -> Bools | None:
-    """[n]: whom the attacks that `attack` comes after left standing; None for an attack that comes after none."""
-    if not attack.params.get("after"):
-        return None
-    known = evidence(db, study, trial_id)
-    return standing_before(attack, known.clean, [*known.results, *known.added])
-
-
 def rescore(db: Database, study: str, trial_id: str) -> None:
-    """Scores, verdict and checks of one trial in one study. Attacks added to the trial and looks at its model lower its
-    scores, too: what they broke is broken; the radii of a score are those of the study's own attacks."""
+    """Scores, worst cases, verdict and checks of one trial in one study; and of all others, where by this one the attacks that
+    all have had become others. Scores count those, and the study's own; their radii are the study's own."""
+    before = common_attacks(db, study)
+    now = _had_by_all(db, study, trial_id)
+    if now != before:
+        db.execute("DELETE FROM study_common WHERE study = ?", (study,))
+        db.conn.executemany("INSERT INTO study_common (study, attack_id) VALUES (?, ?)", [(study, one) for one in now])
+        for (other,) in db.execute(
+            "SELECT DISTINCT trial_id FROM score WHERE study = ? AND trial_id <> ?", (study, trial_id)
+        ).fetchall():
+            _score(db, study, other)
+    _score(db, study, trial_id)
+
+
+def _had_by_all(db: Database, study: str, trial_id: str) -> list[str]:
+    """Ids of the added attacks that have been carried out on `trial_id` and on every other trial that has a score."""
+    rows = db.execute(
+        "WITH compared AS (SELECT DISTINCT trial_id FROM score WHERE study = :study UNION SELECT :trial) "
+        "SELECT ta.attack_id FROM trial_attack ta JOIN compared c ON c.trial_id = ta.trial_id "
+        "JOIN evaluation e ON e.trial_id = ta.trial_id AND e.attack_id = ta.attack_id AND e.state = 'done' "
+        "AND e.samples = (SELECT samples FROM study WHERE name = :study) "
+        "WHERE ta.study = :study AND ta.attack_id NOT IN (SELECT attack_id FROM study_attack WHERE study = :study) "
+        "GROUP BY ta.attack_id HAVING count(*) = (SELECT count(*) FROM compared) ORDER BY ta.attack_id",
+        {"study": study, "trial": trial_id},
+    )
+    return [str(attack_id) for (attack_id,) in rows.fetchall()]
+
+
+def _score(db: Database, study: str, trial_id: str) -> None:
     known = evidence(db, study, trial_id)
-    own, added = ([(one.attack, one.ledgers) for one in tried] for tried in (known.results, known.added))
-    scores = score_trial(known.clean, own, known.threat, added, known.looks)
+    own = [(one.attack, one.ledgers) for one in known.results]
+    common = [(one.attack, one.ledgers) for one in known.added if one.attack.id in known.common]
     judgement = judge(known)
     db.execute("DELETE FROM score WHERE study = ? AND trial_id = ?", (study, trial_id))
     db.conn.executemany(
         "INSERT INTO score (study, trial_id, name, value, low, high) VALUES (?, ?, ?, ?, ?, ?)",
-        [(study, trial_id, score.name, score.value, score.low, score.high) for score in scores],
+        [
+            (study, trial_id, score.name, score.value, score.low, score.high)
+            for score in score_trial(known.clean, own, known.threat, common)
+        ],
     )
     db.execute(
         "UPDATE study_trial SET trust = ?, trust_reasons = ? WHERE study = ? AND trial_id = ?",
         (judgement.trust, json.dumps([reason.text for reason in judgement.reasons]), study, trial_id),
     )
+    _store_worst_cases(db, study, trial_id, known, judgement)
+    _store_checks(db, study, trial_id, judgement)
+
+
+def _store_worst_cases(db: Database, study: str, trial_id: str, known: Evidence, judgement: Judgement) -> None:
+    """At every norm and ε at which the study says something."""
+    attacks = [one.attack for one in known.results]
+    made = {
+        norm: audit for audit, norm in ((audit, one.norm) for audit, one in audits.found(db, study, trial_id).items())
+    }
+    db.execute("DELETE FROM robustness WHERE study = ? AND trial_id = ?", (study, trial_id))
+    db.conn.executemany(
+        "INSERT INTO robustness (study, trial_id, norm, eps, compared_accuracy, robust_accuracy, trust, audit_id) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                study,
+                trial_id,
+                norm,
+                eps,
+                float(compared_standing(known, norm, eps).mean()),
+                float(known_standing(known, norm, eps).mean()),
+                judgement.trust_of_known,
+                made.get(norm),
+            )
+            for norm in dict.fromkeys(attack.norm for attack in attacks)
+            for eps in radii_of(attacks, known.threat, norm)
+        ],
+    )
+
+
+def _store_checks(db: Database, study: str, trial_id: str, judgement: Judgement) -> None:
     db.execute("DELETE FROM trust_check WHERE study = ? AND trial_id = ?", (study, trial_id))
     db.conn.executemany(
         "INSERT INTO trust_check (study, trial_id, position, name, attack_id, trust, counted, value, bound, reason, norm, eps) "

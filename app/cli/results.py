@@ -82,16 +82,28 @@ class _Found:
 
 
 def _by_factors(db: Database, study: str, factors: Sequence[str], score: str) -> _Found:
-    from app.report.aggregate import by_factors
+    from app.report import overstated
+    from app.report.aggregate import by_factors, trials_by_level
     from app.report.leaderboard import by_table
     from storage.queries import scores
 
-    found = by_factors(scores(db, study, score), factors)
+    scored = scores(db, study, score)
+    found, over = by_factors(scored, factors), None
+    if score == "worst_case":
+        at_score, levels = overstated.at_score(db, study), trials_by_level(scored, factors)
+        over = overstated.by_group(at_score, levels)
     rows: list[Options] = [
-        {**dict(zip(factors, one.names, strict=True)), "score": one.score, "low": one.low, "high": one.high, "n": one.n}
+        {
+            **dict(zip(factors, one.names, strict=True)),
+            "score": one.score,
+            "low": one.low,
+            "high": one.high,
+            "n": one.n,
+            **({} if over is None else {"overstated_at_most": over.get(one.names)}),
+        }
         for one in found
     ]
-    return _Found(rows, by_table(study, found, factors, score, width()))
+    return _Found(rows, by_table(study, found, factors, score, width(), over))
 
 
 def _by_variants(db: Database, study: str, score: str) -> _Found:

@@ -85,6 +85,15 @@ def by_factors(rows: Sequence[ScoreRow], factors: Sequence[str]) -> list[Level]:
     return sorted(table, key=lambda one: (one.score is None, -(one.score or 0.0)))
 
 
+def trials_by_level(rows: Sequence[ScoreRow], factors: Sequence[str]) -> dict[tuple[str, ...], list[str]]:
+    """The names of `by_factors` → the trials behind each."""
+    columns = [grouped(rows, factor) for factor in factors]
+    found: dict[tuple[str, ...], list[str]] = {}
+    for row, *names in zip(rows, *columns, strict=True):
+        found.setdefault(tuple(names), []).append(row.trial_id)
+    return found
+
+
 def verdicts(rows: Sequence[Judged]) -> dict[str, Verdict]:
     """variant_id → the verdict on its trials together."""
     found: dict[str, Verdict] = {}

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from app.report import overstated
 from app.report.aggregate import Estimate, Level, over_seeds, verdicts
 from app.report.text import number, percent, table
 from app.report.variants import constant, levels, varying
 from core.names import NORM_SIGNS, short_id
 from core.verdict.scoring import SCORES
-from storage.queries import scores
+from storage.queries import scores, waiting_attacks
 from storage.studies import study_row
 from storage.verdicts import reasons
 
@@ -29,6 +30,10 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[VariantRow], widt
         return f"{study}: no results yet"
     stored = study_row(db, study)
     trials = scores(db, study, "innate")
+    groups: dict[str, list[str]] = {}
+    for one in trials:
+        groups.setdefault(one.variant_id, []).append(one.trial_id)
+    over = overstated.by_group(overstated.at_score(db, study), groups)
     estimates, judged = over_seeds(trials), verdicts(trials)
     factors = varying(rows) or ["architecture"]
     threat = _threat(stored.threat)
@@ -53,7 +58,8 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[VariantRow], widt
                 number(row.innate),
                 _interval(estimates[row.variant_id]),
                 percent(row.clean_accuracy),
-                percent(row.worst_case),
+                _bounded(row.worst_case, over[row.variant_id]),
+                percent(over[row.variant_id]),
                 percent(row.retention),
                 str(row.seeds),
                 f"{verdict.trust} [{marks}]" if marks else verdict.trust,
@@ -61,36 +67,63 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[VariantRow], widt
         )
     count = len(factors)
     text = table(
-        [*factors, "innate", "95 % CI", "clean", "worst", "kept", "n", "trust"],
+        [*factors, "innate", "95 % CI", "clean", "worst", "over", "kept", "n", "trust"],
         lines,
         width,
-        right=range(count, count + 6),
+        right=range(count, count + 7),
         fill=max(range(count), key=lambda index: max(len(line[index]) for line in lines)),
     )
     head = [f"{study}: {', '.join(part for part in (stored.dataset, constant(rows)) if part)}"]
     foot = [f"clean, worst and kept in %; worst: survives every attack at {threat}; kept: worst / clean; n: seeds"]
+    if any(bound is not None for bound in over.values()):
+        foot.append(
+            "over: so many points worst is too high at most, against what the audits tried (95 %, each ε by itself)"
+        )
+    if any(bound is None and row.worst_case is not None for row in rows for bound in (over[row.variant_id],)):
+        foot.append(f"≤: not audited, so an upper bound only; innate attack --study {study} --audit")
+    if any(row.pending for row in rows):
+        count_of = sum(row.pending for row in rows)
+        waiting = ", ".join(waiting_attacks(db, study)) or "their turn"
+        foot.append(f"{count_of} of these trials wait for {waiting}; until then their numbers are those of before")
     if all(estimates[row.variant_id].basis == "samples" for row in rows):
         foot.append("One seed: the intervals are over test samples only and say nothing about other seeds.")
     foot += [f"[{index}] {_note(list(told))}" for index, told in enumerate(notes.values(), 1)]
     return "\n".join([*_wrapped(head, width), text, "", *_wrapped(foot, width)])
 
 
-def by_table(study: str, rows: Sequence[Level], factors: Sequence[str], score: str, width: int) -> str:
-    """Means over all other factors, with t intervals over variants."""
+def by_table(
+    study: str,
+    rows: Sequence[Level],
+    factors: Sequence[str],
+    score: str,
+    width: int,
+    over: Mapping[tuple[str, ...], float | None] | None = None,
+) -> str:
+    """Means over all other factors, with t intervals over variants; `over`: what each is too high by at most."""
     scale = 100.0 if SCORES[score].percent else 1.0
     lines = [
         [
             *row.names,
             *(number(None if value is None else scale * value) for value in (row.score, row.low, row.high)),
             str(row.n),
+            *([] if over is None else [percent(over.get(row.names))]),
         ]
         for row in rows
     ]
     unit = " in %" if scale == 100.0 else ""
     count = len(factors)
-    text = table([*factors, score, "low", "high", "n"], lines, width, right=range(count, count + 4), fill=0)
+    headings = [*factors, score, "low", "high", "n", *([] if over is None else ["over"])]
+    text = table(headings, lines, width, right=range(count, len(headings)), fill=0)
     replicate = "trials" if "seed" in factors else "variants"
-    return f"{study}: {score}{unit}, mean over n {replicate} with its 95 % t interval\n{text}"
+    head = f"{study}: {score}{unit}, mean over n {replicate} with its 95 % t interval"
+    foot = "" if over is None else "\n(over: points too high at most, against what the audits tried; 95 %, pooled)"
+    return f"{head}\n{text}{foot}"
+
+
+def _bounded(worst: float | None, over: float | None) -> str:
+    """A worst case in %, marked as an upper bound where nobody audited it."""
+    text = percent(worst)
+    return text if worst is None or over is not None else f"≤{text}"
 
 
 def _note(said: Sequence[str]) -> str:

@@ -16,9 +16,10 @@ from core.verdict.trust.entry import Evidence
 from core.verdict.trust.ladder import climbed, full, is_quiet, is_whole, next_rung, rungs
 from storage import studies
 from storage.changes import Climb, Escalate, NextRung
+from storage.evidence import evidence
 from storage.home import Home
 from storage.states import readiness
-from storage.verdicts import evidence, verdict
+from storage.verdicts import verdict
 
 if TYPE_CHECKING:
     from sqlite_utils import Database

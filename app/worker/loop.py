@@ -18,7 +18,7 @@ from app.worker.owner import Ownership
 from app.worker.pulse import Pulse
 from app.worker.recorder import Recorder
 from core.errors import BadInput, InnateError, Unavailable
-from core.events import LAST_EVENTS, Crashed, EpochFinished, EvaluationFinished, Event, Finished, TrialFailed
+from core.events import LAST_EVENTS, Audited, Crashed, EpochFinished, EvaluationFinished, Event, Finished, TrialFailed
 from core.executors.protocol import Executor, Slot
 from core.jobs.orders import Job
 from core.records import TrialSpec
@@ -242,6 +242,7 @@ class Worker:
             crafting=self._crafting,
             memory_fraction=slot.memory_fraction,
             diagnoses=claim.diagnoses,
+            audits=claim.audits,
         )
 
     def _stop_what_must(self) -> None:
@@ -272,7 +273,7 @@ class Worker:
             with contextlib.suppress(OSError):
                 retention.after_trial(self._db, self._home, running.claim.trial_id)
         self._watcher.happened(running.claim.trial, event)
-        if isinstance(event, EpochFinished | EvaluationFinished | Finished):
+        if isinstance(event, EpochFinished | EvaluationFinished | Audited | Finished):
             self._blameless_crashes = 0
         if isinstance(event, Crashed):
             self._looked_at = -1e9  # a device that others fill must be seen to be full before the next claim

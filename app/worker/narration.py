@@ -41,7 +41,9 @@ def logged(entry: journal.Entry) -> list[str]:
             return [f"begins on {device} (slot {slot + 1})"]
         case journal.Finished():
             return ["done"]
-        case journal.Failed() | journal.AttackFailed() | journal.LookFailed() if entry.traceback:
+        case journal.Failed() | journal.AttackFailed() | journal.AuditFailed() | journal.LookFailed() if (
+            entry.traceback
+        ):
             return [*_lines(entry), entry.traceback]
     return _lines(entry)
 
@@ -68,6 +70,10 @@ def _lines(entry: journal.Entry, clean: float | None = None) -> list[str]:
         case journal.AttackEnded():
             known = "" if clean is None else f"clean {clean:.1%}, "
             return [f"{known}{_accuracies(entry)} in {in_words(entry.seconds)}", *entry.notes]
+        case journal.AuditEnded():
+            return [*_audit(entry), *entry.notes]
+        case journal.AuditFailed(norm, reason):
+            return [f"the audit in {NORM_SIGNS[norm]} failed: {reason}"]
         case journal.Suspected(reasons):
             return [f"suspect: {reason}" for reason in reasons]
         case journal.AttackFailed(attack, reason):
@@ -86,6 +92,16 @@ def _epoch(ended: journal.EpochEnded) -> str:
     return (
         f"epoch {ended.epoch}, loss {ended.loss:.4f}, accuracy {ended.accuracy:.1%}{probe} in {in_words(ended.seconds)}"
     )
+
+
+def _audit(ended: journal.AuditEnded) -> list[str]:
+    """What fell at each ε: "audited ℓ∞ in 2.1 s: 0.1→0 of 64 fell, 0.3→3 of 64 fell to apgd-targeted"."""
+    parts = []
+    for one in ended.radii:
+        fell = f"{one.fell} of {one.audited} fell" if one.standing else "none stood"
+        to = f" to {', '.join(one.felled_by)}" if one.fell else ""
+        parts.append(f"{one.eps:g}→{fell}{to}")
+    return [f"audited {NORM_SIGNS[ended.norm]} in {in_words(ended.seconds)}: {', '.join(parts)}"]
 
 
 def _accuracies(ended: journal.AttackEnded) -> str:

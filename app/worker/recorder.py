@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from core.errors import Unavailable
 from core.events import (
     AttackProgress,
+    Audited,
+    AuditFailed,
     CleanEvaluated,
     Crashed,
     Diagnosed,
@@ -93,6 +95,10 @@ class Recorder:
                     recording.record_clean(db, claim.trial_id, event)
                 case EvaluationFinished():
                     recording.record_evaluation(db, attempt, event)
+                case Audited():
+                    recording.record_audit(db, attempt, event)
+                case AuditFailed():
+                    recording.record_failed_audit(db, attempt, event)
                 case Diagnosed():
                     recording.record_diagnosis(db, attempt, event)
                 case EvaluationFailed():

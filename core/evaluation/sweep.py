@@ -108,7 +108,7 @@ def sweep_of_distances(sweep: Sweep) -> Iterator[AttackProgress]:
     """One ledger of distances: 0 where a sample is wrong from the start, inf where no mistake was found."""
     attack = _attack(sweep)
     distance = torch.zeros(len(sweep.test_set), device=sweep.test_set.labels.device)
-    yield from _distances(sweep, attack, sweep.alive, distance)
+    yield from distances_of(sweep, attack, sweep.alive, distance)
     found = torch.isfinite(distance) & sweep.alive
     sweep.ledgers.append(Ledger(None, sweep.alive.cpu().numpy(), distance.cpu().numpy().astype("<f4")))
     sweep.traces.append(Trace(None, int(sweep.alive.sum()), int(found.sum())))
@@ -123,25 +123,25 @@ def sweep_by_radius(sweep: Sweep) -> Iterator[AttackProgress]:
     distances = [torch.full((len(test_set),), float("nan"), device=survived.device) for _ in members]
     for eps in attack.eps:
         began = survived.clone()
-        tally = _Tally(survived)
+        tally = Tally(survived)
         broken = {}
         for member, distance in zip(members, distances, strict=True):
             before = int(survived.sum())
             if ATTACKS[member.name].minimum_norm:
                 # Asked once: the distance of a sample tells its fate at every later ε too.
-                yield from _distances(sweep, member, survived & distance.isnan(), distance, eps)
+                yield from distances_of(sweep, member, survived & distance.isnan(), distance, eps)
                 survived &= ~(distance <= eps)
             else:
-                yield from _rounds(sweep, member, eps, survived, tally)
-            broken[_title(member)] = before - int(survived.sum())
+                yield from rounds_at(sweep, member, eps, survived, tally)
+            broken[title(member)] = before - int(survived.sum())
         sweep.ledgers.append(Ledger(eps, survived.cpu().numpy().copy()))
         sweep.traces.append(tally.trace(attack, eps, began, survived, alone=len(members) == 1))
         if len(members) > 1:
             sweep.notes.append(f"at ε = {eps:g} fell to " + ", ".join(f"{name} {n}" for name, n in broken.items()))
 
 
-class _Tally:
-    """What `Outcome`s of one ε say of each sample; the last word on a sample counts."""
+class Tally:
+    """What `Outcome`s of one ε say of each sample; the last word on a sample counts. `like` is [n]."""
 
     def __init__(self, like: Tensor) -> None:
         names = [one.name for one in fields(Outcome) if one.name not in ("broken", "found", "last")]
@@ -175,7 +175,7 @@ class _Tally:
         )
 
 
-def _rounds(sweep: Sweep, member: AttackSpec, eps: float, survived: Tensor, tally: _Tally) -> Iterator[AttackProgress]:
+def rounds_at(sweep: Sweep, member: AttackSpec, eps: float, survived: Tensor, tally: Tally) -> Iterator[AttackProgress]:
     """Restarts and targets at one ε, each on what the ones before left standing; `survived` is brought up to date."""
     entry, test_set = ATTACKS[member.name], sweep.test_set
     iterate = entry.iterate
@@ -211,7 +211,7 @@ def _rounds(sweep: Sweep, member: AttackSpec, eps: float, survived: Tensor, tall
             yield from _progress(sweep, eps, done, survived)
 
 
-def _distances(
+def distances_of(
     sweep: Sweep, member: AttackSpec, wanted: Tensor, distance: Tensor, eps: float | None = None
 ) -> Iterator[AttackProgress]:
     """Fill in `distance` for the samples `wanted`; examples are of those within `eps` if there is one."""
@@ -274,7 +274,8 @@ def _attack(sweep: Sweep) -> AttackSpec:
     return sweep.attack
 
 
-def _title(member: AttackSpec) -> str:
+def title(member: AttackSpec) -> str:
+    """What an attack that is one of several is called: "apgd-targeted", "fmn"."""
     loss = member.params.get("loss")
     return member.name if loss is None else f"{member.name}-{loss}"
 

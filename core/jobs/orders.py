@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from core.audit import AuditSpec
 from core.records import AttackSpec, Bools, DatasetSource, DiagnosisSpec, TrialSpec
 
 
@@ -17,6 +18,17 @@ class EvaluationSpec:
     test_samples: int | None
     standing: Bools | None = field(default=None, compare=False)
     """Of those samples, the ones to attack, where the attack comes after others (`params["after"]`); None: all."""
+
+
+@dataclass(frozen=True)
+class AuditOrder:
+    """An audit that is still to be made. `standing` [n] for each of its ε: who stands against everything stored so far, None
+    where nothing is; `passes`: images that went through the model in the attacks stored so far, forward and backward."""
+
+    spec: AuditSpec
+    test_samples: int | None
+    standing: tuple[Bools, ...] | None = field(default=None, compare=False)
+    passes: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,7 @@ class Job:
     memory_fraction: float | None = None
     """Share of a CUDA device's memory that this job may take."""
     diagnoses: tuple[DiagnosisSpec, ...] = ()
+    audits: tuple[AuditOrder, ...] = ()
     """Looks at the model that are still wanted."""
 
 

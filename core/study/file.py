@@ -51,6 +51,14 @@ class ScoreTable(_Table):
     eps: float | str | None = None
 
 
+class AuditTable(_Table):
+    """`[audit]`: how hard each model is attacked again after the study's own attacks, and on how many survivors."""
+
+    samples: Annotated[int, Field(ge=0, le=10**9)] = 64
+    share: float = Field(default=0.25, gt=0.0, le=100.0)
+    depth: str = "budget"
+
+
 class StudyFile(_Table):
     """The whole file. Attacks stay raw tables: each attack's registry entry knows its own keys."""
 
@@ -66,6 +74,7 @@ class StudyFile(_Table):
     test_samples: Count | None = None
     training: TrainingTable = TrainingTable()
     attacks: list[dict[str, Any]] = []
+    audit: AuditTable = AuditTable()
     score: ScoreTable = ScoreTable()
 
     @field_validator("name")

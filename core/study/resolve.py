@@ -16,7 +16,16 @@ from core.datasets import parse_source
 from core.errors import BadInput, Mistakes, NotFound
 from core.models.activations import ACTIVATIONS
 from core.models.architectures import ARCHITECTURES
-from core.records import AttackSpec, Choice, DatasetSource, Study, Threat, Training
+from core.records import (
+    AUDIT_DEPTHS,
+    AttackSpec,
+    AuditSettings,
+    Choice,
+    DatasetSource,
+    Study,
+    Threat,
+    Training,
+)
 from core.registry import Entry, Registry, nearest, parse_number, resolve_options
 from core.study.file import StudyFile, TrainingTable, read
 from core.study.presets import preset_names, preset_text
@@ -146,6 +155,7 @@ def study_without_grid(name: str, description: str, source: DatasetSource) -> St
         training=training,
         attacks=(),
         threat=None,
+        audit=AuditSettings(),
         document={"name": name, "description": description, "dataset": dataset},
     )
 
@@ -196,7 +206,8 @@ def _resolve(file: StudyFile, base: Path, found: Mistakes) -> Study | None:
     defenses = _axis(file.defenses, "defenses", _defense, found)
     seeds = found.attempt(_seeds, file.seeds)
     threat = _threat(file, attacks, found)
-    if source is None or training is None or seeds is None or found.found:
+    depth = found.attempt(_one_of, file.audit.depth, AUDIT_DEPTHS, "audit.depth")
+    if source is None or training is None or seeds is None or depth is None or found.found:
         return None
     document = file.model_dump(exclude_unset=True)
     if source.path is not None:
@@ -215,6 +226,7 @@ def _resolve(file: StudyFile, base: Path, found: Mistakes) -> Study | None:
         training=training,
         attacks=tuple(attack for attack in attacks if attack is not None),
         threat=threat,
+        audit=AuditSettings(file.audit.samples, file.audit.share, depth),
         document=document,
     )
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from core.records import AttackSpec, Bools, CleanOutcome, Ledger
+import numpy as np
+
+from core.records import AttackSpec, Bools, CleanOutcome, Floats, Ledger
 
 USUAL_EPS = {"linf": 0.1, "l2": 1.0}
 """The radius to read minimum-norm attacks at where nothing names one; pixel units of [0, 1]."""
@@ -30,6 +32,21 @@ def speaks_at(attack: AttackSpec, eps: float) -> bool:
     that it passed over may stand, it does not."""
     after = attack.params.get("after")
     return not after or float(after["eps"]) <= eps
+
+
+def least_radii(attack: AttackSpec, ledgers: Sequence[Ledger]) -> Floats | None:
+    """[n]: the least radius at which one attack's ledgers say that each sample fell, float32, inf where it did not; samples wrong
+    from the start fell at any. None without ledgers."""
+    if not ledgers:
+        return None
+    found = np.full(len(ledgers[0].survived), np.inf, np.float32)
+    for ledger in ledgers:
+        if ledger.distances is not None:
+            fell = np.where(ledger.survived, ledger.distances, 0.0 if not attack.params.get("after") else np.inf)
+            return np.asarray(np.minimum(found, fell), np.float32)
+        if ledger.eps is not None and speaks_at(attack, ledger.eps):
+            found[~ledger.survived] = np.minimum(found[~ledger.survived], np.float32(ledger.eps))
+    return found
 
 
 def worst_case(clean: CleanOutcome, attacks: Iterable[Sequence[Ledger]], eps: float) -> Bools:

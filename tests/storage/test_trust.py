@@ -10,7 +10,8 @@ from core.records import Diagnosis, DiagnosisSpec, Ledger, Trace
 from storage import database, export, queries, queue, recording, states, studies
 from storage.destinations import in_use
 from storage.trial import trial_detail
-from storage.verdicts import evidence, reasons
+from storage.evidence import evidence
+from storage.verdicts import reasons
 from tests.conftest import plan_of, tiny
 from tests.storage import stored
 

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING
 from core.engine.geometry import ascent_direction, project
 from core.engine.steps import step_size
 from core.registry import Parameter
-from core.training.defenses.entry import CLEAN_SHARE, EPS, NORM, STEPS, Defense, alpha, second_engine
+from core.training.defenses.entry import (
+    CLEAN_SHARE,
+    EPS,
+    NORM,
+    STEPS,
+    Defense,
+    alpha,
+    in_steps,
+    one_step_each,
+    second_engine,
+)
 from core.training.defenses.inner import loss_gradient, on_crafted_images, random_start
 
 if TYPE_CHECKING:
@@ -50,6 +60,7 @@ FGSM_AT = Defense(
     "Goodfellow et al. 2015",
     on_crafted_images(fgsm),
     (EPS, NORM, CLEAN_SHARE),
+    gradients=one_step_each,
     engine=second_engine,
 )
 FGSM_RS = Defense(
@@ -58,6 +69,7 @@ FGSM_RS = Defense(
     "Wong et al. 2020",
     on_crafted_images(fgsm_rs),
     (EPS, NORM, alpha("eps/0.8"), CLEAN_SHARE),
+    gradients=one_step_each,
     engine=second_engine,
 )
 PGD_AT = Defense(
@@ -73,5 +85,6 @@ PGD_AT = Defense(
         Parameter("random_start", "bool", True, "start from a random point of the ball"),
         CLEAN_SHARE,
     ),
+    gradients=in_steps,
     engine=second_engine,
 )

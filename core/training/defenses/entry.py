@@ -36,6 +36,10 @@ def one_step_each(options: Options) -> int:  # noqa: ARG001
     return 1
 
 
+def no_gradients(options: Options) -> int:  # noqa: ARG001
+    return 0
+
+
 def first_engine(options: Options) -> int:  # noqa: ARG001
     return 1
 
@@ -69,6 +73,8 @@ class Defense:
     source: str
     objective: Objective
     parameters: tuple[Parameter, ...] = ()
+    gradients: Callable[[Options], int] = no_gradients
+    """(options) → slopes of the loss in an image that are taken to craft it, beside the one that trains."""
     replays: Callable[[Options], int] = one_step_each
     remembered: Callable[[Tensor, Options], Memory] = no_memory
     engine: Callable[[Options], int] = first_engine
@@ -87,6 +93,11 @@ CLEAN_SHARE = Parameter(
     omit_default=True,
 )
 STEPS = Parameter("steps", "int", 10, "gradient steps", low=1)
+
+
+def in_steps(options: Options) -> int:
+    """One slope for each step of a defense that has the option `steps`."""
+    return int(options["steps"])
 
 
 def alpha(default: str, summary: str = 'step size, a number or "eps/K"') -> Parameter:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from core.engine.geometry import ascent_direction, project
 from core.engine.steps import step_size
 from core.registry import Parameter
-from core.training.defenses.entry import EPS, NORM, STEPS, BatchLoss, Defense, alpha, second_engine_in_l2
+from core.training.defenses.entry import EPS, NORM, STEPS, BatchLoss, Defense, alpha, in_steps, second_engine_in_l2
 from core.training.defenses.inner import eval_mode
 
 if TYPE_CHECKING:
@@ -75,5 +75,6 @@ TRADES = Defense(
         alpha("eps/4"),
         Parameter("beta", "float", 6.0, "weight of the divergence, 1/λ in the paper", low=0.0),
     ),
+    gradients=in_steps,
     engine=second_engine_in_l2,
 )

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from core.records import AttackSpec, Bools, CleanOutcome, Diagnosis, Ledger, Threat
+from core.records import AttackSpec, Bools, CleanOutcome, Ledger, Threat
 from core.verdict.ledgers import speaks_at, worst_case
 from core.verdict.scoring.entry import Readings, ScoreEntry
 from core.verdict.scoring.scores import SCORES
 from core.verdict.statistics import CONFIDENCE
-from core.verdict.trust.looks import fallen_to_looks
 from core.verdict.trust.model import degenerate
 
 Result = tuple[AttackSpec, Sequence[Ledger]]
@@ -42,11 +41,10 @@ def score_trial(
     results: Sequence[Result],
     threat: Threat | None,
     added: Sequence[Result] = (),
-    looks: Sequence[Diagnosis] = (),
 ) -> tuple[Score, ...]:
     """All scores for one model from its ledgers over one set of test samples. `results` are the study's own attacks, whose
-    radii a score is read at; what `added` ones and `looks` at the model broke there counts too."""
-    readings = _readings(clean, results, threat, added, looks)
+    radii a score is read at; `added` ones, which every model compared has had, count there too."""
+    readings = _readings(clean, results, threat, added)
     worthless = degenerate(clean).trust != "ok"
     return tuple(_score(entry, readings, degenerate_model=worthless) for entry in SCORES.values())
 
@@ -56,17 +54,13 @@ def _readings(
     results: Sequence[Result],
     threat: Threat | None,
     added: Sequence[Result],
-    looks: Sequence[Diagnosis],
 ) -> Readings:
     norm = threat.norm if threat else None
     within = [ledgers for attack, ledgers in results if attack.norm == norm]
 
     def standing(eps: float) -> Bools:
         more = [ledgers for attack, ledgers in added if attack.norm == norm and speaks_at(attack, eps)]
-        left = worst_case(clean, [*within, *more], eps)
-        if norm is not None:
-            left[fallen_to_looks(looks, norm, eps)] = False
-        return left
+        return worst_case(clean, [*within, *more], eps)
 
     grid = sorted({ledger.eps for ledgers in within for ledger in ledgers if ledger.eps is not None})
     if threat and within and not grid:

@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.records import AttackSpec, CleanOutcome, Diagnosis, Ledger, Threat, Trace
+from core.audit import AuditedRadius
+from core.records import AttackSpec, CleanOutcome, Diagnosis, Floats, Ledger, Threat, Trace
 from core.registry import Parameter
 
 
@@ -61,6 +62,23 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
+class Further:
+    """Confirmed adversarial images from elsewhere: `fell_at` [n] is the least radius known for each test sample, float32, inf
+    where there is none."""
+
+    norm: str
+    fell_at: Floats
+
+
+@dataclass(frozen=True)
+class AuditFound:
+    """What the study's audit came to in one norm, one record for each ε."""
+
+    norm: str
+    radii: Sequence[AuditedRadius]
+
+
+@dataclass(frozen=True)
 class EpochAccuracy:
     """Of one epoch of training: accuracy on the images trained on, and robust accuracy of the held-out probe; fractions."""
 
@@ -82,6 +100,10 @@ class Evidence:
     clean_share: float = 0.0
     """Of the training images, those that the defense left clean."""
     added: Sequence[Evaluated] = ()
+    common: frozenset[str] = frozenset()
+    """Ids of those added attacks that every model of the study has had."""
+    further: Sequence[Further] = ()
+    audits: Sequence[AuditFound] = ()
 
 
 def standard_error(share: float, total: int) -> float:

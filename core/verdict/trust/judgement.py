@@ -42,6 +42,16 @@ class Judgement:
     checks: tuple[Checked, ...]
     counted: tuple[bool, ...]
 
+    @property
+    def trust_of_known(self) -> str:
+        """The verdict on the worst case that counts all that is known of the model: what only rankings lack is no fault."""
+        serious = [
+            one.trust
+            for one, counts in zip(self.checks, self.counted, strict=True)
+            if counts and one.name != study.UNEVEN.name
+        ]
+        return worst(serious)
+
 
 def trust_of_evaluation(clean: CleanOutcome, evaluated: Evaluated) -> tuple[str, tuple[Reason, ...]]:
     """("ok" | "suspect" | "invalid", reasons) for one attack on one model."""
@@ -79,7 +89,7 @@ def judge(evidence: Evidence) -> Judgement:
         found.append(overfitted)
     per_radius = [checked for one in evidence.results for checked in attack_checks(evidence.clean, one)]
     per_radius += study.study_checks(evidence)
-    sampled = study.sampled(evidence)
+    sampled = [*study.sampled(evidence), *study.audited(evidence), *study.uneven(evidence)]
     escalation = study.escalated(evidence)
     covering = _covering(evidence, per_radius)
     norm = evidence.threat.norm if evidence.threat else None
@@ -94,8 +104,8 @@ def judge(evidence: Evidence) -> Judgement:
             return False
         return not (checked.name in _STRENGTH and _is_covered(checked, evidence, covering))
 
-    # One row for each check and attack: of what counts, else of what does not, the worst over norms and radii. What the look
-    # found is kept for each of them: the attacks' own numbers there are read beside it.
+    # One row for each check and attack: of what counts, else of what does not, the worst over norms and radii. What looks and
+    # audits found is kept for each of them: the numbers there are read beside it.
     checks = [*reduced([*found, *per_radius], counts), *sampled]
     counted = [counts(one) for one in checks]
     if escalation is not None:
@@ -128,11 +138,12 @@ def _settles(evidence: Evidence, checked: Checked) -> bool:
     if checked.norm not in (None, evidence.threat.norm):
         return False
     at = evidence.threat
-    if checked.name == study.SAMPLED.name and checked.eps is not None:
+    of_samples = checked.name in (study.SAMPLED.name, study.AUDIT.name)
+    if of_samples and checked.eps is not None:
         at = replace(at, eps=checked.eps)
     steps = climbed(evidence, at)
     whole = is_whole(steps, at)
-    if checked.name in _STRENGTH or checked.name == study.SAMPLED.name:
+    if checked.name in _STRENGTH or of_samples:
         return whole or is_quiet(steps)
     return whole and CHECKS[checked.name].masking
 

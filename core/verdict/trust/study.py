@@ -9,8 +9,10 @@ import numpy as np
 from core.attacks import ATTACKS
 from core.names import NORM_SIGNS
 from core.records import Bools, Ledger, Threat
+from core.verdict.audited import overstated_at_most, overstated_by, radii_of
 from core.verdict.ledgers import speaks_at, survived_at, worst_case
 from core.verdict.trust.entry import Check, Checked, Evaluated, Evidence, share_check, standard_error, tolerated, words
+from core.verdict.trust.known import compared_standing, known_standing, spoken
 from core.verdict.trust.ladder import climbed, is_quiet, is_whole
 from core.verdict.trust.looks import fallen_to_looks
 
@@ -19,10 +21,12 @@ _DISTANCES = 0.02
 _SLACK = 0.1
 """A distance within 10 % of ε says nothing against an attack at ε: both stop somewhere near the boundary."""
 
-_SAMPLED, _UNCOUNTED, _FAR = 0.01, 0.03, 0.05
+_SAMPLED, _UNCOUNTED = 0.01, 0.03
 """No chance is allowed for in the first: each of these images is a proof, though one alone is none that the share is over 1 %.
-Scores count them, so they are doubted for other reasons: the same share of those that were not looked at would be over 3 %
-of all, or so many were missed (5 %) that the look cannot be the last word either."""
+The verdict takes it over only above the second, and where no audit drew a sample of its own."""
+_LEFT_OVER, _OVERSTATED = 0.015, 0.015
+"""Of all samples, as likely as the audit makes it: what may stand still though it would fall, and what a number that rankings
+use may be above all that is known. One image of an audit of 64 stays below."""
 
 WEAKER = Check(
     "weaker_than_single_step",
@@ -47,20 +51,34 @@ DISTANCES = Check(
 SAMPLED = Check(
     "weaker_than_sample",
     f"over {_SAMPLED:.0%} of a sample, and more than one image, stand against all of the study's attacks at one norm and ε and "
-    "fall to short minimum-norm and targeted attacks. Scores count those; they are doubted where as many of the rest would be "
-    f"over {_UNCOUNTED:.0%} of all, or where it is over {_FAR:.0%} of the sample",
+    "fall to short minimum-norm and targeted attacks; the verdict counts it over {_UNCOUNTED:.0%}, where there was no audit",
     "Carlini et al. 2019, section 4.3 (more than one attack); Croce, Hein 2020, section 4.1 (more than one loss)",
     "study",
 )
 ESCALATION = Check(
     "escalation",
-    "attacks added after the study's own break images that it left standing: each one is proof and counts in the scores, and "
-    "until the ladder is climbed there may be more",
+    "attacks added after the study's own break images that it left standing: each one is proof and counts in the model's own "
+    "worst case, and until the ladder is climbed there may be more",
     "Croce, Hein 2020, section 5",
     "study",
 )
 
-CHECKS = (WEAKER, BLACK_BOX, DISTANCES, SAMPLED, ESCALATION)
+AUDIT = Check(
+    "audit",
+    f"of the survivors that the audit drew so many fell, and the rest were not all tried with what broke them, that over "
+    f"{_LEFT_OVER:.1%} of all samples are likely to stand though they would fall",
+    "Croce, Hein 2020, section 5; the bound: Clopper, Pearson 1934, without replacement",
+    "study",
+)
+UNEVEN = Check(
+    "unequal_effort",
+    f"what broke this model but was not tried on all models of the study, audit and looks included, puts it over "
+    f"{_OVERSTATED:.1%} of all samples below the number that rankings use",
+    "Carlini et al. 2019, section 4.3; README, Trust",
+    "study",
+)
+
+CHECKS = (WEAKER, BLACK_BOX, DISTANCES, SAMPLED, AUDIT, UNEVEN, ESCALATION)
 
 STRENGTH = frozenset({DISTANCES.name})
 
@@ -172,7 +190,7 @@ def _contradiction(who: Bools, weak: Evaluated, strong: Evaluated, eps: float, s
 
 
 def sampled(evidence: Evidence) -> list[Checked]:
-    """Image by image, one answer for each norm and radius that the study attacks: who stands against all known attacks and
+    """Image by image, one answer for each norm and radius that the study attacks: who stands against all attacks tried and
     fell to the look at the model."""
     found = []
     for norm in dict.fromkeys(look.norm for look in evidence.looks if look.images):
@@ -181,7 +199,7 @@ def sampled(evidence: Evidence) -> list[Checked]:
         claimed = {ledger.eps for ledgers in own for ledger in ledgers if ledger.eps is not None}
         claimed |= {look.eps for look in looks if any(_claims(ledgers, look.eps) for ledgers in own)}
         for eps in sorted(claimed):
-            standing = worst_case(evidence.clean, [*own, *_spoken(evidence.added, norm, eps)], eps)
+            standing = worst_case(evidence.clean, [*own, *spoken(evidence.added, norm, eps)], eps)
             count = int(standing[fallen_to_looks(looks, norm, eps)].sum())
             reason = (
                 f"{{count}} of {{total}} sampled images stand against the study's attacks at {NORM_SIGNS[norm]} ε = {eps:g} "
@@ -194,20 +212,64 @@ def sampled(evidence: Evidence) -> list[Checked]:
     return found
 
 
+def audited(evidence: Evidence) -> list[Checked]:
+    """What the audits found, one answer for each norm and ε: how much of the rest is likely to fall as well, in shares of all
+    samples."""
+    total, found = len(evidence.clean.correct), []
+    for audit in evidence.audits:
+        for one in audit.radii:
+            at = f"{NORM_SIGNS[audit.norm]} ε = {one.eps:g}"
+            who = f"{one.fell} of {one.audited} audited survivors" if one.fell else f"none of {one.audited}"
+            tried = ", ".join(one.felled_by if one.fell else one.attacks)
+            more = f", and {one.broken - one.fell} of the others" if one.broken > one.fell and one.rounds > 1 else ""
+            reason = f"audit: {who} fell at {at} to {tried or 'nothing that could be tried'}{more}"
+            most, likely = overstated_at_most(one, total), overstated_by(one, total)
+            if most is not None:
+                reason += f"; at most {100 * most:.1f} points too high against that"
+            verdict = "suspect" if likely > _LEFT_OVER else "ok"
+            found.append(Checked(AUDIT.name, verdict, likely, _LEFT_OVER, reason, None, one.eps, audit.norm))
+    return found
+
+
+def uneven(evidence: Evidence) -> list[Checked]:
+    """How far the numbers that rankings use are above all that is known of this model, and is likely of its rest: one answer
+    for each norm and ε at which the study says something."""
+    total, found = len(evidence.clean.correct), []
+    attacks = [one.attack for one in evidence.results]
+    drawn = {(audit.norm, one.eps): one for audit in evidence.audits for one in audit.radii}
+    for norm in dict.fromkeys(attack.norm for attack in attacks):
+        for eps in radii_of(attacks, evidence.threat, norm):
+            claimed = int(compared_standing(evidence, norm, eps).sum())
+            known = int(known_standing(evidence, norm, eps).sum())
+            over = (claimed - known) / total
+            if (norm, eps) in drawn:
+                over += overstated_by(drawn[norm, eps], total)
+            reason = None
+            if over > _OVERSTATED and claimed > known:
+                reason = (
+                    f"{words(UNEVEN.name)}: worst case at {NORM_SIGNS[norm]} ε = {eps:g} is {claimed / total:.1%} by the attacks "
+                    f"that all models had, {known / total:.1%} by all that is known of this one; even out: innate attack --level"
+                )
+            verdict = "suspect" if reason else "ok"
+            found.append(Checked(UNEVEN.name, verdict, over, _OVERSTATED, reason, None, eps, norm))
+    return found
+
+
 def doubts_scores(checked: Checked, evidence: Evidence) -> bool:
-    """Whether scores, which count whom the look broke, may still be too high by as much as would matter."""
-    right = int(evidence.clean.correct.sum())
-    measured = max((look.measured or look.images for look in evidence.looks if look.norm == checked.norm), default=0)
-    if checked.value is None or right == 0:
+    """Whether, where no audit drew a sample of its own, scores may be too high by as much as would matter."""
+    if any(
+        audit.norm == checked.norm and any(one.eps == checked.eps for one in audit.radii) for audit in evidence.audits
+    ):
         return False
-    return checked.value > _FAR or checked.value * (1 - measured / right) > _UNCOUNTED
+    return checked.value is not None and checked.value > _UNCOUNTED
 
 
 def escalated(evidence: Evidence) -> Checked | None:
     """What attacks added later make of the study's worst case, at each radius they were tried at; None without any.
 
-    They are tried on the same images, so nothing is left to chance: each further break is proof, and the scores count it
-    (`core.verdict.scoring`). "suspect" while such a break is the last word, "ok" once the ladder has been climbed until nothing
+    They are tried on the same images, so nothing is left to chance: each further break is proof.
+
+    "suspect" while such a break is the last word, "ok" once the ladder has been climbed until nothing
     more fell.
     """
     threat = evidence.threat
@@ -244,7 +306,7 @@ def _answer(evidence: Evidence, at: Threat, claimed: float, left: float, gains: 
         return Checked(ESCALATION.name, "ok", left, claimed, reason, None, at.eps)
     reason = (
         f"escalation: worst case at ε = {at.eps:g} falls from {claimed:.1%} to {left:.1%} under {tried}, most of it under "
-        f"{max(gains)[1]}; the scores count it"
+        f"{max(gains)[1]}; the model's own worst case counts it"
     )
     steps = climbed(evidence, at)
     if is_whole(steps, at) or is_quiet(steps):
@@ -263,10 +325,6 @@ def radii(evaluated: Evaluated) -> tuple[float, ...]:
 def _claims(ledgers: Sequence[Ledger], eps: float) -> bool:
     """Whether an attack was read at this very radius: what it says of a smaller one is no claim about this."""
     return any(ledger.eps == eps or ledger.distances is not None for ledger in ledgers)
-
-
-def _spoken(added: Sequence[Evaluated], norm: str, eps: float) -> list[Sequence[Ledger]]:
-    return [one.ledgers for one in added if one.attack.norm == norm and speaks_at(one.attack, eps)]
 
 
 def _judged(check: Check, value: float, bound: float, reason: str, evaluated: Evaluated, eps: float) -> Checked:
