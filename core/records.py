@@ -418,6 +418,8 @@ class TransferCell:
     shared: int
     fooled: int
     robust_accuracy: float
+    fooled_bits: str = field(default="", compare=False)
+    """Which test samples fooled it: one bit each, the first sample highest, in hexadecimal; empty where it was not kept."""
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,31 @@ class Escalate(Change[Climb]):
 
 
 @dataclass(frozen=True)
+class Queued:
+    """Trials of a study that something more is now wanted of, and the names of the attacks, or "audit"."""
+
+    trials: int
+    wanted: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Audit(Change[Queued]):
+    """Have the models of a study audited; `options` are those of `[audit]` that are to differ from the study's own."""
+
+    KIND: ClassVar[str] = "audit"
+    study: str
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Level(Change[Queued]):
+    """Have every model of a study attacked with all that any of them was attacked with, and with what broke one in an audit."""
+
+    KIND: ClassVar[str] = "level"
+    study: str
+
+
+@dataclass(frozen=True)
 class Arrival:
     """What an import brings, once a child has found that it fits.
 
@@ -242,5 +267,5 @@ class Sweep(Change[Swept]):
 
 
 CHANGES: tuple[type[Change[Any]], ...] = (
-    Submit, Attack, Escalate, Import, Delete, Retry, Cancel, Prioritise, Pause, Resume, Drain, Transfer, Sweep,
+    Submit, Attack, Escalate, Audit, Level, Import, Delete, Retry, Cancel, Prioritise, Pause, Resume, Drain, Transfer, Sweep,
 )  # fmt: skip

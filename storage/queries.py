@@ -17,6 +17,7 @@ from storage.studies import study_row
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
+    from core.audit import AuditSpec
     from core.records import AttackSpec
 
 STATES = ("queued", "running", "done", "failed", "cancelled")
@@ -211,6 +212,16 @@ def attack_seconds(db: Database, attack: AttackSpec, architecture: str) -> float
         "JOIN trial t ON t.id = e.trial_id WHERE e.state = 'done' AND a.name = ? AND a.norm = ? "
         "AND t.architecture = ? AND json_extract(a.spec, '$.params.steps') IS ?",
         (attack.name, attack.norm, architecture, attack.params.get("steps")),
+    ).fetchone()
+    return None if row[0] is None else float(row[0])
+
+
+def audit_seconds(db: Database, spec: AuditSpec, architecture: str) -> float | None:
+    """Mean seconds of the same audit of models of an architecture; None if none was made."""
+    row = db.execute(
+        "SELECT avg(a.seconds) FROM audit a JOIN trial t ON t.id = a.trial_id WHERE a.state = 'done' AND a.spec_id = ? "
+        "AND t.architecture = ?",
+        (spec.id, architecture),
     ).fetchone()
     return None if row[0] is None else float(row[0])
 

@@ -26,7 +26,7 @@ from storage import audits
 from storage.database import transaction
 from storage.home import Home
 from storage.outcomes import clean_outcome, packed
-from storage.states import settle_in, where_it_is
+from storage.states import done_in, settle_in, where_it_is
 from storage.verdicts import read_distances, rescore
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def record_diagnosis(db: Database, attempt_id: int, event: Diagnosed) -> None:
                 time.time(),
             ),
         )
-        for study in _studies_of(db, trial_id, event.samples, state="done"):
+        for study in done_in(db, trial_id, event.samples):
             rescore(db, study, trial_id)
 
 
@@ -177,7 +177,7 @@ def record_audit(db: Database, attempt_id: int, event: Audited) -> None:
         audits.record(db, trial_id, attempt_id, event)
         db.execute("UPDATE trial SET crashes = 0 WHERE id = ?", (trial_id,))
         _settle_completed(db, trial_id)
-        for study in _studies_of(db, trial_id, event.samples, state="done"):
+        for study in done_in(db, trial_id, event.samples):
             rescore(db, study, trial_id)
 
 
@@ -266,12 +266,11 @@ def _settle_completed(db: Database, trial_id: str) -> None:
             settle_in(db, study, trial_id)
 
 
-def _studies_of(db: Database, trial_id: str, samples: str, state: str | None = None) -> list[str]:
-    """The studies that have the trial (in `state`, if named) and these test samples."""
+def _studies_of(db: Database, trial_id: str, samples: str) -> list[str]:
+    """The studies that have the trial and these test samples."""
     rows = db.execute(
-        "SELECT st.study FROM study_trial st JOIN study s ON s.name = st.study WHERE st.trial_id = ? AND s.samples = ? "
-        "AND (? IS NULL OR st.state = ?)",
-        (trial_id, samples, state, state),
+        "SELECT st.study FROM study_trial st JOIN study s ON s.name = st.study WHERE st.trial_id = ? AND s.samples = ?",
+        (trial_id, samples),
     )
     return [str(study) for (study,) in rows.fetchall()]
 

@@ -127,3 +127,13 @@ def settle_in(db: Database, study: str, trial_id: str) -> str:
     if state == "done":
         rescore(db, study, trial_id)
     return state
+
+
+def done_in(db: Database, trial_id: str, samples: str) -> list[str]:
+    """The studies in which the trial is done that have these test samples: what is found now changes its verdict there."""
+    rows = db.execute(
+        "SELECT st.study FROM study_trial st JOIN study s ON s.name = st.study WHERE st.trial_id = ? AND s.samples = ? "
+        "AND st.state = 'done'",
+        (trial_id, samples),
+    )
+    return [str(study) for (study,) in rows.fetchall()]

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.audit import AuditSpec
 from core.datasets import describe
 from core.errors import BadInput, NotFound
 from core.names import short_id
@@ -40,6 +41,8 @@ class Submission:
     trained: int
     evaluations: int
     evaluations_missing: int
+    audits: int = 0
+    audits_missing: int = 0
 
     def as_json(self) -> dict[str, str | int]:
         return asdict(self)
@@ -128,6 +131,51 @@ def add_attack(db: Database, study: str, trial_ids: Sequence[str], attack: Attac
             if state != "running":
                 missing += settle_in(db, study, trial_id) == "queued"
         return missing
+
+
+def add_audits(db: Database, study: str, specs: Sequence[AuditSpec]) -> int:
+    """Have these audits made of every model of `study` from now on; returns how many trials are to be audited."""
+    with transaction(db):
+        audits.want(db, study, specs)
+        missing = 0
+        for trial_id, state in db.execute(
+            "SELECT trial_id, state FROM study_trial WHERE study = ? AND state IN ('done', 'queued')", (study,)
+        ).fetchall():
+            waits = settle_in(db, study, trial_id) == "queued"
+            missing += waits and (state == "done" or bool(audits.missing(db, study, trial_id)))
+        return missing
+
+
+def attacks_tried(db: Database, study: str) -> list[AttackSpec]:
+    """The study's own attacks; where it has none, those that were added to its trials."""
+    own = "SELECT a.spec FROM study_attack sa JOIN attack a ON a.id = sa.attack_id WHERE sa.study = ? ORDER BY sa.position"
+    added = "SELECT DISTINCT a.spec FROM trial_attack ta JOIN attack a ON a.id = ta.attack_id WHERE ta.study = ? ORDER BY a.id"
+    for sql in (own, added):
+        found = [AttackSpec.from_json(json.loads(spec)) for (spec,) in db.execute(sql, (study,)).fetchall()]
+        if found:
+            return found
+    return []
+
+
+def added_attacks(db: Database, study: str) -> list[AttackSpec]:
+    """The attacks that were added to any trial of `study`, each once, in the order in which they were first asked for."""
+    rows = db.execute(
+        "SELECT a.spec FROM trial_attack ta JOIN attack a ON a.id = ta.attack_id WHERE ta.study = ? "
+        "AND ta.attack_id NOT IN (SELECT attack_id FROM study_attack WHERE study = ta.study) GROUP BY a.id ORDER BY a.name, a.id",
+        (study,),
+    )
+    return [AttackSpec.from_json(json.loads(spec)) for (spec,) in rows.fetchall()]
+
+
+def trained_trials(db: Database, study: str) -> list[str]:
+    """Ids of the trials of `study` that have weights, or had and can have them again, and neither failed nor were cancelled."""
+    rows = db.execute(
+        "SELECT st.trial_id FROM study_trial st JOIN trial t ON t.id = st.trial_id WHERE st.study = ? "
+        "AND t.weights IS NOT NULL AND NOT (t.weights_removed AND t.imported IS NOT NULL) "
+        "AND st.state IN ('done', 'queued', 'running') ORDER BY st.position",
+        (study,),
+    )
+    return [str(trial_id) for (trial_id,) in rows.fetchall()]
 
 
 def studies(db: Database) -> list[ListedStudy]:
@@ -340,20 +388,28 @@ def _count(db: Database, plan: Plan) -> Submission:
         )
     }
     evaluated: dict[str, dict[str, str]] = {}
-    rows = db.execute("SELECT trial_id, attack_id, state FROM evaluation WHERE samples = ?", (plan.samples,))
+    wanted_of_audits = [spec.id for spec in wanted_audits(plan.study.attacks, plan.study.threat, plan.study.audit)]
+    rows = db.execute(
+        "SELECT trial_id, attack_id, state FROM evaluation WHERE samples = :samples "
+        "UNION ALL SELECT trial_id, spec_id, state FROM audit WHERE samples = :samples",
+        {"samples": plan.samples},
+    )
     for trial_id, attack_id, state in rows:
         evaluated.setdefault(trial_id, {})[attack_id] = state
     counts = {"new": 0, "done": 0, "failed": 0, "trained": 0}
-    missing = 0
+    missing = audits_missing = 0
     for trial in plan.trials:
-        planned = _planned_state(known.get(trial.id), evaluated.get(trial.id, {}), wanted)
-        counts[planned] += 1
-        missing += sum(attack not in evaluated.get(trial.id, {}) for attack in wanted)
+        done = evaluated.get(trial.id, {})
+        counts[_planned_state(known.get(trial.id), done, [*wanted, *wanted_of_audits])] += 1
+        missing += sum(attack not in done for attack in wanted)
+        audits_missing += sum(audit not in done for audit in wanted_of_audits)
     return Submission(
         study=plan.study.name,
         trials=len(plan.trials),
         evaluations=len(plan.trials) * len(wanted),
         evaluations_missing=missing,
+        audits=len(plan.trials) * len(wanted_of_audits),
+        audits_missing=audits_missing,
         **counts,
     )
 

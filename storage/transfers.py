@@ -17,7 +17,9 @@ from core.records import AttackSpec, TransferCell, TrialSpec
 from storage.database import transaction
 from storage.reading import columns, read
 from storage.rows import TransferResult
+from storage.states import done_in
 from storage.studies import store_attack
+from storage.verdicts import rescore
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -88,8 +90,8 @@ def record(db: Database, crafted: Crafted) -> int:
         now = time.time()
         db.conn.executemany(
             "INSERT OR REPLACE INTO transfer (source_id, target_id, attack_id, samples, eps, source_digest, "
-            "target_digest, count, shared, fooled, robust_accuracy, crafting, engine, made_at) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "target_digest, count, shared, fooled, robust_accuracy, crafting, engine, made_at, fooled_bitmap) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
                     crafted.source_id,
@@ -106,10 +108,14 @@ def record(db: Database, crafted: Crafted) -> int:
                     crafted.crafting,
                     TRANSFER_ENGINE,
                     now,
+                    bytes.fromhex(cell.fooled_bits) or None,
                 )
                 for cell in kept
             ],
         )
+        for cell in kept:  # what fooled a model counts in its own worst case
+            for study in done_in(db, cell.target_id, crafted.samples):
+                rescore(db, study, cell.target_id)
         return len(kept)
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from core.errors import NotFound
 from core.names import short_id
 from core.registry import nearest
-from storage.queries import results, trial_epochs
+from storage.queries import results, robustness, trial_epochs
 from storage.reading import Options, columns, read
-from storage.rows import EpochRow, ResultRow
+from storage.rows import EpochRow, ResultRow, RobustnessRow
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -121,6 +121,7 @@ class TrialDetail(StoredTrial):
     epochs: tuple[EpochRow, ...]
     scores: tuple[StudyScore, ...]
     results: tuple[ResultRow, ...]
+    robustness: tuple[RobustnessRow, ...]
     failed_evaluations: tuple[FailedEvaluation, ...]
     attempts: tuple[AttemptRow, ...]
 
@@ -169,6 +170,7 @@ def trial_detail(db: Database, trial_id: str) -> TrialDetail:
             )
         ),
         results=tuple(results(db, trial_id=trial_id)),
+        robustness=tuple(robustness(db, trial_id=trial_id)),
         failed_evaluations=tuple(_failed_evaluations(db, trial_id)),
         attempts=tuple(_attempts(db, trial_id)),
     )

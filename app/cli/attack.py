@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.context import complete_study, context_of
-from app.cli.output import emit_rows
+from app.cli.context import chosen_study, complete_study, context_of
+from app.cli.output import emit_rows, width
 from app.cli.run import work_on
 from app.cli.worker import Crafting, Device, Fraction, Slots, Threads, check_crafting
 from app.context import Context
-from core.errors import BadInput, ExitCode
+from core.errors import BadInput, ExitCode, NotFound
 from core.names import short_id
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from core.executors.protocol import Slot
     from storage.changes import Climb
+    from storage.reading import Options
     from storage.rows import ResultRow
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
@@ -28,17 +30,28 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 def register(app: typer.Typer) -> None:
     app.command(
         "attack",
-        epilog="Examples: innate attack 1f00ba4d --attack pgd --eps 0.1,8/255 --set steps=100; innate attack 1f00ba4d --escalate",
+        epilog="Examples: innate attack 1f00ba4d --attack pgd --eps 0.1,8/255 --set steps=100; "
+        "innate attack 1f00ba4d --escalate; "
+        "innate attack --study quick --level; innate attack --study quick --audit --set depth=full",
     )(attack)
 
 
 def attack(
     ctx: typer.Context,
-    trials: Annotated[list[str], typer.Argument(help="Ids, or beginnings of ids.", metavar="TRIAL...")],
+    trials: Annotated[
+        list[str] | None, typer.Argument(help="Ids, or beginnings of ids.", metavar="[TRIAL]...", show_default=False)
+    ] = None,
     name: Annotated[str | None, typer.Option("--attack", help="See innate attacks.")] = None,
     escalate: Annotated[
         bool,
         typer.Option("--escalate", help="Ever stronger attacks on what still stands, until the verdict is settled."),
+    ] = False,
+    level: Annotated[
+        bool,
+        typer.Option("--level", help="Attack every model of the study with all that any of them was attacked with."),
+    ] = False,
+    audit: Annotated[
+        bool, typer.Option("--audit", help="Audit the study's models: harder attacks on a sample of what stands.")
     ] = False,
     eps: Annotated[
         str | None, typer.Option(help="Radii, such as 0.1,8/255; the study's if not given, its score ε to escalate.")
@@ -57,33 +70,105 @@ def attack(
     crafting: Crafting = "auto",
     as_json: Json = False,
 ) -> None:
-    """Try another attack on trained trials, without training again. It stands in the results beside the study's own
-    attacks, and leaves the study's scores alone; what it finds goes into the verdict."""
-    from app.worker import attacking
+    """Attack trained trials more, without training again. What it breaks counts in a model's own worst case and goes into the
+    verdict; rankings count it once all models of the study have had it (--level)."""
     from app.worker.devices import resolve_slots
     from core.study.resolve import apply_overrides
-    from storage import queries
 
-    if escalate == (name is not None):
-        raise BadInput("attack: name an attack with --attack, or climb the ladder with --escalate (and not both)")
-    if escalate and sets:
-        raise BadInput("attack --escalate: takes no --set; its rungs are what they are")
+    chosen = [flag for flag, given in _FLAGS if given(name, escalate, level, audit)]
+    if len(chosen) != 1:
+        raise BadInput("attack: name an attack with --attack, or give one of --escalate, --level, --audit")
+    of_study = level or audit
+    if of_study and trials:
+        raise BadInput(f"attack {chosen[0]}: takes all trials of a study; name it with --study, and no trial")
+    if not of_study and not trials:
+        raise BadInput(f"attack {chosen[0]}: name the trials, by ids or beginnings of ids; innate trials lists them")
+    if sets and (escalate or level):
+        raise BadInput(f"attack {chosen[0]}: takes no --set; its attacks are what they are")
+    if eps is not None and of_study:
+        raise BadInput(f"attack {chosen[0]}: takes no --eps; the radii are the study's")
     context = context_of(ctx)
     db = context.writing()
     check_crafting(crafting)
-    resolved = resolve_slots(device or (), slots, threads, memory_fraction)
+    how = _How(resolve_slots(device or (), slots, threads, memory_fraction), crafting, as_json)
+    options = apply_overrides({}, sets or ())
+    if of_study:
+        _whole_study(context, db, chosen_study(db, study), options if audit else None, how)
+    else:
+        _some_trials(context, db, trials or (), study, name, options, eps, how)
+
+
+_FLAGS: tuple[tuple[str, Callable[[str | None, bool, bool, bool], bool]], ...] = (
+    ("--attack", lambda name, *_: name is not None),
+    ("--escalate", lambda _, escalate, *__: escalate),
+    ("--level", lambda _, __, level, ___: level),
+    ("--audit", lambda *flags: flags[3]),
+)
+
+
+@dataclass(frozen=True)
+class _How:
+    """Where the attacks are carried out, and how their results are told."""
+
+    slots: Sequence[Slot]
+    crafting: str
+    as_json: bool
+
+
+def _some_trials(
+    context: Context,
+    db: Database,
+    trials: Sequence[str],
+    study: str | None,
+    name: str | None,
+    options: Options,
+    eps: str | None,
+    how: _How,
+) -> None:
+    """One attack by name, or the ladder, on the trials that were named."""
+    from app.worker import attacking
+    from storage import queries
+
     ids = list(dict.fromkeys(queries.find_trial(db, prefix) for prefix in trials))
     name_of_study = study or attacking.study_of(db, ids)
     if name is None:
-        _escalate(context, db, name_of_study, ids, eps, resolved, crafting, as_json=as_json)
+        _escalate(context, db, name_of_study, ids, eps, how.slots, how.crafting, as_json=how.as_json)
         return
     radii = None if eps is None else [part.strip() for part in eps.split(",")]
-    added = attacking.add(db, context.home, name_of_study, ids, name, apply_overrides({}, sets or ()), radii)
+    added = attacking.add(db, context.home, name_of_study, ids, name, options, radii)
     context.say(f"{name_of_study}: {added.missing} of {len(ids)} trials to attack with {name}")
-    if not work_on(context, db, name_of_study, resolved, crafting):
+    if not work_on(context, db, name_of_study, how.slots, how.crafting):
         raise typer.Exit(int(ExitCode.INTERRUPTED))
-    _show(attacking.results_of(db, added, ids), as_json=as_json)
+    _show(attacking.results_of(db, added, ids), as_json=how.as_json)
     if attacking.any_failed(db, ids):
+        raise typer.Exit(int(ExitCode.TRIAL_FAILED))
+
+
+def _whole_study(context: Context, db: Database, study: str | None, options: Options | None, how: _How) -> None:
+    """All models of a study audited (`options` of the audit), or attacked alike."""
+    from app.report.worst_cases import worst_case_table
+    from app.worker import changes
+    from storage import queries, queue
+    from storage.changes import Audit, Level
+
+    if study is None:
+        raise NotFound("attack: no study has been run yet; see innate presets")
+    queued = changes.perform(db, context.home, Level(study) if options is None else Audit(study, options))
+    if not queued.wanted:
+        context.say(f"{study}: all models have had the same attacks already, and no audit broke any")
+    elif queued.trials == 0:
+        context.say(f"{study}: nothing is missing of {', '.join(queued.wanted)}")
+    else:
+        context.say(f"{study}: {queued.trials} trials still lack {', '.join(queued.wanted)}")
+        if not work_on(context, db, study, how.slots, how.crafting):
+            context.say("stopped; the same command goes on")
+            raise typer.Exit(int(ExitCode.INTERRUPTED))
+    rows = queries.robustness(db, study)
+    if how.as_json:
+        emit_rows("robustness", rows)
+    elif rows:
+        typer.echo(worst_case_table(rows, width()))
+    if queue.remaining(db, study).get("failed"):
         raise typer.Exit(int(ExitCode.TRIAL_FAILED))
 
 

@@ -183,6 +183,11 @@ def _plan_text(planned: Plan, submission: Submission, seconds: float | None) -> 
         f"{submission.failed:,} failed"
     )
     lines.append(f"evaluations: {submission.evaluations_missing:,} of {submission.evaluations:,} missing")
+    lines.append(
+        f"audits: {submission.audits_missing:,} of {submission.audits:,} missing"
+        if submission.audits
+        else "audits: none asked for (audit.samples = 0), so robust accuracies are upper bounds"
+    )
     if submission.new + submission.trained == 0:
         lines.append("time: nothing to do")
     elif seconds is None:

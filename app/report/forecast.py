@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from app.worker.devices import cores
 from core.records import Plan
+from core.verdict.audited import wanted_audits
 from storage import queries
 
 if TYPE_CHECKING:
@@ -18,12 +19,13 @@ def forecast(db: Database, plan: Plan, submission: Submission) -> float | None:
     """Seconds for what is missing of `plan`, spread over the machine's cores; None if nothing alike has been measured.
 
     Training: seconds per epoch and training image of finished trials with the same data set, architecture and defense.
-    Attacks: seconds per image of the same attack (name, norm, parameters aside from ε) on the same architecture.
+    Attacks: seconds per image of the same attack (name, norm, parameters aside from ε) on the same architecture. Audits: what
+    the same one took, else the share of the model's own time that it may spend.
     """
     images = plan.study.train_samples or plan.info.train_size
     tested = plan.study.test_samples or plan.info.test_size
     per_trial = 0.0
-    if submission.new:
+    if submission.new or submission.audits_missing:
         trained = queries.training_times(
             db, plan.info.source.name, plan.study.architectures[0].name, plan.study.defenses[0].name
         )
@@ -38,4 +40,13 @@ def forecast(db: Database, plan: Plan, submission: Submission) -> float | None:
             return None
         per_attack += tested * seconds
     missing = submission.evaluations_missing / max(1, len(plan.study.attacks))
-    return (submission.new * per_trial + missing * per_attack) / cores()
+    seconds = submission.new * per_trial + missing * per_attack
+    audits = wanted_audits(plan.study.attacks, plan.study.threat, plan.study.audit)
+    for spec in audits if submission.audits_missing else ():
+        measured = queries.audit_seconds(db, spec, plan.study.architectures[0].name)
+        if measured is None:
+            if spec.depth == "full":
+                return None
+            measured = spec.share * (per_trial + per_attack)
+        seconds += submission.audits_missing / len(audits) * measured
+    return seconds / cores()

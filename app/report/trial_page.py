@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from app.report.text import moment, number, percent, table
 from app.report.variants import FACTORS, level, options, seed_text
+from app.report.worst_cases import worst_case_table
 from core.names import short_id
 from core.verdict.scoring import SCORES
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 _END_OF_TRACEBACK = 8
 _STRONGER = "an attack as strong or an escalation answers it"
-_ANSWERS = {"weaker_than_sample": "the scores count these images"}
+_ANSWERS = {"weaker_than_sample": "the audit drew a sample of its own"}
 """By check: why a doubt is none for the verdict."""
 
 
@@ -75,6 +76,9 @@ def _study(detail: TrialDetail, study: TrialInStudy, width: int, *, every: bool)
     scores = [row for row in detail.scores if row.study == study.study]
     if scores:
         lines.append(_score_table(scores, width))
+    worst_cases = [row for row in detail.robustness if row.study == study.study]
+    if worst_cases:
+        lines += ["", worst_case_table(worst_cases, width, of_one=True)]
     results = [row for row in detail.results if row.study == study.study]
     if results:
         lines += ["", _result_table(results, width)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from core.engine.attack import Attack, loss, restarts, steps
 from core.engine.geometry import ascent_direction, lengths, noise, per_sample, project
 from core.records import AttackSpec
+from core.registry import Parameter
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -96,7 +97,7 @@ def _kept(keep: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
 
 def rounds(params: Mapping[str, Any], classes: int) -> int:
     """Restarts, times the targets with the targeted loss."""
-    targets = min(_TARGETS, classes - 1) if params["loss"] == "targeted" else 1
+    targets = min(params.get("targets", _TARGETS), classes - 1) if params["loss"] == "targeted" else 1
     return int(params["restarts"]) * targets
 
 
@@ -117,6 +118,14 @@ ENTRY = Attack(
         steps(100),
         restarts(1, "runs from other starts, on those that still stand"),
         loss("ce", "dlr", "targeted"),
+        Parameter(
+            "targets",
+            "int",
+            _TARGETS,
+            "with the targeted loss: so many of the likeliest wrong classes are aimed at",
+            low=1,
+            omit_default=True,
+        ),
     ),
     engine=2,
     iterate=apgd,

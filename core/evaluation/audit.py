@@ -35,19 +35,23 @@ def order_of(count: int) -> NDArray[np.int64]:
 
 
 def members(spec: AuditSpec) -> tuple[AttackSpec, ...]:
-    """The attacks of an audit, in the order in which they are tried. `full` is `standard` as it is; else they are short ones
-    of the same kinds."""
+    """The attacks of an audit, in the order in which they are tried. `full` is `standard` as it is; else they are short ones of
+    the same kinds, those first that break most for their passes.
+
+    In ℓ2 that is the minimum-norm attack, whose one run serves every ε. In ℓ∞, of 294 (sample, ε) of the paper's net that
+    PGD-10 had left and `standard` broke 9 of, 12 steps of APGD towards two classes broke 8 for 15,000 passes, towards nine 7 in
+    5 steps for 31,000, PGD on the margin 5 for 24,000, and FMN 2 for 15,000.
+    """
     radii = {"norm": spec.norm, "eps": list(spec.eps)}
     if spec.depth == "full":
         ensemble = ATTACKS["standard"].ensemble
         assert ensemble is not None
         return ensemble(resolve("standard", radii, "audit"))
-    return (
-        resolve("fmn", {"norm": spec.norm, "steps": 40}, "audit"),
-        resolve("apgd", {**radii, "loss": "targeted", "steps": 10}, "audit"),
-        resolve("pgd", {**radii, "loss": "margin", "steps": 40, "restarts": 2}, "audit"),
-        resolve("square", {**radii, "queries": 300}, "audit"),
-    )
+    nearest = resolve("fmn", {"norm": spec.norm, "steps": 40}, "audit")
+    aimed = resolve("apgd", {**radii, "loss": "targeted", "steps": 12, "targets": 2}, "audit")
+    margin = resolve("pgd", {**radii, "loss": "margin", "steps": 40, "restarts": 2}, "audit")
+    search = resolve("square", {**radii, "queries": 300}, "audit")
+    return (nearest, aimed, margin, search) if spec.norm == "l2" else (aimed, nearest, margin, search)
 
 
 def audit(

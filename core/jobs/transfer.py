@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -149,11 +150,11 @@ def cells(
     model = gallery.model(source)
     victim = Victim(model, precision, batches.stop)
     shared: dict[str, int] = {}
-    fooled: dict[str, int] = {}
+    fooled: dict[str, Tensor] = {}
     for target in targets:
         try:
             shared[target] = int((gallery.right(source) & gallery.right(target)).sum())
-            fooled[target] = 0
+            fooled[target] = torch.zeros_like(gallery.right(target))
         except InnateError as error:
             yield TransferLeftOut(target, str(error))
 
@@ -176,18 +177,20 @@ def cells(
         for target in list(fooled):
             both = torch.nonzero(gallery.right(target)[chunk]).flatten()
             try:
-                fooled[target] += int((~gallery.survives(target, chunk[both], images[both])).sum())
+                fooled[target][chunk[both]] = ~gallery.survives(target, chunk[both], images[both])
             except InnateError as error:
                 del fooled[target]
                 yield TransferLeftOut(target, str(error))
             done += len(chunk)
             yield done / whole
-    yield tuple(
-        TransferCell(
-            target, shared[target], broken, (int(gallery.right(target).sum()) - broken) / max(1, len(test_set))
-        )
-        for target, broken in fooled.items()
-    )
+    yield tuple(_cell(target, shared[target], broken, gallery.right(target)) for target, broken in fooled.items())
+
+
+def _cell(target: str, shared: int, broken: Tensor, right: Tensor) -> TransferCell:
+    """`broken` and `right` [n] are on which samples the target errs under attack, and which it has right when clean."""
+    count = int(broken.sum())
+    bits = np.packbits(broken.cpu().numpy()).tobytes().hex()
+    return TransferCell(target, shared, count, (int(right.sum()) - count) / max(1, len(right)), bits)
 
 
 def run_transfer(job: TransferJob, stop: Callable[[], bool]) -> Iterator[Event]:

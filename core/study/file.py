@@ -97,6 +97,13 @@ def read(document: Mapping[str, Any], mistakes: Mistakes) -> StudyFile:
     return file
 
 
+def read_audit(table: Mapping[str, Any], where: str, mistakes: Mistakes) -> AuditTable:
+    """An `[audit]` table by itself; what is wrong in it is noted in `mistakes`, named from `where`."""
+    audit = AuditTable()
+    _read_table(audit, table, f"{where}.", mistakes)
+    return audit
+
+
 def _read_table(table: _Table, given: Mapping[str, Any], at: str, mistakes: Mistakes) -> None:
     fields = type(table).model_fields
     for name, field in fields.items():

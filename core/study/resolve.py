@@ -6,7 +6,7 @@ import math
 import re
 import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from core.records import (
     Training,
 )
 from core.registry import Entry, Registry, nearest, parse_number, resolve_options
-from core.study.file import StudyFile, TrainingTable, read
+from core.study.file import StudyFile, TrainingTable, read, read_audit
 from core.study.presets import preset_names, preset_text
 from core.training import optimizers
 from core.training.defenses import DEFENSES
@@ -171,6 +171,16 @@ def study_from(document: Mapping[str, Any], where: str) -> Study:
 def has_grid(document: Mapping[str, Any]) -> bool:
     """Whether a stored study trains models of its own; else it only holds imported ones."""
     return "architectures" in document
+
+
+def audit_settings(options: Mapping[str, Any], settings: AuditSettings, where: str) -> AuditSettings:
+    """`settings` with some keys of an `[audit]` table set over them. Raises BadInput naming the key at fault."""
+    found = Mistakes()
+    table = read_audit({**asdict(settings), **options}, where, found)
+    depth = found.attempt(_one_of, table.depth, AUDIT_DEPTHS, f"{where}.depth")
+    if found.found or depth is None:
+        raise found.error()
+    return AuditSettings(table.samples, table.share, depth)
 
 
 def grid_size(study: Study) -> int:
