@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
 BUSY_SECONDS = 30.0
+_SCORES_SINCE = 6
+"""The first schema whose scores count what all models of a study had, and which keeps worst cases by all that is known."""
 
 
 def connect(path: Path, *, read_only: bool = False) -> Database:
@@ -37,7 +39,7 @@ def connect(path: Path, *, read_only: bool = False) -> Database:
             _refuse_foreign(connection, path, version)
             if version < SCHEMA_VERSION:
                 if read_only:
-                    connection = _migrated_copy(connection)
+                    connection = _migrated_copy(connection, version)
                 else:
                     _migrate(connection, path)
         except BaseException:
@@ -51,7 +53,7 @@ def connect(path: Path, *, read_only: bool = False) -> Database:
 def empty() -> Database:
     """A database in memory with every table and nothing in them: what a fresh home looks like to a listing."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    _apply(_wrapped(connection))
+    _apply(_wrapped(connection), 0)
     return _wrapped(connection)
 
 
@@ -166,7 +168,7 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
         if 0 < version < SCHEMA_VERSION:
             _copy_beside(path, version)
         if version < SCHEMA_VERSION:
-            _apply(db)
+            _apply(db, version)
         connection.execute("COMMIT")
     except BaseException:
         with contextlib.suppress(sqlite3.Error):
@@ -174,8 +176,13 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
         raise
 
 
-def _apply(db: Database) -> None:
+def _apply(db: Database, version: int) -> None:
+    """Every migration that a file of schema `version` lacks, and whatever is worked out otherwise since then."""
     migrations().apply(db)
+    if 0 < version < _SCORES_SINCE:
+        from storage.verdicts import rescore_all
+
+        rescore_all(db)
     db.conn.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
@@ -196,12 +203,12 @@ def _copy_beside(path: Path, version: int) -> None:
     partial.rename(target)
 
 
-def _migrated_copy(connection: sqlite3.Connection) -> sqlite3.Connection:
+def _migrated_copy(connection: sqlite3.Connection, version: int) -> sqlite3.Connection:
     """A migrated copy, in memory, of an older database that may not be touched."""
     copy = sqlite3.connect(":memory:", isolation_level=None)
     connection.backup(copy)
     connection.close()
-    _apply(_wrapped(copy))
+    _apply(_wrapped(copy), version)
     return copy
 
 

@@ -56,6 +56,12 @@ def rescore(db: Database, study: str, trial_id: str) -> None:
     _score(db, study, trial_id)
 
 
+def rescore_all(db: Database) -> None:
+    """Every trial that is done in a study: after what scores mean has changed."""
+    for study, trial_id in db.execute("SELECT study, trial_id FROM study_trial WHERE state = 'done'").fetchall():
+        rescore(db, study, trial_id)
+
+
 def _had_by_all(db: Database, study: str, trial_id: str) -> list[str]:
     """Ids of the added attacks that have been carried out on `trial_id` and on every other trial that has a score."""
     rows = db.execute(

@@ -37,6 +37,7 @@ TINY: dict[str, Any] = {
         {"name": "fgsm", "eps": [0.1, 0.2]},
         {"name": "pgd", "eps": [0.1, 0.2], "steps": 4},
     ],
+    "audit": {"samples": 0},  # tests of audits ask for them
 }
 
 

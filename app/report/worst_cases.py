@@ -19,24 +19,25 @@ def worst_case_table(rows: Sequence[RobustnessRow], width: int, *, of_one: bool 
     lines = [
         [
             *([] if of_one else [short_id(row.trial_id), _name(row)]),
-            NORM_SIGNS[row.norm],
-            f"{row.eps:g}",
+            f"{NORM_SIGNS[row.norm]} {row.eps:g}",
             percent(row.compared_accuracy),
             percent(row.robust_accuracy) if row.audited is not None else f"≤{percent(row.robust_accuracy)}",
             percent(row.overstated_at_most),
             "not audited" if row.audited is None else f"{row.fell} of {row.audited}",
-            ", ".join(row.felled_by or row.audit_attacks or ()) or "-",
+            ", ".join(row.felled_by or ()) if row.fell else "-",
             row.trust,
         ]
         for row in rows
     ]
     named = [] if of_one else ["trial", "model"]
-    headings = [*named, "norm", "eps", "compared %", "known %", "over", "fell", "to" if of_one else "attacks", "trust"]
+    headings = [*named, "at", "compared %", "known %", "over", "fell", "to", "trust"]
     first = len(named) + 1
-    text = table(headings, lines, width, right=range(first, first + 4), fill=len(headings) - 2)
+    text = table(headings, lines, width, right=range(first, first + 3), fill=len(headings) - 2)
+    tried = dict.fromkeys(attack for row in rows for attack in row.audit_attacks or ())
     note = (
         "(compared: by what all models of the study had; known: by every adversarial image known of this one; over: points "
-        "that known is too high at most against the audit's attacks, 95 %; fell: of the survivors that it drew last)"
+        "that known is too high at most against the audit's attacks, 95 %; fell: of the survivors that the audit drew last"
+        + (f"; it tried {', '.join(tried)})" if tried else ")")
     )
     return "\n".join([text, *textwrap.wrap(note, width)])
 

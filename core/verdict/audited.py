@@ -5,7 +5,7 @@ scipy only; the audit itself is `core.evaluation.audit`'s.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from core.audit import AuditedRadius, AuditSpec
 from core.records import AttackSpec, AuditSettings, Threat
@@ -118,7 +118,7 @@ def _most_that_spare_all(strata: Sequence[tuple[AuditedRadius, int]], error: flo
 
     queue = [(cost(place), place) for place in range(len(strata))]
     heapq.heapify(queue)
-    chance, over = 0.0, 0.0
+    chance = 0.0
     while queue:
         price, place = heapq.heappop(queue)
         if math.isinf(price):
@@ -128,10 +128,5 @@ def _most_that_spare_all(strata: Sequence[tuple[AuditedRadius, int]], error: flo
             break
         chance -= price / total
         counts[place] += 1
-        over += 1.0 / total
         heapq.heappush(queue, (cost(place), place))
-    return over
-
-
-def by_eps(radii: Sequence[AuditedRadius]) -> Mapping[float, AuditedRadius]:
-    return {one.eps: one for one in radii}
+    return sum(count / total for count, (_, total) in zip(counts, strata, strict=True))

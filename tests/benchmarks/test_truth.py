@@ -25,8 +25,8 @@ from core.records import Threat, TrialSpec
 from core.verdict.ledgers import worst_case
 from core.verdict.scoring import score_trial
 from storage import database, studies
-from storage.home import Home
 from storage.evidence import evidence
+from storage.home import Home
 from tests.benchmarks.tables import show
 from tests.benchmarks.zoo import CANARIES, ORDINARY
 from tests.core.strongest import strongest

@@ -61,7 +61,7 @@ def names(judgement):
 
 
 def test_every_check_of_the_design_is_in_the_registry_with_scope_summary_and_source():
-    assert len(CHECKS) == 25
+    assert len(CHECKS) == 27
     for check in CHECKS.values():
         assert check.scope in ("model", "attack", "study")
         assert len(check.summary) > 20
@@ -263,13 +263,11 @@ def test_distances_and_radii_must_agree_both_ways():
 def test_a_study_whose_attacks_miss_what_a_short_pgd_finds_is_told_image_by_image():
     fell = tuple(range(60))
     found = judged(attacked("fgsm", 30), looks=[looked(broken_by_gradient=fell)])
-    assert names(found) == {"weaker_than_sample"}
+    assert names(found) == {"weaker_than_sample", "unequal_effort"}
     assert "30 of 64 sampled images stand against the study's attacks at ℓ∞ ε = 0.1" in found.reasons[0].text
-    assert judged(attacked("fgsm", 4), looks=[looked(broken_by_gradient=fell)]).trust == "suspect", (
-        "over 5 % of the sample"
-    )
+    assert judged(attacked("fgsm", 4), looks=[looked(broken_by_gradient=fell)]).trust == "suspect"
     few = judged(attacked("fgsm", 2), looks=[looked(broken_by_gradient=fell)], clean=clean_of(70))
-    assert few.trust == "ok", "the scores count them, and hardly any image was not looked at"
+    assert few.trust == "ok", "2 of 400 samples, and hardly any image that is right was not looked at"
     row = next(one for one in few.checks if one.name == "weaker_than_sample")
     assert row.trust == "suspect", "but what the attacks themselves report is too high there"
     assert (row.norm, row.eps) == ("linf", 0.1)
@@ -312,9 +310,10 @@ def test_added_attacks_count_and_leave_a_doubt_until_the_ladder_is_climbed():
     for count, left in ((299, "74.8%"), (200, "50.0%")):
         found = with_added(count)
         assert found.trust == "suspect"
-        assert f"falls from 75.0% to {left} under apgd" in found.reasons[0].text
-        assert "the scores count it" in found.reasons[0].text
-        assert "innate attack --escalate" in found.reasons[0].text
+        said = next(one.text for one in found.reasons if one.check == "escalation")
+        assert f"falls from 75.0% to {left} under apgd" in said
+        assert "the model's own worst case counts it" in said
+        assert "innate attack --escalate" in said
     for eps in (0.05, 0.2):
         assert with_added(200, eps=eps).trust == "ok", "the study claims nothing there"
 
@@ -336,7 +335,12 @@ def climb(*counts):
 def test_a_climbed_ladder_settles_what_it_lowered_as_well_as_what_it_confirmed():
     own = attacked("pgd", 300, eps=(0.1,), trace={"late": 40})  # steps still gaining
     assert judged(own).trust == "suspect"
-    settled = judged(own, added=climb(280, 250, 240, 239, 238))
+    whole = climb(280, 250, 240, 239, 238)
+    uneven = judged(own, added=whole)
+    assert names(uneven) == {"unequal_effort"}, "rankings do not count what this model alone was attacked with"
+    assert "75.0% by the attacks that all models had, 59.5% by all that is known" in uneven.reasons[0].text
+    assert uneven.trust_of_known == "ok"
+    settled = judged(own, added=whole, common=frozenset(one.attack.id for one in whole))
     assert settled.trust == "ok"
     row = next(one for one in settled.checks if one.name == "escalation")
     assert "falls from 75.0% to 59.5%" in row.reason

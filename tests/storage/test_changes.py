@@ -23,6 +23,8 @@ ASKED = (
     (changes.Submit({"name": "s", "seeds": 2}, "s.toml", Path("/data")), Submission("s", 8, 8, 0, 0, 0, 16, 16)),
     (changes.Attack("s", ("a", "b"), "pgd", {"eps": ["8/255"]}), changes.Attacked("s", "c", 2)),
     (changes.Escalate("s", ("a",), Threat("linf", 0.1)), changes.Climb((NextRung("a", "c", 1),), 5)),
+    (changes.Audit("s", {"depth": "full"}), changes.Queued(3, ("audit",))),
+    (changes.Level("s"), changes.Queued(0, ())),
     (changes.Import("digits", Path("/data"), None, ARRIVAL), changes.Admission("imported", "a", known=False)),
     (changes.Delete(("a",)), changes.Deleted(("a",))),
     (changes.Delete(study="s"), changes.Deleted(())),

@@ -21,9 +21,10 @@ _DISTANCES = 0.02
 _SLACK = 0.1
 """A distance within 10 % of ε says nothing against an attack at ε: both stop somewhere near the boundary."""
 
-_SAMPLED, _UNCOUNTED = 0.01, 0.03
+_SAMPLED, _UNCOUNTED = 0.01, 0.02
 """No chance is allowed for in the first: each of these images is a proof, though one alone is none that the share is over 1 %.
-The verdict takes it over only above the second, and where no audit drew a sample of its own."""
+The verdict takes it over only where as many of all that are right would be over the second of all samples, and where no audit
+drew a sample of its own."""
 _LEFT_OVER, _OVERSTATED = 0.015, 0.015
 """Of all samples, as likely as the audit makes it: what may stand still though it would fall, and what a number that rankings
 use may be above all that is known. One image of an audit of 64 stays below."""
@@ -51,7 +52,8 @@ DISTANCES = Check(
 SAMPLED = Check(
     "weaker_than_sample",
     f"over {_SAMPLED:.0%} of a sample, and more than one image, stand against all of the study's attacks at one norm and ε and "
-    "fall to short minimum-norm and targeted attacks; the verdict counts it over {_UNCOUNTED:.0%}, where there was no audit",
+    "fall to short minimum-norm and targeted attacks; the verdict counts it where as many of the "
+    f"rest would be over {_UNCOUNTED:.0%} of all samples and there was no audit",
     "Carlini et al. 2019, section 4.3 (more than one attack); Croce, Hein 2020, section 4.1 (more than one loss)",
     "study",
 )
@@ -261,7 +263,8 @@ def doubts_scores(checked: Checked, evidence: Evidence) -> bool:
         audit.norm == checked.norm and any(one.eps == checked.eps for one in audit.radii) for audit in evidence.audits
     ):
         return False
-    return checked.value is not None and checked.value > _UNCOUNTED
+    right = float(evidence.clean.correct.mean())
+    return checked.value is not None and checked.value * right > _UNCOUNTED
 
 
 def escalated(evidence: Evidence) -> Checked | None:
@@ -309,11 +312,23 @@ def _answer(evidence: Evidence, at: Threat, claimed: float, left: float, gains: 
         f"{max(gains)[1]}; the model's own worst case counts it"
     )
     steps = climbed(evidence, at)
-    if is_whole(steps, at) or is_quiet(steps):
+    if is_whole(steps, at) or is_quiet(steps) or _audit_is_last(evidence, at):
         return Checked(ESCALATION.name, "ok", left, claimed, reason, None, at.eps)
     return Checked(
         ESCALATION.name, "suspect", left, claimed, f"{reason}; more may fall: innate attack --escalate", None, at.eps
     )
+
+
+def _audit_is_last(evidence: Evidence, at: Threat) -> bool:
+    """Whether an audit of what stands now found next to nothing: those that it did not break stand still, but for as few as it
+    may miss."""
+    total = len(evidence.clean.correct)
+    for audit in evidence.audits:
+        for one in audit.radii:
+            if (audit.norm, one.eps) == (at.norm, at.eps) and overstated_by(one, total) <= _LEFT_OVER:
+                left = one.standing - one.fell
+                return left - int(known_standing(evidence, at.norm, at.eps).sum()) <= _LEFT_OVER * total
+    return False
 
 
 def radii(evaluated: Evaluated) -> tuple[float, ...]:
