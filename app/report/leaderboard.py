@@ -10,9 +10,10 @@ from app.report import overstated
 from app.report.aggregate import Estimate, Level, over_seeds, verdicts
 from app.report.text import number, percent, table
 from app.report.variants import constant, levels, varying
+from app.report.waiting import waiting_note
 from core.names import NORM_SIGNS, short_id
 from core.verdict.scoring import SCORES
-from storage.queries import scores, waiting_attacks
+from storage.queries import scores
 from storage.studies import study_row
 from storage.verdicts import reasons
 
@@ -81,10 +82,9 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[VariantRow], widt
         )
     if any(bound is None and row.worst_case is not None for row in rows for bound in (over[row.variant_id],)):
         foot.append(f"≤: not audited, so an upper bound only; innate attack --study {study} --audit")
-    if any(row.pending for row in rows):
-        count_of = sum(row.pending for row in rows)
-        waiting = ", ".join(waiting_attacks(db, study)) or "their turn"
-        foot.append(f"{count_of} of these trials wait for {waiting}; until then their numbers are those of before")
+    waiting = waiting_note(db, study)
+    if waiting is not None:
+        foot.append(waiting)
     if all(estimates[row.variant_id].basis == "samples" for row in rows):
         foot.append("One seed: the intervals are over test samples only and say nothing about other seeds.")
     foot += [f"[{index}] {_note(list(told))}" for index, told in enumerate(notes.values(), 1)]

@@ -21,6 +21,7 @@ from app.report.study_numbers import (
     scale_of,
     unit_of,
 )
+from app.report.waiting import waiting_note
 from storage import queries, transfers
 
 if TYPE_CHECKING:
@@ -43,7 +44,13 @@ def score_bars(scope: Scope, canvas: Canvas, score: str) -> str:
     if not found:
         return scope.nothing()
     title = f"{scope.study}: {score}{unit_of(score)}, with 95 % intervals"
-    return charts.bars(title, [one.bar for one in found], 100.0, canvas.columns)
+    return _with_waiting(scope, canvas, charts.bars(title, [one.bar for one in found], 100.0, canvas.columns))
+
+
+def _with_waiting(scope: Scope, canvas: Canvas, text: str) -> str:
+    """The chart, and below it what scored trials wait for, if any does."""
+    note = waiting_note(scope.db, scope.study)
+    return text if note is None else "\n".join([text, *textwrap.wrap(note, canvas.columns)])
 
 
 def robustness_curves(scope: Scope, canvas: Canvas, attack: str | None) -> str:
@@ -74,7 +81,7 @@ def score_heatmap(scope: Scope, canvas: Canvas, score: str, factors: tuple[str, 
     signs = {key: SIGNS[trust] for key, trust in found.trust.items()}
     text = charts.heatmap(found.title, found.rows, found.columns, found.values, canvas.columns, full=100.0, signs=signs)
     verdicts = [f"{SIGNS[trust]} {trust}" for trust in SIGNS if SIGNS[trust] and trust in found.trust.values()]
-    return "\n".join([text, *(["   ".join(verdicts)] if verdicts else [])])
+    return _with_waiting(scope, canvas, "\n".join([text, *(["   ".join(verdicts)] if verdicts else [])]))
 
 
 def tradeoff(scope: Scope, canvas: Canvas, score: str) -> str:
@@ -85,7 +92,7 @@ def tradeoff(scope: Scope, canvas: Canvas, score: str) -> str:
     best = ", ".join(point.label for point in found if point.front)
     text = drawn_tradeoff(scope.study, score, found, canvas)
     named = textwrap.wrap(f"* Pareto front, no other is better in both: {best}", canvas.columns, subsequent_indent="  ")
-    return "\n".join([text, *named])
+    return _with_waiting(scope, canvas, "\n".join([text, *named]))
 
 
 def drawn_tradeoff(study: str, score: str, found: Sequence[Point], canvas: Canvas, *, legend: bool = True) -> str:

@@ -18,6 +18,7 @@ from app.report.study_numbers import (
     robustness,
 )
 from app.report.variants import FACTORS, choice_text, constant, level, options, seed_text, short
+from app.report.waiting import waiting_note
 from core.errors import NotFound
 from storage import listing, queries
 from storage.rows import ListedTrial
@@ -71,6 +72,8 @@ class Loaded:
     about: str = ""
     """What all variants of the study have in common."""
     unfinished: int = 0
+    waiting: str | None = None
+    """What scored runs of it still wait for."""
     marked: frozenset[str] = frozenset()
     """The variants of the marked runs in this study."""
     marked_runs: tuple[str, ...] = ()
@@ -111,6 +114,7 @@ def load(db: Database, choice: Choice) -> Loaded:
         content,
         ", ".join(part for part in (listed[study].dataset, constant(rows) if rows else "") if part),
         listed[study].queued + listed[study].running,
+        waiting_note(db, study),
         marked,
         tuple(row.trial_id for row in here),
         attacks,

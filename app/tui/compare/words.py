@@ -35,6 +35,8 @@ def about(loaded: Loaded) -> str:
         case _ if isinstance(content, Differences):
             left = f" of {len(content.runs) + content.left_out:,}" if content.left_out else ""
             parts.append(f"{len(content.runs)}{left} runs, only what differs; h l move the columns")
+    if loaded.waiting is not None:
+        parts.insert(1, loaded.waiting)
     if not choice.only_marked:
         parts.append("all (m: marked)")
     elif choice.marks and choice.view == "differences":
