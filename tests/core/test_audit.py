@@ -212,14 +212,14 @@ def test_a_spent_budget_leaves_a_wider_sample_with_what_fell_in_it(linear):
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_an_audit_does_not_depend_on_the_batch_size(norm):
-    model, images = small_net(1), grey_images(80, 9)
+    model, images = small_net(1), grey_images(40, 9)
     model.eval()
     with torch.no_grad():
         labels = model(images.float() / 255).argmax(dim=1)
     tests = samples_of(images, labels)
-    standing = [np.ones(80, bool)] * 2
-    spec = AuditSpec(norm, (0.02, 0.05) if norm == "linf" else (0.1, 0.3), 24, 0.25, "budget")
-    few, many = (carried_out(model, tests, spec, standing, batch_size=size) for size in (7, 128))
+    standing = [np.ones(40, bool)] * 2
+    spec = AuditSpec(norm, (0.02, 0.05) if norm == "linf" else (0.1, 0.3), 8, 0.25, "budget")
+    few, many = (carried_out(model, tests, spec, standing, batch_size=size) for size in (20, 128))
     assert few.radii == many.radii
     assert np.allclose(few.fell_at, many.fell_at, rtol=1e-4)
     assert np.isfinite(few.fell_at).any()

@@ -12,7 +12,9 @@ from torch.nn import functional
 
 from core import datasets
 from core.attacks import resolve
+from core.audit import AuditSpec
 from core.datasets.subsets import stratified
+from core.evaluation.audit import audit
 from core.evaluation.evaluate import clean_outcome, evaluate
 from core.events import CleanEvaluated, Diagnosed, EvaluationFinished, Finished, Trained
 from core.jobs.orders import EvaluationSpec, Job
@@ -22,9 +24,9 @@ from core.models.pixel_model import trained_model
 from core.records import DiagnosisSpec, Threat
 from core.verdict.diagnosis import diagnose
 from core.verdict.ledgers import worst_case
-from core.verdict.scoring import score_trial
 from core.verdict.trust import judge
-from core.verdict.trust.entry import EpochAccuracy, Evaluated, Evidence
+from core.verdict.trust.entry import AuditFound, EpochAccuracy, Evaluated, Evidence, Further
+from core.verdict.trust.known import compared_standing, known_standing
 from core.verdict.trust.ladder import next_rung, standing_before
 from core.verdict.trust.looks import radii_to_look_at
 from tests.conftest import plan_of
@@ -289,17 +291,17 @@ def overstatements(model, tests, norm, attacks=({"name": "fgsm"}, {"name": "pgd"
         results.append(Evaluated(spec, last.ledgers, last.traces))
     threat = Threat(norm, RADII[norm][1])
     looks = list(diagnose(model, tests, clean.correct, DiagnosisSpec(None, norm, RADII[norm]), measured=256))
+    found = audited(model, tests, Evidence(clean.outcome, results, threat, looks), norm)
     left = strongest(model, tests, clean.correct, norm, RADII[norm], queries)
-    over = {eps: reported(clean.outcome, results, norm, eps, looks) - left[eps] for eps in left}
-    return judge(Evidence(clean.outcome, results, threat, looks)), over
+    return judge(found), {eps: float(compared_standing(found, norm, eps).mean()) - left[eps] for eps in left}
 
 
-def reported(clean, results, norm, eps, looks):
-    """The worst case that a study with its score at this norm and ε reports."""
-    own = [(one.attack, one.ledgers) for one in results]
-    return next(
-        one.value for one in score_trial(clean, own, Threat(norm, eps), looks=looks) if one.name == "worst_case"
-    )
+def audited(model, tests, evidence, norm):
+    """The evidence with an audit of the usual kind; its budget is what a short training of such a net pays for."""
+    spec = AuditSpec(norm, RADII[norm], 64, 0.25, "budget")
+    standing = [known_standing(evidence, norm, eps) for eps in spec.eps]
+    *_, last = audit(model, tests, spec, standing, passes=40_000)
+    return replace(evidence, audits=(AuditFound(norm, last.radii),), further=(Further(norm, last.fell_at),))
 
 
 @pytest.fixture(scope="module")
@@ -391,8 +393,9 @@ def test_the_papers_own_protocol(activation, cache, tmp_path):
     arrays = datasets.load(plan.study.source, tmp_path, cache)
     samples = chosen_samples(arrays, stratified(arrays.test_labels, 60, "canary"), 60, "cpu")
     left = strongest(model, samples, clean.correct, "linf", (0.05, 0.1, 0.3), 100)
-    judgement = judge(Evidence(clean.outcome, results, plan.study.threat, looked))
-    over = {eps: reported(clean.outcome, results, "linf", eps, looked) - left[eps] for eps in left}
+    known = Evidence(clean.outcome, results, plan.study.threat, looked)
+    judgement = judge(known)
+    over = {eps: float(compared_standing(known, "linf", eps).mean()) - left[eps] for eps in left}
     assert clean.correct.mean() > 0.8
     assert judgement.trust != "ok" or max(over.values()) <= 0.02, over
     assert left[0.3] <= 0.02
