@@ -10,7 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.records import AttackSpec, Bools, CleanOutcome, Diagnosis, Example, Ledger, Trace, TransferCell, TrialSpec
+from core.records import (
+    AttackSpec,
+    Bools,
+    CleanOutcome,
+    Diagnosis,
+    Example,
+    ImportRecord,
+    Ledger,
+    Trace,
+    TransferCell,
+    TrialSpec,
+)
 
 
 @dataclass(frozen=True)
@@ -165,6 +176,7 @@ class Imported:
     weights: Path
     final_digest: str
     environment: Mapping[str, Any]
+    record: ImportRecord
     notes: tuple[str, ...] = ()
 
 

@@ -18,6 +18,7 @@ from core.verdict.trust import Reason, judge
 from core.verdict.trust.entry import EpochAccuracy, Evaluated, Evidence
 from core.verdict.trust.ladder import standing_before
 from core.verdict.trust.looks import radii_to_look_at
+from storage.import_records import guesses
 from storage.outcomes import clean_outcome, ledgers
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def evidence(db: Database, study: str, trial_id: str) -> Evidence:
         epochs=[EpochAccuracy(*row) for row in epochs],
         clean_share=float((json.loads(defense) if defense else {}).get("clean_share", 0.0)),
         added=_evaluated(db, _ADDED, key),
+        guesses=guesses(db, trial_id),
     )
 
 

@@ -82,6 +82,8 @@ class Evidence:
     clean_share: float = 0.0
     """Of the training images, those that the defense left clean."""
     added: Sequence[Evaluated] = ()
+    guesses: Sequence[str] = ()
+    """Of weights that were trained elsewhere, what nothing proved when they were imported."""
 
 
 def standard_error(share: float, total: int) -> float:
