@@ -97,12 +97,13 @@ def fitted(job: ImportJob, candidate: Candidate, shape: tuple[int, int, int], cl
     if not fits:
         expected = shapes_of(next(iter(networks.values()))[1].state_dict())
         raise BadInput(f"{job.weights}: {explained(job.trial, job.source.name, shape, classes, expected, given)}")
-    for matched in fits.values():
-        if matched.contradiction and job.stated.expect_clean is None:
-            raise BadInput(
-                f"{job.weights}: {matched.contradiction}; rename the tensors in the order in which they act, or give "
-                "--expect-clean, the accuracy that they are known to have"
-            )
+    by_names = {order: matched for order, matched in fits.items() if matched.contradiction is None}
+    if not by_names and job.stated.expect_clean is None:
+        raise BadInput(
+            f"{job.weights}: {next(iter(fits.values())).contradiction}; rename the tensors in the order in which they act, or "
+            "give --expect-clean, the accuracy that they are known to have"
+        )
+    fits = by_names or fits
     if list(fits) == [None]:
         by: Mapping[str | None, str | None] = {None: None}
     else:
@@ -139,7 +140,7 @@ def _speaks_for(
     """
     activation = job.trial.activation
     low, high = output_range(activation)
-    exact = [order for order, matched in fits.items() if matched.by == "name"]
+    exact = [order for order, matched in fits.items() if len(fits) == 1 or matched.by == "name"]
     named = exact[0] if exact else norm_order.numbering(next(iter(fits.values())), given)
     beyond = norm_order.impossible(behind, low, high, activation.name)
     if job.stated.norm is not None:

@@ -6,6 +6,7 @@ file decides, which is that of the code that made it; numbers in the names may c
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -78,14 +79,14 @@ def _by_layer(expected: Shapes, given: Shapes) -> Match | None:
     if ours.keys() != theirs.keys() or any(len(ours[kind]) != len(theirs[kind]) for kind in ours):
         return None
     taken: dict[str, str] = {}
-    contradiction = None
     for kind in ours:
         paired = _paired(ours[kind], theirs[kind])
         if paired is None:
             return None
         taken |= paired
-        contradiction = contradiction or _out_of_order(paired, theirs[kind])
-    interleaved = _interleaved(taken, expected, given)
+    in_place = [taken[layer] for layer in dict.fromkeys(layer_of(key) for key in expected)]
+    contradiction = _out_of_order(in_place, {name: one for kind in theirs.values() for name, one in kind.items()})
+    interleaved = in_place == layers_in(given)  # then what stands between layers with weights is placed by them
     ordered = {
         kind: _unordered(ours[kind], taken) if not (interleaved and kind != "weights") else None for kind in ours
     }
@@ -117,26 +118,32 @@ def _paired(ours: Mapping[str, _Signature], theirs: Mapping[str, _Signature]) ->
     return {name: waiting[signature].pop(0) for name, signature in ours.items()}
 
 
-def _out_of_order(paired: Mapping[str, str], theirs: Mapping[str, _Signature]) -> str | None:
-    """Where names that differ in their numbers alone go against the order of their places. A number that is a size of the layer
-    counts nothing."""
-    last: dict[str, tuple[tuple[int, ...], str]] = {}
-    for name in paired.values():
-        numbers = tuple(int(part) for part in re.findall(r"\d+", name))
-        sizes = {size for _, shape in theirs[name] for size in shape}
-        if not numbers or (len(numbers) == 1 and numbers[0] > 9 and numbers[0] in sizes):
+def _out_of_order(in_place: Iterable[str], theirs: Mapping[str, _Signature]) -> str | None:
+    """Where names that differ in their numbers alone go against the order of their places; not where each number is a size of
+    its layer."""
+    alike: dict[str, list[str]] = {}
+    for name in in_place:
+        alike.setdefault(_template(name), []).append(name)
+    for names in alike.values():
+        if all(_is_size(name, theirs[name]) for name in names):
             continue
-        before, earlier = last.get(template := re.sub(r"\d+", "#", name), ((), ""))
-        if before and numbers < before:
-            return f"{earlier} would come before {name}, against the numbers in their names"
-        last[template] = numbers, name
+        for before, name in itertools.pairwise(names):
+            if _numbers(name) < _numbers(before):
+                return f"{before} would come before {name}, against the numbers in their names"
     return None
 
 
-def _interleaved(taken: Mapping[str, str], expected: Shapes, given: Shapes) -> bool:
-    """Whether the file has all layers in just our order, so that what stands between layers with weights is placed by them."""
-    ours = list(dict.fromkeys(layer_of(key) for key in expected))
-    return [taken[layer] for layer in ours] == layers_in(given)
+def _template(name: str) -> str:
+    return re.sub(r"\d+", "#", name)
+
+
+def _numbers(name: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", name))
+
+
+def _is_size(name: str, signature: _Signature) -> bool:
+    numbers = _numbers(name)
+    return len(numbers) == 1 and any(numbers[0] in shape for _, shape in signature)
 
 
 def _unordered(ours: Mapping[str, _Signature], taken: Mapping[str, str]) -> tuple[str, str] | None:
@@ -144,7 +151,7 @@ def _unordered(ours: Mapping[str, _Signature], taken: Mapping[str, str]) -> tupl
     last: dict[_Signature, str] = {}
     for layer, signature in ours.items():
         name, before = taken[layer], last.get(signature)
-        if before is not None and (re.sub(r"\d+", "#", before) != re.sub(r"\d+", "#", name)):
+        if before is not None and _template(before) != _template(name):
             return before, name
         last[signature] = name
     return None
@@ -178,7 +185,7 @@ def _by_tensor(expected: Shapes, given: Shapes) -> Match | None:
         if given[first] == given[second]
     )
     signatures = {name: (("", shape),) for name, shape in given.items()}
-    return Match(names, "order", _guessed(*twins), _out_of_order(names, signatures))
+    return Match(names, "order", _guessed(*twins), _out_of_order(theirs, signatures))
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
