@@ -524,6 +524,52 @@ def test_permuted_names_never_load_silently_into_another_function(seed, attempt,
     assert imported.record.guesses or agrees(imported, network)
 
 
+def test_shuffled_layers_with_norms_are_placed_rightly_refused_or_a_guess():
+    """Dense layers of one shape with norms of one shape between them, under names of many kinds, in every kind of order."""
+    depth, ours, meant = 6, {}, {}
+    for number in range(2 * depth - 1):
+        kind = "bn" if number % 2 else "fc"
+        meant[str(number)] = (kind, number // 2)
+        ours |= {f"{number}.{part}": shape for part, shape in _PARTS[kind].items()}
+    seen = collections.Counter()
+    for seed in range(3000):
+        rng = random.Random(seed)
+        layers = list(meant.values())
+        words = rng.sample(range(10, 99), len(layers))
+        called = {
+            0: {layer: f"{layer[0]}{layer[1] + 1}" for layer in layers},
+            1: {layer: f"blocks.{layer[1]}.{layer[0]}" for layer in layers},
+            2: dict(zip(layers, (f"{word}" for word in words), strict=True)),
+            3: dict(zip(layers, (f"{rng.choice('abcdef')}{word}" for word in words), strict=True)),
+        }[seed % 4]
+        if rng.random() < 0.5:
+            layers.sort(key=lambda layer: layer[0], reverse=True)  # norms declared behind all dense layers
+        match rng.randrange(4):
+            case 0:
+                rng.shuffle(layers)
+            case 1:
+                first, second = rng.sample(range(len(layers)), 2)
+                layers[first], layers[second] = layers[second], layers[first]
+            case 2:
+                layers.sort(key=lambda layer: called[layer])
+        given = {f"{called[layer]}.{part}": shape for layer in layers for part, shape in _PARTS[layer[0]].items()}
+        found = match(ours, given)
+        of = {name: layer for layer, name in called.items()}
+        right = all(
+            of[theirs.rpartition(".")[0]] == meant[key.rpartition(".")[0]] for key, theirs in found.names.items()
+        )
+        assert right or found.guess or found.contradiction, seed
+        seen[right, bool(found.guess), bool(found.contradiction)] += 1
+    assert seen[True, False, False] > 500
+    assert seen[False, False, True] > 500
+
+
+_PARTS = {
+    "fc": {"weight": (8, 8), "bias": (8,)},
+    "bn": {"weight": (8,), "bias": (8,), "running_mean": (8,), "running_var": (8,)},
+}
+
+
 def test_residual_nets_of_others_need_no_guess(digits):
     """Their names say less than ours, but norms stand among the convolutions whose numbers agree."""
     entry = ARCHITECTURES["resnet18"]
