@@ -21,7 +21,7 @@ from core.jobs.importing.matching import match
 from core.jobs.orders import ImportJob, Stated
 from core.models.activations import ACTIVATIONS, factory, output_range
 from core.models.architectures import ARCHITECTURES, check
-from core.models.pixel_model import trained_model
+from core.models.pixel_model import build_model, trained_model
 from core.records import Choice, TrialSpec
 from core.registry import resolve_options
 from core.training import checkpoints
@@ -191,7 +191,16 @@ def test_numbers_of_layers_tell_even_where_statistics_cannot(norm, learned, atte
 
 
 @pytest.mark.parametrize("norm", ["before", "after"])
-def test_where_nothing_tells_it_is_asked_for_or_tried(norm, learned, attempt, agrees, digits):
+def test_statistics_that_are_those_of_the_images_tell_for_any_activation(norm, learned, attempt, agrees):
+    network = learned(Named, norm, "tanh")
+    imported = attempt(network.state_dict(), mlp(activation="tanh", batch_norm=True))
+    assert (imported.record.norm, imported.record.norm_by, imported.record.guesses) == (norm, "statistics", ())
+    assert agrees(imported, network)
+
+
+@pytest.mark.parametrize("norm", ["before", "after"])
+def test_where_nothing_tells_it_is_asked_for_or_tried(norm, learned, attempt, agrees, digits, monkeypatch):
+    monkeypatch.setattr("core.jobs.importing.job.statistics_gap", lambda model, pixels: 0.2)
     # Around its middle tanh is so straight that both orders are right about as often.
     network = learned(Named, norm, "tanh", bias=1.5 if norm == "after" else None)
     trial = mlp(activation="tanh", batch_norm=True)
@@ -223,6 +232,30 @@ def test_a_contradiction_between_names_and_statistics_is_refused(learned, attemp
     tanh_after = learned(sequential, "after", "tanh").state_dict()
     with pytest.raises(BadInput, match=r"below all that relu gives.*though by the names.*is it another activation"):
         attempt(tanh_after, mlp(batch_norm=True))
+
+
+@pytest.mark.parametrize("stated", ["tanh", "sigmoid", "elu"])
+def test_another_activation_than_it_was_trained_with_stays_visible(stated, learned, attempt):
+    """Its statistics are not those that these images give."""
+    imported = attempt(learned(Named, "before").state_dict(), mlp(activation=stated, batch_norm=True), norm="before")
+    (guess,) = imported.record.guesses
+    assert "deviations off what these images give: the activation, the normalisation or the order" in guess
+    assert imported.notes[1].startswith("a guess: the statistics of its batch norms")
+
+
+def test_another_normalisation_than_it_was_trained_with_stays_visible(learned, attempt):
+    state = learned(sequential, "before", mean=0.5, deviation=0.5).state_dict()
+    assert attempt(state, flipped(mlp(batch_norm=True)), mean=(0.5,), deviation=(0.5,)).record.guesses == ()
+    assert attempt(state, mlp(batch_norm=True)).record.guesses
+
+
+def test_our_own_file_is_told_by_its_form_whatever_its_statistics(attempt):
+    """Adversarial training leaves statistics of images that are none of the set's."""
+    arrays = torch.zeros(4, 1, 8, 8, dtype=torch.uint8)
+    trial = trial_of(hidden=[24], batch_norm=True)
+    state = build_model(trial, arrays, 10).state_dict()
+    state["network.3.running_mean"] += 5.0
+    assert attempt({"model": state}, trial).record.guesses == ()
 
 
 def test_our_own_names_are_held_against_statistics_too(learned, attempt):
@@ -401,6 +434,7 @@ def test_what_would_agree_is_named(learned, attempt, digits):
 
 
 def test_both_orders_that_agree_are_asked_about(learned, attempt, monkeypatch):
+    monkeypatch.setattr("core.jobs.importing.job.statistics_gap", lambda model, pixels: 0.2)
     monkeypatch.setattr("core.jobs.importing.job.tolerance", lambda expected, total: 1.0)
     with pytest.raises(BadInput, match=re.escape("agrees with --expect-clean 0.9 either way")):
         attempt(

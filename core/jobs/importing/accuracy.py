@@ -16,13 +16,19 @@ from core.models.pixel_model import PixelModel
 from core.records import Bools
 from core.verdict.trust.entry import standard_error
 
-_BATCH = 256
+_BATCH = 1 << 20
+"""Pixel values in a batch, so that a batch of large images needs no more memory than one of small ones."""
 _LEAST = 0.005
 """Two readings of the same weights on the same images may differ by a rounding; and who says 94 % may mean 94.4 %."""
 
 
 class ImportStopped(Exception):
     """The import was asked to stop while it measured."""
+
+
+def batch_of(values: int) -> int:
+    """How many images of so many pixel values go through a model at once."""
+    return max(1, _BATCH // max(1, values))
 
 
 def tolerance(expected: float, total: int) -> float:
@@ -35,10 +41,11 @@ def correct(model: PixelModel, arrays: Arrays, indices: Indices | None, stop: Ca
     chosen = np.arange(len(arrays.test_labels)) if indices is None else indices
     found = []
     with torch.inference_mode():
-        for start in range(0, len(chosen), _BATCH):
+        size = batch_of(arrays.test_images[0].size)
+        for start in range(0, len(chosen), size):
             if stop():
                 raise ImportStopped
-            batch = chosen[start : start + _BATCH]
+            batch = chosen[start : start + size]
             pixels = torch.from_numpy(np.array(arrays.test_images[batch])).to(torch.float32).div_(255.0)
             found.append(model.eval()(pixels).argmax(1).numpy() == arrays.test_labels[batch])
     return np.concatenate(found)

@@ -18,9 +18,12 @@ from core.jobs.importing.weight_shapes import explained, shapes_of
 from core.jobs.orders import ImportJob
 from core.models.activations import factory, output_range
 from core.models.architectures import ARCHITECTURES
-from core.records import TrialSpec
+from core.records import Choice, TrialSpec
 
 _ORDERS = ("after", "before")
+CLOSE = 0.3
+"""A statistics gap up to which statistics are those of the images: about 0.1 is usual, also after adversarial training, but
+augmentation and a short memory move them."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,14 @@ def _named(candidate: Candidate, words: str) -> str:
 
 
 def _same(one: Candidate, other: Candidate) -> bool:
-    ours, theirs = one.weights.network, other.weights.network
-    return ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
+    ours, theirs = (
+        {**each.network, "mean": each.mean, "deviation": each.deviation} for each in (one.weights, other.weights)
+    )
+    return ours.keys() == theirs.keys() and all(_equal(ours[key], theirs[key]) for key in ours)
+
+
+def _equal(one: Tensor | None, other: Tensor | None) -> bool:
+    return one is other if one is None or other is None else torch.equal(one, other)
 
 
 def fitted(job: ImportJob, candidate: Candidate, shape: tuple[int, int, int], classes: int) -> list[Fitted]:
@@ -111,6 +120,22 @@ def fitted(job: ImportJob, candidate: Candidate, shape: tuple[int, int, int], cl
     return [Fitted(*networks[order], fits[order], order, reason) for order, reason in by.items()]
 
 
+def told_by_images(ways: Sequence[Fitted], gaps: Sequence[float | None], activation: Choice) -> Sequence[Fitted]:
+    """The one of two places of batch norm for which the statistics in the file are those that images give (`statistics_gap`),
+    else the one behind an activation whose side of zero all of many running means are on; both where neither tells."""
+    if len(ways) != 2 or None in gaps:
+        return ways
+    (nearer, near), (_, far) = sorted(zip(ways, gaps, strict=True), key=lambda one: one[1] or 0.0)
+    assert near is not None
+    assert far is not None
+    if near <= CLOSE and 2 * near <= far:
+        return [replace(nearer, norm_by="statistics")]
+    (after,) = (way for way in ways if way.norm == "after")
+    if norm_order.tells_after(after.network, *output_range(activation)):
+        return [replace(after, norm_by="statistics")]
+    return ways
+
+
 def _orders(job: ImportJob) -> list[tuple[str | None, TrialSpec]]:
     """Where batch norm may stand, and the trial that says so; the place that was stated, if any, first."""
     options = dict(job.trial.architecture.options)
@@ -135,8 +160,8 @@ def _speaks_for(
 ) -> dict[str | None, str | None]:
     """The places of batch norm that are left, each with what says so; `behind` is the network with norms after activations.
 
-    A running mean that no output of the activation has is proof; so are many that all lie on the side of zero that it has.
-    The names come between the two.
+    A running mean that no output of the activation has is proof. What the statistics make of the data set's own images is
+    `told_by_images`'s to say.
     """
     activation = job.trial.activation
     low, high = output_range(activation)
@@ -163,13 +188,6 @@ def _speaks_for(
         return {named: "names"}
     if beyond:
         return {"before": "statistics"}
-    if norm_order.tells_after(behind, low, high):
-        return {"after": "statistics"}
-    if job.stated.expect_clean is None:
-        raise BadInput(
-            f"{job.weights}: nothing in it says whether batch norm stands before or after the activation; add --set norm=before, "
-            "--set norm=after, or --expect-clean with the accuracy that it is known to have"
-        )
     return dict.fromkeys(fits)
 
 

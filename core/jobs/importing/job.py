@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from core import datasets
@@ -19,8 +20,9 @@ from core.errors import BadInput, InnateError
 from core.events import Event, Finished, Imported, Stopped, TrialFailed
 from core.jobs.importing import foreign_weights, normalisation
 from core.jobs.importing.accuracy import ImportStopped, clearly_better, correct, tolerance
-from core.jobs.importing.fitting import Fitted, chosen, fitted
+from core.jobs.importing.fitting import CLOSE, Fitted, chosen, fitted, told_by_images
 from core.jobs.importing.foreign_weights import Candidate
+from core.jobs.importing.norm_order import statistics_gap
 from core.jobs.importing.normalisation import Normalisation
 from core.jobs.orders import ImportJob
 from core.models.pixel_model import PixelModel
@@ -30,7 +32,8 @@ from core.training import checkpoints
 _TRIED = 256
 """Test images on which the logits are looked at before anything is written."""
 _COMPARED = 1000
-"""Test images on which the usual normalisations are compared where none was stated."""
+"""Test images on which the usual normalisations are compared where none was stated, and training images of which the statistics
+of batch norms are compared with those in the file."""
 _LEARNED = 3.0
 """Times the share of the most frequent class: a model that is right less often says nothing by its accuracy."""
 
@@ -95,13 +98,22 @@ def _read(job: ImportJob, candidates: Sequence[Candidate], arrays: Arrays, stop:
     candidate, told = chosen(job, candidates, (channels, height, width), classes)
     ways = fitted(job, candidate, (channels, height, width), classes)
     layer = normalisation.settled(job, candidate.weights, arrays)
+    shown = _training_images(arrays)
+    gaps = [statistics_gap(_model(way, layer), shown) for way in ways]
+    gap_of = {way.norm: gap for way, gap in zip(ways, gaps, strict=True)}
+    ways = list(told_by_images(ways, gaps, job.trial.activation))
     if job.stated.expect_clean is not None:
         way, accuracy = _expected(job, ways, layer, arrays, len(candidates) > 1, stop)
+    elif len(ways) > 1:
+        raise BadInput(
+            f"{job.weights}: nothing in it says whether batch norm stands before or after the activation; add --set norm=before, "
+            "--set norm=after, or --expect-clean with the accuracy that it is known to have"
+        )
     else:
         (way,), accuracy = ways, None
         if layer.by == "default":
             _refuse_worse_normalisation(job, way, layer, arrays, stop)
-    guesses = [way.matched.guess] if way.matched.guess and accuracy is None else []
+    guesses = _guesses(way, layer, gap_of[way.norm]) if accuracy is None else []
     record = ImportRecord(
         key=candidate.key,
         placed_by=way.matched.by,
@@ -116,21 +128,39 @@ def _read(job: ImportJob, candidates: Sequence[Candidate], arrays: Arrays, stop:
     )
     options = {**way.trial.architecture.options, "normalise": layer.normalises}
     trial = replace(way.trial, architecture=replace(way.trial.architecture, options=options))
-    return _Reading(trial, _model(way, layer), record, tuple(filter(None, [told, *_notes(way)])))
+    return _Reading(trial, _model(way, layer), record, tuple(filter(None, [told, *_notes(way, guesses)])))
 
 
 def _model(way: Fitted, layer: Normalisation) -> PixelModel:
     return PixelModel(way.network, layer.mean, layer.deviation)
 
 
-def _notes(way: Fitted) -> Iterator[str]:
+def _training_images(arrays: Arrays) -> torch.Tensor:
+    """[n, c, h, w]: pixels in [0, 1] to hold the statistics of batch norms against."""
+    size = max(_COMPARED, len(set(arrays.train_labels.tolist())))
+    indices = stratified(arrays.train_labels, size if size < len(arrays.train_labels) else None, "training images")
+    return torch.from_numpy(np.array(arrays.train_images[indices])).to(torch.float32).div_(255.0)
+
+
+def _guesses(way: Fitted, layer: Normalisation, gap: float | None) -> list[str]:
+    """What nothing proves of a reading. A file of ours is told by its form, whatever its training made of the statistics."""
+    found = [way.matched.guess] if way.matched.guess else []
+    if gap is not None and gap > CLOSE and not (layer.by == "file" and way.matched.by == "name"):
+        found.append(
+            f"the statistics of its batch norms are {gap:.1f} deviations off what these images give: the activation, the "
+            "normalisation or the order of its layers may be another"
+        )
+    return found
+
+
+def _notes(way: Fitted, guesses: Sequence[str]) -> Iterator[str]:
     """What the user should know of how the weights were read."""
     if way.matched.by != "name":
         ours, theirs = next(iter(way.matched.names.items()))
         how = "their shapes" if way.matched.by == "shape" else "their order"
         yield f"names differ, so tensors were placed by {how} ({theirs} as {ours}, …)"
-    if way.matched.guess:
-        yield f"a guess: {way.matched.guess}; --expect-clean can prove it"
+    for guess in guesses:
+        yield f"a guess: {guess}; --expect-clean can prove it"
     if way.norm is not None and way.norm_by != "stated":
         yield f"batch norm stands {way.norm} the activation, by its {way.norm_by}"
 

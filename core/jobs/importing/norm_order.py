@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from core.jobs.importing.accuracy import batch_of
 from core.jobs.importing.matching import Match, Shapes, kind_of, layer_of, layers_in
 
 _MANY = 20
@@ -74,6 +75,40 @@ def tells_after(network: nn.Module, low: float, high: float) -> bool:
         return False
     means = [mean for _, mean in _behind_activations(network)]
     return sum(len(mean) for mean in means) >= _MANY and all(bool((mean.abs() > 0).any()) for mean in means)
+
+
+def statistics_gap(model: nn.Module, pixels: Tensor) -> float | None:
+    """How far the inputs that images [n, c, h, w] give to the batch norms are from the running means, in running deviations:
+    the mean over the channels of the worst layer; None without batch norm.
+
+    For training images it is about 0.1 where weights are read as they were trained, and more where the order of layers, an
+    activation or the normalisation before them is another.
+    """
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return None
+    sums: dict[nn.Module, Tensor] = {}
+
+    def look(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        (given,) = inputs
+        mean = given.mean([place for place in range(given.dim()) if place != 1]) * len(given)
+        sums[norm] = sums[norm] + mean if norm in sums else mean
+
+    hooks = [norm.register_forward_pre_hook(look) for norm in norms]
+    try:
+        with torch.inference_mode():
+            for batch in torch.split(pixels, batch_of(pixels.shape[1:].numel())):
+                model.eval()(batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    gaps = []
+    for norm in norms:
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        away = (sums[norm] / len(pixels) - norm.running_mean).abs() / (norm.running_var + norm.eps).sqrt()
+        gaps.append(float(away.mean()))
+    return max(gaps)
 
 
 def _behind_activations(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
