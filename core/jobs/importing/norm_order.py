@@ -78,8 +78,8 @@ def tells_after(network: nn.Module, low: float, high: float) -> bool:
 
 
 def statistics_gap(model: nn.Module, pixels: Tensor) -> float | None:
-    """How far the inputs that images [n, c, h, w] give to the batch norms are from the running means, in running deviations:
-    the mean over the channels of the worst layer; None without batch norm.
+    """How far the inputs that images [n, c, h, w] give to the batch norms are from the statistics in the file: the mean over the
+    channels of the worst layer, of the shift in deviations or of the change of the deviation as a share; None without batch norm.
 
     For training images it is about 0.1 where weights are read as they were trained, and more where the order of layers, an
     activation or the normalisation before them is another.
@@ -90,9 +90,10 @@ def statistics_gap(model: nn.Module, pixels: Tensor) -> float | None:
     sums: dict[nn.Module, Tensor] = {}
 
     def look(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        (given,) = inputs
-        mean = given.mean([place for place in range(given.dim()) if place != 1]) * len(given)
-        sums[norm] = sums[norm] + mean if norm in sums else mean
+        given = inputs[0].double()
+        places = [place for place in range(given.dim()) if place != 1]
+        moments = torch.stack([given.mean(places), given.square().mean(places)]) * len(given)
+        sums[norm] = sums[norm] + moments if norm in sums else moments
 
     hooks = [norm.register_forward_pre_hook(look) for norm in norms]
     try:
@@ -106,8 +107,15 @@ def statistics_gap(model: nn.Module, pixels: Tensor) -> float | None:
     for norm in norms:
         assert norm.running_mean is not None
         assert norm.running_var is not None
-        away = (sums[norm] / len(pixels) - norm.running_mean).abs() / (norm.running_var + norm.eps).sqrt()
-        gaps.append(float(away.mean()))
+        mean, square = sums[norm] / len(pixels)
+        deviation, known = (
+            (one.clamp_min(0.0) + norm.eps).sqrt() for one in (square - mean.square(), norm.running_var)
+        )
+        shift, change = (
+            (mean - norm.running_mean).abs() / known,
+            (deviation - known).abs() / torch.maximum(deviation, known),
+        )
+        gaps += [float(shift.mean()), float(change.mean())]
     return max(gaps)
 
 
