@@ -73,7 +73,7 @@ def import_(
         typer.Option(
             metavar="SHARE",
             help="The accuracy on the test half that they are known to have, such as 0.942: refused if it is another, by more "
-            "than 3 standard errors, or than half a point if that is more.",
+            "than 3 standard errors, or half a point if that is more.",
         ),
     ] = None,
     study: Annotated[

@@ -216,6 +216,12 @@ def test_where_nothing_tells_it_is_asked_for_or_tried(norm, learned, attempt, ag
     assert agrees(tried, network)
 
 
+def test_statistics_that_fit_neither_order_are_told_of(learned, attempt, monkeypatch):
+    monkeypatch.setattr("core.jobs.importing.job.statistics_gap", lambda model, pixels: 0.9)
+    with pytest.raises(BadInput, match=r"its statistics fit neither: is it another activation or normalisation\?"):
+        attempt(learned(Named, "before", "tanh").state_dict(), mlp(activation="tanh", batch_norm=True))
+
+
 def test_what_was_stated_is_held_against_the_file(learned, attempt):
     before = learned(Named, "before").state_dict()
     with pytest.raises(

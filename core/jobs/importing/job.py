@@ -105,9 +105,11 @@ def _read(job: ImportJob, candidates: Sequence[Candidate], arrays: Arrays, stop:
     if job.stated.expect_clean is not None:
         way, accuracy = _expected(job, ways, layer, arrays, len(candidates) > 1, stop)
     elif len(ways) > 1:
+        fits_neither = all(gap is not None and gap > CLOSE for gap in gaps)
         raise BadInput(
             f"{job.weights}: nothing in it says whether batch norm stands before or after the activation; add --set norm=before, "
             "--set norm=after, or --expect-clean with the accuracy that it is known to have"
+            + (" (its statistics fit neither: is it another activation or normalisation?)" if fits_neither else "")
         )
     else:
         (way,), accuracy = ways, None
