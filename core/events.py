@@ -18,6 +18,7 @@ from core.records import (
     Diagnosis,
     Example,
     Floats,
+    ImportRecord,
     Ledger,
     Trace,
     TransferCell,
@@ -206,6 +207,7 @@ class Imported:
     weights: Path
     final_digest: str
     environment: Mapping[str, Any]
+    record: ImportRecord
     notes: tuple[str, ...] = ()
 
 

@@ -194,6 +194,30 @@ class TrialSpec:
 
 
 @dataclass(frozen=True)
+class ImportRecord:
+    """How weights that were trained elsewhere were read: what was decided, and what it rests on."""
+
+    key: str
+    """Under which they stood in their file; empty where the file is the state dict."""
+    placed_by: str
+    """What tensors were placed by: "name", "shape" where only one way fits, or "order"."""
+    norm: str | None
+    """Where batch norm stands, "before" or "after" the activation; None where the architecture leaves no choice."""
+    norm_by: str | None
+    """What says so: "stated", "names", "statistics" or "clean accuracy"."""
+    mean: tuple[float, ...]
+    """Per channel, of pixels in [0, 1]; `deviation` too."""
+    deviation: tuple[float, ...]
+    normalised_by: str
+    """What says so: "stated", "file", or "default" for the architecture's option."""
+    expected_clean: float | None
+    clean_accuracy: float | None
+    """As measured on the whole test half; None where nothing was expected."""
+    guesses: tuple[str, ...]
+    """What nothing proves, in words."""
+
+
+@dataclass(frozen=True)
 class AttackSpec:
     """A fully specified attack: the sweep over its ε is the unit of work and of identity.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
-from core.records import Threat, TrialSpec
+from core.records import ImportRecord, Threat, TrialSpec
 from storage.studies import Submission
 from storage.transfers import Crafted
 
@@ -118,6 +118,8 @@ class Arrival:
     origin: Path
     label: str | None
     seed: int | None
+    record: ImportRecord | None = None
+    """How the weights were read; an older client does not say."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from core.verdict.trust.known import known_standing
 from core.verdict.trust.ladder import standing_before
 from core.verdict.trust.looks import radii_to_look_at
 from storage import audits
+from storage.import_records import guesses
 from storage.outcomes import clean_outcome, ledgers, unpacked
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def evidence(db: Database, study: str, trial_id: str) -> Evidence:
         epochs=[EpochAccuracy(*row) for row in epochs],
         clean_share=float((json.loads(defense) if defense else {}).get("clean_share", 0.0)),
         added=_evaluated(db, _ADDED, key),
+        guesses=guesses(db, trial_id),
         common=frozenset(common_attacks(db, study)),
         further=[
             *_elsewhere(db, key),

@@ -19,6 +19,7 @@ from storage import queue, studies
 from storage.changes import Admission, Arrival
 from storage.database import transaction
 from storage.home import Home
+from storage.import_records import write_import_record
 from storage.states import settle_in
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ def admit(db: Database, home: Home, joined: Joined, data_root: Path, arrival: Ar
             assert samples is not None, "a study without a grid is tested on all images"
             studies.store_study(db, joined.study, joined.info, samples, data_root)
         _store_trial(db, joined.info, arrival)
+        if arrival.record is not None:
+            write_import_record(db, trial_id, arrival.record)
         known = _has_its_weights(db, home, trial_id, (home.root / arrival.weights).stat().st_size)
         if not known:
             _take_in(db, home, trial_id, arrival)

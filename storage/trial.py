@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from core.errors import NotFound
 from core.names import short_id
+from core.records import ImportRecord
 from core.registry import nearest
+from storage.import_records import import_record
 from storage.queries import results, robustness, trial_epochs
 from storage.reading import Options, columns, read
 from storage.rows import EpochRow, ResultRow, RobustnessRow
@@ -117,6 +119,7 @@ class TrialDetail(StoredTrial):
     """Everything that is stored about one trial, in all of its studies."""
 
     studies: tuple[TrialInStudy, ...]
+    import_record: ImportRecord | None
     checks: tuple[CheckRow, ...]
     epochs: tuple[EpochRow, ...]
     scores: tuple[StudyScore, ...]
@@ -152,6 +155,7 @@ def trial_detail(db: Database, trial_id: str) -> TrialDetail:
     return TrialDetail(
         **vars(trial),
         studies=tuple(_in_studies(db, trial_id)),
+        import_record=import_record(db, trial_id),
         checks=tuple(
             read(
                 db,

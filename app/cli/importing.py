@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.context import complete_study, context_of
-from app.cli.output import emit_rows
+from app.cli.output import emit_document
 from app.cli.worker import Crafting, Device, Fraction, Slots, Threads, check_crafting
 from app.context import Context
 from app.report.text import percent
 from core.errors import BadInput, ExitCode, NotFound
 from core.names import short_id
+from core.registry import parse_number
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from sqlite_utils import Database
 
     from core.records import Choice
@@ -24,8 +28,10 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     app.command(
         "import",
-        epilog="Examples: innate import net.pt --architecture resnet18 --dataset cifar10; "
-        "innate import mlp.pt --architecture mlp --dataset digits --set 'hidden=[64,64]' --set batch_norm=true",
+        epilog="Examples: innate import net.pt --architecture resnet18 --dataset cifar10 --mean 0.4914,0.4822,0.4465 "
+        "--deviation 0.247,0.2435,0.2616 --expect-clean 0.953; "
+        "innate import mlp.pt --architecture mlp --dataset digits --set batch_norm=true --set norm=before; "
+        "innate import checkpoint.pt --key ema --architecture lenet5 --dataset mnist --set normalise=false",
     )(import_)
 
 
@@ -44,6 +50,30 @@ def import_(
             metavar="KEY=VALUE",
             help="An option of the architecture, such as batch_norm=true, or of the activation: activation.alpha=0.5; "
             "repeatable.",
+        ),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            help="Of several state_dicts in the file, the one to take, such as ema; dots between keys within keys."
+        ),
+    ] = None,
+    mean: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NUMBERS", help="Subtracted from pixels in [0, 1]: one number, or one per channel: 0.49,0.48,0.45."
+        ),
+    ] = None,
+    deviation: Annotated[
+        str | None,
+        typer.Option(metavar="NUMBERS", help="What they are divided by then: one number, or one per channel."),
+    ] = None,
+    expect_clean: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SHARE",
+            help="The accuracy on the test half that they are known to have, such as 0.942: refused if it is another, by more "
+            "than 3 standard errors, or half a point if that is more.",
         ),
     ] = None,
     study: Annotated[
@@ -66,10 +96,13 @@ def import_(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Take weights that were trained elsewhere in as a trial. They are checked first, on the data set's own images; images
-    are given in [0, 1], normalised as the architecture's option `normalise` says. Never trained here, only attacked."""
+    are given in [0, 1], normalised as --mean and --deviation or the architecture's option `normalise` say. The same tensors can
+    be several functions: what the file does not prove is asked for, and a guess is a reason of trust. Never trained here, only
+    attacked."""
     from app.cli.run import work_on
     from app.worker.devices import resolve_slots
     from app.worker.importing import Foreign, take_in
+    from core.jobs.orders import Stated
     from storage import queue
 
     context = context_of(ctx)
@@ -79,7 +112,16 @@ def import_(
         raise NotFound(f"{weights}: there is no such file")
     check_crafting(crafting)
     resolved = resolve_slots(device or (), slots, threads, memory_fraction)
-    foreign = Foreign(weights, *_choices(architecture, activation, sets or []), dataset, Path.cwd(), study, label, seed)
+    chosen, function, given = _choices(architecture, activation, sets or [])
+    stated = Stated(
+        key=key,
+        norm=chosen.options.get("norm", given.get("norm")),
+        normalise_stated="normalise" in given,
+        mean=None if mean is None else _numbers("--mean", mean),
+        deviation=None if deviation is None else _numbers("--deviation", deviation, above_zero=True),
+        expect_clean=None if expect_clean is None else _share("--expect-clean", expect_clean),
+    )
+    foreign = Foreign(weights, chosen, function, dataset, Path.cwd(), study, label, seed, stated)
     admitted = take_in(context.reading(hint=False), context.writing, context.home, foreign, context.say)
     trial, joined = admitted.trial_id, admitted.study
     context.say(
@@ -99,8 +141,9 @@ def import_(
     _tell(context, db, joined, trial, as_json=as_json)
 
 
-def _choices(architecture: str, activation: str, sets: list[str]) -> tuple[Choice, Choice]:
-    """Both with every option resolved; raises BadInput for unknown names and options."""
+def _choices(architecture: str, activation: str, sets: list[str]) -> tuple[Choice, Choice, Mapping[str, Any]]:
+    """Both with every option resolved, and the architecture's as they were given; raises BadInput for unknown names and
+    options."""
     from core.models.activations import ACTIVATIONS
     from core.models.architectures import ARCHITECTURES
     from core.records import Choice
@@ -116,16 +159,40 @@ def _choices(architecture: str, activation: str, sets: list[str]) -> tuple[Choic
     return (
         Choice(entry.name, resolve_options(entry, options, "architecture")),
         Choice(function.name, resolve_options(function, of_activation, "activation")),
+        options,
     )
+
+
+def _numbers(option: str, text: str, *, above_zero: bool = False) -> tuple[float, ...]:
+    """Numbers between commas, for pixels in [0, 1]."""
+    numbers = tuple(parse_number(part, option) for part in text.split(","))
+    for number in numbers:
+        if above_zero and number <= 0:
+            raise BadInput(f"{option} {text}: pixels are divided by it, so it must be above 0")
+        if number > 1.5:
+            raise BadInput(f"{option} {text}: is for pixels in [0, 1], not for those in [0, 255]; divide it by 255")
+    return numbers
+
+
+def _share(option: str, text: str) -> float:
+    number = parse_number(text, option)
+    if not 0 < number <= 1:
+        better = f"{number / 100:g}" if 1 < number <= 100 else "0.942"
+        raise BadInput(f"{option} {text}: is a share above 0 and at most 1, not a percentage; write {better}")
+    return number
 
 
 def _tell(context: Context, db: Database, study: str, trial_id: str, *, as_json: bool) -> None:
     """The trial's row; the exit code says whether it could be evaluated."""
-    from storage import queries
+    from storage import queries, reading
+    from storage.import_records import import_record
 
     (row,) = (row for row in queries.trials(db, study) if row.trial_id == trial_id)
     if as_json:
-        emit_rows("trials", [row])
+        record = import_record(db, trial_id)
+        emit_document(
+            {"trials": [reading.as_json(row)], "imports": [] if record is None else [reading.as_json(record)]}
+        )
     else:
         verdict = f", trust {row.trust}" if row.trust else ""
         typer.echo(

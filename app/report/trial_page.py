@@ -13,6 +13,7 @@ from core.names import short_id
 from core.verdict.scoring import SCORES
 
 if TYPE_CHECKING:
+    from core.records import ImportRecord
     from storage.reading import Json
     from storage.rows import EpochRow, ResultRow
     from storage.trial import AttemptRow, CheckRow, StudyScore, TrialDetail, TrialInStudy
@@ -50,6 +51,8 @@ def _configuration(detail: TrialDetail) -> list[str]:
     lines = [f"trial {detail.trial_id}", f"variant {short_id(detail.variant_id)}, seed {seed_text(detail)}", ""]
     if detail.imported is not None:
         lines.append(f"imported      {detail.imported}: trained elsewhere, so what is unknown here stays so")
+        if detail.import_record is not None:
+            lines.append(f"read          {import_text(detail.import_record)}")
         lines.append(f"dataset       {detail.dataset}")
     else:
         lines.append(f"dataset       {detail.dataset} ({detail.train_samples or 'all'} training samples)")
@@ -59,6 +62,19 @@ def _configuration(detail: TrialDetail) -> list[str]:
     lines += [f"{key:<15} {_named(value)}" for key, value in (detail.training or {}).items()]
     digests = {"initial_digest": detail.initial_digest, "final_digest": detail.final_digest}
     return lines + [f"{key:<15} {digest or '-'}" for key, digest in digests.items()]
+
+
+def import_text(record: ImportRecord) -> str:
+    """How imported weights were read, in a line."""
+    parts = [f"key {record.key}"] if record.key else []
+    parts.append(f"tensors by {record.placed_by}")
+    if record.norm is not None:
+        parts.append(f"batch norm {record.norm} the activation ({record.norm_by})")
+    mean, deviation = (",".join(f"{value:.4g}" for value in values) for values in (record.mean, record.deviation))
+    parts.append(f"mean {mean} and deviation {deviation} ({record.normalised_by})")
+    if record.clean_accuracy is not None:
+        parts.append(f"clean {percent(record.clean_accuracy)} % of all test images, as expected")
+    return "; ".join([*parts, *(f"a guess: {guess}" for guess in record.guesses)])
 
 
 def _named(value: Json) -> Json:

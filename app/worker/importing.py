@@ -20,7 +20,7 @@ from core.errors import BadInput, InnateError, Unavailable
 from core.events import Crashed, Finished, Imported, TrialFailed
 from core.executors.process import ProcessExecutor
 from core.executors.protocol import Executor, Slot
-from core.jobs.orders import ImportJob
+from core.jobs.orders import ImportJob, Stated
 from core.models import architectures
 from core.records import Choice, TrialSpec
 from storage import imports
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Foreign:
     """A file of weights and what its owner says of it: architecture and activation with every option resolved, its data
-    set (relative paths from `beside`), the study to join, what to call it, the seed it was trained with."""
+    set (relative paths from `beside`), the study to join, what to call it, the seed it was trained with, how it is to be read."""
 
     weights: Path
     architecture: Choice
@@ -44,6 +44,7 @@ class Foreign:
     study: str | None
     label: str | None
     seed: int | None
+    stated: Stated
 
 
 def take_in(
@@ -62,7 +63,7 @@ def take_in(
     refuse_network(home.root, file_system_of)
     unknown = TrialSpec(info.identity, None, foreign.architecture, foreign.activation, None, None, None, 0)
     staged = home.incoming / uuid.uuid4().hex
-    job = ImportJob(foreign.weights.resolve(), unknown, source, root, home.cache, staged)
+    job = ImportJob(foreign.weights.resolve(), unknown, source, root, home.cache, staged, foreign.stated)
     try:
         found = _checked(job)
         for note in found.notes:
@@ -77,6 +78,7 @@ def take_in(
             origin=job.weights,
             label=foreign.label,
             seed=foreign.seed,
+            record=found.record,
         )
         named = foreign.dataset if source.path is None else f"{source.kind}:{source.path}"
         return changes.perform(db, home, Import(named, root, foreign.study, arrival))

@@ -60,10 +60,28 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Stated:
+    """What the owner of weights that were trained elsewhere says of them, besides architecture and activation."""
+
+    key: str | None = None
+    """Of several state dicts in the file, the one to take."""
+    norm: str | None = None
+    """Where batch norm stands, "before" or "after" the activation, if that was stated."""
+    normalise_stated: bool = False
+    """Whether the option `normalise` was given, or is the architecture's default."""
+    mean: tuple[float, ...] | None = None
+    """What is subtracted from pixels in [0, 1], of all channels or of each; None: not stated. `deviation` divides then."""
+    deviation: tuple[float, ...] | None = None
+    expect_clean: float | None = None
+    """The accuracy on the test half, in [0, 1], that the weights are known to have."""
+
+
+@dataclass(frozen=True)
 class ImportJob:
     """All that a child needs to check weights that were trained elsewhere, and to keep them in our own form.
 
-    `trial` lacks its digest still. `folder` is made, and the weights written into it, only once nothing is wrong.
+    `trial` lacks its digest still; of its options `norm` and `normalise` are replaced by what the file proves, unless they
+    were stated. `folder` is made, and the weights written into it, only once nothing is wrong.
     """
 
     weights: Path
@@ -72,6 +90,7 @@ class ImportJob:
     data_root: Path
     cache: Path
     folder: Path
+    stated: Stated = Stated()
 
 
 TRANSFER_ENGINE = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -96,6 +97,32 @@ ACTIVATIONS: Registry[Activation] = Registry(
         ),
     ),
 )
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "relu": (0.0, math.inf),
+    "sigmoid": (0.0, 1.0),
+    "silu": (-0.2785, math.inf),
+    "tanh": (-1.0, 1.0),
+    "relu6": (0.0, 6.0),
+    "gelu": (-0.17, math.inf),
+    "selu": (-1.7581, math.inf),
+    "softplus": (0.0, math.inf),
+    "softsign": (-1.0, 1.0),
+    "mish": (-0.3089, math.inf),
+    "hardswish": (-0.375, math.inf),
+    "hardsigmoid": (0.0, 1.0),
+    "logsigmoid": (-math.inf, 0.0),
+}
+
+
+def output_range(choice: Choice) -> tuple[float, float]:
+    """The least and the largest value that the activation gives, infinite where there is none."""
+    options = choice.options
+    if choice.name in ("elu", "celu"):
+        return -float(options["alpha"]), math.inf
+    if choice.name == "hardtanh":
+        return float(options["min_val"]), float(options["max_val"])
+    return _RANGES.get(choice.name, (-math.inf, math.inf))
 
 
 def factory(choice: Choice) -> Callable[[], nn.Module]:

@@ -45,14 +45,18 @@ def build_model(trial: TrialSpec, images: Tensor, classes: int) -> PixelModel:
     channels, height, width = images.shape[1:]
     mean, deviation = [0.0] * channels, [1.0] * channels
     if options.pop("normalise"):
-        pixels = images.to(torch.float32).div_(255.0)
-        mean = pixels.mean(dim=(0, 2, 3)).tolist()
-        deviation = pixels.std(dim=(0, 2, 3)).clamp_min(1e-3).tolist()
+        mean, deviation = channel_statistics(images)
     torch.manual_seed(stream_seed(trial.seed, "initialisation"))
     network = entry.build((channels, height, width), classes, factory(trial.activation), options)
     if trial.training is not None and trial.training.initialisation == "glorot":
         _glorot(network)
     return PixelModel(network, mean, deviation)
+
+
+def channel_statistics(images: Tensor) -> tuple[list[float], list[float]]:
+    """Mean and deviation of each channel of uint8 images [n, c, h, w], as pixels in [0, 1]."""
+    pixels = images.to(torch.float32).div_(255.0)
+    return pixels.mean(dim=(0, 2, 3)).tolist(), pixels.std(dim=(0, 2, 3)).clamp_min(1e-3).tolist()
 
 
 def trained_model(

@@ -13,6 +13,7 @@ import torch
 
 from app.main import app
 from app.report.status import unfinished, worker_view
+from app.report.trial_page import import_text
 from app.worker import changes, owner, retention
 from app.worker.loop import Stop, Worker
 from core.datasets import parse_source
@@ -22,11 +23,13 @@ from core.executors.inline import InlineExecutor
 from core.jobs.importing.job import run_import
 from core.jobs.orders import ImportJob
 from core.jobs.trial import run_trial
-from storage import database, queries, queue, studies, worker_state
+from core.records import ImportRecord
+from storage import database, queries, queue, studies, verdicts, worker_state
 from storage.changes import Arrival, Attack, Delete, Import
 from storage.destinations import in_use
 from storage.export import export_weights
 from storage.home import Home, prepare
+from storage.trial import trial_detail
 from tests.conftest import copy_home, innate_command, plan_of, tiny
 from tests.storage import stored
 
@@ -87,6 +90,63 @@ def test_deleting_it_takes_its_weights(db, home, bring):
     assert not bring().known
 
 
+GUESS = ImportRecord(
+    "ema", "order", None, None, (0.0,), (1.0,), "default", None, None, ("a and b have the same shape",)
+)
+
+
+def evaluated(db):
+    claim = queue.claim(db)
+    stored.evaluate(db, dataclasses.replace(claim, clean=(None,)))
+    queue.settle(db, claim.attempt_id)
+
+
+def test_a_guess_is_a_reason_of_trust_until_another_import_of_the_same_weights_proves_it(db, home, bring):
+    trial_id = bring(record=GUESS).trial_id
+    evaluated(db)
+    reason = "guessed import: a and b have the same shape"
+    assert verdicts.verdict(db, "imported-digits", trial_id) == verdicts.Verdict("suspect", (reason,))
+    assert trial_detail(db, trial_id).import_record == GUESS
+    bring()  # an older client, which says nothing
+    assert verdicts.verdict(db, "imported-digits", trial_id).trust == "suspect"
+    proof = dataclasses.replace(GUESS, guesses=(), expected_clean=0.9, clean_accuracy=0.91)
+    assert bring(record=proof).known
+    assert verdicts.verdict(db, "imported-digits", trial_id) == verdicts.Verdict("ok", ())
+    bring(record=GUESS)
+    assert trial_detail(db, trial_id).import_record == proof
+    assert verdicts.verdict(db, "imported-digits", trial_id).trust == "ok"
+
+
+def test_proof_does_not_outlive_its_trial(db, home, bring):
+    trial_id = bring(record=dataclasses.replace(GUESS, guesses=())).trial_id
+    changes.perform(db, home, Delete((trial_id,)))
+    bring(record=GUESS)
+    assert trial_detail(db, trial_id).import_record == GUESS
+
+
+def test_an_import_without_a_record_has_none(db, bring):
+    trial_id = bring().trial_id
+    assert trial_detail(db, trial_id).import_record is None
+    evaluated(db)
+    assert verdicts.verdict(db, "imported-digits", trial_id).trust == "ok"
+
+
+def test_a_record_that_another_version_wrote_costs_nothing(db, bring):
+    trial_id = bring(record=GUESS).trial_id
+    db.execute("UPDATE event SET content = json_set(content, '$.mean', 'none') WHERE kind = 'Imported'")
+    assert trial_detail(db, trial_id).import_record is None
+
+
+def test_what_was_decided_is_told_in_a_line():
+    record = ImportRecord(
+        "ema", "order", "before", "names", (0.49, 0.48), (0.2, 0.25), "stated", 0.95, 0.951, ("a guess it is",)
+    )
+    assert import_text(record) == (
+        "key ema; tensors by order; batch norm before the activation (names); mean 0.49,0.48 and deviation 0.2,0.25 "
+        "(stated); clean 95.1 % of all test images, as expected; a guess: a guess it is"
+    )
+
+
 class Blind:
     def __getattr__(self, name):
         return lambda *_: None
@@ -123,7 +183,7 @@ def test_weights_exported_from_one_home_and_imported_into_another_answer_alike(t
     job = ImportJob(file, unknown, source, here.data_root, here.cache, there.incoming / "1")
     (found,) = (event for event in run_import(job, lambda: False) if isinstance(event, Imported))
     weights = found.weights.relative_to(there.root)
-    arrival = Arrival(found.trial, weights, found.final_digest, found.environment, file, None, None)
+    arrival = Arrival(found.trial, weights, found.final_digest, found.environment, file, None, None, found.record)
     trial = changes.perform(imported, there, Import("digits", there.data_root, None, arrival)).trial_id
     for attack in document["attacks"]:
         options = {key: value for key, value in attack.items() if key != "name"}
@@ -172,8 +232,10 @@ def net(tmp_path):
 @pytest.mark.slow
 def test_the_command_takes_a_state_dict_in_and_the_listings_know_it(innate, net, home, tmp_path):
     done = innate(*net, "--label", "plain", "--json")
-    (row,) = json.loads(done.stdout)["trials"]
+    document = json.loads(done.stdout)
+    (row,), (record,) = document["trials"], document["imports"]
     assert (row["study"], row["state"], row["optimizer"], row["defense"]) == ("imported-digits", "done", None, None)
+    assert (record["key"], record["placed_by"], record["normalised_by"]) == ("state_dict", "name", "default")
     assert row["clean_accuracy"] is not None
     assert f"next: innate attack {row['trial_id'][:10]} --attack pgd --eps 0.1" in done.stderr
     assert list(home.incoming.iterdir()) == []
@@ -183,6 +245,7 @@ def test_the_command_takes_a_state_dict_in_and_the_listings_know_it(innate, net,
     assert len(again.stdout.splitlines()) == 1
     page = innate("show", row["trial_id"]).stdout
     assert "imported      plain: trained elsewhere" in page
+    assert "read          key state_dict; tensors by name; mean " in page
     refused = innate("attack", row["trial_id"][:8], "--attack", "pgd", check=2)
     assert refused.stderr == (
         "innate: --eps: the study imported-digits attacks nothing in linf; give radii such as --eps 0.1,8/255\n"
@@ -204,6 +267,8 @@ def test_the_command_takes_a_state_dict_in_and_the_listings_know_it(innate, net,
         (5, "digit", ExitCode.BAD_INPUT, "dataset: unknown data set 'digit'; did you mean 'digits'?"),
         (7, "hiden=[8]", ExitCode.BAD_INPUT, "architecture: mlp has no option 'hiden'; did you mean 'hidden'?"),
         (7, "activation=elu", ExitCode.BAD_INPUT, "--set activation=elu: name it with --activation"),
+        (7, "norm=before", ExitCode.BAD_INPUT, "--architecture.norm: mlp has no batch norm to place"),
+        (7, "norm=behind", ExitCode.BAD_INPUT, "architecture.norm: 'behind' is not one of before, after"),
         (7, "activation.slope=1", ExitCode.BAD_INPUT, "activation: relu has no option 'slope' (it takes none)"),
     ],
 )
@@ -213,6 +278,25 @@ def test_bad_input_leaves_the_home_unmade(position, given, code, words, net, tmp
         app(["--home", str(tmp_path / "none"), *arguments], standalone_mode=False)
     assert refused.value.exit_code == code
     assert str(refused.value).startswith(words)
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "given", "words"),
+    [
+        ("--expect-clean", "94.2", "is a share above 0 and at most 1, not a percentage; write 0.942"),
+        ("--expect-clean", "0", "is a share above 0 and at most 1, not a percentage; write 0.942"),
+        ("--expect-clean", "94%", "'94%' is not a number"),
+        ("--mean", "127.5", "is for pixels in [0, 1], not for those in [0, 255]; divide it by 255"),
+        ("--mean", "0.5;0.4", "'0.5;0.4' is not a number"),
+        ("--deviation", "0.2,0", "pixels are divided by it, so it must be above 0"),
+    ],
+)
+def test_numbers_that_cannot_be_meant(option, given, words, net, tmp_path):
+    with pytest.raises(BadInput) as refused:
+        app(["--home", str(tmp_path / "none"), *net, option, given], standalone_mode=False)
+    assert str(refused.value).startswith(option)
+    assert words in str(refused.value)
     assert not (tmp_path / "none").exists()
 
 

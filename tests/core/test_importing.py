@@ -116,7 +116,7 @@ def test_our_own_file_brings_its_normalisation(attempt):
 def test_names_that_are_not_shared_are_told_of(attempt):
     state = {f"layer{key}": value for key, value in built(mlp()).network.state_dict().items()}
     imported, _ = attempt(state)
-    assert imported.notes == ("no name is shared, so tensors were taken in their order (layer1.weight as 1.weight, …)",)
+    assert imported.notes == ("names differ, so tensors were placed by their shapes (layer1.weight as 1.weight, …)",)
 
 
 def test_batch_norm_counters_may_be_missing(attempt):

@@ -7,7 +7,7 @@ import pytest
 
 from core.attacks import resolve
 from core.records import CleanOutcome, Diagnosis, Ledger, Threat, Trace
-from core.verdict.trust import CHECKS, judge, trust_of_evaluation
+from core.verdict.trust import CHECKS, is_masked, judge, trust_of_evaluation
 from core.verdict.trust.entry import EpochAccuracy, Evaluated, Evidence, tolerated
 from core.verdict.trust.ladder import rungs
 from core.verdict.trust.model import diagnosed
@@ -61,7 +61,7 @@ def names(judgement):
 
 
 def test_every_check_of_the_design_is_in_the_registry_with_scope_summary_and_source():
-    assert len(CHECKS) == 27
+    assert len(CHECKS) == 28
     for check in CHECKS.values():
         assert check.scope in ("model", "attack", "study")
         assert len(check.summary) > 20
@@ -373,3 +373,13 @@ def test_catastrophic_overfitting_is_read_off_the_epochs():
     assert "99.0% on its own training images, 0.0% under PGD" in found.reasons[0].text
     assert judged(attacked("pgd", 200), epochs=[EpochAccuracy(1, 0.7, 0.6)]).trust == "ok"
     assert not any(one.name == "catastrophic_overfitting" for one in judged(attacked("pgd", 0)).checks)
+
+
+def test_an_import_that_was_guessed_is_suspect_and_no_sign_of_masking():
+    judgement = judged(guesses=["a and b have the same shape", "c"])
+    assert judgement.trust == "suspect"
+    assert [(reason.check, reason.text) for reason in judgement.reasons] == [
+        ("guessed_import", "guessed import: a and b have the same shape; c")
+    ]
+    assert not is_masked(judgement)
+    assert judged().trust == "ok"

@@ -82,7 +82,7 @@ def samples_of(db) -> dict[int | None, str]:
 
 
 def bring(db, home: Home, content: bytes = b"weights", study: str | None = None, **given) -> Admission:
-    """Import a file with this content, as weights of a small mlp for digits; `given`: label and seed."""
+    """Import a file with this content, as weights of a small mlp for digits; `given`: label, seed and record."""
     digest = hashlib.sha256(content).hexdigest()
     architecture = Choice("mlp", {"hidden": [24], "batch_norm": False, "dropout": 0.0, "normalise": True})
     joined = imports.study_to_join(db, home, parse_source("digits", home.root), study, home.data_root)
@@ -92,6 +92,13 @@ def bring(db, home: Home, content: bytes = b"weights", study: str | None = None,
     path.write_bytes(content)
     origin, environment = home.root / "net.pt", {"device": "cpu", "torch": "x"}
     arrival = Arrival(
-        trial, path.relative_to(home.root), digest, environment, origin, given.get("label"), given.get("seed")
+        trial,
+        path.relative_to(home.root),
+        digest,
+        environment,
+        origin,
+        given.get("label"),
+        given.get("seed"),
+        given.get("record"),
     )
     return imports.admit(db, home, joined, home.data_root, arrival)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
+from app.report.trial_page import import_text
 from app.report.variants import FACTORS, choice_text, level, options, seed_text, short
 from app.tui.run.data import Run, results_of
 from app.tui.shell.themes import STATE_COLOURS
@@ -87,6 +88,8 @@ def config(detail: TrialDetail) -> Content:
     _section(parts, "Data", {
         "dataset": detail.dataset, "training samples": "unknown" if detail.imported else detail.train_samples or "all",
     })  # fmt: skip
+    if detail.import_record is not None:
+        _section(parts, "Import", {"read": import_text(detail.import_record)})
     for factor in FACTORS:
         given = {f"  {key}": short(value) for key, value in options(detail, factor).items()}
         _section(parts, factor.capitalize(), {"name": level(detail, factor) or "unknown", **given})

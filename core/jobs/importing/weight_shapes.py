@@ -10,13 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from core.jobs.importing.matching import Shapes, difference, match
 from core.models.activations import factory
 from core.models.architectures import ARCHITECTURES
 from core.models.architectures.entry import Architecture
 from core.records import Choice, TrialSpec
-
-Shapes = Mapping[str, tuple[int, ...]]
-"""Name → shape, in the state dict's order."""
 
 _COUNTER = "num_batches_tracked"
 """How many batches a batch norm has seen: of no use in eval mode, and not in every file."""
@@ -26,26 +24,6 @@ _SIZES = (8, 28, 32, 48, 64, 96, 128, 224)
 def shapes_of(state: Mapping[str, Tensor]) -> Shapes:
     """Without batch norm's counters."""
     return {key: tuple(tensor.shape) for key, tensor in state.items() if not key.endswith(_COUNTER)}
-
-
-def difference(expected: Shapes, given: Shapes) -> list[str]:
-    """One phrase per tensor that is missing, too much or of another shape; empty where they fit."""
-    return [
-        *(f"{key} is missing" for key in expected if key not in given),
-        *(
-            f"{key} has the shape {_shape(given[key])}, {_shape(shape)} expected"
-            for key, shape in expected.items()
-            if key in given and given[key] != shape
-        ),
-        *(f"{key} is not part of it" for key in given if key not in expected),
-    ]
-
-
-def by_order(expected: Shapes, given: Shapes) -> dict[str, str] | None:
-    """Expected name → given name where no name is shared but the shapes agree in their order, else None."""
-    if expected.keys() & given.keys() or list(expected.values()) != list(given.values()):
-        return None
-    return dict(zip(expected, given, strict=True))
 
 
 def explained(
@@ -61,7 +39,7 @@ def explained(
 
     def fits(entry: Architecture, options: Mapping[str, Any], shape: tuple[int, int, int], classes: int) -> bool:
         built = _built(entry, options, trial.activation, shape, classes)
-        return built is not None and (not difference(built, given) or by_order(built, given) is not None)
+        return built is not None and match(built, given) is not None
 
     outputs = list(given.values())[-1][:1]
     channels, height, breadth = shape
@@ -116,7 +94,10 @@ def _guesses(
             factor = outputs[0] / next(iter(built.values()))[0] if built and outputs else 0.0
             choices.append([("width", options["width"]), *([("width", factor)] if 0 < factor <= 16 else [])])
         for changes in itertools.product(*choices):
-            yield entry, {**options, **dict(changes)}
+            guess = {**options, **dict(changes)}
+            if not guess.get("batch_norm"):
+                guess.pop("norm", None)
+            yield entry, guess
 
 
 def _in_words(entry: Architecture, options: Mapping[str, Any], asked: Choice) -> str:
@@ -132,7 +113,3 @@ def _in_words(entry: Architecture, options: Mapping[str, Any], asked: Choice) ->
 
 def _option(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value).replace(" ", "")
-
-
-def _shape(sizes: tuple[int, ...]) -> str:
-    return "×".join(str(size) for size in sizes) or "scalar"

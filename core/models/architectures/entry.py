@@ -39,6 +39,29 @@ def batch_norm(*, default: bool) -> Parameter:
     return Parameter("batch_norm", "bool", default, "batch normalisation in every hidden layer")
 
 
+def norm(default: str = "after") -> Parameter:
+    return Parameter(
+        "norm",
+        "str",
+        default,
+        "where batch normalisation stands, before or after the activation",
+        choices=("before", "after"),
+        omit_default=True,
+    )
+
+
+def activated(
+    options: Mapping[str, Any], usual: str, activation: Callable[[], nn.Module], normalised: Callable[[], nn.Module]
+) -> list[nn.Module]:
+    """What follows a layer's weights: the activation and, where `batch_norm` is on, the norm, in the order that `norm` says,
+    `usual` if it is left out."""
+    if not options["batch_norm"]:
+        return [activation()]
+    if options.get("norm", usual) == "before":
+        return [normalised(), activation()]
+    return [activation(), normalised()]
+
+
 def normalise(*, default: bool) -> Parameter:
     return Parameter(
         "normalise", "bool", default, "subtract the training images' mean and divide by their deviation, per channel"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from core.models.architectures.entry import Architecture, batch_norm, dropout, normalise, wide, width
+from core.models.architectures.entry import Architecture, activated, batch_norm, dropout, norm, normalise, wide, width
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,10 +22,9 @@ def build(
     layers: list[nn.Module] = []
     for stage, size in enumerate((32, 64, 64)):
         outputs = wide(size, options["width"])
-        layers += [nn.Conv2d(channels, outputs, 3), activation()]
+        layers.append(nn.Conv2d(channels, outputs, 3))
+        layers += activated(options, "after", activation, partial(nn.BatchNorm2d, outputs))
         channels, height, breadth = outputs, height - 2, breadth - 2
-        if options["batch_norm"]:
-            layers.append(nn.BatchNorm2d(channels))
         if stage < 2:
             layers.append(nn.MaxPool2d(2))
             height, breadth = height // 2, breadth // 2
@@ -45,5 +45,5 @@ ENTRY = Architecture(
     "the paper's CIFAR-10 script",
     build,
     smallest=18,
-    parameters=(width(), batch_norm(default=False), dropout(0.0), normalise(default=False)),
+    parameters=(width(), batch_norm(default=False), norm(), dropout(0.0), normalise(default=False)),
 )

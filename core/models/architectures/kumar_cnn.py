@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from core.models.architectures.entry import Architecture, batch_norm, dropout, normalise, wide, width
+from core.models.architectures.entry import Architecture, activated, batch_norm, dropout, norm, normalise, wide, width
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,8 +17,8 @@ def build(
 ) -> nn.Module:
     """Conv 64@8×8 stride 2 "same", 128@6×6 stride 2, 128@5×5, dropout, dense 128, dense logits.
 
-    Kernels shrink to fit smaller images. Batch norm, off as in the notebooks, stands behind each activation, where
-    their commented-out lines have it.
+    Kernels shrink to fit smaller images. Batch norm, off as in the notebooks, stands behind each activation unless
+    `norm` says otherwise, where their commented-out lines have it.
     """
     from torch import nn
 
@@ -40,16 +41,13 @@ def build(
         else:
             layers.append(nn.Conv2d(inputs, outputs, kernels, stride))
             height, breadth = (height - kernels[0]) // stride + 1, (breadth - kernels[1]) // stride + 1
-        layers.append(activation())
-        if options["batch_norm"]:
-            layers.append(nn.BatchNorm2d(outputs))
+        layers.extend(activated(options, "after", activation, partial(nn.BatchNorm2d, outputs)))
 
     convolve(channels, first, 8, 2, "same")
     convolve(first, second, 6, 2, "valid")
     convolve(second, third, 5, 1, "valid")
-    layers += [nn.Dropout(options["dropout"]), nn.Flatten(), nn.Linear(third * height * breadth, dense), activation()]
-    if options["batch_norm"]:
-        layers.append(nn.BatchNorm1d(dense))
+    layers += [nn.Dropout(options["dropout"]), nn.Flatten(), nn.Linear(third * height * breadth, dense)]
+    layers += activated(options, "after", activation, partial(nn.BatchNorm1d, dense))
     layers.append(nn.Linear(dense, classes))
     return nn.Sequential(*layers)
 
@@ -66,5 +64,5 @@ ENTRY = Architecture(
     "A-Ravioli/Adversarial-Attack-Impact-Reduction, notebooks",
     build,
     smallest=4,
-    parameters=(width(), batch_norm(default=False), dropout(0.25), normalise(default=False)),
+    parameters=(width(), batch_norm(default=False), norm(), dropout(0.25), normalise(default=False)),
 )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from core.models.architectures.entry import Architecture, batch_norm, dropout, normalise, wide, width
+from core.models.architectures.entry import Architecture, activated, batch_norm, dropout, norm, normalise, wide, width
 from core.registry import Parameter
 
 if TYPE_CHECKING:
@@ -27,9 +28,8 @@ def build(
     pool = nn.AvgPool2d if options["pooling"] == "average" else nn.MaxPool2d
     layers: list[nn.Module] = []
     for outputs, padding in ((first, frame), (second, 0)):
-        layers += [nn.Conv2d(channels, outputs, 5, padding=padding), activation()]
-        if options["batch_norm"]:
-            layers.append(nn.BatchNorm2d(outputs))
+        layers.append(nn.Conv2d(channels, outputs, 5, padding=padding))
+        layers += activated(options, "after", activation, partial(nn.BatchNorm2d, outputs))
         layers.append(pool(2))
         channels, height, breadth = outputs, (height + 2 * padding - 4) // 2, (breadth + 2 * padding - 4) // 2
     layers += [
@@ -52,6 +52,7 @@ ENTRY = Architecture(
         width(),
         Parameter("pooling", "str", "average", "how images are halved", choices=("average", "max")),
         batch_norm(default=False),
+        norm(),
         dropout(0.0),
         normalise(default=True),
     ),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from core.models.architectures.entry import Architecture, batch_norm, dropout, normalise
+from core.models.architectures.entry import Architecture, activated, batch_norm, dropout, norm, normalise
 from core.registry import Parameter
 
 if TYPE_CHECKING:
@@ -22,9 +23,8 @@ def build(
     inputs = math.prod(shape)
     layers: list[nn.Module] = [nn.Flatten()]
     for outputs in options["hidden"]:
-        layers += [nn.Linear(inputs, outputs), activation()]
-        if options["batch_norm"]:
-            layers.append(nn.BatchNorm1d(outputs))
+        layers.append(nn.Linear(inputs, outputs))
+        layers += activated(options, "after", activation, partial(nn.BatchNorm1d, outputs))
         layers.append(nn.Dropout(options["dropout"]))
         inputs = outputs
     layers.append(nn.Linear(inputs, classes))
@@ -40,6 +40,7 @@ ENTRY = Architecture(
     parameters=(
         Parameter("hidden", "ints", [256, 256], "width of each hidden layer", low=1, high=65_536),
         batch_norm(default=False),
+        norm(),
         dropout(0.0),
         normalise(default=True),
     ),

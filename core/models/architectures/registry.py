@@ -15,7 +15,10 @@ ARCHITECTURES: Registry[Architecture] = Registry(
 
 
 def check(choice: Choice, shape: tuple[int, int, int], where: str) -> None:
-    """Raises BadInput if images of `shape` (channels, height, width) are too small for the architecture's layers."""
+    """Raises BadInput if images of `shape` (channels, height, width) are too small for the architecture's layers, or an option
+    speaks of a layer that there is not."""
+    if "norm" in choice.options and not choice.options["batch_norm"]:
+        raise BadInput.at(f"{where}.norm", f"{choice.name} has no batch norm to place; add batch_norm = true")
     smallest = ARCHITECTURES[choice.name].smallest
     if min(shape[1:]) < smallest:
         raise BadInput.at(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from core.models.architectures.entry import Architecture, batch_norm, dropout, normalise, wide, width
+from core.models.architectures.entry import Architecture, activated, batch_norm, dropout, norm, normalise, wide, width
 from core.registry import Parameter
 
 if TYPE_CHECKING:
@@ -41,9 +42,7 @@ def build(
         outputs = wide(size, options["width"])
         layers.append(nn.Conv2d(channels, outputs, kernel, padding=kernel // 2))
         channels = outputs
-        if options["batch_norm"]:
-            layers.append(nn.BatchNorm2d(channels))
-        layers.append(activation())
+        layers += activated(options, "before", activation, partial(nn.BatchNorm2d, outputs))
     layers += [nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(channels, classes)]
     network = nn.Sequential(*layers)
     if options["xavier"]:
@@ -62,6 +61,7 @@ ENTRY = Architecture(
     parameters=(
         width(),
         batch_norm(default=True),
+        norm("before"),
         dropout(0.1),
         Parameter("xavier", "bool", True, "Xavier initialisation of the convolutions, whatever the study's is"),
         normalise(default=True),

@@ -104,6 +104,8 @@ class Evidence:
     """Ids of those added attacks that every model of the study has had."""
     further: Sequence[Further] = ()
     audits: Sequence[AuditFound] = ()
+    guesses: Sequence[str] = ()
+    """Of weights that were trained elsewhere, what nothing proved when they were imported."""
 
 
 def standard_error(share: float, total: int) -> float:

@@ -80,13 +80,12 @@ def judge(evidence: Evidence) -> Judgement:
     An escalation settles the strength of the attacks once its rungs gain nothing more, for what it broke counts in the
     scores as well; climbed to its top, it settles the suspicion of masked gradients too, for the last rungs go by neither
     the logits' scale nor any gradient (the ensemble of Croce, Hein 2020). It settles neither randomness nor NaN nor
-    catastrophic overfitting.
+    catastrophic overfitting nor how an import was read.
     """
     worthless = degenerate(evidence.clean)
     found = [worthless, *(checked for look in evidence.looks for checked in model.diagnosed(look))]
     overfitted = model.overfitted(evidence.epochs, evidence.clean_share)
-    if overfitted is not None:
-        found.append(overfitted)
+    found += [one for one in (overfitted, model.guessed(evidence.guesses)) if one is not None]
     per_radius = [checked for one in evidence.results for checked in attack_checks(evidence.clean, one)]
     per_radius += study.study_checks(evidence)
     sampled = [*study.sampled(evidence), *study.audited(evidence), *study.uneven(evidence)]

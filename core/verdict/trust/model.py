@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from core.names import NORM_SIGNS
 from core.records import CleanOutcome, Diagnosis
 from core.training.overfitting import overfitting
-from core.verdict.trust.entry import Check, Checked, EpochAccuracy, share_check, standard_error, tolerated
+from core.verdict.trust.entry import Check, Checked, EpochAccuracy, share_check, standard_error, tolerated, words
 
 _ONE_CLASS = 0.95
 _FEW = 0.02
@@ -91,9 +91,16 @@ OVERFITTING = Check(
     "Wong et al. 2020, section 5.4",
     "model",
 )
+GUESSED = Check(
+    "guessed_import",
+    "weights that were trained elsewhere were read in a way that nothing in their file proves: it may be another function",
+    "README, Trust",
+    "model",
+)
 
 CHECKS = (
     DEGENERATE, NON_FINITE, ZERO, FLAT_SOFTMAX, SATURATED, DISTANT, AT_ONE, SEARCH, NOISE, UNSTEADY, OVERFITTING,
+    GUESSED,
 )  # fmt: skip
 
 
@@ -174,6 +181,13 @@ def diagnosed(diagnosis: Diagnosis) -> list[Checked]:
             "logits of the same image differ between two passes on {count} of {total} sampled images: is dropout left on?",
         ),
     ]
+
+
+def guessed(guesses: Sequence[str]) -> Checked | None:
+    """What an import rests on but cannot prove; None without any such thing."""
+    if not guesses:
+        return None
+    return Checked(GUESSED.name, "suspect", reason=f"{words(GUESSED.name)}: {'; '.join(guesses)}")
 
 
 def overfitted(epochs: Sequence[EpochAccuracy], clean_share: float) -> Checked | None:
