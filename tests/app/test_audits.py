@@ -1,6 +1,7 @@
 """Audits and equal effort as a user meets them: the command, its words, its exit codes."""
 
 import json
+import sqlite3
 
 import pytest
 
@@ -40,16 +41,14 @@ def rows_of(innate, *arguments):
     return document[noun]
 
 
-def sql(innate, text):
-    return rows_of(innate, "query", text)
+def sql(home, text):
+    connection = sqlite3.connect(home.database)
+    connection.row_factory = sqlite3.Row
+    return [dict(row) for row in connection.execute(text)]
 
 
 def robustness(home):
-    import sqlite3
-
-    connection = sqlite3.connect(home.database)
-    connection.row_factory = sqlite3.Row
-    return [dict(row) for row in connection.execute("SELECT * FROM v_robustness ORDER BY trial_id, eps")]
+    return sql(home, "SELECT * FROM v_robustness ORDER BY trial_id, eps")
 
 
 def test_a_run_ends_with_audits_that_stand_beside_its_numbers(audited, innate):
@@ -95,7 +94,7 @@ def test_leveling_gives_every_model_what_any_of_them_had(audited, innate):
     for key, row in after.items():
         assert row["robust_accuracy"] <= rows[key]["robust_accuracy"] + 1e-9
         assert row["compared_accuracy"] <= rows[key]["compared_accuracy"]
-    tried = {row["trial_id"] for row in sql(innate, "SELECT trial_id FROM v_results WHERE attack = 'bim'")}
+    tried = {row["trial_id"] for row in sql(audited, "SELECT trial_id FROM v_results WHERE attack = 'bim'")}
     assert tried == {trial_id for trial_id, _ in rows}
     now = {row["variant_id"]: row for row in rows_of(innate, "results")}
     assert all(now[row["variant_id"]]["worst_case"] <= row["worst_case"] for row in before)
