@@ -64,7 +64,7 @@ PARTS = (
     Part("attacks", "attacks", ("attacks",), "what every model is tried with", ATTACKS),
     Part("seeds", "samples", ("seeds", "train_samples", "test_samples"), "repetitions, and how many images"),
     Part("training", "training", ("training",), "the same for every model"),
-    Part("score", "score", ("score",), "the threat that single-ε scores refer to"),
+    Part("score", "score", ("score", "audit"), "the threat of single-ε scores, and the audit of every number"),
 )
 BY_NAME: Mapping[str, Part] = {part.name: part for part in PARTS}
 CHOICES = ("architectures", "optimizers", "activations", "defenses")
@@ -103,6 +103,7 @@ def shaped(document: Any) -> bool:
         and isinstance(training, dict)
         and _named(training.get("schedule", "constant"))
         and isinstance(document.get("score", {}), dict)
+        and isinstance(document.get("audit", {}), dict)
     )
 
 

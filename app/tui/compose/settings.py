@@ -24,8 +24,9 @@ from app.tui.compose.draft import (
 from app.tui.compose.words import shown
 from core.attacks import ATTACKS
 from core.errors import BadInput
+from core.records import AUDIT_DEPTHS
 from core.registry import Entry, Parameter
-from core.study.file import TrainingTable
+from core.study.file import AuditTable, TrainingTable
 from core.study.resolve import INITIALISATIONS, PRECISIONS, mistakes
 from core.training.optimizers import resolve
 from core.training.schedules import SCHEDULES
@@ -217,6 +218,13 @@ def _training(document: Document) -> list[Setting]:
     return found
 
 
+_AUDIT: tuple[tuple[str, str, str, tuple[str, ...], str], ...] = (
+    ("samples", "int", "survivors at each ε that are attacked harder; 0: none", (), "at least 0"),
+    ("share", "float", "of the model's own passes that this may take", (), "above 0"),
+    ("depth", "str", "full: the whole of standard, whatever it costs", AUDIT_DEPTHS, ""),
+)
+
+
 def _score(_: Document) -> list[Setting]:
     return [
         Setting(("score", "norm"), "str", "of the threat", absent="linf if attacked, else l2", choices=("linf", "l2")),
@@ -226,6 +234,12 @@ def _score(_: Document) -> list[Setting]:
             "its radius",
             absent="the middle one attacked in that norm",
             unit="pixels in [0, 1]",
+        ),
+        *(
+            Setting(
+                ("audit", name), kind, summary, AuditTable.model_fields[name].default, choices=choices, range=bounds
+            )
+            for name, kind, summary, choices, bounds in _AUDIT
         ),
     ]
 
