@@ -41,6 +41,8 @@ class Started:
     notes: tuple[str, ...] = ()
     to_train: bool = True
     """False where the weights are there already."""
+    data: str | None = None
+    """Digest of the content of the data set that was read."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,8 @@ class Imported:
     final_digest: str
     environment: Mapping[str, Any]
     notes: tuple[str, ...] = ()
+    data: str | None = None
+    """Digest of the content of the data set that was read."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from core.jobs.orders import EvaluationSpec
 from core.records import DatasetSource, DiagnosisSpec, TrialSpec
+from storage.content import met
 from storage.database import transaction
 from storage.states import lacks_clean, missing_attacks, missing_looks, settle_in
 from storage.verdicts import left_standing
@@ -38,6 +39,8 @@ class Claim:
     clean: tuple[int | None, ...]
     earlier_attempts: tuple[int, ...]
     diagnoses: tuple[DiagnosisSpec, ...] = ()
+    met: str | None = None
+    """Digest of what this home met under the data set's name, where the program does not know the real set itself."""
 
 
 def reclaim(db: Database) -> int:
@@ -125,6 +128,7 @@ def _take(db: Database, trial_id: str, device: str | None) -> Claim:
         clean=tuple(clean),
         earlier_attempts=earlier,
         diagnoses=tuple(diagnoses),
+        met=met(db).get(rows[0]["source_kind"]),
     )
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
     from sqlite_utils.migrations import Migrations
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """How many migrations this program knows; PRAGMA user_version says how many a file has had."""
 
 _TABLES = """
@@ -553,6 +553,19 @@ DELETE FROM event WHERE kind IN ('EvaluationFinished', 'EvaluationFailed')
     AND (content IS NULL OR json_extract(content, '$.attack') IS NULL);
 """
 
+_DATA_SEEN = """
+-- Digest of the content of the data set that was read; NULL: run by a version that did not record it.
+ALTER TABLE attempt ADD COLUMN data TEXT;
+ALTER TABLE evaluation ADD COLUMN data TEXT;
+
+-- What this home met first under the name of a set whose real content the program does not know.
+CREATE TABLE dataset_content (
+    name TEXT PRIMARY KEY,
+    digest TEXT NOT NULL,
+    met_at REAL NOT NULL
+) STRICT;
+"""
+
 
 def migrations() -> Migrations:
     """Every migration in order; the import of sqlite-utils is `storage.database`'s to arrange."""
@@ -583,6 +596,11 @@ def migrations() -> Migrations:
     @steps(name="5: progress in numbers, the log of a trial in its events, when each epoch ended")
     def fifth(db: Database) -> None:
         for statement in _statements(_NUMBERS_AND_LOG):
+            db.execute(statement)
+
+    @steps(name="6: what data was seen")
+    def sixth(db: Database) -> None:
+        for statement in _statements(_DATA_SEEN):
             db.execute(statement)
 
     return steps

@@ -5,21 +5,24 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+import tempfile
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.cli.context import context_of
-from app.cli.output import emit_json, table
+from app.cli.output import emit_json, table, width
 from app.context import Context
-from core.errors import ExitCode, InnateError
+from core.errors import BadInput, ExitCode, InnateError
 
 if TYPE_CHECKING:
     from storage.home import Home
 
 _LOW_DISK = 1 << 30
+_LEAST_ROOM = 20
 
 
 def register(app: typer.Typer) -> None:
@@ -34,9 +37,18 @@ def doctor(
     if as_json:
         emit_json("doctor", rows)
     else:
-        typer.echo(table(["check", "status", "detail"], [list(row.values()) for row in rows]))
+        typer.echo(table(["check", "status", "detail"], list(_folded(rows))))
     if any(row["status"] == "bad" for row in rows):
         raise typer.Exit(int(ExitCode.BAD_INPUT))
+
+
+def _folded(rows: Sequence[Mapping[str, str]]) -> Iterator[list[str]]:
+    """Details over as many lines as they take: one that is cut says neither what is wrong nor what to do."""
+    room = width() - 2 * 2 - sum(max(len(row[column]) for row in rows) for column in ("check", "status"))
+    for row in rows:
+        first, *others = textwrap.wrap(row["detail"], max(room, _LEAST_ROOM)) or [""]
+        yield [row["check"], row["status"], first]
+        yield from (["", "", part] for part in others)
 
 
 def _checks(context: Context) -> Iterator[tuple[str, str, str]]:
@@ -57,7 +69,7 @@ def _checks(context: Context) -> Iterator[tuple[str, str, str]]:
     yield _devices()
     yield _memory()
     yield _disk(home)
-    yield from _data_sets(home)
+    yield from _data_sets(context)
     encoding = (sys.stdout.encoding or "").lower()
     size = shutil.get_terminal_size()
     unicode = "ok" if "utf" in encoding else "note"
@@ -153,16 +165,48 @@ def _disk(home: Home) -> tuple[str, str, str]:
     return "disk", "note" if free < _LOW_DISK else "ok", f"{free / 2**30:.1f} GiB free"
 
 
-def _data_sets(home: Home) -> Iterator[tuple[str, str, str]]:
-    from core.datasets import DATASETS, parse_source, problem
+def _data_sets(context: Context) -> Iterator[tuple[str, str, str]]:
+    """What each set at hand looks like, or what is wrong with it. A home that is not there yet is not made for its cache."""
+    home = context.home
+    if home.root.is_dir():
+        yield from _looked_at(context, home.cache)
+        return
+    with tempfile.TemporaryDirectory(prefix="innate-") as folder:
+        yield from _looked_at(context, Path(folder))
 
-    here = []
-    for name, entry in DATASETS.items():
+
+def _looked_at(context: Context, cache: Path) -> Iterator[tuple[str, str, str]]:
+    from app.report.portrait import dataset_label, portrait_line
+    from core import datasets
+
+    root = context.home.data_root
+    known, here = _met(context), []
+    for name, entry in datasets.DATASETS.items():
         if entry.load is None:
             continue
-        fault = problem(parse_source(name, home.root), home.data_root)
-        if fault is None:
-            here.append(name)
-        elif "is missing" not in fault:
+        source = datasets.parse_source(name, root)
+        fault = datasets.damaged(source, root, cache)
+        if fault is not None:
             yield "data set", "note", fault
-    yield "data sets", "ok", f"at hand: {', '.join(here)} (root {home.data_root})"
+            continue
+        try:
+            info = datasets.describe(source, root, cache, known)
+            portrait = datasets.portray(info, root, cache)
+        except BadInput as error:
+            yield "data set", "note", f"data set {name}: {error.words}"
+            continue
+        if portrait is not None:
+            here.append(name)
+            status = "note" if info.other_content else "ok"
+            yield "data set", status, f"{dataset_label(info)}: {portrait_line(portrait)}"
+    yield "data sets", "ok", f"at hand: {', '.join(here)} (root {root})"
+
+
+def _met(context: Context) -> dict[str, str]:
+    """What the database remembers of data sets; nothing where it cannot be read, which another row says."""
+    from storage.content import met
+
+    try:
+        return met(context.reading(hint=False))
+    except InnateError:
+        return {}

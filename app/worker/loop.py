@@ -242,6 +242,7 @@ class Worker:
             crafting=self._crafting,
             memory_fraction=slot.memory_fraction,
             diagnoses=claim.diagnoses,
+            met=claim.met,
         )
 
     def _stop_what_must(self) -> None:

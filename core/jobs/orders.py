@@ -44,6 +44,8 @@ class Job:
     """Share of a CUDA device's memory that this job may take."""
     diagnoses: tuple[DiagnosisSpec, ...] = ()
     """Looks at the model that are still wanted."""
+    met: str | None = None
+    """Digest of what the home met under the data set's name, where the program does not know the real set itself."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class ImportJob:
     data_root: Path
     cache: Path
     folder: Path
+    met: str | None = None
+    """As in `Job`."""
 
 
 TRANSFER_ENGINE = 1
@@ -94,6 +98,8 @@ class TransferJob:
     threads: int = 1
     crafting: str = "auto"
     memory_fraction: float | None = None
+    met: str | None = None
+    """As in `Job`."""
 
     @property
     def folder(self) -> Path:

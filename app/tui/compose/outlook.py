@@ -59,13 +59,15 @@ class Outlooks:
     def of(self, db: Database, document: Document, base: Path) -> Outlook:
         """For a draft without mistakes of its own; what only its data set can tell is in `mistakes`."""
         study = parse_study(document, "draft", base)
-        absent = datasets.problem(study.source, self._home.data_root)
+        absent = datasets.problem(study.source, self._home.data_root, self._home.cache)
         outlook = Outlook(study.name, study.source.name, grid_size(study), absent=absent)
+        from storage.content import met
+
         try:
             if outlook.large:
                 self._examine(document, study)
                 return outlook
-            plan = self._plan(document, study)
+            plan = self._plan(document, study, met(db))
         except BadInput as error:
             return replace(outlook, mistakes=by_part([error, *error.also]))
         return _held_against(db, plan, outlook)
@@ -75,10 +77,10 @@ class Outlooks:
             examine(study, self._home.data_root, self._home.cache, large=True)
             self._fitting = document
 
-    def _plan(self, document: Document, study: Study) -> Plan:
+    def _plan(self, document: Document, study: Study, known: Mapping[str, str]) -> Plan:
         if self._last is not None and self._last[0] == document and self._last[1].samples is not None:
             return self._last[1]
-        plan = make_plan(study, self._home.data_root, self._home.cache)
+        plan = make_plan(study, self._home.data_root, self._home.cache, met=known)
         self._last = (document, plan)
         return plan
 

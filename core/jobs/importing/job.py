@@ -42,7 +42,7 @@ def run_import(job: ImportJob, stop: Callable[[], bool]) -> Iterator[Event]:
 
 def _run(job: ImportJob, stop: Callable[[], bool]) -> Iterator[Event]:
     found = foreign_weights.read(job.weights)
-    arrays = datasets.load(job.source, job.data_root, job.cache)
+    arrays, seen = datasets.load_planned(job.source, job.data_root, job.cache, job.trial.dataset, job.met)
     classes = int(arrays.train_labels.max()) + 1
     model = build_model(job.trial, torch.from_numpy(arrays.train_images.copy()), classes)
     notes = fit(job, model, found, arrays.train_images.shape[1:], classes)
@@ -67,7 +67,7 @@ def _run(job: ImportJob, stop: Callable[[], bool]) -> Iterator[Event]:
         "history": [],
     }
     checkpoints.write(path, content)
-    yield Imported(trial, path, digest, environment("cpu", 1, "fp32"), notes)
+    yield Imported(trial, path, digest, environment("cpu", 1, "fp32"), notes, seen)
     yield Finished()
 
 
