@@ -44,9 +44,10 @@ def doctor(
 
 def _folded(rows: Sequence[Mapping[str, str]]) -> Iterator[list[str]]:
     """Details over as many lines as they take: one that is cut says neither what is wrong nor what to do."""
-    room = width() - 2 * 2 - sum(max(len(row[column]) for row in rows) for column in ("check", "status"))
+    taken = [max(len(column), *(len(row[column]) for row in rows)) + 2 for column in ("check", "status")]
+    room = max(width() - sum(taken), _LEAST_ROOM)
     for row in rows:
-        first, *others = textwrap.wrap(row["detail"], max(room, _LEAST_ROOM)) or [""]
+        first, *others = textwrap.wrap(row["detail"], room, break_on_hyphens=False) or [""]
         yield [row["check"], row["status"], first]
         yield from (["", "", part] for part in others)
 

@@ -149,28 +149,5 @@ def sizes_problem(folder: Path, cache: Path | None, files: dict[str, int]) -> st
     return None
 
 
-def load_svhn(folder: Path) -> Arrays:
-    """The cropped-digits format; the label 10 stands for the digit 0."""
-    from scipy.io import loadmat
-
-    halves: list[NDArray[np.generic]] = []
-    for name in SVHN_FILES:
-        path = folder / name
-        with read_of(path, REMEDY):
-            mat = loadmat(path, variable_names=("X", "y"))
-            pixels, labels = np.asarray(mat["X"]), np.asarray(mat["y"]).ravel()
-            if pixels.dtype != np.uint8 or pixels.ndim != 4 or not np.isin(labels, np.arange(11)).all():
-                raise BadInput.at(
-                    "dataset", f"{path}: holds no pixels X of one byte with digits y from 1 to 10; {REMEDY}"
-                )
-            halves.append(np.ascontiguousarray(pixels.transpose(3, 2, 0, 1)))
-            halves.append(labels.astype(np.int64) % 10)
-    train_images, train_labels, test_images, test_labels = halves
-    return Arrays(
-        train_images.astype(np.uint8, copy=False), train_labels.astype(np.int64, copy=False),
-        test_images.astype(np.uint8, copy=False), test_labels.astype(np.int64, copy=False),
-    )  # fmt: skip
-
-
 def _or_unknown(size: int | None) -> str:
     return "another header" if size is None else f"{size:,}"

