@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from core.datasets import load, parse_source
+from core.datasets import load, npz, parse_source
 from core.errors import BadInput
 from core.events import CleanEvaluated, Finished, Imported, Started, Stopped, TrialFailed
 from core.jobs.importing.job import run_import
@@ -57,7 +57,9 @@ def attempt(tmp_path, cache):
         elif content is not None:
             torch.save(content, path)
         source = parse_source(dataset, tmp_path)
-        job = ImportJob(path, trial or mlp(), source, cache / "no-data", cache, tmp_path / "incoming" / "1")
+        identity = "digits" if source.path is None else f"npz:{npz.content_digest(source.path)}"
+        trial = dataclasses.replace(trial or mlp(), dataset=identity)
+        job = ImportJob(path, trial, source, cache / "no-data", cache, tmp_path / "incoming" / "1")
         return list(run_import(job, lambda: False))
 
     return run
