@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from core.datasets import describe
 from core.errors import BadInput, NotFound
 from core.names import short_id
-from core.records import AttackSpec, Choice, DatasetInfo, Plan, Study, TrialSpec
+from core.records import AttackSpec, Choice, DatasetInfo, DatasetSource, Plan, Study, TrialSpec
 from core.registry import nearest
 from storage import content
 from storage.database import transaction
@@ -187,6 +187,27 @@ def stored_dataset(db: Database, name: str, root: Path, cache: Path) -> DatasetI
             "again: innate run"
         )
     return info
+
+
+@dataclass(frozen=True)
+class OwnDataset:
+    """A `folder:` or `npz:` set that a stored study is on, and what its content was when that study was run last."""
+
+    study: str
+    source: DatasetSource
+    identity: str
+
+
+def own_datasets(db: Database) -> list[OwnDataset]:
+    """Those of all studies, by study."""
+    rows = db.execute(
+        "SELECT name, dataset, source_kind, source_path, dataset_identity FROM study WHERE source_path IS NOT NULL "
+        "ORDER BY name"
+    )
+    return [
+        OwnDataset(str(study), DatasetSource(str(name), str(kind), Path(path)), str(identity))
+        for study, name, kind, path, identity in rows.fetchall()
+    ]
 
 
 def stored_trials(db: Database, name: str) -> list[TrialSpec]:

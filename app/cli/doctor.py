@@ -9,6 +9,7 @@ import tempfile
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,7 +20,9 @@ from app.context import Context
 from core.errors import BadInput, ExitCode, InnateError
 
 if TYPE_CHECKING:
+    from core.records import DatasetSource
     from storage.home import Home
+    from storage.studies import OwnDataset
 
 _LOW_DISK = 1 << 30
 _LEAST_ROOM = 20
@@ -177,11 +180,17 @@ def _data_sets(context: Context) -> Iterator[tuple[str, str, str]]:
 
 
 def _looked_at(context: Context, cache: Path) -> Iterator[tuple[str, str, str]]:
-    from app.report.portrait import dataset_label, portrait_line
     from core import datasets
+    from storage.content import met
+    from storage.studies import own_datasets
 
     root = context.home.data_root
-    known, here = _met(context), []
+    try:
+        db = context.reading(hint=False)
+        known, own = met(db), own_datasets(db)
+    except InnateError:  # a database that cannot be read is told in a row of its own
+        known, own = {}, []
+    here = []
     for name, entry in datasets.DATASETS.items():
         if entry.load is None:
             continue
@@ -190,24 +199,45 @@ def _looked_at(context: Context, cache: Path) -> Iterator[tuple[str, str, str]]:
         if fault is not None:
             yield "data set", "note", fault
             continue
-        try:
-            info = datasets.describe(source, root, cache, known)
-            portrait = datasets.portray(info, root, cache)
-        except BadInput as error:
-            yield "data set", "note", f"data set {name}: {error.words}"
-            continue
-        if portrait is not None:
-            here.append(name)
-            status = "note" if info.other_content else "ok"
-            yield "data set", status, f"{dataset_label(info)}: {portrait_line(portrait)}"
+        for status, words in _portrayed(source, root, cache, known):
+            here += [name] if status == "ok" else []
+            yield "data set", status, words
+    for source, studies in _by_place(own).items():
+        for status, words in _portrayed(source, root, cache, known, studies):
+            yield "data set", status, words
     yield "data sets", "ok", f"at hand: {', '.join(here)} (root {root})"
 
 
-def _met(context: Context) -> dict[str, str]:
-    """What the database remembers of data sets; nothing where it cannot be read, which another row says."""
-    from storage.content import met
+def _by_place(own: Sequence[OwnDataset]) -> dict[DatasetSource, dict[str, str]]:
+    """Each set with the studies that are on it, and its identity in each."""
+    found: dict[DatasetSource, dict[str, str]] = {}
+    for one in own:
+        found.setdefault(one.source, {})[one.study] = one.identity
+    return found
+
+
+def _portrayed(
+    source: DatasetSource,
+    root: Path,
+    cache: Path,
+    met: Mapping[str, str],
+    studies: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[tuple[str, str]]:
+    """(status, words) of a set, nothing of one that is not at hand; `studies` with its identity when they were run."""
+    from app.report.portrait import dataset_label, portrait_line
+    from core import datasets
 
     try:
-        return met(context.reading(hint=False))
-    except InnateError:
-        return {}
+        info = datasets.describe(source, root, cache, met)
+        portrait = datasets.portray(info, root, cache)
+    except BadInput as error:
+        of = f" of {', '.join(studies)}" if studies else ""
+        yield "note", f"data set {source.name}{of}: {error.words}"
+        return
+    if portrait is None:
+        return
+    changed = [study for study, identity in studies.items() if identity != info.identity]
+    words = f"{dataset_label(info)}: {portrait_line(portrait)}"
+    if changed:
+        words += f"; its content has changed since {', '.join(changed)} was run"
+    yield "note" if changed or info.other_content else "ok", words
