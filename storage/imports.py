@@ -62,6 +62,7 @@ def admit(db: Database, home: Home, joined: Joined, data_root: Path, arrival: Ar
     if arrival.trial.dataset != joined.info.identity:
         raise BadInput(f"{arrival.origin}: the content of {joined.info.source.kind} changed meanwhile; import it again")
     with transaction(db):
+        content.remember(db, joined.info.identity, joined.info.digest)
         if _exists(db, study):
             db.execute("UPDATE study SET run_at = ? WHERE name = ?", (studies.next_run(db), study))
         else:

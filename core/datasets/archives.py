@@ -35,16 +35,13 @@ def idx_files(folder: Path) -> list[Path]:
 def idx_problem(folder: Path, cache: Path | None) -> str | None:
     """What keeps the four idx files in `folder` from being read: one missing, or not as long as its header says.
 
-    Only reading a gzipped one whole tells; what came of that is kept in `cache`.
+    Only reading a gzipped one whole tells; what came of that is kept in `cache`. Raises OSError.
     """
     for name in _IDX_FILES:
         path = _idx_path(folder, name)
         if path is None:
             return f"{folder / name} is missing"
-        try:
-            fault = _packed_fault(path, cache) if path.suffix == ".gz" else _length_fault(path)
-        except OSError as error:
-            return f"{path} cannot be read ({error.strerror})"
+        fault = _packed_fault(path, cache) if path.suffix == ".gz" else _length_fault(path)
         if fault is not None:
             return fault
     return None

@@ -95,7 +95,7 @@ def problem(source: DatasetSource, data_root: Path, cache: Path | None = None) -
     entry = DATASETS[source.kind]
     if source.path is not None or entry.load is None:
         return None
-    found = entry.problem(data_root / entry.folder, cache)
+    found = _fault(entry, data_root, cache)
     if found is None:
         return None
     return f"data set {entry.name}: {found}; {_remedy(entry, data_root)}"
@@ -104,7 +104,11 @@ def problem(source: DatasetSource, data_root: Path, cache: Path | None = None) -
 def damaged(source: DatasetSource, data_root: Path, cache: Path | None = None) -> str | None:
     """The `problem` of a set some of whose files are there; None for one that is whole, or absent altogether."""
     entry = DATASETS[source.kind]
-    return problem(source, data_root, cache) if entry.files(data_root / entry.folder) else None
+    try:
+        there = bool(entry.files(data_root / entry.folder))
+    except OSError:  # a folder that may not be looked into is there
+        there = True
+    return problem(source, data_root, cache) if there else None
 
 
 def fetch(source: DatasetSource, data_root: Path, report: Callable[[str], None], cache: Path | None = None) -> None:
@@ -114,7 +118,7 @@ def fetch(source: DatasetSource, data_root: Path, report: Callable[[str], None],
     and where to put them by hand.
     """
     entry = DATASETS[source.kind]
-    found = entry.problem(data_root / entry.folder, cache)
+    found = _fault(entry, data_root, cache)
     if entry.download is not None and found is not None:
         fetch_into(
             data_root,
@@ -161,6 +165,14 @@ def load_planned(
 def test_labels(source: DatasetSource, data_root: Path, cache: Path) -> Labels:
     """The labels of the test half alone."""
     return np.asarray(load(source, data_root, cache).test_labels)
+
+
+def _fault(entry: Dataset, data_root: Path, cache: Path | None) -> str | None:
+    """What is wrong with the files of a named set, in a line; None if nothing."""
+    try:
+        return entry.problem(data_root / entry.folder, cache)
+    except OSError as error:
+        return f"{error.filename} cannot be read ({error.strerror})"
 
 
 def _read_named(source: DatasetSource, data_root: Path, cache: Path, expected: str | None) -> tuple[Arrays, str]:

@@ -118,6 +118,15 @@ def test_half_a_gzip_is_told_and_a_whole_one_read_through_once(idx_root, monkeyp
     assert datasets.problem(source, idx_root, cache) is None
 
 
+def test_a_folder_that_may_not_be_read_is_told(idx_root, monkeypatch):
+    def closed(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", closed)
+    source = datasets.parse_source("mnist", idx_root)
+    assert "train-images-idx3-ubyte cannot be read (Permission denied)" in datasets.damaged(source, idx_root)
+
+
 def test_a_set_that_is_partly_there_is_damaged_and_one_that_is_not_is_absent(idx_root):
     source = datasets.parse_source("mnist", idx_root)
     assert datasets.damaged(source, idx_root) is None

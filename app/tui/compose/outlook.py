@@ -39,6 +39,8 @@ class Outlook:
     """Runs of the stored study of this name, None if there is none."""
     leaving: int = 0
     """How many of them are not in the draft's grid."""
+    warning: str | None = None
+    """That what lies under the data set's name is not that set."""
 
     @property
     def large(self) -> bool:
@@ -87,6 +89,7 @@ class Outlooks:
 
 def _held_against(db: Database, plan: Plan, outlook: Outlook) -> Outlook:
     from app.report.forecast import forecast
+    from app.report.portrait import other_content_warning
     from storage.studies import preview, trials_of
 
     submission = preview(db, plan)
@@ -97,6 +100,7 @@ def _held_against(db: Database, plan: Plan, outlook: Outlook) -> Outlook:
         seconds=forecast(db, plan, submission),
         stored=None if there is None else len(there),
         leaving=len(there - {trial.id for trial in plan.trials}) if there else 0,
+        warning=other_content_warning(plan.info) if plan.info.other_content else None,
     )
 
 
@@ -137,6 +141,8 @@ def remarks(outlook: Outlook) -> list[str]:
     found = []
     if outlook.absent is not None:
         found.append(f"{outlook.dataset} is not here yet: S downloads it")
+    if outlook.warning is not None:
+        found.append(outlook.warning)
     if outlook.stored is not None and (outlook.leaving or outlook.stored != outlook.trials):
         leaving = f": {_runs(outlook.leaving)} it, but stay here" if outlook.leaving else ""
         found.append(f"changes the study {outlook.name}{leaving}")
