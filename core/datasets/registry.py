@@ -20,6 +20,9 @@ from core.errors import BadInput
 from core.records import DatasetInfo, DatasetSource
 from core.registry import nearest
 
+_DECODED = {"folder": "folder", "npz": "npz-2"}
+"""What decoded copies are kept under; changes with how a kind is read and checked, so that none of before is taken."""
+
 
 def parse_source(text: str, base: Path) -> DatasetSource:
     """What `dataset = "…"` means; relative paths start at `base`. Raises BadInput for an unknown name."""
@@ -146,9 +149,12 @@ def load_planned(
     `met` is the digest that this home met first under the name of a set that the program does not know itself; content of
     such a set that nobody has met yet is taken as it is. Raises BadInput for other content, and for what cannot be used.
     """
+    kind, _, rest = identity.partition("@" if source.path is None else ":")
+    if kind != source.kind:
+        raise BadInput(f"data set {source.name}: {identity} was planned; submit the study again: innate run")
     if source.path is not None:
+        planned: str | None = rest
         there = _content_digest(source)
-        planned: str | None = identity.removeprefix(f"{source.kind}:")
         if there == planned:
             return _load_own(source, there, cache), there
     else:
@@ -190,7 +196,7 @@ def _content_digest(source: DatasetSource) -> str:
 def _load_own(source: DatasetSource, content: str, cache: Path) -> Arrays:
     assert source.path is not None
     read = image_folder.load_folder if source.kind == "folder" else npz.load_npz
-    return cached(cache, f"{source.kind}-{content}", partial(read, source.path))
+    return cached(cache, f"{_DECODED[source.kind]}-{content}", partial(read, source.path))
 
 
 def _remedy(entry: Dataset, data_root: Path) -> str:
