@@ -54,6 +54,8 @@ class Started:
     notes: tuple[str, ...] = ()
     to_train: bool = True
     """False where the weights are there already."""
+    data: str | None = None
+    """Digest of the content of the data set that was read."""
 
 
 @dataclass(frozen=True)
@@ -209,6 +211,8 @@ class Imported:
     environment: Mapping[str, Any]
     record: ImportRecord
     notes: tuple[str, ...] = ()
+    data: str | None = None
+    """Digest of the content of the data set that was read."""
 
 
 @dataclass(frozen=True)

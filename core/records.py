@@ -58,8 +58,9 @@ class DatasetSource:
 class DatasetInfo:
     """What is known of a data set without loading its images.
 
-    `identity` enters the trial's digest: the name, or for `folder:` and `npz:` the digest of the content. `shape` is
-    (channels, height, width). Sizes count images.
+    `identity` enters the trial's digest: the name of a named set that is the real one or absent, name@digest for other
+    content under its name, and for `folder:` and `npz:` the digest of the content. `shape` is (channels, height, width).
+    Sizes count images. `digest` is of the content that is there, None for a named set that is not.
     """
 
     source: DatasetSource
@@ -68,6 +69,12 @@ class DatasetInfo:
     classes: tuple[str, ...]
     train_size: int
     test_size: int
+    digest: str | None = None
+
+    @property
+    def other_content(self) -> bool:
+        """Whether what lies under a set's name is not that set."""
+        return self.source.path is None and self.identity != self.source.kind
 
 
 @dataclass(frozen=True)

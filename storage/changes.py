@@ -108,7 +108,8 @@ class Arrival:
     """What an import brings, once a child has found that it fits.
 
     `weights` is our own file of them, in a folder of its own under the home and named from its root; `origin` the file
-    that was given, `label` what to call it (None: the origin's name), `seed` what it was trained with, if the user knows.
+    that was given, `label` what to call it (None: the origin's name), `seed` what it was trained with, if the user knows,
+    `data` the digest of the content of the data set that it was tried on.
     """
 
     trial: TrialSpec
@@ -120,6 +121,7 @@ class Arrival:
     seed: int | None
     record: ImportRecord | None = None
     """How the weights were read; an older client does not say."""
+    data: str | None = None
 
 
 @dataclass(frozen=True)

@@ -59,3 +59,8 @@ def _forget(db: Database, trial_ids: Sequence[str]) -> None:
     db.execute(
         "DELETE FROM environment WHERE id NOT IN (SELECT environment_id FROM attempt WHERE environment_id NOTNULL)"
     )
+    # A set that nothing was run on may be met anew: the first copy may have been a bad one.
+    db.execute(
+        "DELETE FROM dataset_content WHERE name NOT IN (SELECT dataset_identity FROM study) "
+        "AND name NOT IN (SELECT json_extract(spec, '$.dataset') FROM trial)"
+    )

@@ -15,7 +15,7 @@ from core.identity import digest
 from core.records import DatasetInfo, DatasetSource, Study
 from core.study.plan import tested_samples
 from core.study.resolve import study_without_grid
-from storage import queue, studies
+from storage import content, queue, studies
 from storage.changes import Admission, Arrival
 from storage.database import transaction
 from storage.home import Home
@@ -42,7 +42,7 @@ def study_to_join(db: Database, home: Home, source: DatasetSource, study: str | 
 
     Raises NotFound for a study that is not there, BadInput for one on other data.
     """
-    info = datasets.describe(source, data_root, home.cache)
+    info = datasets.describe(source, data_root, home.cache, content.met(db))
     name = study or _name_for(db, info)
     if study is None and not _exists(db, name):
         description = f"weights that were trained elsewhere, on {source.name}"
@@ -60,7 +60,10 @@ def admit(db: Database, home: Home, joined: Joined, data_root: Path, arrival: Ar
     the home may call this.
     """
     study, trial_id = joined.study.name, arrival.trial.id
+    if arrival.trial.dataset != joined.info.identity:
+        raise BadInput(f"{arrival.origin}: the content of {joined.info.source.kind} changed meanwhile; import it again")
     with transaction(db):
+        content.remember(db, joined.info.identity, joined.info.digest)
         if _exists(db, study):
             db.execute("UPDATE study SET run_at = ? WHERE name = ?", (studies.next_run(db), study))
         else:
@@ -141,9 +144,18 @@ def _take_in(db: Database, home: Home, trial_id: str, arrival: Arrival) -> None:
         (environment, json.dumps(dict(arrival.environment))),
     )
     db.execute(
-        "INSERT INTO attempt (trial_id, number, started_at, ended_at, device, environment_id, exit_kind, reason) "
-        "VALUES (?, ?, ?, ?, ?, ?, 'imported', ?)",
-        (trial_id, number, now, now, arrival.environment.get("device"), environment, f"from {arrival.origin}"),
+        "INSERT INTO attempt (trial_id, number, started_at, ended_at, device, environment_id, exit_kind, reason, data) "
+        "VALUES (?, ?, ?, ?, ?, ?, 'imported', ?, ?)",
+        (
+            trial_id,
+            number,
+            now,
+            now,
+            arrival.environment.get("device"),
+            environment,
+            f"from {arrival.origin}",
+            arrival.data,
+        ),
     )
     db.execute(
         "UPDATE trial SET weights = ?, weights_removed = 0, failure = NULL, crashes = 0, final_digest = ? WHERE id = ?",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from core.jobs.orders import AuditOrder, EvaluationSpec
 from core.records import DatasetSource, DiagnosisSpec, TrialSpec
 from storage import audits
+from storage.content import met
 from storage.database import transaction
 from storage.evidence import left_standing, standing_for
 from storage.states import lacks_clean, missing_attacks, missing_looks, settle_in
@@ -40,6 +41,8 @@ class Claim:
     earlier_attempts: tuple[int, ...]
     diagnoses: tuple[DiagnosisSpec, ...] = ()
     audits: tuple[AuditOrder, ...] = ()
+    met: str | None = None
+    """Digest of what this home met under the data set's name, where the program does not know the real set itself."""
 
 
 def reclaim(db: Database) -> int:
@@ -138,6 +141,7 @@ def _take(db: Database, trial_id: str, device: str | None) -> Claim:
         earlier_attempts=earlier,
         diagnoses=tuple(diagnoses),
         audits=tuple(orders.values()),
+        met=met(db).get(rows[0]["source_kind"]),
     )
 
 

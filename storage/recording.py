@@ -23,6 +23,7 @@ from core.identity import digest
 from core.verdict.trust import trust_of_diagnosis, trust_of_evaluation
 from core.verdict.trust.entry import Evaluated
 from storage import audits
+from storage.content import remember
 from storage.database import transaction
 from storage.home import Home
 from storage.outcomes import clean_outcome, packed
@@ -40,10 +41,14 @@ def record_started(db: Database, attempt_id: int, event: Started) -> None:
     with transaction(db):
         db.execute("INSERT OR IGNORE INTO environment (id, content) VALUES (?, ?)", (environment, json.dumps(content)))
         db.execute(
-            "UPDATE attempt SET pid = ?, device = ?, environment_id = ? WHERE id = ?",
-            (event.pid, content.get("device"), environment, attempt_id),
+            "UPDATE attempt SET pid = ?, device = ?, environment_id = ?, data = ? WHERE id = ?",
+            (event.pid, content.get("device"), environment, event.data, attempt_id),
         )
         trial_id = _trial_of(db, attempt_id)
+        identity = db.execute("SELECT json_extract(spec, '$.dataset') FROM trial WHERE id = ?", (trial_id,)).fetchone()[
+            0
+        ]
+        remember(db, str(identity), event.data)
         db.execute("UPDATE trial SET initial_digest = ? WHERE id = ?", (event.initial_digest, trial_id))
         _store_epochs(db, trial_id, event.resumed)
 
@@ -206,10 +211,11 @@ def _insert_evaluation(
     """Insert the evaluation's row in place of an earlier one; returns its id."""
     key = (trial_id, event.attack.id, event.samples)
     db.execute("DELETE FROM evaluation WHERE trial_id = ? AND attack_id = ? AND samples = ?", key)
-    names = ["trial_id", "attack_id", "samples", "attempt_id", "finished_at", *columns]
+    (data,) = db.execute("SELECT data FROM attempt WHERE id = ?", (attempt_id,)).fetchone()
+    names = ["trial_id", "attack_id", "samples", "attempt_id", "data", "finished_at", *columns]
     cursor = db.execute(
         f"INSERT INTO evaluation ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})",
-        (*key, attempt_id, time.time(), *columns.values()),
+        (*key, attempt_id, data, time.time(), *columns.values()),
     )
     assert cursor.lastrowid is not None
     return cursor.lastrowid

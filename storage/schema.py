@@ -671,6 +671,19 @@ WHERE st.state IN ('done', 'queued', 'running')
 GROUP BY st.study, t.variant_id;
 """
 
+_DATA_SEEN = """
+-- Digest of the content of the data set that was read; NULL: run by a version that did not record it.
+ALTER TABLE attempt ADD COLUMN data TEXT;
+ALTER TABLE evaluation ADD COLUMN data TEXT;
+
+-- What this home met first under the name of a set whose real content the program does not know.
+CREATE TABLE dataset_content (
+    name TEXT PRIMARY KEY,
+    digest TEXT NOT NULL,
+    met_at REAL NOT NULL
+) STRICT;
+"""
+
 
 def migrations() -> Migrations:
     """Every migration in order; the import of sqlite-utils is `storage.database`'s to arrange."""
@@ -703,9 +716,9 @@ def migrations() -> Migrations:
         for statement in _statements(_NUMBERS_AND_LOG):
             db.execute(statement)
 
-    @steps(name="7: audits, worst cases by all that is known, scores that stay while attacks wait")
-    def seventh(db: Database) -> None:
-        for statement in _statements(_AUDITS):
+    @steps(name="6: what data was seen; audits, worst cases by all that is known, scores that stay while attacks wait")
+    def sixth(db: Database) -> None:
+        for statement in _statements(_DATA_SEEN + _AUDITS):
             db.execute(statement)
 
     return steps

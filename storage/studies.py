@@ -13,10 +13,10 @@ from core.audit import AuditSpec
 from core.datasets import describe
 from core.errors import BadInput, NotFound
 from core.names import short_id
-from core.records import AttackSpec, Choice, DatasetInfo, Plan, Study, TrialSpec
+from core.records import AttackSpec, Choice, DatasetInfo, DatasetSource, Plan, Study, TrialSpec
 from core.registry import nearest
 from core.verdict.audited import wanted_audits
-from storage import audits
+from storage import audits, content
 from storage.database import transaction
 from storage.reading import Json, columns, read
 from storage.rows import ListedStudy, StudyRow
@@ -251,9 +251,37 @@ def stored_study(db: Database, name: str) -> Study:
 def stored_dataset(db: Database, name: str, root: Path, cache: Path) -> DatasetInfo:
     """The data set of a stored study, read from where the study was told that it lies, else from `root`.
 
-    Raises NotFound for a study that is not there, BadInput for content that cannot be used.
+    Raises NotFound for a study that is not there, BadInput for content that cannot be used, or is not what it was run on.
     """
-    return describe(stored_study(db, name).source, data_root(db, name) or root, cache)
+    planned = study_row(db, name).dataset_identity
+    info = describe(stored_study(db, name).source, data_root(db, name) or root, cache, content.met(db))
+    if info.digest is not None and info.identity != planned:
+        raise BadInput(
+            f"study {name}: the content of {info.source.kind} has changed since it was run; put that back, or run the study "
+            "again: innate run"
+        )
+    return info
+
+
+@dataclass(frozen=True)
+class OwnDataset:
+    """A `folder:` or `npz:` set that a stored study is on, and what its content was when that study was run last."""
+
+    study: str
+    source: DatasetSource
+    identity: str
+
+
+def own_datasets(db: Database) -> list[OwnDataset]:
+    """Those of all studies, by study."""
+    rows = db.execute(
+        "SELECT name, dataset, source_kind, source_path, dataset_identity FROM study WHERE source_path IS NOT NULL "
+        "ORDER BY name"
+    )
+    return [
+        OwnDataset(str(study), DatasetSource(str(name), str(kind), Path(path)), str(identity))
+        for study, name, kind, path, identity in rows.fetchall()
+    ]
 
 
 def stored_trials(db: Database, name: str) -> list[TrialSpec]:
@@ -274,6 +302,7 @@ def data_root(db: Database, name: str) -> Path | None:
 def store_study(db: Database, study: Study, info: DatasetInfo, samples: str, data_root: Path | None) -> None:
     """The study's own row, new or in place of the one of that name; it is then the study run last. In a transaction."""
     source = info.source
+    content.remember(db, info.identity, info.digest)
     now = next_run(db)
     db.execute(
         "INSERT INTO study (name, description, document, dataset, source_kind, source_path, dataset_identity, shape, "

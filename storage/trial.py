@@ -80,6 +80,8 @@ class AttemptRow:
     exit_kind: str | None
     reason: str | None
     traceback: str | None
+    data: str | None
+    """Digest of the content of the data set that it read; None where it read none, or by a version that recorded none."""
     environment: Options | None
 
 
@@ -204,7 +206,7 @@ def _attempts(db: Database, trial_id: str) -> list[AttemptRow]:
     return read(
         db,
         AttemptRow,
-        "SELECT p.number, p.started_at, p.ended_at, p.device, p.exit_kind, p.reason, p.traceback, "
+        "SELECT p.number, p.started_at, p.ended_at, p.device, p.exit_kind, p.reason, p.traceback, p.data, "
         "e.content AS environment FROM attempt p LEFT JOIN environment e ON e.id = p.environment_id "
         "WHERE p.trial_id = ? ORDER BY p.number",
         (trial_id,),

@@ -77,7 +77,7 @@ def attack(
 
     chosen = [flag for flag, given in _FLAGS if given(name, escalate, level, audit)]
     if len(chosen) != 1:
-        raise BadInput("attack: name an attack with --attack, or give one of --escalate, --level, --audit")
+        raise BadInput("attack: name an attack with --attack, or give --escalate, --level or --audit (one, not both)")
     of_study = level or audit
     if of_study and trials:
         raise BadInput(f"attack {chosen[0]}: takes all trials of a study; name it with --study, and no trial")

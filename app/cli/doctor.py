@@ -5,21 +5,27 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+import tempfile
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.cli.context import context_of
-from app.cli.output import emit_json, table
+from app.cli.output import emit_json, table, width
 from app.context import Context
-from core.errors import ExitCode, InnateError
+from core.errors import BadInput, ExitCode, InnateError
 
 if TYPE_CHECKING:
+    from core.records import DatasetSource
     from storage.home import Home
+    from storage.studies import OwnDataset
 
 _LOW_DISK = 1 << 30
+_LEAST_ROOM = 20
 
 
 def register(app: typer.Typer) -> None:
@@ -34,9 +40,19 @@ def doctor(
     if as_json:
         emit_json("doctor", rows)
     else:
-        typer.echo(table(["check", "status", "detail"], [list(row.values()) for row in rows]))
+        typer.echo(table(["check", "status", "detail"], list(_folded(rows))))
     if any(row["status"] == "bad" for row in rows):
         raise typer.Exit(int(ExitCode.BAD_INPUT))
+
+
+def _folded(rows: Sequence[Mapping[str, str]]) -> Iterator[list[str]]:
+    """Details over as many lines as they take: one that is cut says neither what is wrong nor what to do."""
+    taken = [max(len(column), *(len(row[column]) for row in rows)) + 2 for column in ("check", "status")]
+    room = max(width() - sum(taken), _LEAST_ROOM)
+    for row in rows:
+        first, *others = textwrap.wrap(row["detail"], room, break_on_hyphens=False) or [""]
+        yield [row["check"], row["status"], first]
+        yield from (["", "", part] for part in others)
 
 
 def _checks(context: Context) -> Iterator[tuple[str, str, str]]:
@@ -57,7 +73,7 @@ def _checks(context: Context) -> Iterator[tuple[str, str, str]]:
     yield _devices()
     yield _memory()
     yield _disk(home)
-    yield from _data_sets(home)
+    yield from _data_sets(context)
     encoding = (sys.stdout.encoding or "").lower()
     size = shutil.get_terminal_size()
     unicode = "ok" if "utf" in encoding else "note"
@@ -153,16 +169,75 @@ def _disk(home: Home) -> tuple[str, str, str]:
     return "disk", "note" if free < _LOW_DISK else "ok", f"{free / 2**30:.1f} GiB free"
 
 
-def _data_sets(home: Home) -> Iterator[tuple[str, str, str]]:
-    from core.datasets import DATASETS, parse_source, problem
+def _data_sets(context: Context) -> Iterator[tuple[str, str, str]]:
+    """What each set at hand looks like, or what is wrong with it. A home that is not there yet is not made for its cache."""
+    home = context.home
+    if home.root.is_dir():
+        yield from _looked_at(context, home.cache)
+        return
+    with tempfile.TemporaryDirectory(prefix="innate-") as folder:
+        yield from _looked_at(context, Path(folder))
 
+
+def _looked_at(context: Context, cache: Path) -> Iterator[tuple[str, str, str]]:
+    from core import datasets
+    from storage.content import met
+    from storage.studies import own_datasets
+
+    root = context.home.data_root
+    try:
+        db = context.reading(hint=False)
+        known, own = met(db), own_datasets(db)
+    except InnateError:  # a database that cannot be read is told in a row of its own
+        known, own = {}, []
     here = []
-    for name, entry in DATASETS.items():
+    for name, entry in datasets.DATASETS.items():
         if entry.load is None:
             continue
-        fault = problem(parse_source(name, home.root), home.data_root)
-        if fault is None:
-            here.append(name)
-        elif "is missing" not in fault:
+        source = datasets.parse_source(name, root)
+        fault = datasets.damaged(source, root, cache)
+        if fault is not None:
             yield "data set", "note", fault
-    yield "data sets", "ok", f"at hand: {', '.join(here)} (root {home.data_root})"
+            continue
+        for status, words in _portrayed(source, root, cache, known):
+            here += [name] if status == "ok" else []
+            yield "data set", status, words
+    for source, studies in _by_place(own).items():
+        for status, words in _portrayed(source, root, cache, known, studies):
+            yield "data set", status, words
+    yield "data sets", "ok", f"at hand: {', '.join(here)} (root {root})"
+
+
+def _by_place(own: Sequence[OwnDataset]) -> dict[DatasetSource, dict[str, str]]:
+    """Each set with the studies that are on it, and its identity in each."""
+    found: dict[DatasetSource, dict[str, str]] = {}
+    for one in own:
+        found.setdefault(one.source, {})[one.study] = one.identity
+    return found
+
+
+def _portrayed(
+    source: DatasetSource,
+    root: Path,
+    cache: Path,
+    met: Mapping[str, str],
+    studies: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[tuple[str, str]]:
+    """(status, words) of a set, nothing of one that is not at hand; `studies` with its identity when they were run."""
+    from app.report.portrait import dataset_label, portrait_line
+    from core import datasets
+
+    try:
+        info = datasets.describe(source, root, cache, met)
+        portrait = datasets.portray(info, root, cache)
+    except BadInput as error:
+        of = f" of {', '.join(studies)}" if studies else ""
+        yield "note", f"data set {source.name}{of}: {error.words}"
+        return
+    if portrait is None:
+        return
+    changed = [study for study, identity in studies.items() if identity != info.identity]
+    words = f"{dataset_label(info)}: {portrait_line(portrait)}"
+    if changed:
+        words += f"; its content has changed since {', '.join(changed)} was run"
+    yield "note" if changed or info.other_content else "ok", words

@@ -15,6 +15,7 @@ from core.errors import BadInput, ExitCode
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
+    from core.datasets import Portrait
     from core.records import Plan
     from storage.studies import Submission
 
@@ -51,12 +52,14 @@ def run(
 ) -> None:
     """Train and attack what is missing of a study, then print the leaderboard and a chart. Ctrl-C stops, the same
     command resumes."""
+    from app.report.portrait import other_content_warning
     from app.worker import foreground
     from app.worker.conditions import refuse_full_disk, refuse_precision
     from app.worker.devices import resolve_slots
     from core import datasets
     from core.study.plan import examine
     from core.study.resolve import load_study, refuse_large_grid
+    from storage import content
 
     context = context_of(ctx)
     if context.read_only:
@@ -67,8 +70,12 @@ def run(
     refuse_precision(study, resolved)
     # Nothing is written to the home before the study is known to fit its data; the owner of the home plans it.
     refuse_large_grid(study, large=yes)
-    datasets.fetch(study.source, context.home.data_root, context.say)
-    examine(study, context.home.data_root, context.home.cache, large=yes)
+    datasets.fetch(study.source, context.home.data_root, context.say, context.home.cache)
+    info = examine(
+        study, context.home.data_root, context.home.cache, large=yes, met=content.met(context.reading(hint=False))
+    )
+    if info.other_content:
+        context.say(other_content_warning(info))
     db = context.writing()
     refuse_full_disk(context.home)
     if detach:
@@ -88,20 +95,35 @@ def run(
 def plan(ctx: typer.Context, spec: Spec, sets: Set = None, yes: Yes = False, as_json: Json = False) -> None:
     """Show a study's grid before it runs: what is new, done, failed; how long it may take."""
     from app.report.forecast import forecast
+    from core import datasets
     from core.study.plan import make_plan
     from core.study.resolve import load_study
+    from storage import content
     from storage.studies import preview
 
     context = context_of(ctx)
+    home = context.home
     study = load_study(spec, sets or ())
-    planned = make_plan(study, context.home.data_root, context.home.cache, large=yes)
+    fault = datasets.damaged(study.source, home.data_root, home.cache)
+    if fault is not None:
+        raise BadInput(fault)
+    met = content.met(context.reading(hint=False))
+    planned = make_plan(study, home.data_root, home.cache, large=yes, met=met)
     db = context.reading()
+    portrait = datasets.portray(planned.info, home.data_root, home.cache)
     submission = preview(db, planned)
     seconds = forecast(db, planned, submission)
     if as_json:
-        emit_json("plan", [{**submission.as_json(), "forecast_seconds": seconds}])
+        row = {
+            **submission.as_json(),
+            "forecast_seconds": seconds,
+            "dataset": planned.info.source.name,
+            "dataset_identity": planned.info.identity,
+            "data": None if portrait is None else portrait.as_json(),
+        }
+        emit_json("plan", [row])
         return
-    typer.echo(_plan_text(planned, submission, seconds))
+    typer.echo(_plan_text(planned, portrait, submission, seconds))
 
 
 def work_on(context: Context, db: Database, name: str, slots: Any, crafting: str) -> bool:
@@ -159,7 +181,8 @@ def _announce(context: Context, submission: Submission) -> None:
     context.say(f"{submission.study}: {submission.trials} trials ({', '.join(counts)})")
 
 
-def _plan_text(planned: Plan, submission: Submission, seconds: float | None) -> str:
+def _plan_text(planned: Plan, portrait: Portrait | None, submission: Submission, seconds: float | None) -> str:
+    from app.report.portrait import dataset_label, other_content_warning, portrait_rows
     from app.worker.narration import in_words
 
     study, info = planned.study, planned.info
@@ -171,7 +194,11 @@ def _plan_text(planned: Plan, submission: Submission, seconds: float | None) -> 
     ]
     from app.report.labels import shown_choice
 
-    lines = [f"{study.name}: {submission.trials:,} trials on {info.source.name}"]
+    lines = [f"{study.name}: {submission.trials:,} trials on {dataset_label(info)}"]
+    if info.other_content:
+        lines.append(other_content_warning(info))
+    known = [("data", "not at hand yet; innate run fetches it")] if portrait is None else portrait_rows(portrait)
+    lines += [f"  {name:<14} {words}" for name, words in known]
     lines += [f"  {name:<14} {', '.join(shown_choice(choice, axis) for choice in axis)}" for name, axis in axes]
     lines.append(f"  {'seeds':<14} {len(study.seeds)}")
     for attack in study.attacks:

@@ -56,6 +56,7 @@ def _configuration(detail: TrialDetail) -> list[str]:
         lines.append(f"dataset       {detail.dataset}")
     else:
         lines.append(f"dataset       {detail.dataset} ({detail.train_samples or 'all'} training samples)")
+    lines += _data(detail)
     for factor in FACTORS:
         shown = ", ".join(f"{key}={value}" for key, value in options(detail, factor).items())
         lines.append(f"{factor:<13} {level(detail, factor) or 'unknown'}" + (f" ({shown})" if shown else ""))
@@ -75,6 +76,19 @@ def import_text(record: ImportRecord) -> str:
     if record.clean_accuracy is not None:
         parts.append(f"clean {percent(record.clean_accuracy)} % of all test images, as expected")
     return "; ".join([*parts, *(f"a guess: {guess}" for guess in record.guesses)])
+
+
+def _data(detail: TrialDetail) -> list[str]:
+    """The digest of what its attempts read of the data set, as far as they recorded it; nothing before the first."""
+    begun = [attempt for attempt in detail.attempts if attempt.environment is not None]
+    if not begun:
+        return []
+    seen = list(dict.fromkeys(attempt.data for attempt in begun if attempt.data is not None))
+    if not seen:
+        return ["data            not recorded: run by an earlier version"]
+    without = [str(attempt.number) for attempt in begun if attempt.data is None]
+    told = f"; not recorded for attempt {', '.join(without)}" if without else ""
+    return [f"data            {', '.join(seen)}{told}"]
 
 
 def _named(value: Json) -> Json:

@@ -16,7 +16,7 @@ from core.datasets import parse_source
 from core.errors import ExitCode, InnateError, Unavailable
 from core.study.plan import make_plan
 from core.study.resolve import parse_study
-from storage import commands, deletion, imports, queries, queue, studies, transfers, worker_state
+from storage import commands, content, deletion, imports, queries, queue, studies, transfers, worker_state
 from storage.changes import (
     Admission,
     Attack,
@@ -116,7 +116,8 @@ def execute(db: Database, home: Home, change: Change[Answer]) -> Answer:
 
 def _submit(db: Database, home: Home, asked: Submit) -> Submission:
     study = parse_study(asked.document, asked.where, Path("/"))
-    return studies.submit(db, make_plan(study, asked.data_root, home.cache, large=True), asked.data_root)
+    plan = make_plan(study, asked.data_root, home.cache, large=True, met=content.met(db))
+    return studies.submit(db, plan, asked.data_root)
 
 
 def _attack(db: Database, home: Home, asked: Attack) -> Attacked:

@@ -57,13 +57,13 @@ def take_in(
     it cannot do its work.
     """
     source, root = parse_source(foreign.dataset, foreign.beside), home.data_root
-    datasets.fetch(source, root, say)
+    datasets.fetch(source, root, say, home.cache)
     info = imports.study_to_join(known, home, source, foreign.study, root).info
     architectures.check(foreign.architecture, info.shape, "--architecture")
     refuse_network(home.root, file_system_of)
     unknown = TrialSpec(info.identity, None, foreign.architecture, foreign.activation, None, None, None, 0)
     staged = home.incoming / uuid.uuid4().hex
-    job = ImportJob(foreign.weights.resolve(), unknown, source, root, home.cache, staged, foreign.stated)
+    job = ImportJob(foreign.weights.resolve(), unknown, source, root, home.cache, staged, foreign.stated, info.digest)
     try:
         found = _checked(job)
         for note in found.notes:
@@ -79,6 +79,7 @@ def take_in(
             label=foreign.label,
             seed=foreign.seed,
             record=found.record,
+            data=found.data,
         )
         named = foreign.dataset if source.path is None else f"{source.kind}:{source.path}"
         return changes.perform(db, home, Import(named, root, foreign.study, arrival))

@@ -243,6 +243,7 @@ class Worker:
             memory_fraction=slot.memory_fraction,
             diagnoses=claim.diagnoses,
             audits=claim.audits,
+            met=claim.met,
         )
 
     def _stop_what_must(self) -> None:

@@ -13,7 +13,7 @@ from core.executors.protocol import Slot
 from core.jobs.orders import TrainedTrial, TransferJob
 from core.jobs.transfer_attack import transfer_attack
 from core.records import AttackSpec, Study
-from storage import queries, transfers
+from storage import content, queries, transfers
 from storage.home import Home
 from storage.studies import data_root, stored_study, study_row
 
@@ -109,8 +109,9 @@ def transfer_job(
     """The job, once the data set is known to be there and to be what the models were trained on; BadInput otherwise."""
     row = study_row(db, plan.wish.study)
     root = data_root(db, row.name) or home.data_root
-    datasets.fetch(plan.stored.source, root, say)
-    if datasets.describe(plan.stored.source, root, home.cache).identity != row.dataset_identity:
+    datasets.fetch(plan.stored.source, root, say, home.cache)
+    info = datasets.describe(plan.stored.source, root, home.cache, content.met(db))
+    if info.identity != row.dataset_identity:
         raise BadInput(
             f"transfer: the content of {row.dataset} has changed since {row.name} was run; run it again first"
         )
@@ -132,6 +133,7 @@ def transfer_job(
         threads=slot.threads,
         crafting=crafting,
         memory_fraction=slot.memory_fraction,
+        met=info.digest,
     )
 
 

@@ -1,5 +1,31 @@
 """The data sets; `registry` lists them, finds them, fetches them and loads them."""
 
-from core.datasets.registry import DATASETS, Dataset, describe, fetch, load, parse_source, problem, test_labels
+from core.datasets.catalogue import DATASETS
+from core.datasets.named import Dataset
+from core.datasets.portrait import Portrait
+from core.datasets.registry import (
+    damaged,
+    describe,
+    fetch,
+    load,
+    load_planned,
+    parse_source,
+    portray,
+    problem,
+    test_labels,
+)
 
-__all__ = ["DATASETS", "Dataset", "describe", "fetch", "load", "parse_source", "problem", "test_labels"]
+__all__ = [
+    "DATASETS",
+    "Dataset",
+    "Portrait",
+    "damaged",
+    "describe",
+    "fetch",
+    "load",
+    "load_planned",
+    "parse_source",
+    "portray",
+    "problem",
+    "test_labels",
+]

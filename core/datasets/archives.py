@@ -1,41 +1,49 @@
 """Reads the files of the named data sets as torchvision lays them out, without torchvision: nothing here needs torch.
 
-Each format is a `problem` (what is missing or only half there, in a line) and a `load`.
+Each format is its `files`, a `problem` (what is missing or only half there, in a line) and a `load`, which raises BadInput,
+naming the file, for whatever damaged bytes make of it.
 """
 
 from __future__ import annotations
 
 import gzip
 import math
-import pickle
 import struct
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.datasets.arrays import Arrays
+from core.datasets.decoding import read_of
+from core.datasets.remembered import remembered, stamp
+from core.errors import BadInput
+
+REMEDY = "put a whole copy there, or remove it and run with a network"
 
 # --- idx: MNIST, Fashion-MNIST, KMNIST -----------------------------------------------------------
 
 _IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+_PIECE_BYTES = 1 << 20
 
 
-def idx_problem(folder: Path) -> str | None:
-    """What keeps the four idx files in `folder` from being read: one missing, or not as long as its header says."""
+def idx_files(folder: Path) -> list[Path]:
+    """Those of the four files that are there, plain or gzipped."""
+    return [path for path in (_idx_path(folder, name) for name in _IDX_FILES) if path is not None]
+
+
+def idx_problem(folder: Path, cache: Path | None) -> str | None:
+    """What keeps the four idx files in `folder` from being read: one missing, or not as long as its header says.
+
+    Only reading a gzipped one whole tells; what came of that is kept in `cache`. Raises OSError.
+    """
     for name in _IDX_FILES:
         path = _idx_path(folder, name)
         if path is None:
             return f"{folder / name} is missing"
-        if path.suffix == ".gz":
-            continue  # only reading it whole would tell; load_idx does, once
-        with path.open("rb") as file:
-            header = file.read(16)
-        expected = _idx_size(header)
-        size = path.stat().st_size
-        if expected is None or size != expected:
-            return f"{path} is damaged or half-downloaded ({size:,} bytes, {_or_unknown(expected)} expected)"
+        fault = _packed_fault(path, cache) if path.suffix == ".gz" else _length_fault(path)
+        if fault is not None:
+            return fault
     return None
 
 
@@ -54,6 +62,40 @@ def _idx_path(folder: Path, name: str) -> Path | None:
     return None
 
 
+def _length_fault(path: Path) -> str | None:
+    with path.open("rb") as file:
+        header = file.read(16)
+    expected = _idx_size(header)
+    size = path.stat().st_size
+    if expected is None or size != expected:
+        return f"{path} is damaged or half-downloaded ({size:,} bytes, {_or_unknown(expected)} expected)"
+    return None
+
+
+def _packed_fault(path: Path, cache: Path | None) -> str | None:
+    """The same of a gzipped file, whose end holds a checksum of the whole."""
+
+    def unpacked() -> int:
+        header, size = b"", 0
+        with gzip.open(path) as file:
+            while piece := file.read(_PIECE_BYTES):
+                header = header or piece[:16]
+                size += len(piece)
+        expected = _idx_size(header)
+        if size != expected:
+            words = f"unpacks to {size:,} bytes, {_or_unknown(expected)} expected"
+            raise BadInput(f"{path} is damaged or half-downloaded ({words})")
+        return size
+
+    try:
+        with read_of(path, REMEDY):
+            remembered(cache, "gzip", stamp([path]), unpacked, lambda size: size, int)
+    except BadInput as error:
+        path.read_bytes()  # raises OSError where it is the disk that does not give it
+        return error.sentence if error.key is None else f"{path} is damaged or half-downloaded (it cannot be unpacked)"
+    return None
+
+
 def _idx_size(header: bytes) -> int | None:
     """Bytes of a whole idx file of unsigned bytes, from its header (Y. LeCun's format: magic 0x000008NN, N sizes)."""
     if len(header) < 8 or header[:3] != b"\x00\x00\x08":
@@ -68,23 +110,31 @@ def _idx_size(header: bytes) -> int | None:
 
 def _read_idx(folder: Path, name: str) -> NDArray[np.uint8]:
     path = _idx_path(folder, name)
-    assert path is not None, "idx_problem was asked first"
-    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    if _idx_size(data[:16]) != len(data):
-        raise ValueError(f"{path} is damaged or half-downloaded")
-    dimensions = data[3]
-    shape = struct.unpack(f">{dimensions}I", data[4 : 4 + 4 * dimensions])
-    return np.frombuffer(data, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
+    if path is None:
+        raise BadInput.at("dataset", f"{folder / name} is missing")
+    with read_of(path, REMEDY):
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        wanted = 3 if "images" in name else 1
+        if _idx_size(data[:16]) != len(data) or data[3] != wanted:
+            raise BadInput.at("dataset", f"{path}: is damaged or half-downloaded; {REMEDY}")
+        shape = struct.unpack(f">{wanted}I", data[4 : 4 + 4 * wanted])
+        return np.frombuffer(data, np.uint8, offset=4 + 4 * wanted).reshape(shape)
 
 
-# --- CIFAR's pickled batches ----------------------------------------------------------------------
+# --- files of a least size: CIFAR's batches, SVHN's .mat ------------------------------------------
 
 CIFAR10_FILES = {**{f"data_batch_{number}": 30_000_000 for number in range(1, 6)}, "test_batch": 30_000_000}
 CIFAR100_FILES = {"train": 150_000_000, "test": 30_000_000}
 """Least sizes in bytes: 3,072 bytes of pixels for each of 10,000 (50,000) images, before labels and file names."""
+SVHN_FILES = {"train_32x32.mat": 182_000_000, "test_32x32.mat": 64_000_000}
 
 
-def sizes_problem(folder: Path, files: dict[str, int]) -> str | None:
+def sized_files(folder: Path, files: dict[str, int]) -> list[Path]:
+    """Those of `files` that are there."""
+    return [folder / name for name in files if (folder / name).is_file()]
+
+
+def sizes_problem(folder: Path, cache: Path | None, files: dict[str, int]) -> str | None:  # noqa: ARG001
     """The first of `files` that is missing from `folder` or smaller than its least size in bytes."""
     for name, least in files.items():
         path = folder / name
@@ -94,53 +144,6 @@ def sizes_problem(folder: Path, files: dict[str, int]) -> str | None:
         if size < least:
             return f"{path} is damaged or half-downloaded ({size:,} bytes, more than {least:,} expected)"
     return None
-
-
-def load_cifar(folder: Path, train: list[str], test: list[str], label_key: str) -> Arrays:
-    """CIFAR-10 (`label_key` "labels") or CIFAR-100 ("fine_labels") from its python version's batches."""
-    train_images, train_labels = _read_batches(folder, train, label_key)
-    test_images, test_labels = _read_batches(folder, test, label_key)
-    return Arrays(train_images, train_labels, test_images, test_labels)
-
-
-def _read_batches(folder: Path, names: list[str], label_key: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    batches = [_NumpyUnpickler((folder / name).open("rb"), encoding="latin1").load() for name in names]
-    images = np.concatenate([batch["data"] for batch in batches]).reshape(-1, 3, 32, 32)
-    return images, np.concatenate([np.asarray(batch[label_key], np.int64) for batch in batches])
-
-
-_NUMPY_CORE = "numpy.core" if np.__version__.startswith("1.") else "numpy._core"
-"""Where numpy keeps what its pickles name; a file may have been written by either."""
-
-
-class _NumpyUnpickler(pickle.Unpickler):
-    """Unpickles arrays and plain containers only: a data file must not be able to run code."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("_codecs", "encode"):  # how protocol 2 spells bytes
-            return super().find_class(module, name)
-        if module.split(".")[0] == "numpy" and name in ("_reconstruct", "ndarray", "dtype"):
-            return super().find_class(
-                module.replace("numpy._core", "numpy.core").replace("numpy.core", _NUMPY_CORE), name
-            )
-        raise pickle.UnpicklingError(f"{module}.{name} has no place in a CIFAR batch")
-
-
-# --- SVHN's .mat files ----------------------------------------------------------------------------
-
-SVHN_FILES = {"train_32x32.mat": 182_000_000, "test_32x32.mat": 64_000_000}
-
-
-def load_svhn(folder: Path) -> Arrays:
-    """The cropped-digits format; the label 10 stands for the digit 0."""
-    from scipy.io import loadmat
-
-    halves = []
-    for name in SVHN_FILES:
-        mat = loadmat(folder / name)
-        halves.append(np.ascontiguousarray(mat["X"].transpose(3, 2, 0, 1)))
-        halves.append(mat["y"].astype(np.int64).ravel() % 10)
-    return Arrays(*halves)
 
 
 def _or_unknown(size: int | None) -> str:

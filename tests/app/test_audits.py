@@ -1,6 +1,7 @@
 """Audits and equal effort as a user meets them: the command, its words, its exit codes."""
 
 import json
+import shutil
 import sqlite3
 
 import pytest
@@ -31,6 +32,7 @@ def _toml(document):
 
 @pytest.fixture
 def audited(audited_home, home):
+    shutil.rmtree(home.root)
     copy_home(audited_home, home.root)
     return home
 
@@ -107,8 +109,8 @@ def test_leveling_gives_every_model_what_any_of_them_had(audited, innate):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--audit", "--level"], "--escalate, --level, --audit"),
-        ([], "--escalate, --level, --audit"),
+        (["--audit", "--level"], "--escalate, --level or --audit (one, not both)"),
+        ([], "--escalate, --level or --audit (one, not both)"),
         (["--level", "--set", "steps=3"], "takes no --set"),
         (["--audit", "--eps", "0.1"], "takes no --eps"),
         (["--audit", "--set", "depth=deep"], "audit.depth"),

@@ -182,8 +182,8 @@ def test_on_a_linear_model_an_audit_without_a_limit_breaks_exactly_what_can_be_b
 
 def test_where_nothing_can_be_broken_one_round_says_so(linear):
     model, tests, correct, distance = linear
-    safe = correct & (distance["linf"] > 0.05)
-    found = carried_out(model, tests, AuditSpec("linf", (0.02, 0.05), 16, 0.25, "budget"), [safe, safe])
+    safe = correct & (distance["linf"] > 0.02)
+    found = carried_out(model, tests, AuditSpec("linf", (0.01, 0.02), 16, 0.25, "budget"), [safe, safe])
     assert [(one.audited, one.fell, one.broken, one.rounds) for one in found.radii] == [(16, 0, 0, 1)] * 2
     assert [one.attack.name for one in found.runs] == ["apgd", "fmn", "pgd", "square"]
     assert all(one.attacks == ("apgd-targeted", "fmn", "pgd-margin", "square") for one in found.radii)

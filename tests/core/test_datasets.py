@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from scipy.io import loadmat, savemat
 
 from core import datasets
-from core.datasets import archives, download
+from core.datasets import archives, download, matlab, pickled
 from core.datasets.arrays import Arrays, cached
 from core.datasets.subsets import holdout, samples_digest, stratified
 from core.errors import BadInput, Unavailable
@@ -91,13 +92,47 @@ def idx_root(tmp_path):
 
 
 def test_idx_files_are_read_plain_and_gzipped(idx_root):
-    source = datasets.parse_source("mnist", idx_root)
-    plain = datasets.load(source, idx_root, idx_root / "cache")
+    folder = idx_root / "MNIST" / "raw"
+    plain = archives.load_idx(folder)
     assert plain.train_images.shape == (30, 1, 28, 28)
-    path = idx_root / "MNIST" / "raw" / "train-images-idx3-ubyte"
+    path = folder / "train-images-idx3-ubyte"
     path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
     path.unlink()
-    assert np.array_equal(datasets.load(source, idx_root, idx_root / "cache").train_images, plain.train_images)
+    assert np.array_equal(archives.load_idx(folder).train_images, plain.train_images)
+
+
+def test_half_a_gzip_is_told_and_a_whole_one_read_through_once(idx_root, monkeypatch):
+    source, cache = datasets.parse_source("mnist", idx_root), idx_root / "cache"
+    path = idx_root / "MNIST" / "raw" / "train-images-idx3-ubyte"
+    packed, place = gzip.compress(path.read_bytes()), path.with_name(path.name + ".gz")
+    path.unlink()
+    for bad in (packed[: len(packed) // 2], packed[:-4] + b"1234", packed + b"more"):
+        place.write_bytes(bad)
+        assert "train-images-idx3-ubyte.gz is damaged or half-downloaded" in datasets.problem(source, idx_root, cache)
+        assert not cache.exists(), "nothing is written for what is refused"
+    place.write_bytes(gzip.compress(b"\0" * 50))
+    assert "unpacks to 50 bytes, another header expected" in datasets.problem(source, idx_root, cache)
+    place.write_bytes(packed)
+    assert datasets.problem(source, idx_root, cache) is None
+    monkeypatch.setattr(archives.gzip, "open", lambda _: pytest.fail("unpacked again"))
+    assert datasets.problem(source, idx_root, cache) is None
+
+
+def test_a_folder_that_may_not_be_read_is_told(idx_root, monkeypatch):
+    def closed(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", closed)
+    source = datasets.parse_source("mnist", idx_root)
+    assert "train-images-idx3-ubyte cannot be read (Permission denied)" in datasets.damaged(source, idx_root)
+
+
+def test_a_set_that_is_partly_there_is_damaged_and_one_that_is_not_is_absent(idx_root):
+    source = datasets.parse_source("mnist", idx_root)
+    assert datasets.damaged(source, idx_root) is None
+    (idx_root / "MNIST" / "raw" / "t10k-images-idx3-ubyte").unlink()
+    assert "t10k-images-idx3-ubyte is missing" in datasets.damaged(source, idx_root)
+    assert datasets.damaged(source, idx_root / "elsewhere") is None
 
 
 @pytest.mark.parametrize("damage", ["missing", "half", "empty", "other"])
@@ -115,18 +150,36 @@ def test_missing_and_half_downloaded_files_are_named(damage, idx_root):
     assert "put its files under" in problem
 
 
-def test_cifar_batches_are_read_and_cannot_run_code(tmp_path):
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_cifar_batches_are_read_and_cannot_run_code(protocol, tmp_path):
     folder = tmp_path / "batches"
     folder.mkdir()
+    pixels = np.arange(2 * 3072).reshape(2, 3072).astype(np.uint8)
     for name in archives.CIFAR10_FILES:
-        batch = {"data": np.full((2, 3072), 7, np.uint8), "labels": [1, 2]}
-        (folder / name).write_bytes(pickle.dumps(batch, protocol=2))
-    arrays = archives.load_cifar(folder, [f"data_batch_{n}" for n in range(1, 6)], ["test_batch"], "labels")
+        batch = {"data": pixels, "labels": [1, 2], "filenames": ["a.png", "b.png"]}
+        (folder / name).write_bytes(pickle.dumps(batch, protocol=protocol))
+    arrays = pickled.load_cifar(folder, [f"data_batch_{n}" for n in range(1, 6)], ["test_batch"], "labels")
     assert arrays.train_images.shape == (10, 3, 32, 32)
+    assert np.array_equal(arrays.test_images, pixels.reshape(2, 3, 32, 32))
     assert arrays.test_labels.tolist() == [1, 2]
-    (folder / "test_batch").write_bytes(pickle.dumps(print))
-    with pytest.raises(pickle.UnpicklingError, match="no place"):
-        archives.load_cifar(folder, ["data_batch_1"], ["test_batch"], "labels")
+    for hostile in (print, np.load, {"data": np.array([print]), "labels": [1]}):
+        (folder / "test_batch").write_bytes(pickle.dumps(hostile))
+        with pytest.raises(BadInput, match="test_batch: is damaged or of another format"):
+            pickled.load_cifar(folder, ["data_batch_1"], ["test_batch"], "labels")
+
+
+def test_svhn_is_read_as_scipy_reads_it(tmp_path):
+    rng = np.random.default_rng(2)
+    for name in archives.SVHN_FILES:
+        content = {"X": rng.integers(0, 256, (32, 32, 3, 5), np.uint8), "y": np.array([[1.0], [10], [3], [9], [5]])}
+        savemat(tmp_path / name, content, do_compression=name.startswith("train"))
+    arrays = matlab.load_svhn(tmp_path)
+    theirs = loadmat(tmp_path / "test_32x32.mat")
+    assert np.array_equal(arrays.test_images, theirs["X"].transpose(3, 2, 0, 1))
+    assert arrays.train_labels.tolist() == [1, 0, 3, 9, 5]
+    savemat(tmp_path / "test_32x32.mat", {**content, "y": np.array([[1], [11], [3], [9], [5]])})
+    with pytest.raises(BadInput, match="labels y from 1 to 10"):
+        matlab.load_svhn(tmp_path)
 
 
 def test_without_a_network_the_answer_comes_soon_and_says_where_files_go(tmp_path, monkeypatch):
@@ -222,9 +275,9 @@ def test_bad_trees_are_refused_by_name(tree):
 
 def write_npz(path, **changes):
     content = {
-        "x_train": np.zeros((6, 4, 4), np.uint8),
+        "x_train": np.full((6, 4, 4), 255, np.uint8),
         "y_train": np.array([0, 1, 2, 0, 1, 2]),
-        "x_test": np.zeros((3, 4, 4), np.uint8),
+        "x_test": np.full((3, 4, 4), 255, np.uint8),
         "y_test": np.array([0, 1, 2]),
         **changes,
     }
@@ -235,7 +288,7 @@ def test_npz_takes_keras_s_shapes_and_unit_floats(tmp_path):
     write_npz(
         tmp_path,
         x_train=np.full((6, 4, 5, 3), 0.5),
-        x_test=np.full((3, 4, 5, 3), 1.0),
+        x_test=np.full((3, 4, 5, 3), 0.6),
         y_test=np.array([[0], [1], [2]]),
     )
     info, arrays = opened("npz:d.npz", tmp_path)
@@ -252,9 +305,9 @@ def test_npz_takes_keras_s_shapes_and_unit_floats(tmp_path):
         ({"x_train": np.full((6, 4, 4), np.nan)}, "x_train: holds NaN"),
         ({"x_train": np.full((6, 4, 4), 200.0)}, "x_train: floats must lie in [0, 1]"),
         ({"x_train": np.zeros((6, 4, 4), np.int32)}, "x_train: has type int32"),
-        ({"x_train": np.zeros((6, 16), np.uint8)}, "x_train: has shape"),
-        ({"x_train": np.zeros((5, 4, 4), np.uint8)}, "5 images but y_train has 6"),
-        ({"x_test": np.zeros((3, 5, 5), np.uint8)}, "different shapes"),
+        ({"x_train": np.full((6, 16), 255, np.uint8)}, "x_train: has shape"),
+        ({"x_train": np.full((5, 4, 4), 255, np.uint8)}, "5 images but y_train has 6"),
+        ({"x_test": np.full((3, 5, 5), 255, np.uint8)}, "different shapes"),
         ({"y_train": np.array([0, 1, 2, 0, 1, 5])}, "without gaps; 3 does not occur"),
         ({"y_test": np.array([0, 1, 7])}, "y_test: label 7"),
         ({"y_train": np.array([0, 1, -1, 0, 1, 2])}, "y_train: label -1"),
@@ -276,6 +329,90 @@ def test_a_truncated_npz_is_no_npz(tmp_path):
     assert "not a whole .npz file" in refusal("npz:d.npz", tmp_path)
     path.write_bytes(b"hello")
     assert "not a whole .npz file" in refusal("npz:d.npz", tmp_path)
+
+
+UNIT = np.linspace(0, 1, 96).reshape(6, 4, 4)
+HALF = np.linspace(0, 1, 48).reshape(3, 4, 4)
+RAW = np.arange(48, dtype=np.uint8).reshape(3, 4, 4)
+NORMALISE = "give pixels in [0, 1]; normalisation is a layer of the model"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"x_train": UNIT / 255, "x_test": HALF / 255},
+            "x_train: the largest pixel is 0.00392157 of 1, as if divided by 255 twice; give pixels in [0, 1]; if they are "
+            "right as they are, say what white is: savez(..., white=1)",
+        ),
+        (
+            {"x_train": UNIT, "x_test": HALF / 255},
+            "the halves' ranges disagree, x_train from 0 to 1 but x_test from 0 to 0.00392157; scale both in one way",
+        ),
+        ({"x_train": UNIT / 2, "x_test": HALF}, "ranges disagree, x_train from 0 to 0.5 but x_test from 0 to 1"),
+        ({"x_train": UNIT, "x_test": 0.5 + HALF / 2}, "ranges disagree, x_train from 0 to 1 but x_test from 0.5 to 1"),
+        ({"x_train": 2 * UNIT - 1}, f"x_train: floats must lie in [0, 1], found -1 to 1; {NORMALISE}"),
+        ({"x_train": (UNIT - 0.1307) / 0.3081}, NORMALISE),
+        ({"x_test": HALF / 0.3081}, f"x_test: floats must lie in [0, 1], found 0 to 3.2457; {NORMALISE}"),
+        ({"x_train": 255 * UNIT}, "x_train: floats must lie in [0, 1], found 0 to 255; divide by 255"),
+        ({"x_train": 65535 * UNIT}, "found 0 to 65535; divide by what a full pixel is, or say it: savez(..., white=…)"),
+        (
+            {"x_train": RAW.repeat(2, 0) % 2, "x_test": RAW % 2},
+            "x_train: the largest pixel is 1 of 255, as if these were other",
+        ),
+        ({"x_train": RAW.repeat(2, 0) % 17, "x_test": RAW % 17}, "largest pixel is 16 of 255"),
+        ({"x_train": 0 * RAW.repeat(2, 0), "x_test": 0 * RAW}, "the largest pixel is 0 of 255, so all are black"),
+        ({"x_train": UNIT.astype(complex)}, "x_train: has type complex128"),
+        ({"x_train": UNIT > 0.5}, "x_train: has type bool"),
+        ({"x_train": np.zeros((0, 4, 4))}, "so no pixels"),
+        ({"y_train": np.array([0, 1, 2, 0, 1, 2j])}, "y_train: labels must be whole numbers"),
+        ({"y_test": np.array([0, 1, 2], "m8[s]")}, "y_test: labels must be whole numbers"),
+        ({"y_test": np.array([0, 1, 1e300])}, "y_test: label 1e+300 is out of range"),
+        ({"white": np.array(0)}, "white is 0; it must be above 0"),
+        ({"white": np.array(["255"])}, "white is one number"),
+        ({"white": 200}, "x_train: white is 200, but pixels go from 255 to 255"),
+    ],
+)
+def test_an_npz_in_a_scale_that_is_hardly_meant_is_refused_with_the_remedy(changes, words, tmp_path):
+    write_npz(tmp_path, **changes)
+    assert words in refusal("npz:d.npz", tmp_path)
+    assert not (tmp_path / "cache").exists(), "nothing is written for what is refused"
+
+
+@pytest.mark.parametrize(
+    ("changes", "greatest"),
+    [
+        ({"x_train": UNIT / 255, "x_test": HALF / 255, "white": 1}, 1),
+        ({"x_train": UNIT, "x_test": HALF / 255, "white": 1.0}, 255),
+        ({"x_train": RAW.repeat(2, 0) % 17, "x_test": RAW % 17, "white": 16}, 255),
+        ({"x_train": RAW.repeat(2, 0) % 17, "x_test": RAW % 17, "white": 255}, 16),
+        (
+            {"x_train": (UNIT * 65535).astype(np.uint16), "x_test": (HALF * 65535).astype(np.uint16), "white": 65535},
+            255,
+        ),
+        ({"x_train": UNIT * 255, "x_test": HALF * 255, "white": np.array([255])}, 255),
+    ],
+)
+def test_the_user_s_word_for_white_is_taken(changes, greatest, tmp_path):
+    write_npz(tmp_path, **changes)
+    _, arrays = opened("npz:d.npz", tmp_path)
+    assert arrays.train_images.max() == greatest
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_levels_kept_as_floats_come_back_and_what_lies_between_is_counted(kind, tmp_path):
+    levels = np.arange(96, dtype=np.uint8).reshape(6, 4, 4) * 2
+    write_npz(tmp_path, x_train=(levels / 255).astype(kind), x_test=(levels[::2] / 255).astype(kind))
+    info, arrays = opened("npz:d.npz", tmp_path)
+    assert np.array_equal(arrays.train_images[:, 0], levels)
+    assert datasets.portray(info, tmp_path, tmp_path / "cache").rounding is None
+    moved = levels / 255
+    moved[0, 0, :3] += 0.4 / 255
+    write_npz(tmp_path, x_train=moved.astype(kind), x_test=(levels[::2] / 255).astype(kind))
+    info, _ = opened("npz:d.npz", tmp_path)
+    lost = datasets.portray(info, tmp_path, tmp_path / "cache").rounding
+    assert (lost.pixels, lost.total) == (3, 144)
+    assert lost.furthest == pytest.approx(0.4, abs=0.07)
 
 
 # --- subsets ---

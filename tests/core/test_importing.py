@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from core.datasets import load, parse_source
+from core.datasets import load, npz, parse_source
 from core.errors import BadInput
 from core.events import CleanEvaluated, Finished, Imported, Started, Stopped, TrialFailed
 from core.jobs.importing.job import run_import
@@ -57,7 +57,9 @@ def attempt(tmp_path, cache):
         elif content is not None:
             torch.save(content, path)
         source = parse_source(dataset, tmp_path)
-        job = ImportJob(path, trial or mlp(), source, cache / "no-data", cache, tmp_path / "incoming" / "1")
+        identity = "digits" if source.path is None else f"npz:{npz.content_digest(source.path)}"
+        trial = dataclasses.replace(trial or mlp(), dataset=identity)
+        job = ImportJob(path, trial, source, cache / "no-data", cache, tmp_path / "incoming" / "1")
         return list(run_import(job, lambda: False))
 
     return run
@@ -258,7 +260,7 @@ def test_images_outside_the_unit_interval(refused, tmp_path):
     x, y = np.random.default_rng(0).random((20, 8, 8)), np.arange(20) % 10
     np.savez(tmp_path / "own.npz", x_train=x * 2, y_train=y, x_test=x, y_test=y)
     words = refused(built(mlp()).network.state_dict(), dataset="npz:own.npz")
-    assert re.search(r"x_train: floats must lie in \[0, 1\], found .* to 1\.9.*; divide by 255\?$", words)
+    assert re.search(r"x_train: floats must lie in \[0, 1\], found .* to 1\.9.*; give pixels in \[0, 1\]", words)
 
 
 # --- afterwards, when it is evaluated ---

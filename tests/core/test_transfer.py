@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from core.attacks import resolve
 from core.datasets import parse_source
 from core.engine.victim import EvaluationStopped, Victim
 from core.errors import BadInput
-from core.events import Finished, Stopped, TransferLeftOut, TransferRow
+from core.events import Finished, Stopped, TransferLeftOut, TransferRow, TrialFailed
 from core.executors.inline import InlineExecutor
 from core.identity import stream_seed
 from core.jobs.orders import TrainedTrial, TransferJob
@@ -248,6 +249,13 @@ def job_of(models, cache, samples=None):
     ids = tuple(model.trial_id for model in models)
     attack, source = attack_of("pgd", 0.1, steps=5), parse_source("digits", cache)
     return TransferJob(attack, tuple(models), dict.fromkeys(ids, ids), source, 60, samples, cache, cache)
+
+
+def test_no_images_are_made_of_other_data_than_the_models_know(trained, cache):
+    there = dataclasses.replace(job_of(trained, cache), source=parse_source("mnist5k", cache))
+    (event,) = run_job(there, never)
+    assert isinstance(event, TrialFailed)
+    assert event.reason == "data set mnist5k: digits was planned; submit the study again: innate run"
 
 
 def test_a_job_gives_a_row_per_source_and_leaves_out_what_cannot_be_read(trained, cache):

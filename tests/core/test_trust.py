@@ -314,8 +314,9 @@ def test_added_attacks_count_and_leave_a_doubt_until_the_ladder_is_climbed():
         assert f"falls from 75.0% to {left} under apgd" in said
         assert "the model's own worst case counts it" in said
         assert "innate attack --escalate" in said
-    for eps in (0.05, 0.2):
-        assert with_added(200, eps=eps).trust == "ok", "the study claims nothing there"
+    assert with_added(200, eps=0.2).trust == "ok", "the study claims nothing there"
+    nearer = with_added(200, eps=0.05)
+    assert names(nearer) == {"unequal_effort"}, "an image 0.05 away is one within 0.1"
 
 
 def climb(*counts):

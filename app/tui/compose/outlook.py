@@ -39,6 +39,8 @@ class Outlook:
     """Runs of the stored study of this name, None if there is none."""
     leaving: int = 0
     """How many of them are not in the draft's grid."""
+    warning: str | None = None
+    """That what lies under the data set's name is not that set."""
 
     @property
     def large(self) -> bool:
@@ -59,13 +61,15 @@ class Outlooks:
     def of(self, db: Database, document: Document, base: Path) -> Outlook:
         """For a draft without mistakes of its own; what only its data set can tell is in `mistakes`."""
         study = parse_study(document, "draft", base)
-        absent = datasets.problem(study.source, self._home.data_root)
+        absent = datasets.problem(study.source, self._home.data_root, self._home.cache)
         outlook = Outlook(study.name, study.source.name, grid_size(study), absent=absent)
+        from storage.content import met
+
         try:
             if outlook.large:
                 self._examine(document, study)
                 return outlook
-            plan = self._plan(document, study)
+            plan = self._plan(document, study, met(db))
         except BadInput as error:
             return replace(outlook, mistakes=by_part([error, *error.also]))
         return _held_against(db, plan, outlook)
@@ -75,16 +79,17 @@ class Outlooks:
             examine(study, self._home.data_root, self._home.cache, large=True)
             self._fitting = document
 
-    def _plan(self, document: Document, study: Study) -> Plan:
+    def _plan(self, document: Document, study: Study, known: Mapping[str, str]) -> Plan:
         if self._last is not None and self._last[0] == document and self._last[1].samples is not None:
             return self._last[1]
-        plan = make_plan(study, self._home.data_root, self._home.cache)
+        plan = make_plan(study, self._home.data_root, self._home.cache, met=known)
         self._last = (document, plan)
         return plan
 
 
 def _held_against(db: Database, plan: Plan, outlook: Outlook) -> Outlook:
     from app.report.forecast import forecast
+    from app.report.portrait import other_content_warning
     from storage.studies import preview, trials_of
 
     submission = preview(db, plan)
@@ -95,6 +100,7 @@ def _held_against(db: Database, plan: Plan, outlook: Outlook) -> Outlook:
         seconds=forecast(db, plan, submission),
         stored=None if there is None else len(there),
         leaving=len(there - {trial.id for trial in plan.trials}) if there else 0,
+        warning=other_content_warning(plan.info) if plan.info.other_content else None,
     )
 
 
@@ -135,6 +141,8 @@ def remarks(outlook: Outlook) -> list[str]:
     found = []
     if outlook.absent is not None:
         found.append(f"{outlook.dataset} is not here yet: S downloads it")
+    if outlook.warning is not None:
+        found.append(outlook.warning)
     if outlook.stored is not None and (outlook.leaving or outlook.stored != outlook.trials):
         leaving = f": {_runs(outlook.leaving)} it, but stay here" if outlook.leaving else ""
         found.append(f"changes the study {outlook.name}{leaving}")

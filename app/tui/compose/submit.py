@@ -55,7 +55,7 @@ def submit(
 
     slots = resolve_slots((), None, None, None)
     refuse_precision(study, slots)
-    if datasets.problem(study.source, home.data_root) is not None:
+    if datasets.problem(study.source, home.data_root, home.cache) is not None:
         fetch(study.source.kind, home.data_root)
     examine(study, home.data_root, home.cache, large=True)
     with writing() as db:

@@ -65,7 +65,7 @@ class _Reading:
 
 def _run(job: ImportJob, stop: Callable[[], bool]) -> Iterator[Event]:
     candidates = foreign_weights.read(job.weights, job.stated.key)
-    arrays = datasets.load(job.source, job.data_root, job.cache)
+    arrays, seen = datasets.load_planned(job.source, job.data_root, job.cache, job.trial.dataset, job.met)
     reading = _read(job, candidates, arrays, stop)
     tried = torch.from_numpy(arrays.test_images[:_TRIED].copy()).to(torch.float32).div_(255.0)
     with torch.inference_mode():
@@ -87,7 +87,7 @@ def _run(job: ImportJob, stop: Callable[[], bool]) -> Iterator[Event]:
         "history": [],
     }
     checkpoints.write(path, content)
-    yield Imported(trial, path, digest, environment("cpu", 1, "fp32"), reading.record, reading.notes)
+    yield Imported(trial, path, digest, environment("cpu", 1, "fp32"), reading.record, reading.notes, seen)
     yield Finished()
 
 
