@@ -202,6 +202,12 @@ class ResultRow:
     median_distance: float | None
     attack_trust: str | None
     model_trust: str | None
+    known_worst_case: float | None
+    """At this norm and ε, by every adversarial image known of the trial; what the audit says of it follows."""
+    audited: int | None
+    fell: int | None
+    overstated_at_most: float | None
+    audit_attacks: Sequence[str] | None
 
     @property
     def is_rung(self) -> bool:

@@ -644,6 +644,43 @@ JOIN clean c ON c.trial_id = t.id AND c.samples = s.samples
 LEFT JOIN audit_radius ar ON ar.audit_id = r.audit_id AND ar.eps = r.eps
 LEFT JOIN audit a ON a.id = r.audit_id;
 
+-- An attack's own number, and beside it what the audit of its model says of the worst case at that norm and ε.
+DROP VIEW v_results;
+CREATE VIEW v_results AS
+WITH wanted AS (
+    SELECT st.study, st.trial_id, sa.attack_id, 0 AS added, st.trust
+    FROM study_trial st JOIN study_attack sa ON sa.study = st.study
+    UNION ALL
+    SELECT ta.study, ta.trial_id, ta.attack_id, 1, st.trust
+    FROM trial_attack ta
+    JOIN study_trial st ON st.study = ta.study AND st.trial_id = ta.trial_id
+    WHERE NOT EXISTS (SELECT 1 FROM study_attack sa WHERE sa.study = ta.study AND sa.attack_id = ta.attack_id)
+)
+SELECT w.study, t.id AS trial_id, t.variant_id, t.dataset, t.architecture, t.optimizer, t.activation, t.defense, t.seed,
+    a.name AS attack, a.id AS attack_id, a.norm, coalesce(l.eps, r.eps) AS eps, e.count AS samples,
+    c.accuracy AS clean_accuracy, coalesce(r.robust_accuracy, l.robust_accuracy) AS robust_accuracy,
+    CASE WHEN 'invalid' IN (e.trust, w.trust, k.trust) THEN 'invalid' WHEN 'suspect' IN (e.trust, w.trust, k.trust) THEN 'suspect'
+        ELSE e.trust END AS trust,
+    e.forward_passes, e.backward_passes, e.seconds,
+    e.trust_reasons, l.adversarial_accuracy, w.added, e.crafting, e.batch_size, e.notes, a.spec AS attack_spec,
+    t.architecture_options, t.optimizer_options, t.activation_options, t.defense_options,
+    r.median_distance, e.trust AS attack_trust, w.trust AS model_trust,
+    b.robust_accuracy AS known_worst_case, ar.audited, ar.fell, ar.overstated_at_most, ar.attacks AS audit_attacks
+FROM wanted w
+JOIN study s ON s.name = w.study
+JOIN evaluation e ON e.trial_id = w.trial_id AND e.attack_id = w.attack_id AND e.samples = s.samples
+    AND e.state = 'done'
+JOIN ledger l ON l.evaluation_id = e.id
+LEFT JOIN reading r ON l.eps IS NULL AND r.study = w.study AND r.trial_id = w.trial_id AND r.attack_id = w.attack_id
+JOIN trial t ON t.id = w.trial_id
+JOIN attack a ON a.id = w.attack_id
+LEFT JOIN clean c ON c.trial_id = t.id AND c.samples = s.samples
+LEFT JOIN trust_check k ON k.study = w.study AND k.trial_id = w.trial_id AND k.name = 'weaker_than_sample'
+    AND k.norm = a.norm AND k.eps = coalesce(l.eps, r.eps)
+LEFT JOIN robustness b ON b.study = w.study AND b.trial_id = w.trial_id AND b.norm = a.norm
+    AND b.eps = coalesce(l.eps, r.eps)
+LEFT JOIN audit_radius ar ON ar.audit_id = b.audit_id AND ar.eps = b.eps;
+
 -- Scores stay while more attacks wait, so a variant is there as long as a trial of it has been scored.
 DROP VIEW v_leaderboard;
 CREATE VIEW v_leaderboard AS

@@ -42,5 +42,16 @@ def worst_case_table(rows: Sequence[RobustnessRow], width: int, *, of_one: bool 
     return "\n".join([text, *textwrap.wrap(note, width)])
 
 
+def audit_text(row: RobustnessRow) -> str:
+    """What an audit came to, in a phrase: "audited: 0 of 64 fell to fmn, apgd-targeted: at most 3.6 points too high"."""
+    if row.audited is None:
+        return "not audited: an upper bound"
+    if row.audited == 0:
+        return "audited: none stood" if row.audited_of == 0 else "not audited: an upper bound"
+    tried = ", ".join(row.felled_by if row.fell and row.felled_by else row.audit_attacks or ())
+    bound = "" if row.overstated_at_most is None else f": at most {percent(row.overstated_at_most)} points too high"
+    return f"audited: {row.fell} of {row.audited} fell to {tried}{bound}"
+
+
 def _name(row: RobustnessRow) -> str:
     return " ".join([full_name((row.architecture, row.optimizer, row.activation, row.defense)), seed_text(row)])

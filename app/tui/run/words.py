@@ -9,13 +9,14 @@ from textual.content import Content
 
 from app.report.trial_page import import_text
 from app.report.variants import FACTORS, choice_text, level, options, seed_text, short
+from app.report.worst_cases import audit_text
 from app.tui.run.data import Run, results_of
 from app.tui.shell.themes import STATE_COLOURS
 from app.tui.widgets.grid import Cell, Column, Line, named_cell
 from core.names import NORM_SIGNS, full_name, short_id
 from core.verdict.scoring import SCORES
 from storage.reading import Options
-from storage.rows import EpochRow, ListedTrial, ResultRow
+from storage.rows import EpochRow, ListedTrial, ResultRow, RobustnessRow
 from storage.trial import FailedEvaluation, TrialDetail
 
 _QUIET = "$foreground 70%"
@@ -54,6 +55,10 @@ def overview(run: Run) -> Content:
             parts.append(f"{named:<17} {value:>5}  {interval:>10}\n")
     if scores:
         parts.append(("95 % bootstrap over test samples\n", _QUIET))
+    for known in detail.robustness:
+        if known.study == row.study:
+            at = f"{NORM_SIGNS[known.norm]} {known.eps:.4g}"
+            parts.append(f"known at {at:<8} {_times(100.0, known.robust_accuracy):>5} %  {audit_text(known)}\n")
     if row.trust:
         parts += [_label("trust"), (row.trust, STATE_COLOURS[row.trust]), "\n"]
         parts += [f"- {reason}\n" for reason in row.trust_reasons or ()]
@@ -129,7 +134,8 @@ def epochs_table(epochs: Sequence[EpochRow]) -> tuple[list[Column[EpochRow]], li
 
 
 def attacks_table(detail: TrialDetail, study: str, *, wide: bool) -> tuple[list[Column[Line]], list[Line]]:
-    """One line per attack × ε, and one per evaluation that failed; their words say the rest."""
+    """One line per attack × ε, one per norm × ε for all that is known, one per evaluation that failed; their words say the
+    rest."""
     columns = [
         Column("attack", "attack", 16, named_cell("attack")),
         Column("norm", "norm", 4, named_cell("norm")),
@@ -147,6 +153,7 @@ def attacks_table(detail: TrialDetail, study: str, *, wide: bool) -> tuple[list[
             Column("params", "parameters", 60, named_cell("params")),
         ]
     lines = [_result(row) for row in results_of(detail, study)]
+    lines += [_worst_case(row) for row in detail.robustness if row.study == study]
     lines += [_failed(failed, place) for place, failed in enumerate(detail.failed_evaluations)]
     return columns, lines
 
@@ -179,6 +186,25 @@ def _result(row: ResultRow) -> Line:
     }
     cells = {**{name: (text, "") for name, text in texts.items()}, "trust": _coloured(row.trust or "-")}
     return Line((row.attack_id, row.eps), cells, " · ".join(told))
+
+
+def _worst_case(row: RobustnessRow) -> Line:
+    """The worst case by all that is known of the run, and what its audit says of it."""
+    told = [f"worst case at {NORM_SIGNS[row.norm]} ε = {row.eps:.4g} by every adversarial image known of this run"]
+    told.append(audit_text(row))
+    if row.compared_accuracy != row.robust_accuracy:
+        told.append(f"{_times(100.0, row.compared_accuracy)} % by what all runs of the study had")
+    texts = {
+        "attack": "all known",
+        "norm": NORM_SIGNS[row.norm],
+        "eps": f"{row.eps:.4g}",
+        "robust": f"{'≤' if row.audited is None else ''}{_times(100.0, row.robust_accuracy)}",
+        "seconds": "" if row.audit_seconds is None else f"{row.audit_seconds:.1f}",
+        "samples": str(row.samples),
+        "params": audit_text(row),
+    }
+    cells = {**{name: (text, "") for name, text in texts.items()}, "trust": _coloured(row.trust)}
+    return Line(("all known", row.norm, row.eps), cells, " · ".join(told))
 
 
 def _failed(failed: FailedEvaluation, place: int) -> Line:
