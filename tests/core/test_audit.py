@@ -249,3 +249,44 @@ def test_full_depth_is_the_whole_ensemble_whatever_it_costs(linear):
     assert (one.broken, one.standing, one.fell) == (int(weak.sum()), 0, 0), "what broke the sample was tried on all"
     assert one.felled_by == ("apgd-ce",)
     assert found.runs[0].attack.params["steps"] == 100
+
+
+# --- how often the bound holds, rounds and budgets included -----------------------------------------
+
+
+def pretended(monkeypatch, breaks):
+    """Audits whose attacks break the samples in `breaks[title]` [n] at the one ε, whatever the model."""
+    from core.evaluation import audit as carrying_out
+
+    def rounds_at(sweep, member, eps, survived, tally):
+        sweep.victim._cost.forward += int(survived.sum()) * 10
+        survived &= ~torch.from_numpy(breaks[carrying_out.title(member)])
+        yield from ()
+
+    def distances_of(sweep, member, wanted, distance, eps=None):
+        sweep.victim._cost.forward += int(wanted.sum()) * 10
+        distance[wanted & torch.from_numpy(breaks["fmn"])] = 0.05
+        yield from ()
+
+    monkeypatch.setattr(carrying_out, "rounds_at", rounds_at)
+    monkeypatch.setattr(carrying_out, "distances_of", distances_of)
+    monkeypatch.setattr(carrying_out, "_price", lambda attack, classes: 10)
+
+
+@pytest.mark.parametrize("passes", [None, 3_000, 800])
+@pytest.mark.parametrize("rates", [(0.0, 0.0, 0.0, 0.04), (0.03, 0.02, 0.0, 0.01), (0.1, 0.0, 0.05, 0.0)])
+def test_the_bound_holds_as_often_as_it_says_through_all_rounds(monkeypatch, rates, passes):
+    """400 audits of 250 survivors of whom each attack breaks its share: what fell and what follows from it decide which attack
+    goes on and where an audit ends, and still no more than one in twenty bounds is below what is left to fall."""
+    count, trials, missed = 250, 400, 0
+    rng = np.random.default_rng(1)
+    titles = ("apgd-targeted", "fmn", "pgd-margin", "square")
+    model, tests = Linear(0), samples_of(grey_images(count, 0), torch.zeros(count, dtype=torch.long))
+    for _ in range(trials):
+        breaks = {title: rng.random(count) < rate for title, rate in zip(titles, rates, strict=True)}
+        pretended(monkeypatch, breaks)
+        found = carried_out(model, tests, AuditSpec("linf", (0.1,), 32, 0.25, "budget"), [np.ones(count, bool)], passes)
+        (one,) = found.radii
+        left = np.isinf(found.fell_at) & np.any([breaks[title] for title in one.attacks], axis=0)
+        missed += left.sum() / count > overstated_at_most(one, count) + 1e-12
+    assert missed / trials <= ERROR + 3 * math.sqrt(ERROR * (1 - ERROR) / trials)

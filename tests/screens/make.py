@@ -1,5 +1,5 @@
 """The README's screenshots: `python -m tests.screens.make [HOME]` opens the screens on a home in which `quick` was run (a
-temporary one is filled first where none is named: a minute or two) and writes SVG files beside this one."""
+temporary one is filled first where none is named: some minutes) and writes SVG files beside this one."""
 
 from __future__ import annotations
 

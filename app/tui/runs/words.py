@@ -38,7 +38,7 @@ def nothing(chosen: str | None) -> Content:
         ("2", "bold $accent"), "  compose a study and submit it\n",
         ("?", "bold $accent"), "  the keys of this screen\n\n",
         "Or from the command line: ", ("innate run quick --detach", "bold"), "\n",
-        ("trains twelve small models on 5,000 real images in a minute or two.", "$foreground 70%"),
+        ("trains twelve small models on 5,000 real images in a few minutes.", "$foreground 70%"),
     )  # fmt: skip
 
 
