@@ -39,7 +39,7 @@ def apgd(
 
     params, norm, count = attack.params, attack.norm, attack.params["steps"]
     ascended = LOSSES[params["loss"]]
-    aims: tuple[Tensor, ...] = ()
+    aims: tuple[Tensor, ...] = victim.factors(x) if params["loss"] == "ce" else ()
     restart = run
     if params["loss"] == "targeted":
         clean = victim.logits(x)
@@ -118,7 +118,7 @@ ENTRY = Attack(
         restarts(1, "runs from other starts, on those that still stand"),
         loss("ce", "dlr", "targeted"),
     ),
-    engine=2,
+    engine=3,
     iterate=apgd,
     rounds=rounds,
 )
