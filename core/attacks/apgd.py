@@ -40,7 +40,7 @@ def apgd(
 
     params, norm, count = attack.params, attack.norm, attack.params["steps"]
     ascended = LOSSES[params["loss"]]
-    aims: tuple[Tensor, ...] = ()
+    aims: tuple[Tensor, ...] = victim.factors(x) if params["loss"] == "ce" else ()
     restart = run
     if params["loss"] == "targeted":
         clean = victim.logits(x)
@@ -127,7 +127,7 @@ ENTRY = Attack(
             omit_default=True,
         ),
     ),
-    engine=2,
+    engine=3,
     iterate=apgd,
     rounds=rounds,
 )

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 _BETA1, _BETA2, _TINY = 0.9, 0.999, 1e-8
 """Adam's, as the authors use it."""
+_USUAL = (0.002, 200.0)
+"""Spreads of the clean logits for which c is searched well from where the option says. Of 60 images on a relu net the median
+distance is 0.81 with its logits (which spread over 12) times 0.0001 to 100, 1.12 with them times 10,000, and none is found with
+them times 0.000001; with saturated sigmoids 0.71 to 0.75 from 0.01 to 3 times, 0.87 at 100, 1.5 at 10,000, 1.17 at 0.0001."""
 _PROGRESS = 0.9999
 """A search for δ ends for a sample whose objective has not fallen below this share of its value a tenth of the steps ago."""
 
@@ -25,6 +29,7 @@ def cw(victim: Victim, x: Tensor, y: Tensor, samples: Tensor, attack: AttackSpec
     """min ‖δ‖₂² + c·max(z_y − max_{i≠y} z_i, −κ) with x + δ in [0, 1], by Adam, and c searched for each sample by itself:
     times ten until it fools, then by bisection (Carlini, Wagner 2017, sections V and VI).
 
+    Where the victim evens logits that are not usual, so is the first c: six of them reach only so far.
     The box is kept by projection, not by the change of variables x = (tanh w + 1)/2: its slope is 0 at pixels that are
     exactly black or white, which most of MNIST's are. The margin counts as it is, also where all logits are negative,
     and a sample stops by itself. Adam's step falls along a cosine: a constant one never comes to rest on the boundary.
@@ -38,6 +43,8 @@ def cw(victim: Victim, x: Tensor, y: Tensor, samples: Tensor, attack: AttackSpec
     params, count = attack.params, attack.params["steps"]
     nearest = Nearest(x, "l2")
     c = x.new_full((len(x),), params["c"])
+    for factor in victim.factors(x, _USUAL):
+        c = c * factor
     low, high = torch.zeros_like(c), torch.full_like(c, float("inf"))
     for _ in range(params["search_steps"]):
         at = torch.arange(len(x), device=x.device)

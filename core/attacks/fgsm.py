@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 
 def fgsm(victim: Victim, x: Tensor, y: Tensor, samples: Tensor, draw: int, attack: AttackSpec) -> Tensor:  # noqa: ARG001
-    """sign ∇ₓL(x, y) (Goodfellow et al. 2015, section 4); for l2 the normalised gradient. One gradient serves every ε."""
-    from core.engine.losses import LOSSES
+    """sign ∇ₓL(x, y) (Goodfellow et al. 2015, section 4); for l2 the normalised gradient. One gradient serves every ε.
+    L is the cross-entropy of even logits where the victim has such."""
+    from core.engine.losses import log_odds, log_odds_of_clean
 
-    gradient, _ = victim.ascent(x, y, LOSSES[attack.params["loss"]])
+    gradient, _ = victim.ascent(x, y, log_odds_of_clean if victim.evens else log_odds)
     return ascent_direction(gradient, attack.norm)
 
 
@@ -27,6 +28,6 @@ ENTRY = Attack(
     "one gradient step to the surface of the ball",
     "Goodfellow et al. 2015",
     (loss("ce"),),
-    engine=2,
+    engine=3,
     direction=fgsm,
 )

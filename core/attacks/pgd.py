@@ -30,6 +30,7 @@ def pgd(
 
     params, norm = attack.params, attack.norm
     ascended, decay = LOSSES[params["loss"]], params.get("decay")
+    aims = victim.factors(x) if params["loss"] == "ce" else ()
     adversarial = x
     if params.get("random_start", False):
         start = per_sample(eps, x) * noise(attack.seed, samples, restart, x, norm)
@@ -37,12 +38,13 @@ def pgd(
     rows = Standing(victim, x, y, eps, norm, params["steps"])
     velocity = x.new_zeros(()).expand_as(x)
     for _ in range(params["steps"]):
-        gradient, logits = victim.ascent(adversarial, rows.y, ascended)
+        gradient, logits = victim.ascent(adversarial, rows.y, ascended, *aims)
         keep = rows.judge(adversarial, logits, gradient)
         if rows.left == 0:
             return rows.outcome(adversarial)
         if keep is not None:
             adversarial, gradient, velocity = adversarial[keep], gradient[keep], velocity[keep]
+            aims = tuple(aim[keep] for aim in aims)
         if decay is not None:
             gradient = velocity = decay * velocity + mean_one(gradient)
         step = per_sample(step_size(params["alpha"], rows.eps), adversarial)
@@ -70,7 +72,7 @@ PGD = Attack(
         loss("ce", "margin", "dlr"),
         Parameter("random_start", "bool", True, "start from a random point of the ball"),
     ),
-    engine=2,
+    engine=3,
     iterate=pgd,
 )
 
@@ -79,7 +81,7 @@ BIM = Attack(
     "projected gradient ascent from the image itself",
     "Kurakin et al. 2017",
     (steps(10), alpha("eps/10"), loss("ce", "margin", "dlr")),
-    engine=2,
+    engine=3,
     iterate=pgd,
 )
 
@@ -93,6 +95,6 @@ MI_FGSM = Attack(
         loss("ce", "margin", "dlr"),
         Parameter("decay", "float", 1.0, "how much of the gathered gradient is kept", low=0.0),
     ),
-    engine=2,
+    engine=3,
     iterate=pgd,
 )

@@ -36,6 +36,6 @@ ENTRY = Attack(
         steps(100, "gradient steps of each white-box member"),
         Parameter("queries", "int", 5000, "logits that Square asks for, at most", low=1),
     ),
-    engine=2,
+    engine=3,
     ensemble=standard,
 )

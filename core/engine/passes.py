@@ -64,7 +64,8 @@ class _Recording:
 
 
 class Replayed:
-    """A pass recorded once per bucket, image shape and loss, and replayed: batches are padded to their bucket."""
+    """A pass recorded once per bucket, image shape, loss and number of labels, and replayed: batches are padded to their
+    bucket."""
 
     def __init__(self, eager: Pass, capture: Capture) -> None:
         self._eager = eager
@@ -77,7 +78,7 @@ class Replayed:
         if self.gave_up is not None:
             return self._eager(x, loss, labels)
         rows = len(x)
-        key = (bucket(rows), x.shape[1:], x.dtype, loss)
+        key = (bucket(rows), x.shape[1:], x.dtype, loss, len(labels))
         recording = self._recordings.get(key)
         if recording is None:
             try:

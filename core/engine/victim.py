@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from core.engine.geometry import lengths
-from core.engine.losses import Loss, lifted, log_odds
+from core.engine.losses import Loss, even, lifted, log_odds
 from core.engine.passes import Pass, Replayed, gradient_pass
 from core.errors import InnateError
 from core.precision import multiplying_in
@@ -45,11 +45,21 @@ class Victim:
     broken already and only kept a batch's shape.
 
     `crafting` is the precision of gradient passes ("fp32", on a GPU also "tf32"); what counts as broken is always decided
-    by a true fp32 pass. `stop` is asked before every pass. The weights must not change while a victim is in use.
+    by a true fp32 pass. With `evens`, attacks whose steps hang on the size of the logits see them at one that belongs to the
+    sample (`core.engine.losses.even`), so that what a net times a constant leaves standing is what the net does; without, as
+    they are, for attacks to the letter. `stop` is asked before every pass. The weights must not change while a victim is in use.
     """
 
-    def __init__(self, model: nn.Module, crafting: str = "fp32", stop: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        crafting: str = "fp32",
+        stop: Callable[[], bool] = lambda: False,
+        *,
+        evens: bool = False,
+    ) -> None:
         self.model = model
+        self.evens = evens
         self.crafting = crafting
         self.stop = stop
         self._cost = Cost()
@@ -71,7 +81,7 @@ class Victim:
         if self.crafting == "fp32":
             return self
         if self._exact is None:
-            self._exact = Victim(self.model, "fp32", self.stop)
+            self._exact = Victim(self.model, "fp32", self.stop, evens=self.evens)
             self._exact._cost = self._cost
         return self._exact
 
@@ -87,6 +97,13 @@ class Victim:
         self._cost.forward += len(x)
         self._note(logits)
         return logits
+
+    def factors(self, x: Tensor, usual: tuple[float, float] | None = None) -> tuple[Tensor, ...]:
+        """What `core.engine.losses.even` says [n] of the clean images x; none where logits count as they are.
+
+        Raises as `logits` does.
+        """
+        return (even(self.logits(x), usual),) if self.evens else ()
 
     def ascent(self, x: Tensor, y: Tensor, loss: Loss = log_odds, *more: Tensor) -> tuple[Tensor, Tensor]:
         """`gradient` times a power of two, for attacks that follow its direction alone: what would end below the smallest

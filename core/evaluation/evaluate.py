@@ -87,7 +87,7 @@ def evaluate(
     precision = crafting_precision(crafting, device) if ascends or entry.ensemble is not None else "fp32"
     alive = correct if standing is None else correct & standing
     sweep = Sweep(
-        Victim(model, precision, stop),
+        Victim(model, precision, stop, evens=True),
         test_set,
         attack,
         torch.from_numpy(np.array(alive)).to(device),

@@ -20,6 +20,7 @@ from core.attacks import ATTACKS
 from core.attacks.pgd import mean_one
 from core.datasets.subsets import stratified
 from core.engine.geometry import ascent_direction, noise, project
+from core.engine.losses import log_odds
 from core.engine.steps import step_size
 from core.engine.victim import EvaluationStopped, Victim, under_attack
 from core.errors import BadInput, InnateError
@@ -49,14 +50,15 @@ def craft(victim: Victim, x: Tensor, y: Tensor, samples: Tensor, attack: AttackS
     if attack.name == "noise":
         return project(x + eps * noise(attack.seed, samples, 0, x, norm), x, eps, norm)
     if attack.name == "fgsm":
-        return project(x + eps * ascent_direction(victim.ascent(x, y)[0], norm), x, eps, norm)
-    step = step_size(params["alpha"], eps)
+        gradient, _ = victim.ascent(x, y, log_odds, *victim.factors(x))
+        return project(x + eps * ascent_direction(gradient, norm), x, eps, norm)
+    step, factors = step_size(params["alpha"], eps), victim.factors(x)
     adversarial = x
     if params.get("random_start", False):
         adversarial = project(x + eps * noise(attack.seed, samples, 0, x, norm), x, eps, norm)
     accumulated = torch.zeros_like(x)
     for _ in range(params["steps"]):
-        gradient, _ = victim.ascent(adversarial, y)
+        gradient, _ = victim.ascent(adversarial, y, log_odds, *factors)
         if "decay" in params:
             gradient = accumulated = params["decay"] * accumulated + mean_one(gradient)
         adversarial = project(adversarial + step * ascent_direction(gradient, norm), x, eps, norm)
@@ -148,7 +150,7 @@ def cells(
     test_set, batches = gallery.test_set, gallery.batches
     rows = torch.nonzero(gallery.right(source)).flatten()
     model = gallery.model(source)
-    victim = Victim(model, precision, batches.stop)
+    victim = Victim(model, precision, batches.stop, evens=True)
     shared: dict[str, int] = {}
     fooled: dict[str, Tensor] = {}
     for target in targets:

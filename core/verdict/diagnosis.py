@@ -79,7 +79,7 @@ def diagnose(
         yield from (Diagnosis(spec.norm, eps, 0, 0, 0, 0, 0, 0.0, "", 0, 0, (), 0, 0, 0.0) for eps in spec.eps)
         return
     chosen = _spread(right, max(measured, IMAGES))
-    victim, device = Victim(model, "fp32", stop), test_set.labels.device
+    victim, device = Victim(model, "fp32", stop, evens=True), test_set.labels.device
     rows = torch.from_numpy(chosen).to(device)
     looked_at = torch.from_numpy(_spread(np.arange(len(chosen)), IMAGES)).to(device)
     part = rows[looked_at]
@@ -127,7 +127,7 @@ def _look(victim: Victim, x: Tensor, y: Tensor, samples: Tensor, norm: str) -> D
     logits = victim.logits(x)
     with _slopes(model) as layers:
         again = victim.logits(x)
-    differing = (logits - again).abs().amax(dim=1) > _UNSTEADY * logits.abs().amax(dim=1).clamp_min(1.0)
+    differing = (logits - again).abs().amax(dim=1) > _UNSTEADY * logits.abs().amax(dim=1)
     gradient, _ = victim.ascent(x, y)
     slope, _ = victim.gradient(x, y, margin)
     sure = logits.softmax(dim=1).gather(1, y[:, None]).squeeze(1)
