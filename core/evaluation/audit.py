@@ -69,7 +69,7 @@ def audit(
     Yields progress a few times a second and Audited last. Raises EvaluationStopped once `stop()` is true, NonFiniteLogits.
     """
     begun = time.monotonic()
-    victim = Victim(model, "fp32", stop)
+    victim = Victim(model, "fp32", stop, evens=True)
     alive = torch.from_numpy(np.array(standing)).any(dim=0).to(test_set.labels.device)
     sweep = Sweep(victim, test_set, None, alive, batch_size or usual_batch(test_set.labels.device))
     with under_attack(model):
