@@ -68,7 +68,9 @@ def run(
     # Nothing is written to the home before the study is known to fit its data; the owner of the home plans it.
     refuse_large_grid(study, large=yes)
     datasets.fetch(study.source, context.home.data_root, context.say)
-    examine(study, context.home.data_root, context.home.cache, large=yes)
+    info = examine(study, context.home.data_root, context.home.cache, large=yes, report=context.say)
+    for note in info.notes:
+        context.say(f"{info.source.name}: {note}")
     db = context.writing()
     refuse_full_disk(context.home)
     if detach:
@@ -94,12 +96,12 @@ def plan(ctx: typer.Context, spec: Spec, sets: Set = None, yes: Yes = False, as_
 
     context = context_of(ctx)
     study = load_study(spec, sets or ())
-    planned = make_plan(study, context.home.data_root, context.home.cache, large=yes)
+    planned = make_plan(study, context.home.data_root, context.home.cache, large=yes, report=context.say)
     db = context.reading()
     submission = preview(db, planned)
     seconds = forecast(db, planned, submission)
     if as_json:
-        emit_json("plan", [{**submission.as_json(), "forecast_seconds": seconds}])
+        emit_json("plan", [{**submission.as_json(), "forecast_seconds": seconds, "notes": list(planned.info.notes)}])
         return
     typer.echo(_plan_text(planned, submission, seconds))
 
@@ -172,6 +174,7 @@ def _plan_text(planned: Plan, submission: Submission, seconds: float | None) -> 
     from app.report.labels import shown_choice
 
     lines = [f"{study.name}: {submission.trials:,} trials on {info.source.name}"]
+    lines += [f"  {'data set':<14} {note}" for note in info.notes]
     lines += [f"  {name:<14} {', '.join(shown_choice(choice, axis) for choice in axis)}" for name, axis in axes]
     lines.append(f"  {'seeds':<14} {len(study.seeds)}")
     for attack in study.attacks:

@@ -5,16 +5,18 @@ Nothing here imports torch, not even to load.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from core.datasets import archives, embedded, image_folder, npz
 from core.datasets.arrays import Arrays, Labels, cached
 from core.datasets.download import fetch_into
+from core.datasets.folder_options import folder_source, read_table
 from core.errors import BadInput
 from core.records import DatasetInfo, DatasetSource
 from core.registry import Parameter, Registry, nearest
@@ -170,19 +172,28 @@ DATASETS: Registry[Dataset] = Registry(
             problem=partial(archives.sizes_problem, files=archives.SVHN_FILES),
             download=Download("SVHN", "ufldl.stanford.edu"),
         ),
-        Dataset("folder", "folder:PATH, pictures under train/CLASS/ and test/CLASS/, all of one size", "your own"),
+        Dataset(
+            "folder", "folder:PATH, pictures under train/CLASS/ and test/CLASS/, or {folder = PATH, …}", "your own"
+        ),
         Dataset("npz", "npz:PATH, arrays x_train, y_train, x_test, y_test as Keras saves them", "your own"),
     ),
 )
 
 
-def parse_source(text: str, base: Path) -> DatasetSource:
-    """What `dataset = "…"` means; relative paths start at `base`. Raises BadInput for an unknown name."""
+def parse_source(text: str | Mapping[str, Any], base: Path) -> DatasetSource:
+    """What `dataset = "…"` or `dataset = {folder = "…", …}` means; relative paths start at `base`.
+
+    Raises BadInput for an unknown name, and for the options of a folder that are wrong.
+    """
+    if isinstance(text, Mapping):
+        return read_table(text, base)
     kind, colon, path_text = text.partition(":")
     if colon and kind in ("folder", "npz"):
         if not path_text.strip():
             raise BadInput.at("dataset", f'"{text}" lacks its path: write "{kind}:PATH"')
         path = (base / Path(path_text).expanduser()).resolve()
+        if kind == "folder":
+            return folder_source(path)
         return DatasetSource(f"{kind}:{path.name}", kind, path)
     if text in ("folder", "npz"):
         raise BadInput.at("dataset", f'"{text}" lacks its path: write "{text}:PATH"')
@@ -191,9 +202,18 @@ def parse_source(text: str, base: Path) -> DatasetSource:
     return DatasetSource(text, text)
 
 
-def describe(source: DatasetSource, data_root: Path, cache: Path) -> DatasetInfo:  # noqa: ARG001
+def _quietly(_: str) -> None:
+    pass
+
+
+def describe(
+    source: DatasetSource,
+    data_root: Path,  # noqa: ARG001
+    cache: Path,
+    report: Callable[[str], None] = _quietly,
+) -> DatasetInfo:
     """Shape, classes, sizes and identity. A named set costs nothing; a `folder:` or `npz:` set is read and checked
-    whole, and kept decoded under `cache`.
+    whole, and kept decoded under `cache`; `report` hears how far that is.
 
     Raises BadInput for content that cannot be used.
     """
@@ -203,12 +223,11 @@ def describe(source: DatasetSource, data_root: Path, cache: Path) -> DatasetInfo
         return DatasetInfo(
             source, entry.name, entry.shape, entry.classes or (), entry.train_size or 0, entry.test_size or 0
         )
-    content = _content_digest(source)
-    arrays = _load_own(source, content, cache)
     if source.kind == "folder":
-        classes = image_folder.class_names(source.path)
-    else:
-        classes = npz.class_names(source.path, int(arrays.train_labels.max()) + 1)
+        return image_folder.describe(source, cache, report)
+    content = npz.content_digest(source.path)
+    arrays = _load_npz(source.path, content, cache)
+    classes = npz.class_names(source.path, int(arrays.train_labels.max()) + 1)
     _, channels, height, width = arrays.train_images.shape
     return DatasetInfo(
         source,
@@ -253,8 +272,10 @@ def fetch(source: DatasetSource, data_root: Path, report: Callable[[str], None])
 
 def load(source: DatasetSource, data_root: Path, cache: Path) -> Arrays:
     """The images and labels. Raises BadInput if `problem` has something to say."""
+    if source.kind == "folder":
+        return image_folder.load(source, cache)
     if source.path is not None:
-        return _load_own(source, _content_digest(source), cache)
+        return _load_npz(source.path, npz.content_digest(source.path), cache)
     fault = problem(source, data_root)
     if fault is not None:
         raise BadInput(fault)
@@ -269,15 +290,8 @@ def test_labels(source: DatasetSource, data_root: Path, cache: Path) -> Labels:
     return np.asarray(load(source, data_root, cache).test_labels)
 
 
-def _content_digest(source: DatasetSource) -> str:
-    assert source.path is not None
-    return image_folder.content_digest(source.path) if source.kind == "folder" else npz.content_digest(source.path)
-
-
-def _load_own(source: DatasetSource, content: str, cache: Path) -> Arrays:
-    assert source.path is not None
-    read = image_folder.load_folder if source.kind == "folder" else npz.load_npz
-    return cached(cache, f"{source.kind}-{content}", partial(read, source.path))
+def _load_npz(path: Path, content: str, cache: Path) -> Arrays:
+    return cached(cache, f"npz-{content}", partial(npz.load_npz, path))
 
 
 def _remedy(entry: Dataset, data_root: Path) -> str:
