@@ -183,7 +183,7 @@ def _fitted(picture: Any, options: FolderOptions, seen: Look) -> Any:
 
 
 def _deep(picture: Any) -> bool:
-    return picture.mode == "F" or picture.mode.startswith("I")
+    return bool(picture.mode == "F" or picture.mode.startswith("I"))
 
 
 def _values(picture: Any, path: Path) -> NDArray[Any]:

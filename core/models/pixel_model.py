@@ -34,17 +34,22 @@ class PixelModel(nn.Module):
         return logits
 
 
-def build_model(trial: TrialSpec, images: Tensor, classes: int) -> PixelModel:
+def build_model(
+    trial: TrialSpec, images: Tensor, classes: int, normalisation: tuple[list[float], list[float]] | None = None
+) -> PixelModel:
     """The model of `trial` with its initial weights, on the CPU.
 
-    `images` are the training images, uint8 [n, c, h, w], whose mean and deviation the option `normalise` uses. Weights
+    `images` are the training images, uint8 [n, c, h, w], whose mean and deviation per channel the option `normalise` uses,
+    unless they are given as `normalisation`: then, and without the option, only the shape counts, and n may be 0. Weights
     come from the trial's initialisation stream alone, so that variants that share a seed and shapes start alike.
     """
     entry = ARCHITECTURES[trial.architecture.name]
     options = dict(trial.architecture.options)
     channels, height, width = images.shape[1:]
     mean, deviation = [0.0] * channels, [1.0] * channels
-    if options.pop("normalise"):
+    if options.pop("normalise") and normalisation is not None:
+        mean, deviation = normalisation
+    elif trial.architecture.options["normalise"]:
         pixels = images.to(torch.float32).div_(255.0)
         mean = pixels.mean(dim=(0, 2, 3)).tolist()
         deviation = pixels.std(dim=(0, 2, 3)).clamp_min(1e-3).tolist()
