@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +119,7 @@ def _value(parameter: Parameter, given: Any) -> Any:
     if parameter.name == "size":
         return _size(parameter, given, where)
     if parameter.name == "classes":
-        return _classes(given, where)
+        return _classes(parameter.parse(given, where), where)
     return parameter.parse(given, where)
 
 
@@ -131,9 +131,7 @@ def _size(parameter: Parameter, given: Any, where: str) -> tuple[int, int]:
     return height, width
 
 
-def _classes(given: Any, where: str) -> tuple[str, ...]:
-    if not isinstance(given, list | tuple) or not all(isinstance(name, str) for name in given):
-        raise BadInput.at(where, f"expected a list of class folders, got {given!r}")
+def _classes(given: Sequence[str], where: str) -> tuple[str, ...]:
     for index, name in enumerate(given):
         if name in given[:index]:
             raise BadInput.at(f"{where}[{index}]", f"{name} is named twice")

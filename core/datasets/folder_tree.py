@@ -65,7 +65,7 @@ def read_tree(root: Path, options: FolderOptions) -> Tree:
         if half == "test" and place.name != "test":
             notes.append(f"{place.name}/ is the test half, for there is no test/")
     if len(halves) == 2:
-        left.beside([item for item in _entries(root) if item not in halves.values()])
+        left.beside("halves", [item for item in _entries(root) if item not in halves.values()])
         found = {half: _classes(place, left) for half, place in halves.items()}
         if [*found["train"]] != [*found["test"]] and options.classes is None:
             odd = sorted(set(found["train"]) ^ set(found["test"]))
@@ -99,13 +99,10 @@ class _LeftOut:
     def add(self, reason: str, path: Path) -> None:
         self._found.setdefault(reason, []).append(path.relative_to(self._root).as_posix())
 
-    def beside(self, paths: Iterable[Path]) -> None:
+    def beside(self, what: str, paths: Iterable[Path]) -> None:
         """What lies beside the classes or the halves."""
         for path in paths:
-            if _hidden(path):
-                self.add("hidden", path)
-            else:
-                self.add("beside the halves" if path.parent == self._root else "beside the classes", path)
+            self.add("hidden" if _hidden(path) else f"beside the {what}", path)
 
     def notes(self) -> list[str]:
         told = []
@@ -123,7 +120,7 @@ def _halves(root: Path, options: FolderOptions) -> dict[str, Path]:
         if options.split is not None:
             return {"train": root}
         raise BadInput.at(
-            "dataset",
+            "dataset.split",
             f"{root}: an image folder needs train/ and test/ with one folder of pictures per class; "
             f'one of class folders alone is divided with dataset = {{folder = "{root}", split = 0.2}}',
         )
@@ -131,7 +128,7 @@ def _halves(root: Path, options: FolderOptions) -> dict[str, Path]:
         if options.split is not None:
             return {"train": train}
         raise BadInput.at(
-            "dataset",
+            "dataset.split",
             f"{root}: an image folder needs test/ (or val/) with one folder of pictures per class; "
             f'train/ is divided with dataset = {{folder = "{root}", split = 0.2}}',
         )
@@ -166,7 +163,7 @@ def _classes(place: Path, left: _LeftOut) -> dict[str, Path]:
         elif item.is_symlink() and not item.exists():
             raise BadInput.at("dataset", f"{item}: a link to {item.readlink()}, which is not there; remove it")
         else:
-            left.beside([item])
+            left.beside("classes", [item])
     return found
 
 

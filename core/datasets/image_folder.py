@@ -119,7 +119,7 @@ def _refuse_mixed_sizes(tree: Tree, looks: Sequence[Look], options: FolderOption
     for file, look in zip(tree.files, looks, strict=True):
         if (look.width, look.height) != (first.width, first.height):
             raise BadInput.at(
-                "dataset",
+                "dataset.size",
                 f"{file.path} is {look.width}×{look.height} pixels, but {tree.files[0].path.name} is "
                 f"{first.width}×{first.height}; {len(sizes)} sizes in {len(looks):,} pictures: bring all to one with "
                 f'dataset = {{folder = "{tree.root}", size = 64}}',

@@ -16,7 +16,7 @@ import numpy as np
 from core.datasets import archives, embedded, image_folder, npz
 from core.datasets.arrays import Arrays, Labels, cached
 from core.datasets.download import fetch_into
-from core.datasets.folder_options import folder_source, read_table
+from core.datasets.folder_options import PARAMETERS, folder_source, read_table
 from core.errors import BadInput
 from core.records import DatasetInfo, DatasetSource
 from core.registry import Parameter, Registry, nearest
@@ -173,7 +173,10 @@ DATASETS: Registry[Dataset] = Registry(
             download=Download("SVHN", "ufldl.stanford.edu"),
         ),
         Dataset(
-            "folder", "folder:PATH, pictures under train/CLASS/ and test/CLASS/, or {folder = PATH, …}", "your own"
+            "folder",
+            "pictures in train/CLASS/ and test/CLASS/: folder:PATH, or {folder = PATH, …}",
+            "your own",
+            parameters=PARAMETERS,
         ),
         Dataset("npz", "npz:PATH, arrays x_train, y_train, x_test, y_test as Keras saves them", "your own"),
     ),

@@ -21,7 +21,8 @@ def spec(tmp_path):
             pixels = rng.integers(level, level + 160, size, np.uint8)
             Image.fromarray(pixels).save(tmp_path / "pets" / label / f"{number}.jpg")
     (tmp_path / "pets" / "notes.txt").write_text("taken in May")
-    document = tiny(dataset="folder:pets", train_samples=None, test_samples=None, seeds=1, activations=["relu"])
+    document = tiny(dataset="folder:pets", seeds=1, activations=["relu"])
+    del document["train_samples"], document["test_samples"]
     path = tmp_path / "study.toml"
     path.write_text(tomli_w.dumps(document))
     return path

@@ -39,6 +39,8 @@ class Outlook:
     """Runs of the stored study of this name, None if there is none."""
     leaving: int = 0
     """How many of them are not in the draft's grid."""
+    notes: tuple[str, ...] = ()
+    """What is to be known of how the data set was read."""
 
     @property
     def large(self) -> bool:
@@ -95,6 +97,7 @@ def _held_against(db: Database, plan: Plan, outlook: Outlook) -> Outlook:
         seconds=forecast(db, plan, submission),
         stored=None if there is None else len(there),
         leaving=len(there - {trial.id for trial in plan.trials}) if there else 0,
+        notes=plan.info.notes,
     )
 
 

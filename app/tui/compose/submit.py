@@ -87,7 +87,7 @@ def question(study: Study, outlook: Outlook | None, worker: WorkerView | None) -
     elif outlook is not None:
         lines += counts(outlook)
     if outlook is not None:
-        lines += remarks(outlook)
+        lines += [*remarks(outlook), *(f"data set: {note}" for note in outlook.notes)]
     if worker is None or not worker.alive:
         lines += ["", "No worker is running: one is started, and goes on when you leave."]
     elif worker.state == "paused":
