@@ -11,7 +11,7 @@ from app.tui.compose.mistakes import Mistake
 from app.tui.compose.model import Composition
 from app.tui.compose.outlook import Outlook, counts, in_lines, remarks
 from app.tui.compose.settings import Setting, settings
-from app.tui.compose.words import label_at
+from app.tui.compose.words import label_at, summary
 from app.tui.widgets.text import fitted
 from core.datasets import Dataset
 
@@ -22,9 +22,8 @@ _Told = list[str | tuple[str, str]]
 def heading(document: Document, part: Part, index: int | None, words: str) -> Content:
     """What the right pane shows."""
     if index is not None:
-        return Content.assemble(
-            (f" {label_at(document, part, index)}", "bold $primary"), ("  options   esc goes back", "$foreground 65%")
-        )
+        title = summary(document, part) if part.name == "dataset" else label_at(document, part, index)
+        return Content.assemble((f" {title}", "bold $primary"), ("  options   esc goes back", "$foreground 65%"))
     if part.registry is None:
         return Content.assemble((f" {part.title}", "bold $primary"), (f"  {part.help}", "$foreground 65%"))
     chosen = len(items(document, part.name))
@@ -53,7 +52,7 @@ def about_choice(
     if entry.source not in ("-", ""):
         parts += [("source   ", "$foreground 65%"), f"{entry.source}\n"]
     if isinstance(entry, Dataset):
-        parts += _about_data(entry)
+        parts += _about_data(entry, chosen=index is not None)
         place = place_of_data(document)[1]
         if index is not None and place:
             parts += [("path     ", "$foreground 65%"), place]
@@ -75,10 +74,10 @@ def _bare(part: Part, name: str) -> Any:
     return {"name": name} if part.name == "attacks" else name
 
 
-def _about_data(entry: Dataset) -> _Told:
+def _about_data(entry: Dataset, *, chosen: bool) -> _Told:
     if entry.shape is None:
-        then = ", ⏎ once more for its options" if entry.parameters else ""
-        return [(f"⏎ asks for its path{then}\n", "$foreground 65%")]
+        options = " edits its options" if chosen and entry.parameters else " asks for its path"
+        return [(f"⏎{options}\n", "$foreground 65%")]
     channels, height, width = entry.shape
     return [
         ("images   ", "$foreground 65%"),

@@ -270,7 +270,9 @@ def copy_of(document: Document, axis: str, index: int) -> Document:
 
 
 def without(document: Document, axis: str, index: int) -> Document:
-    """Without what stands at `index`."""
+    """Without what stands at `index`; a study always has its data set."""
+    if axis == "dataset":
+        return document
     chosen = items(document, axis)
     return {**document, axis: chosen[:index] + chosen[index + 1 :]}
 
