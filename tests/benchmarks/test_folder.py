@@ -1,4 +1,4 @@
-"""Table (h): 20,000 JPEGs of mixed sizes: decoded once, in how much memory, and trained on from memory and from the cache."""
+"""Table (p): 20,000 JPEGs of mixed sizes: decoded once, in how much memory, and trained on from memory and from the cache."""
 
 import os
 import subprocess
@@ -156,7 +156,7 @@ def test_pictures_are_decoded_once_and_trained_on_from_the_cache(folder, tmp_pat
     datasets.folder_tree.read_tree(folder, datasets.parse_source({"folder": str(folder), "split": 0.2}, folder).options)
     rows.append(("the folder listed", f"{time.monotonic() - begun:.2f} s", "", ""))
     show(
-        f"(h) {COUNT:,} JPEGs of 80 to 400 pixels, {train:,.0f} to train on",
+        f"(p) {COUNT:,} JPEGs of 80 to 400 pixels, {train:,.0f} to train on",
         ("", "seconds", "images/s", "peak MiB"),
         rows,
         f"Bar: less than {MEMORY_BAR // 2**20:,} MiB while decoding and in staged training, torch included; seconds of a "
