@@ -53,27 +53,33 @@ class _Folder:
         return [(file, look) for file, look in pairs if file.half == name]
 
 
-def describe(source: DatasetSource, cache: Path, report: Report) -> DatasetInfo:
-    """What is in the folder, once it is decoded under `cache`; `report` hears how far that is.
+def describe(source: DatasetSource, cache: Path, report: Report, *, decoded: bool) -> DatasetInfo:
+    """What is in the folder; `report` hears how far it is read. Unless it is to be `decoded` under `cache` now, so that damage
+    within a picture shows and doubles can be told, every picture is only looked at.
 
     Raises BadInput for whatever cannot become images as it is, in one line that names the file.
     """
     folder = _opened(source, cache, report)
-    arrays = _decoded(folder, cache, report)
+    found = _doubles_of(folder, _decoded(folder, cache, report), cache) if decoded else _known_doubles(folder, cache)
     return DatasetInfo(
         source,
         f"folder:{folder.identity}",
         folder.shape,
         folder.tree.classes,
-        len(arrays.train_labels),
-        len(arrays.test_labels),
-        (*folder.tree.notes, *_notes(folder), *_told_doubles(folder, arrays, cache)),
+        len(folder.half("train")),
+        len(folder.half("test")),
+        (*folder.tree.notes, *_notes(folder), *_told_doubles(folder, found)),
     )
 
 
 def load(source: DatasetSource, cache: Path) -> Arrays:
     """The images and labels; what `describe` raises."""
     return _decoded(_opened(source, cache, _quietly), cache, _quietly)
+
+
+def test_labels(source: DatasetSource, cache: Path) -> Labels:
+    """Those of the test half, without decoding anything."""
+    return _labels(_opened(source, cache, _quietly), "test")
 
 
 def _quietly(_: str) -> None:
@@ -275,24 +281,32 @@ def _notes(folder: _Folder) -> Iterator[str]:
         yield f"brought to {height}×{width} pixels, {folder.options.fit}{padded}{blown}"
 
 
-def _told_doubles(folder: _Folder, arrays: Arrays, cache: Path) -> Iterator[str]:
-    found = _doubles(folder, arrays, cache)
-    if found.count:
-        test, train = (folder.half(half)[row][0] for half, row in (("test", found.test), ("train", found.train)))
+def _told_doubles(folder: _Folder, found: Doubles | None) -> Iterator[str]:
+    if found is not None and found.count:
+        tests = folder.half("test")
+        test, train = (pairs[row][0] for pairs, row in ((tests, found.test), (folder.half("train"), found.train)))
         names = " and ".join(file.path.relative_to(folder.tree.root).as_posix() for file in (test, train))
         yield (
-            f"{found.count:,} of {len(arrays.test_labels):,} test pictures nearly are training pictures (hashes within "
+            f"{found.count:,} of {len(tests):,} test pictures nearly are training pictures (hashes within "
             f"{DISTANCE} of 64 bits), such as {names}"
         )
 
 
-def _doubles(folder: _Folder, arrays: Arrays, cache: Path) -> Doubles:
+def _known_doubles(folder: _Folder, cache: Path) -> Doubles | None:
     place = cache / f"folder-{folder.identity}" / _DOUBLES
     with contextlib.suppress(OSError, ValueError, TypeError):
         return Doubles(**json.loads(place.read_text(encoding="utf-8")))
-    found = doubles(arrays)
-    with contextlib.suppress(OSError):
-        partial = place.with_suffix(f".{os.getpid()}")
-        partial.write_text(json.dumps(asdict(found)), encoding="utf-8")
-        partial.replace(place)
+    return None
+
+
+def _doubles_of(folder: _Folder, arrays: Arrays, cache: Path) -> Doubles:
+    """Those that are known, else they are looked for, once."""
+    found = _known_doubles(folder, cache)
+    if found is None:
+        found = doubles(arrays)
+        place = cache / f"folder-{folder.identity}" / _DOUBLES
+        with contextlib.suppress(OSError):
+            partial = place.with_suffix(f".{os.getpid()}")
+            partial.write_text(json.dumps(asdict(found)), encoding="utf-8")
+            partial.replace(place)
     return found

@@ -214,9 +214,12 @@ def describe(
     data_root: Path,  # noqa: ARG001
     cache: Path,
     report: Callable[[str], None] = _quietly,
+    *,
+    decoded: bool = True,
 ) -> DatasetInfo:
     """Shape, classes, sizes and identity. A named set costs nothing; a `folder:` or `npz:` set is read and checked
-    whole, and kept decoded under `cache`; `report` hears how far that is.
+    whole, and kept decoded under `cache`; `report` hears how far that is. Without `decoded` the pictures of a folder are
+    only looked at.
 
     Raises BadInput for content that cannot be used.
     """
@@ -227,7 +230,7 @@ def describe(
             source, entry.name, entry.shape, entry.classes or (), entry.train_size or 0, entry.test_size or 0
         )
     if source.kind == "folder":
-        return image_folder.describe(source, cache, report)
+        return image_folder.describe(source, cache, report, decoded=decoded)
     content = npz.content_digest(source.path)
     arrays = _load_npz(source.path, content, cache)
     classes = npz.class_names(source.path, int(arrays.train_labels.max()) + 1)
@@ -290,6 +293,8 @@ def load(source: DatasetSource, data_root: Path, cache: Path) -> Arrays:
 
 def test_labels(source: DatasetSource, data_root: Path, cache: Path) -> Labels:
     """The labels of the test half alone."""
+    if source.kind == "folder":
+        return image_folder.test_labels(source, cache)
     return np.asarray(load(source, data_root, cache).test_labels)
 
 

@@ -22,28 +22,40 @@ def _quietly(_: str) -> None:
 
 
 def examine(
-    study: Study, data_root: Path, cache: Path, *, large: bool = False, report: Callable[[str], None] = _quietly
+    study: Study,
+    data_root: Path,
+    cache: Path,
+    *,
+    large: bool = False,
+    report: Callable[[str], None] = _quietly,
+    decoded: bool = True,
 ) -> DatasetInfo:
     """The data set of `study`, once the study has been held against it; no grid is made.
 
     Reads a `folder:` or `npz:` set whole (its content is part of the identity), a named set not at all. `large` permits
-    more than LARGE_GRID trials; `report` hears how far long reading is. Raises BadInput naming the key at fault, with all
-    other mistakes beside it.
+    more than LARGE_GRID trials; `report` hears how far long reading is; without `decoded` pictures are only looked at.
+    Raises BadInput naming the key at fault, with all other mistakes beside it.
     """
     refuse_large_grid(study, large=large)
-    info = datasets.describe(study.source, data_root, cache, report)
+    info = datasets.describe(study.source, data_root, cache, report, decoded=decoded)
     _check_against_data(study, info)
     return info
 
 
 def make_plan(
-    study: Study, data_root: Path, cache: Path, *, large: bool = False, report: Callable[[str], None] = _quietly
+    study: Study,
+    data_root: Path,
+    cache: Path,
+    *,
+    large: bool = False,
+    report: Callable[[str], None] = _quietly,
+    decoded: bool = True,
 ) -> Plan:
     """The trials of `study`, seeds outermost, so that an interrupted study has covered its grid once before repeating.
 
     Reads what `examine` reads, and a named set where the test subset needs its labels. Raises what `examine` raises.
     """
-    info = examine(study, data_root, cache, large=large, report=report)
+    info = examine(study, data_root, cache, large=large, report=report, decoded=decoded)
     train_samples = None if study.train_samples == info.train_size else study.train_samples
     return Plan(
         study=study,

@@ -655,3 +655,18 @@ def test_real_digits_are_hardly_ever_doubles(real_data, tmp_path):
     arrays = datasets.load(datasets.parse_source("mnist", tmp_path), real_data, tmp_path)
     some = Arrays(arrays.train_images[:5000], arrays.train_labels, arrays.test_images[:500], arrays.test_labels)
     assert doubles(some).count <= 2
+
+
+def test_a_look_decodes_nothing_and_says_the_same(root, monkeypatch):
+    made(root, plain)
+    Image.fromarray(np.zeros((HEIGHT, WIDTH), np.uint8)).save(root / "test" / "cat" / "8.png")
+    source = datasets.parse_source({"folder": str(root), "size": 8}, root)
+    with monkeypatch.context() as patched:
+        patched.setattr(pictures, "decode", lambda *_: pytest.fail("decoded"))
+        looked = datasets.describe(source, root, root.parent / "cache", decoded=False)
+        labels = datasets.test_labels(source, root, root.parent / "cache")
+    whole = datasets.describe(source, root, root.parent / "cache")
+    assert looked == whole
+    assert (
+        labels.tolist() == datasets.load(source, root, root.parent / "cache").test_labels.tolist() == [0] * 4 + [1] * 3
+    )

@@ -74,13 +74,14 @@ class Outlooks:
 
     def _examine(self, document: Document, study: Study) -> None:
         if self._fitting != document:
-            examine(study, self._home.data_root, self._home.cache, large=True)
+            examine(study, self._home.data_root, self._home.cache, large=True, decoded=False)
             self._fitting = document
 
     def _plan(self, document: Document, study: Study) -> Plan:
         if self._last is not None and self._last[0] == document and self._last[1].samples is not None:
             return self._last[1]
-        plan = make_plan(study, self._home.data_root, self._home.cache)
+        # Every change of an option would decode all pictures anew: submitting does, and tells what it finds then.
+        plan = make_plan(study, self._home.data_root, self._home.cache, decoded=False)
         self._last = (document, plan)
         return plan
 
