@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import shutil
 import tempfile
@@ -131,7 +132,9 @@ class ImageReader:
         self._images = images
         self._file: int | None = None
         name = getattr(images, "filename", None)
-        if isinstance(images, np.memmap) and name is not None and images.flags.c_contiguous:
+        # A part of a mapped array has the offset of the whole.
+        whole = isinstance(images, np.memmap) and isinstance(images.base, mmap.mmap)
+        if isinstance(images, np.memmap) and whole and name is not None and images.flags.c_contiguous:
             self._file = os.open(name, os.O_RDONLY)
             weakref.finalize(self, os.close, self._file)
             self._start = int(images.offset)

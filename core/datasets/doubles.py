@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +33,25 @@ class Doubles:
     count: int
     test: int = 0
     train: int = 0
+
+
+def known_doubles(place: Path) -> Doubles | None:
+    """What was found before and kept in the file `place`."""
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        return Doubles(**json.loads(place.read_text(encoding="utf-8")))
+    return None
+
+
+def kept_doubles(place: Path, arrays: Arrays) -> Doubles:
+    """What is known, else what is found, kept for the next time where that is possible."""
+    found = known_doubles(place)
+    if found is None:
+        found = doubles(arrays)
+        with contextlib.suppress(OSError):
+            partial = place.with_suffix(f".{os.getpid()}")
+            partial.write_text(json.dumps(asdict(found)), encoding="utf-8")
+            partial.replace(place)
+    return found
 
 
 def doubles(arrays: Arrays) -> Doubles:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,15 @@ from numpy.typing import NDArray
 
 from core.datasets import pictures
 from core.datasets.arrays import Arrays, ImageFile, Images, Labels, beside, kept
-from core.datasets.doubles import DISTANCE, Doubles, doubles
+from core.datasets.doubles import DISTANCE, Doubles, kept_doubles, known_doubles
 from core.datasets.folder_tree import Listed, Tree, read_tree
+from core.datasets.picture_depth import white_of
 from core.datasets.pictures import Look
 from core.datasets.survey import Report, in_parallel, survey
 from core.errors import BadInput
 from core.identity import digest
 from core.records import DatasetInfo, DatasetSource, FolderOptions
 
-_DOUBLES = "doubles.json"
 _IN_MEMORY = 2**28
 """Bytes up to which images are held in memory where no cache can be written."""
 _DARK = 0.25
@@ -60,7 +59,8 @@ def describe(source: DatasetSource, cache: Path, report: Report, *, decoded: boo
     Raises BadInput for whatever cannot become images as it is, in one line that names the file.
     """
     folder = _opened(source, cache, report)
-    found = _doubles_of(folder, _decoded(folder, cache, report), cache) if decoded else _known_doubles(folder, cache)
+    place = cache / f"folder-{folder.identity}" / "doubles.json"
+    found = kept_doubles(place, _decoded(folder, cache, report)) if decoded else known_doubles(place)
     return DatasetInfo(
         source,
         f"folder:{folder.identity}",
@@ -141,6 +141,13 @@ def _refuse_dark(tree: Tree, looks: Sequence[Look], options: FolderOptions) -> N
             "dataset.depth",
             f"{tree.root}: {len(deep):,} pictures of 16 bits hold no value above {max(deep):,.0f}, as those of {bits} bits "
             f'do: say so with dataset = {{folder = "{tree.root}", depth = {bits}}}, or depth = 16 if they are that dark',
+        )
+    colours = [look.top for look in looks if pictures.DEEP_COLOUR in look.traits]
+    if colours and max(colours) < _DARK * 65535:
+        raise BadInput.at(
+            "dataset",
+            f"{tree.root}: {len(colours):,} colour pictures of 16 bits hold no value above {max(colours):,.0f}, as those of "
+            f"{int(max(colours)).bit_length()} bits do; save them with 8 bits, so that white is 255",
         )
     floats = [look.top for look in looks if pictures.FLOATS in look.traits]
     if floats and max(floats) < _DARK:
@@ -262,7 +269,8 @@ def _notes(folder: _Folder) -> Iterator[str]:
     counts = Counter(trait for look in folder.looks for trait in look.traits)
     background, size = folder.options.background, folder.options.size
     for trait, words in (
-        (pictures.DEEP, f"of more than 8 bits: scaled, white is {pictures.white_of(folder.options):,}"),
+        (pictures.DEEP, f"of more than 8 bits: scaled, white is {white_of(folder.options):,}"),
+        (pictures.DEEP_COLOUR, "of 16 bits per colour: the upper 8 are taken"),
         (pictures.FLOATS, "of floating-point numbers: scaled, white is 1"),
         (pictures.TURNED, "turned upright, as their EXIF tag says"),
         (pictures.SEE_THROUGH, f'see-through: put on {background} (background = "black" or "white")'),
@@ -290,23 +298,3 @@ def _told_doubles(folder: _Folder, found: Doubles | None) -> Iterator[str]:
             f"{found.count:,} of {len(tests):,} test pictures nearly are training pictures (hashes within "
             f"{DISTANCE} of 64 bits), such as {names}"
         )
-
-
-def _known_doubles(folder: _Folder, cache: Path) -> Doubles | None:
-    place = cache / f"folder-{folder.identity}" / _DOUBLES
-    with contextlib.suppress(OSError, ValueError, TypeError):
-        return Doubles(**json.loads(place.read_text(encoding="utf-8")))
-    return None
-
-
-def _doubles_of(folder: _Folder, arrays: Arrays, cache: Path) -> Doubles:
-    """Those that are known, else they are looked for, once."""
-    found = _known_doubles(folder, cache)
-    if found is None:
-        found = doubles(arrays)
-        place = cache / f"folder-{folder.identity}" / _DOUBLES
-        with contextlib.suppress(OSError):
-            partial = place.with_suffix(f".{os.getpid()}")
-            partial.write_text(json.dumps(asdict(found)), encoding="utf-8")
-            partial.replace(place)
-    return found

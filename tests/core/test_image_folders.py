@@ -11,6 +11,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from core import datasets
+from core.datasets import doubles as twins
 from core.datasets import image_folder, pictures, survey
 from core.datasets.arrays import Arrays
 from core.datasets.doubles import doubles
@@ -148,6 +149,43 @@ def test_numbers_of_unknown_scale_are_refused(values, words, root):
     text = refusal(root)
     assert words in text
     assert str(root) in text
+
+
+def deep_png(white):
+    """16 bits per colour, which PIL reads but does not write."""
+
+    def save(pixels, path):
+        height, width = pixels.shape
+        values = np.repeat(np.rint(pixels * (white / 255)).astype(">u2")[..., None], 3, axis=-1)
+        rows = b"".join(b"\0" + row.tobytes() for row in values)
+
+        def chunk(name, data):
+            return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+        header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+        path.write_bytes(
+            b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+        )
+
+    return save
+
+
+def test_deep_colours_are_told_and_refused_where_they_would_be_black(root):
+    pixels = made(root, deep_png(65535))
+    images, notes = read(root)
+    assert np.array_equal(images, np.repeat(pixels[:, None], 3, axis=1))
+    assert "12 of 12 pictures of 16 bits per colour: the upper 8 are taken" in notes
+    assert opened(root)[0].identity == old_digest(root)
+    made(root, deep_png(4095))
+    assert "colour pictures of 16 bits hold no value above 3,8" in refusal(root)
+
+
+def test_deep_pictures_with_a_transparent_colour_are_refused(root):
+    def save(pixels, path):
+        Image.fromarray(pixels.astype(np.uint16) * 257).save(path, transparency=257)
+
+    made(root, save)
+    assert "0.png: more than 8 bits with a transparent colour are not read" in refusal(root)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -527,7 +565,7 @@ def test_files_that_are_known_are_not_read_again(root, monkeypatch):
 
     monkeypatch.setattr(survey, "look", no)
     monkeypatch.setattr(pictures, "decode", no)
-    monkeypatch.setattr(image_folder, "doubles", no)
+    monkeypatch.setattr(twins, "doubles", no)
     assert opened(root, told)[0] == before
     assert len(told) == 1
     path = root / "train" / "cat" / "0.png"

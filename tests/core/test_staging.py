@@ -165,6 +165,7 @@ def test_rows_are_read_through_the_file(mapped):
         assert [len(chunk) for chunk in chunks] == [16, 16, 16, 2]
         assert np.array_equal(np.concatenate(chunks), images)
     assert torch.equal(whole(from_file, rows), torch.from_numpy(images[rows]))
+    assert torch.equal(whole(from_file[5:], rows[:3]), torch.from_numpy(images[5:][rows[:3]])), "a part of a file"
 
 
 def test_staged_images_answer_as_a_tensor_does(mapped):
