@@ -5,6 +5,7 @@ Every path ends as a picture of a class, as something named in the notes, or as 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,9 @@ def read_tree(root: Path, options: FolderOptions) -> Tree:
         if half == "test" and place.name != "test":
             notes.append(f"{place.name}/ is the test half, for there is no test/")
     if len(halves) == 2:
-        left.beside("halves", [item for item in _entries(root) if item not in halves.values()])
+        left.beside(
+            "halves", [root / entry.name for entry in _entries(root) if root / entry.name not in halves.values()]
+        )
         found = {half: _classes(place, left) for half, place in halves.items()}
         if [*found["train"]] != [*found["test"]] and options.classes is None:
             odd = sorted(set(found["train"]) ^ set(found["test"]))
@@ -102,7 +105,7 @@ class _LeftOut:
     def beside(self, what: str, paths: Iterable[Path]) -> None:
         """What lies beside the classes or the halves."""
         for path in paths:
-            self.add("hidden" if _hidden(path) else f"beside the {what}", path)
+            self.add("hidden" if _hidden(path.name) else f"beside the {what}", path)
 
     def notes(self) -> list[str]:
         told = []
@@ -140,25 +143,27 @@ def _halves(root: Path, options: FolderOptions) -> dict[str, Path]:
 
 
 def _has_folders(place: Path) -> bool:
-    return place.is_dir() and any(item.is_dir() and not _hidden(item) for item in _entries(place))
+    return place.is_dir() and any(item.is_dir() and not _hidden(item.name) for item in _entries(place))
 
 
-def _entries(folder: Path) -> list[Path]:
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What lies in it, by name."""
     try:
-        return sorted(folder.iterdir())
+        with os.scandir(folder) as found:
+            return sorted(found, key=lambda entry: entry.name)
     except OSError as error:
         raise BadInput.at("dataset", f"{folder}: cannot be listed ({error.strerror}); make it readable") from None
 
 
-def _hidden(path: Path) -> bool:
-    return path.name.startswith(".") or path.name in _JUNK
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name in _JUNK
 
 
 def _classes(place: Path, left: _LeftOut) -> dict[str, Path]:
     """Every class folder of a half by its name, sorted."""
     found = {}
-    for item in _entries(place):
-        if item.is_dir() and not _hidden(item):
+    for item in (place / entry.name for entry in _entries(place)):
+        if item.is_dir() and not _hidden(item.name):
             found[item.name] = item
         elif item.is_symlink() and not item.exists():
             raise BadInput.at("dataset", f"{item}: a link to {item.readlink()}, which is not there; remove it")
@@ -184,9 +189,11 @@ def _chosen(found: dict[str, dict[str, Path]], root: Path, options: FolderOption
 def _pictures(folder: Path, left: _LeftOut) -> list[Path]:
     """The pictures of a class. Raises BadInput where there are none, or one that is not read."""
     found = []
-    for item in _entries(folder):
-        ending = item.suffix.lower()
-        if _hidden(item):
+    for entry in _entries(folder):  # of many pictures: the listing itself knows what most of them are
+        item, ending = folder / entry.name, os.path.splitext(entry.name)[1].lower()  # noqa: PTH122
+        if ending in READ and entry.is_file(follow_symlinks=False) and not _hidden(entry.name):
+            found.append(item)
+        elif _hidden(entry.name):
             left.add("hidden", item)
         elif item.is_dir():
             left.add("folders within a class", item)

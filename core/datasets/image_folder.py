@@ -72,9 +72,20 @@ def describe(source: DatasetSource, cache: Path, report: Report, *, decoded: boo
     )
 
 
-def load(source: DatasetSource, cache: Path) -> Arrays:
-    """The images and labels; what `describe` raises."""
-    return _decoded(_opened(source, cache, _quietly), cache, _quietly)
+def load(source: DatasetSource, cache: Path, identity: str | None = None) -> Arrays:
+    """The images and labels; raises what `describe` raises.
+
+    With an `identity`, that content: from the cache whatever has become of the folder, else BadInput where it is another.
+    """
+    found = None if identity is None else kept(cache / identity.replace(":", "-"))
+    if found is not None:
+        return found
+    folder = _opened(source, cache, _quietly)
+    if identity is not None and identity != f"folder:{folder.identity}":
+        raise BadInput(
+            f"{source.path}: its pictures are others than when the study was submitted; submit it again: innate run"
+        )
+    return _decoded(folder, cache, _quietly)
 
 
 def test_labels(source: DatasetSource, cache: Path) -> Labels:

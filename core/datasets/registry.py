@@ -276,10 +276,11 @@ def fetch(source: DatasetSource, data_root: Path, report: Callable[[str], None])
         )
 
 
-def load(source: DatasetSource, data_root: Path, cache: Path) -> Arrays:
-    """The images and labels. Raises BadInput if `problem` has something to say."""
+def load(source: DatasetSource, data_root: Path, cache: Path, identity: str | None = None) -> Arrays:
+    """The images and labels, of a folder those that had the `identity` where one is given. Raises BadInput if `problem` has
+    something to say, or if they are no longer to be had."""
     if source.kind == "folder":
-        return image_folder.load(source, cache)
+        return image_folder.load(source, cache, identity)
     if source.path is not None:
         return _load_npz(source.path, npz.content_digest(source.path), cache)
     fault = problem(source, data_root)

@@ -47,8 +47,8 @@ def survey(root: Path, paths: Sequence[Path], cache: Path, report: Report) -> li
     began = time.time_ns()
     found: dict[str, tuple[_Status, Look]] = {}
     unread: list[tuple[str, _Status, Path]] = []
-    for path in paths:
-        name = path.relative_to(root).as_posix()
+    names = [str(path)[len(str(root)) + 1 :] for path in paths]
+    for name, path in zip(names, paths, strict=True):
         status = _status(path)
         if name in known and known[name][0] == status:
             found[name] = known[name]
@@ -59,7 +59,7 @@ def survey(root: Path, paths: Sequence[Path], cache: Path, report: Report) -> li
         for (name, status, _), seen in zip(unread, looks, strict=True):
             found[name] = (status, seen)
         _write(note, {name: entry for name, entry in {**known, **found}.items() if not _racy(entry[0], began)})
-    return [found[path.relative_to(root).as_posix()][1] for path in paths]
+    return [found[name][1] for name in names]
 
 
 def in_parallel(work: Callable[[T], R], items: Sequence[T], done: str, report: Report) -> Iterator[R]:

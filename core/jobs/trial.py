@@ -87,7 +87,7 @@ def _out_of_memory(job: Job) -> TrialFailed | Crashed:
 def _run(job: Job, stop: Callable[[], bool]) -> Iterator[Event]:
     settle_torch(job)
     job.folder.mkdir(parents=True, exist_ok=True)
-    arrays = datasets.load(job.source, job.data_root, job.cache)
+    arrays = datasets.load(job.source, job.data_root, job.cache, job.trial.dataset)
     classes = int(arrays.train_labels.max()) + 1
     data, model = _prepare(job, arrays, classes)
     trained, notes = _stored_weights(job, model)

@@ -708,3 +708,16 @@ def test_a_look_decodes_nothing_and_says_the_same(root, monkeypatch):
     assert (
         labels.tolist() == datasets.load(source, root, root.parent / "cache").test_labels.tolist() == [0] * 4 + [1] * 3
     )
+
+
+def test_a_trial_gets_the_pictures_that_it_was_submitted_with(root):
+    made(root, plain)
+    source = datasets.parse_source(f"folder:{root}", root)
+    info, before = opened(root)
+    path = root / "train" / "cat" / "0.png"
+    plain(np.zeros((HEIGHT, WIDTH), np.uint8), path)
+    again = datasets.load(source, root, root.parent / "cache", info.identity)
+    assert np.array_equal(again.train_images, before.train_images)
+    with pytest.raises(BadInput, match="its pictures are others than when the study was submitted"):
+        datasets.load(source, root, root.parent / "another", info.identity)
+    assert datasets.load(source, root, root.parent / "another", opened(root)[0].identity).train_images[0].max() == 0
