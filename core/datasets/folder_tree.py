@@ -65,10 +65,10 @@ def read_tree(root: Path, options: FolderOptions) -> Tree:
     for half, place in halves.items():
         if half == "test" and place.name != "test":
             notes.append(f"{place.name}/ is the test half, for there is no test/")
+    if root not in halves.values():
+        others = (root / entry.name for entry in _entries(root))
+        left.beside("halves", [path for path in others if path not in halves.values()])
     if len(halves) == 2:
-        left.beside(
-            "halves", [root / entry.name for entry in _entries(root) if root / entry.name not in halves.values()]
-        )
         found = {half: _classes(place, left) for half, place in halves.items()}
         if [*found["train"]] != [*found["test"]] and options.classes is None:
             odd = sorted(set(found["train"]) ^ set(found["test"]))

@@ -24,6 +24,8 @@ is no slower to speak of."""
 _STAGED = 3
 """Batches that are held ready."""
 _WAIT_SECONDS = 0.2
+_GROUP = Path("/sys/fs/cgroup")
+"""Where a container sees the limits of its control group."""
 _SUMMED_IN_FP32 = 2**30
 """Bytes of training images up to which their mean and deviation are what torch's sums in fp32 make of them, as they were
 before there were any sizes: above, and for pictures brought to a size, they are exact."""
@@ -129,10 +131,9 @@ def free_memory(device: torch.device, memory_fraction: float | None = None) -> i
         return min(free, int(total * (1.0 if memory_fraction is None else memory_fraction)))
     available = int(psutil.virtual_memory().available)
     with contextlib.suppress(OSError, ValueError, KeyError):  # no control group, or none with a limit
-        group = Path("/sys/fs/cgroup")
-        limit = int((group / "memory.max").read_text())
-        cached = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())["inactive_file"]
-        available = min(available, limit - int((group / "memory.current").read_text()) + int(cached))
+        limit, used = (int((_GROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
+        cached = dict(line.split() for line in (_GROUP / "memory.stat").read_text().splitlines())["inactive_file"]
+        available = min(available, limit - used + int(cached))
     return max(0, available)
 
 

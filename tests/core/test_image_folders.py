@@ -1,5 +1,6 @@
 """Folders of pictures as people have them: what is read, what it becomes, what is told, what is refused."""
 
+import errno
 import hashlib
 import os
 import struct
@@ -435,7 +436,10 @@ def test_a_tree_without_halves_is_divided(root):
 def test_train_alone_is_divided_too_and_train_may_be_a_class(root):
     made(root, plain, halves=["train"], count=4)
     assert "needs test/ (or val/)" in refusal(root)
-    assert opened(root, split=0.5)[0].classes == ("cat", "dog")
+    (root / "README.md").write_text("x")
+    info = opened(root, split=0.5)[0]
+    assert info.classes == ("cat", "dog")
+    assert info.notes[1] == "left out, beside the halves: README.md"
     made(root.parent, plain, halves=["vehicles"], classes=["car", "train"], count=4)
     assert opened(root.parent / "vehicles", split=0.5)[0].classes == ("car", "train")
 
@@ -618,6 +622,18 @@ def test_without_a_cache_a_small_set_is_held_in_memory_and_a_large_one_refused(r
     monkeypatch.setattr(image_folder, "_IN_MEMORY", 10)
     with pytest.raises(BadInput, match=r"cannot be kept there.*make room"):
         opened(root, cache="file")
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(root, monkeypatch):
+    made(root, plain)
+    monkeypatch.setattr(image_folder, "_IN_MEMORY", 10)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", full)
+    assert "cannot be kept there (No space left on device); make room" in refusal(root)
+    assert [path.name for path in (root.parent / "cache").iterdir()] in ([], ["folders"])
 
 
 def test_decoding_that_fails_leaves_nothing(root):

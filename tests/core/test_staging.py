@@ -143,6 +143,30 @@ def test_the_free_memory_of_this_machine_is_known():
     assert 2**20 < staging.free_memory(torch.device("cpu")) < 2**50
 
 
+def test_a_container_s_limit_counts_without_what_is_only_cached(tmp_path, monkeypatch):
+    monkeypatch.setattr(staging, "_GROUP", tmp_path)
+    cpu = torch.device("cpu")
+    for name, text in (("max", "5000000"), ("current", "4000000"), ("stat", "anon 1\ninactive_file 700000\n")):
+        (tmp_path / f"memory.{name}").write_text(text)
+    assert staging.free_memory(cpu) == 1_700_000
+    (tmp_path / "memory.current").write_text("9000000")
+    assert staging.free_memory(cpu) == 0
+    (tmp_path / "memory.max").write_text("max")
+    assert staging.free_memory(cpu) > 2**20
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_too_what_is_staged_is_what_is_held_whole(mapped):
+    staged = StagedImages(mapped[0], np.arange(50), torch.device("cuda"))
+    tensor = torch.from_numpy(mapped[1]).to("cuda")
+    order = torch.randperm(50, device="cuda")
+    pieces = [(first, first + 10) for first in range(0, 50, 10)] * 20
+    with ahead(staged, order, pieces) as batches, ahead(tensor, order, pieces) as expected:
+        for batch, right in zip(batches, expected, strict=True):
+            assert torch.equal(batch, right)
+    assert torch.equal(staged[order], tensor[order])
+
+
 @pytest.fixture
 def mapped(tmp_path):
     """Images in a mapped file, and the same in memory."""
