@@ -141,7 +141,9 @@ class ImageReader:
             self._size = int(np.prod(images.shape[1:]))
 
     def read(self, rows: NDArray[np.int64], into: Images) -> None:
-        """Copy the images `rows` into the first rows of the array `into`."""
+        """Copy the images `rows` into the first rows of the array `into`. Raises IndexError for one that is not there."""
+        if len(rows) and not 0 <= rows.min() <= rows.max() < len(self._images):
+            raise IndexError(f"there are {len(self._images)} images, asked for {rows.min()} to {rows.max()}")
         if self._file is None:
             np.take(self._images, rows, axis=0, out=into[: len(rows)], mode="clip")
             return

@@ -21,7 +21,7 @@ from core.datasets.doubles import DISTANCE, Doubles, kept_doubles, known_doubles
 from core.datasets.folder_tree import Listed, Tree, read_tree
 from core.datasets.picture_depth import white_of
 from core.datasets.pictures import Look
-from core.datasets.survey import Report, in_parallel, survey
+from core.datasets.survey import Report, in_parallel, quietly, survey
 from core.errors import BadInput
 from core.identity import digest
 from core.records import DatasetInfo, DatasetSource, FolderOptions
@@ -80,21 +80,17 @@ def load(source: DatasetSource, cache: Path, identity: str | None = None) -> Arr
     found = None if identity is None else kept(cache / identity.replace(":", "-"))
     if found is not None:
         return found
-    folder = _opened(source, cache, _quietly)
+    folder = _opened(source, cache, quietly)
     if identity is not None and identity != f"folder:{folder.identity}":
         raise BadInput(
             f"{source.path}: its pictures are others than when the study was submitted; submit it again: innate run"
         )
-    return _decoded(folder, cache, _quietly)
+    return _decoded(folder, cache, quietly)
 
 
 def test_labels(source: DatasetSource, cache: Path) -> Labels:
     """Those of the test half, without decoding anything."""
-    return _labels(_opened(source, cache, _quietly), "test")
-
-
-def _quietly(_: str) -> None:
-    pass
+    return _labels(_opened(source, cache, quietly), "test")
 
 
 def _opened(source: DatasetSource, cache: Path, report: Report) -> _Folder:

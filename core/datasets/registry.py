@@ -17,6 +17,7 @@ from core.datasets import archives, embedded, image_folder, npz
 from core.datasets.arrays import Arrays, Labels, cached
 from core.datasets.download import fetch_into
 from core.datasets.folder_options import PARAMETERS, folder_source, read_table
+from core.datasets.survey import Report, quietly
 from core.errors import BadInput
 from core.records import DatasetInfo, DatasetSource
 from core.registry import Parameter, Registry, nearest
@@ -205,15 +206,11 @@ def parse_source(text: str | Mapping[str, Any], base: Path) -> DatasetSource:
     return DatasetSource(text, text)
 
 
-def _quietly(_: str) -> None:
-    pass
-
-
 def describe(
     source: DatasetSource,
     data_root: Path,  # noqa: ARG001
     cache: Path,
-    report: Callable[[str], None] = _quietly,
+    report: Report = quietly,
     *,
     decoded: bool = True,
 ) -> DatasetInfo:

@@ -23,6 +23,11 @@ from core.errors import BadInput
 Report = Callable[[str], None]
 """Hears, in a sentence now and then, how far a long piece of work is."""
 
+
+def quietly(_: str) -> None:
+    """A Report that nobody hears."""
+
+
 T = TypeVar("T")
 R = TypeVar("R")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +10,11 @@ import numpy as np
 from core import datasets
 from core.attacks import check_classes, check_eps
 from core.datasets.subsets import samples_digest, stratified
+from core.datasets.survey import Report, quietly
 from core.errors import BadInput, Mistakes
 from core.models import architectures
 from core.records import DatasetInfo, Plan, Study, TrialSpec
 from core.study.resolve import refuse_large_grid
-
-
-def _quietly(_: str) -> None:
-    pass
 
 
 def examine(
@@ -27,7 +23,7 @@ def examine(
     cache: Path,
     *,
     large: bool = False,
-    report: Callable[[str], None] = _quietly,
+    report: Report = quietly,
     decoded: bool = True,
 ) -> DatasetInfo:
     """The data set of `study`, once the study has been held against it; no grid is made.
@@ -48,7 +44,7 @@ def make_plan(
     cache: Path,
     *,
     large: bool = False,
-    report: Callable[[str], None] = _quietly,
+    report: Report = quietly,
     decoded: bool = True,
 ) -> Plan:
     """The trials of `study`, seeds outermost, so that an interrupted study has covered its grid once before repeating.

@@ -189,6 +189,10 @@ def test_rows_are_read_through_the_file(mapped):
         assert [len(chunk) for chunk in chunks] == [16, 16, 16, 2]
         assert np.array_equal(np.concatenate(chunks), images)
     assert torch.equal(whole(from_file, rows), torch.from_numpy(images[rows]))
+    for source in (from_file, images):
+        for row in (-1, 50):
+            with pytest.raises(IndexError, match="there are 50 images"):
+                ImageReader(source).read(np.array([3, row]), room)
     assert torch.equal(whole(from_file[5:], rows[:3]), torch.from_numpy(images[5:][rows[:3]])), "a part of a file"
 
 
