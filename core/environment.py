@@ -32,6 +32,7 @@ def environment(device: str, threads: int, precision: str) -> dict[str, Any]:
         "torch": torch.__version__,
         "torchvision": _version("torchvision"),
         "numpy": _version("numpy"),
+        "pillow": _version("pillow"),
         "platform": platform.platform(),
         "processor": processor(),
         "device": device,

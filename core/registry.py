@@ -20,7 +20,7 @@ from core.errors import BadInput, Mistakes
 class Parameter:
     """One option of an entry: its type, default, range and unit.
 
-    `kind` is one of "int", "float", "bool", "str", "ints" (a list of whole numbers), "floats". `low` and `high` are
+    `kind` is one of "int", "float", "bool", "str", "ints" (a list of whole numbers), "floats", "strs". `low` and `high` are
     inclusive bounds, or exclusive where `open_low` / `open_high` say so. `none_allowed` lets the value be absent
     (None), which then means what `summary` says. A "float" may be written as a fraction in text ("8/255").
     `step_size` parameters also accept "eps/K". `omit_default` leaves the default out of the resolved options, so that an
@@ -57,6 +57,10 @@ class Parameter:
                     where, f"{value!r} is not one of {', '.join(self.choices)}{nearest(value, self.choices)}"
                 )
             return value
+        if self.kind == "strs":
+            if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
+                raise BadInput.at(where, f"expected a list of names, got {value!r}")
+            return list(value)
         if self.kind in ("ints", "floats"):
             if not isinstance(value, (list, tuple)) or not value:
                 raise BadInput.at(where, f"expected a list of numbers, got {value!r}")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.datasets import parse_source
 from core.jobs.orders import AuditOrder, EvaluationSpec
 from core.records import DatasetSource, DiagnosisSpec, TrialSpec
 from storage import audits
@@ -89,7 +90,7 @@ def next_trial(db: Database, study: str | None = None) -> str | None:
 def _take(db: Database, trial_id: str, device: str | None) -> Claim:
     rows = list(
         db.query(
-            "SELECT s.name, s.test_samples, s.samples, s.dataset, s.source_kind, s.source_path, s.data_root FROM study_trial st "
+            "SELECT s.name, s.test_samples, s.samples, s.document, s.source_kind, s.data_root FROM study_trial st "
             "JOIN study s ON s.name = st.study WHERE st.trial_id = ? AND st.state = 'queued' ORDER BY s.name",
             (trial_id,),
         )
@@ -127,14 +128,14 @@ def _take(db: Database, trial_id: str, device: str | None) -> Claim:
         "UPDATE study_trial SET state = 'running', reason = NULL WHERE trial_id = ? AND state = 'queued'", (trial_id,)
     )
     spec = json.loads(db.execute("SELECT spec FROM trial WHERE id = ?", (trial_id,)).fetchone()[0])
-    path, root = rows[0]["source_path"], rows[0]["data_root"]
+    root = rows[0]["data_root"]
     assert attempt is not None
     return Claim(
         trial_id=trial_id,
         attempt_id=attempt,
         number=number,
         trial=TrialSpec.from_json(spec),
-        source=DatasetSource(rows[0]["dataset"], rows[0]["source_kind"], None if path is None else Path(path)),
+        source=parse_source(json.loads(rows[0]["document"])["dataset"], Path("/")),
         data_root=None if root is None else Path(root),
         evaluations=tuple(evaluations.values()),
         clean=tuple(clean),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.audit import AuditSpec
-from core.datasets import describe
+from core.datasets import describe, parse_source
 from core.errors import BadInput, NotFound
 from core.names import short_id
 from core.records import AttackSpec, Choice, DatasetInfo, DatasetSource, Plan, Study, TrialSpec
@@ -275,12 +275,13 @@ class OwnDataset:
 def own_datasets(db: Database) -> list[OwnDataset]:
     """Those of all studies, by study."""
     rows = db.execute(
-        "SELECT name, dataset, source_kind, source_path, dataset_identity FROM study WHERE source_path IS NOT NULL "
-        "ORDER BY name"
+        "SELECT name, json_extract(document, '$.dataset'), dataset_identity FROM study WHERE source_path IS NOT NULL ORDER BY name"
     )
     return [
-        OwnDataset(str(study), DatasetSource(str(name), str(kind), Path(path)), str(identity))
-        for study, name, kind, path, identity in rows.fetchall()
+        OwnDataset(
+            str(study), parse_source(written if written[:1] != "{" else json.loads(written), Path("/")), str(identity)
+        )
+        for study, written, identity in rows.fetchall()
     ]
 
 

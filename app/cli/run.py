@@ -71,11 +71,12 @@ def run(
     # Nothing is written to the home before the study is known to fit its data; the owner of the home plans it.
     refuse_large_grid(study, large=yes)
     datasets.fetch(study.source, context.home.data_root, context.say, context.home.cache)
-    info = examine(
-        study, context.home.data_root, context.home.cache, large=yes, met=content.met(context.reading(hint=False))
-    )
+    met = content.met(context.reading(hint=False))
+    info = examine(study, context.home.data_root, context.home.cache, large=yes, met=met, report=context.say)
     if info.other_content:
         context.say(other_content_warning(info))
+    for note in info.notes:
+        context.say(f"{info.source.name}: {note}")
     db = context.writing()
     refuse_full_disk(context.home)
     if detach:
@@ -108,7 +109,7 @@ def plan(ctx: typer.Context, spec: Spec, sets: Set = None, yes: Yes = False, as_
     if fault is not None:
         raise BadInput(fault)
     met = content.met(context.reading(hint=False))
-    planned = make_plan(study, home.data_root, home.cache, large=yes, met=met)
+    planned = make_plan(study, home.data_root, home.cache, large=yes, met=met, report=context.say)
     db = context.reading()
     portrait = datasets.portray(planned.info, home.data_root, home.cache)
     submission = preview(db, planned)
@@ -120,6 +121,7 @@ def plan(ctx: typer.Context, spec: Spec, sets: Set = None, yes: Yes = False, as_
             "dataset": planned.info.source.name,
             "dataset_identity": planned.info.identity,
             "data": None if portrait is None else portrait.as_json(),
+            "notes": list(planned.info.notes),
         }
         emit_json("plan", [row])
         return
@@ -199,6 +201,7 @@ def _plan_text(planned: Plan, portrait: Portrait | None, submission: Submission,
         lines.append(other_content_warning(info))
     known = [("data", "not at hand yet; innate run fetches it")] if portrait is None else portrait_rows(portrait)
     lines += [f"  {name:<14} {words}" for name, words in known]
+    lines += [f"  {'data set':<14} {note}" for note in info.notes]
     lines += [f"  {name:<14} {', '.join(shown_choice(choice, axis) for choice in axis)}" for name, axis in axes]
     lines.append(f"  {'seeds':<14} {len(study.seeds)}")
     for attack in study.attacks:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from core.datasets import archives, embedded, matlab, pickled
 from core.datasets.arrays import Arrays
+from core.datasets.folder_options import PARAMETERS
 from core.datasets.named import Dataset, Download
 from core.registry import Registry
 
@@ -139,7 +140,12 @@ DATASETS: Registry[Dataset] = Registry(
             problem=partial(archives.sizes_problem, files=archives.SVHN_FILES),
             download=Download("SVHN", "ufldl.stanford.edu"),
         ),
-        Dataset("folder", "folder:PATH, pictures under train/CLASS/ and test/CLASS/, all of one size", "your own"),
+        Dataset(
+            "folder",
+            "pictures in train/CLASS/ and test/CLASS/: folder:PATH, or {folder = PATH, …}",
+            "your own",
+            parameters=PARAMETERS,
+        ),
         Dataset("npz", "npz:PATH, arrays x_train, y_train, x_test, y_test as Keras saves them", "your own"),
     ),
 )

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -14,23 +15,32 @@ from core.datasets import image_folder, named, npz
 from core.datasets.arrays import Arrays, Labels, cached
 from core.datasets.catalogue import DATASETS
 from core.datasets.download import fetch_into
+from core.datasets.folder_options import folder_source, read_table
 from core.datasets.named import Dataset
 from core.datasets.portrait import Portrait, Rounding
+from core.datasets.survey import Report, quietly
 from core.errors import BadInput
 from core.records import DatasetInfo, DatasetSource
 from core.registry import nearest
 
-_DECODED = {"folder": "folder", "npz": "npz-2"}
-"""What decoded copies are kept under; changes with how a kind is read and checked, so that none of before is taken."""
+_DECODED_NPZ = "npz-2"
+"""What decoded copies are kept under; changes with how they are read and checked, so that none of before is taken."""
 
 
-def parse_source(text: str, base: Path) -> DatasetSource:
-    """What `dataset = "…"` means; relative paths start at `base`. Raises BadInput for an unknown name."""
+def parse_source(text: str | Mapping[str, Any], base: Path) -> DatasetSource:
+    """What `dataset = "…"` or `dataset = {folder = "…", …}` means; relative paths start at `base`.
+
+    Raises BadInput for an unknown name, and for the options of a folder that are wrong.
+    """
+    if isinstance(text, Mapping):
+        return read_table(text, base)
     kind, colon, path_text = text.partition(":")
     if colon and kind in ("folder", "npz"):
         if not path_text.strip():
             raise BadInput.at("dataset", f'"{text}" lacks its path: write "{kind}:PATH"')
         path = (base / Path(path_text).expanduser()).resolve()
+        if kind == "folder":
+            return folder_source(path)
         return DatasetSource(f"{kind}:{path.name}", kind, path)
     if text in ("folder", "npz"):
         raise BadInput.at("dataset", f'"{text}" lacks its path: write "{text}:PATH"')
@@ -40,11 +50,18 @@ def parse_source(text: str, base: Path) -> DatasetSource:
 
 
 def describe(
-    source: DatasetSource, data_root: Path, cache: Path, met: Mapping[str, str] = MappingProxyType({})
+    source: DatasetSource,
+    data_root: Path,
+    cache: Path,
+    met: Mapping[str, str] = MappingProxyType({}),
+    report: Report = quietly,
+    *,
+    decoded: bool = True,
 ) -> DatasetInfo:
     """Shape, classes, sizes and identity. A `folder:` or `npz:` set is read and checked whole, and kept decoded under
-    `cache`; a named one that is at hand once, and again when its files change: its name is its identity only if they are
-    the real set. `met` is what this home met first under the names of sets that the program does not know itself.
+    `cache`; `report` hears how far that is, and without `decoded` the pictures of a folder are only looked at. A named one
+    that is at hand is read once, and again when its files change: its name is its identity only if they are the real set.
+    `met` is what this home met first under the names of sets that the program does not know itself.
 
     Raises BadInput for content that cannot be used.
     """
@@ -57,12 +74,11 @@ def describe(
         shown = source if identity == entry.name else replace(source, name=f"{entry.name}@{found[:8] if found else ''}")
         sizes = entry.train_size or 0, entry.test_size or 0
         return DatasetInfo(shown, identity, entry.shape, entry.classes or (), *sizes, digest=found)
-    content = _content_digest(source)
-    arrays = _load_own(source, content, cache)
     if source.kind == "folder":
-        classes = image_folder.class_names(source.path)
-    else:
-        classes = npz.class_names(source.path, int(arrays.train_labels.max()) + 1)
+        return image_folder.describe(source, cache, report, decoded=decoded)
+    content = npz.content_digest(source.path)
+    arrays = _load_npz(source.path, content, cache)
+    classes = npz.class_names(source.path, int(arrays.train_labels.max()) + 1)
     _, channels, height, width = arrays.train_images.shape
     return DatasetInfo(
         source,
@@ -84,8 +100,9 @@ def portray(info: DatasetInfo, data_root: Path, cache: Path) -> Portrait | None:
     path = source.path
 
     def read() -> tuple[Arrays, Rounding | None]:
-        rounding = npz.rounding(path) if source.kind == "npz" else None
-        return _load_own(source, content, cache), rounding
+        if source.kind == "folder":
+            return image_folder.load(source, cache, info.identity), None
+        return _load_npz(path, content, cache), npz.rounding(path)
 
     return named.own_portrait(info.identity, cache, len(info.classes), read)
 
@@ -136,8 +153,10 @@ def fetch(source: DatasetSource, data_root: Path, report: Callable[[str], None],
 
 def load(source: DatasetSource, data_root: Path, cache: Path) -> Arrays:
     """The images and labels, whatever set they are. Raises BadInput for content that cannot be used."""
+    if source.kind == "folder":
+        return image_folder.load(source, cache)
     if source.path is not None:
-        return _load_own(source, _content_digest(source), cache)
+        return _load_npz(source.path, npz.content_digest(source.path), cache)
     return _read_named(source, data_root, cache, DATASETS[source.kind].digest)[0]
 
 
@@ -152,11 +171,13 @@ def load_planned(
     kind, _, rest = identity.partition("@" if source.path is None else ":")
     if kind != source.kind:
         raise BadInput(f"data set {source.name}: {identity} was planned; submit the study again: innate run")
+    if source.kind == "folder":
+        return image_folder.load(source, cache, identity), rest
     if source.path is not None:
         planned: str | None = rest
-        there = _content_digest(source)
+        there = npz.content_digest(source.path)
         if there == planned:
-            return _load_own(source, there, cache), there
+            return _load_npz(source.path, there, cache), there
     else:
         planned = named.digest_behind(DATASETS[source.kind], identity, met)
         arrays, there = _read_named(source, data_root, cache, planned)
@@ -170,6 +191,8 @@ def load_planned(
 
 def test_labels(source: DatasetSource, data_root: Path, cache: Path) -> Labels:
     """The labels of the test half alone."""
+    if source.kind == "folder":
+        return image_folder.test_labels(source, cache)
     return np.asarray(load(source, data_root, cache).test_labels)
 
 
@@ -188,15 +211,8 @@ def _read_named(source: DatasetSource, data_root: Path, cache: Path, expected: s
     return named.read(DATASETS[source.kind], data_root, cache, expected)
 
 
-def _content_digest(source: DatasetSource) -> str:
-    assert source.path is not None
-    return image_folder.content_digest(source.path) if source.kind == "folder" else npz.content_digest(source.path)
-
-
-def _load_own(source: DatasetSource, content: str, cache: Path) -> Arrays:
-    assert source.path is not None
-    read = image_folder.load_folder if source.kind == "folder" else npz.load_npz
-    return cached(cache, f"{_DECODED[source.kind]}-{content}", partial(read, source.path))
+def _load_npz(path: Path, content: str, cache: Path) -> Arrays:
+    return cached(cache, f"{_DECODED_NPZ}-{content}", partial(npz.load_npz, path))
 
 
 def _remedy(entry: Dataset, data_root: Path) -> str:

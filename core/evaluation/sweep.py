@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from core.attacks import ATTACKS
+from core.datasets.staging import StagedImages
 from core.engine.distances import firm
 from core.engine.geometry import lengths, project
 from core.engine.standing import Outcome
@@ -36,10 +37,10 @@ class ImagesOutsideTheBox(InnateError):
 
 @dataclass(frozen=True)
 class TestSet:
-    """On the device: images [n, c, h, w], uint8 or floats in [0, 1], labels [n] and the samples' indices in the test half
-    [n]."""
+    """On the device, images perhaps only batch by batch: [n, c, h, w], uint8 or floats in [0, 1]; labels [n] and the samples'
+    indices in the test half [n]."""
 
-    images: Tensor
+    images: Tensor | StagedImages
     labels: Tensor
     indices: Tensor
     digest: str

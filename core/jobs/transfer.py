@@ -6,6 +6,7 @@ of its own model; an image meant to transfer goes on to its last step (Liu et al
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -166,7 +167,7 @@ def cells(
     # A gradient costs about as much as three forward passes.
     effort = 3 * attack.params.get("steps", 1)
     whole, done = max(1, len(rows)) * (effort + len(shared)), 0
-    held = max(batches.size, _IMAGES_BYTES // (4 * test_set.images[0].numel()))
+    held = max(batches.size, _IMAGES_BYTES // (4 * math.prod(test_set.images.shape[1:])))
     for chunk in (rows[first : first + held] for first in range(0, len(rows), held)):
         pieces = []
         with under_attack(model):
@@ -214,7 +215,7 @@ def _run(job: TransferJob, stop: Callable[[], bool]) -> Iterator[Event]:
     (identity,) = {model.trial.dataset for model in job.models}
     arrays, _ = datasets.load_planned(job.source, job.data_root, job.cache, identity, job.met)
     indices = stratified(arrays.test_labels, job.test_samples, "test_samples")[: job.samples]
-    test_set = test_set_of(arrays, indices, job.test_samples, job.device)
+    test_set = test_set_of(arrays, indices, job.test_samples, job.device, job.memory_fraction)
     classes = int(arrays.train_labels.max()) + 1
     _, channels, height, width = arrays.train_images.shape
     trained = {model.trial_id: model for model in job.models}

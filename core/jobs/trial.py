@@ -19,6 +19,7 @@ from torch import Tensor
 from core import datasets
 from core.attacks import ATTACKS
 from core.datasets.arrays import Arrays
+from core.datasets.staging import exact_normalisation, images_on, whole
 from core.datasets.subsets import Indices, holdout, samples_digest, stratified
 from core.engine.victim import EvaluationStopped
 from core.environment import environment, memory_beside_others, peak_memory
@@ -171,13 +172,19 @@ def _prepare(job: Job, arrays: Arrays, classes: int) -> tuple[TrainingData, Pixe
     kept, held = np.arange(len(chosen)), np.arange(0)
     if job.trial.training is not None and job.trial.training.validation:
         kept, held = holdout(labels, job.trial.training.validation)
-    images = torch.from_numpy(np.array(arrays.train_images[chosen[kept]]))
+    learned, fraction = chosen[kept], job.memory_fraction
+    shown, normalisation = torch.empty((0, *arrays.train_images.shape[1:]), dtype=torch.uint8), None
+    if job.trial.architecture.options["normalise"]:
+        normalisation = exact_normalisation(arrays, learned, resized=job.source.options.size is not None)
+        if normalisation is None:
+            shown = whole(arrays.train_images, learned)
     # A few per cent faster on the CPU, and on CUDA what tensor cores want.
-    model = build_model(job.trial, images, classes).to(job.device).to(memory_format=torch.channels_last)
+    model = build_model(job.trial, shown, classes, normalisation).to(job.device).to(memory_format=torch.channels_last)
+    del shown
     return TrainingData(
-        images.to(job.device),
+        images_on(job.device, arrays.train_images, learned, fraction),
         torch.from_numpy(labels[kept]).to(job.device),
-        torch.from_numpy(np.array(arrays.train_images[chosen[held]])).to(job.device),
+        images_on(job.device, arrays.train_images, chosen[held], fraction),
         torch.from_numpy(labels[held]).to(job.device),
         draw_probe(arrays, chosen[kept], chosen[held], job.device)
         if job.trial.defense is not None and "eps" in job.trial.defense.options
@@ -257,7 +264,7 @@ def _evaluations(
     ]
     for test_samples in dict.fromkeys(wanted):
         indices = stratified(arrays.test_labels, test_samples, "test_samples")
-        test_sets[test_samples] = test_set_of(arrays, indices, test_samples, job.device)
+        test_sets[test_samples] = test_set_of(arrays, indices, test_samples, job.device, job.memory_fraction)
         outcomes[test_samples] = clean_outcome(model, test_sets[test_samples], classes)
         if test_samples in job.clean:
             yield outcomes[test_samples]
@@ -341,10 +348,16 @@ def _training_passes(job: Job, arrays: Arrays) -> int:
     return int(images * (3 + 2 * slopes))
 
 
-def test_set_of(arrays: Arrays, indices: Indices, asked: int | None, device: str) -> TestSet:
+def test_set_of(
+    arrays: Arrays,
+    indices: Indices,
+    asked: int | None,
+    device: str,
+    memory_fraction: float | None = None,  # noqa: PT028 - no test
+) -> TestSet:
     """The test samples `indices` on the device."""
     return TestSet(
-        images=torch.from_numpy(np.array(arrays.test_images[indices])).to(device),
+        images=images_on(device, arrays.test_images, indices, memory_fraction),
         labels=torch.from_numpy(np.array(arrays.test_labels[indices])).to(device),
         indices=torch.from_numpy(indices).to(device),
         digest=samples_digest(indices),

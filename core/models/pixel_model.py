@@ -34,10 +34,13 @@ class PixelModel(nn.Module):
         return logits
 
 
-def build_model(trial: TrialSpec, images: Tensor, classes: int) -> PixelModel:
+def build_model(
+    trial: TrialSpec, images: Tensor, classes: int, normalisation: tuple[list[float], list[float]] | None = None
+) -> PixelModel:
     """The model of `trial` with its initial weights, on the CPU.
 
-    `images` are the training images, uint8 [n, c, h, w], whose mean and deviation the option `normalise` uses. Weights
+    `images` are the training images, uint8 [n, c, h, w], whose mean and deviation per channel the option `normalise` uses,
+    unless they are given as `normalisation`: then, and without the option, only the shape counts, and n may be 0. Weights
     come from the trial's initialisation stream alone, so that variants that share a seed and shapes start alike.
     """
     entry = ARCHITECTURES[trial.architecture.name]
@@ -45,7 +48,7 @@ def build_model(trial: TrialSpec, images: Tensor, classes: int) -> PixelModel:
     channels, height, width = images.shape[1:]
     mean, deviation = [0.0] * channels, [1.0] * channels
     if options.pop("normalise"):
-        mean, deviation = channel_statistics(images)
+        mean, deviation = channel_statistics(images) if normalisation is None else normalisation
     torch.manual_seed(stream_seed(trial.seed, "initialisation"))
     network = entry.build((channels, height, width), classes, factory(trial.activation), options)
     if trial.training is not None and trial.training.initialisation == "glorot":

@@ -64,7 +64,7 @@ class StudyFile(_Table):
 
     name: str
     description: str = ""
-    dataset: str
+    dataset: Name
     architectures: Axis
     optimizers: Axis
     activations: Axis

@@ -12,6 +12,7 @@ import numpy as np
 from core import datasets
 from core.attacks import check_classes, check_eps
 from core.datasets.subsets import samples_digest, stratified
+from core.datasets.survey import Report, quietly
 from core.errors import BadInput, Mistakes
 from core.models import architectures
 from core.records import DatasetInfo, Plan, Study, TrialSpec
@@ -19,28 +20,43 @@ from core.study.resolve import refuse_large_grid
 
 
 def examine(
-    study: Study, data_root: Path, cache: Path, *, large: bool = False, met: Mapping[str, str] = MappingProxyType({})
+    study: Study,
+    data_root: Path,
+    cache: Path,
+    *,
+    large: bool = False,
+    met: Mapping[str, str] = MappingProxyType({}),
+    report: Report = quietly,
+    decoded: bool = True,
 ) -> DatasetInfo:
     """The data set of `study`, once the study has been held against it; no grid is made.
 
     Reads a `folder:` or `npz:` set whole (its content is part of the identity), a named set once, and again when its files
-    change (`datasets.describe`, which also says what `met` is). `large` permits more than LARGE_GRID trials. Raises
-    BadInput naming the key at fault, with all other mistakes beside it.
+    change (`datasets.describe`, which also says what `met` is). `large` permits more than LARGE_GRID trials; `report` hears
+    how far long reading is; without `decoded` pictures are only looked at. Raises BadInput naming the key at fault, with all
+    other mistakes beside it.
     """
     refuse_large_grid(study, large=large)
-    info = datasets.describe(study.source, data_root, cache, met)
+    info = datasets.describe(study.source, data_root, cache, met, report, decoded=decoded)
     _check_against_data(study, info)
     return info
 
 
 def make_plan(
-    study: Study, data_root: Path, cache: Path, *, large: bool = False, met: Mapping[str, str] = MappingProxyType({})
+    study: Study,
+    data_root: Path,
+    cache: Path,
+    *,
+    large: bool = False,
+    met: Mapping[str, str] = MappingProxyType({}),
+    report: Report = quietly,
+    decoded: bool = True,
 ) -> Plan:
     """The trials of `study`, seeds outermost, so that an interrupted study has covered its grid once before repeating.
 
     Reads what `examine` reads, and a named set where the test subset needs its labels. Raises what `examine` raises.
     """
-    info = examine(study, data_root, cache, large=large, met=met)
+    info = examine(study, data_root, cache, large=large, met=met, report=report, decoded=decoded)
     train_samples = None if study.train_samples == info.train_size else study.train_samples
     return Plan(
         study=study,

@@ -13,6 +13,7 @@ from typing import Any
 from core.attacks import ATTACKS, norm_of, parse_norm
 from core.attacks import resolve as resolve_attack
 from core.datasets import parse_source
+from core.datasets.folder_options import as_table, written
 from core.errors import BadInput, Mistakes, NotFound
 from core.models.activations import ACTIVATIONS
 from core.models.architectures import ARCHITECTURES
@@ -86,6 +87,8 @@ def apply_overrides(document: dict[str, Any], overrides: Sequence[str]) -> dict[
             value = tomllib.loads(f"value = {text}")["value"]
         except (tomllib.TOMLDecodeError, KeyError):
             value = text.strip()
+        if path[0] == "dataset" and len(path) > 1:
+            document["dataset"] = as_table(document.get("dataset"))
         if path[0] in _AXES and len(path) == 1 and not isinstance(value, list):
             value = [name.strip() for name in value.split(",")] if isinstance(value, str) else [value]
         _set(document, path, value, override)
@@ -138,7 +141,6 @@ def mistakes(document: Mapping[str, Any], base: Path) -> tuple[BadInput, ...]:
 
 def study_without_grid(name: str, description: str, source: DatasetSource) -> Study:
     """A study that trains nothing: it holds trials whose weights were trained elsewhere, and attacks added to them."""
-    dataset = source.name if source.path is None else f"{source.kind}:{source.path}"
     training = _training(TrainingTable(), Mistakes())
     assert training is not None, "its defaults are right"
     return Study(
@@ -156,7 +158,7 @@ def study_without_grid(name: str, description: str, source: DatasetSource) -> St
         attacks=(),
         threat=None,
         audit=AuditSettings(),
-        document={"name": name, "description": description, "dataset": dataset},
+        document={"name": name, "description": description, "dataset": written(source)},
     )
 
 
@@ -221,7 +223,7 @@ def _resolve(file: StudyFile, base: Path, found: Mistakes) -> Study | None:
         return None
     document = file.model_dump(exclude_unset=True)
     if source.path is not None:
-        document["dataset"] = f"{source.kind}:{source.path}"
+        document["dataset"] = written(source)
     return Study(
         name=file.name,
         description=file.description,

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from core.datasets.staging import StagedImages, ahead
 from core.errors import InnateError
 from core.events import EpochFinished, EpochRecord, TrainingProgress
 from core.identity import stream_seed
@@ -43,12 +44,12 @@ class TrainingStopped(Exception):
 
 @dataclass(frozen=True)
 class TrainingData:
-    """On the device: uint8 images [n, c, h, w] and int64 labels [n]; the validation part may be empty. Without a `probe`
-    nobody looks at robustness while a defense trains."""
+    """On the device, images perhaps only batch by batch: uint8 [n, c, h, w], and int64 labels [n]; the validation part may
+    be empty. Without a `probe` nobody looks at robustness while a defense trains."""
 
-    images: Tensor
+    images: Tensor | StagedImages
     labels: Tensor
-    validation_images: Tensor
+    validation_images: Tensor | StagedImages
     validation_labels: Tensor
     probe: Probe | None = None
 
@@ -81,18 +82,20 @@ def train(
     while state.epoch.number <= trial.training.epochs:
         order = _order(trial.seed, state.epoch.number, len(data.labels)).to(device)
         begun = time.monotonic() - state.epoch.seconds
-        while state.epoch.batch < len(bounds):
-            if stop():
-                state.epoch.seconds = time.monotonic() - begun
-                state.save(folder, trial, initial_digest)
-                raise TrainingStopped
-            first, last = bounds[state.epoch.batch // DEFENSES[defense.name].replays(defense.options)]
-            chosen, rate = order[first:last], _rate(trial, state.epoch.batch, state.epoch.number, len(bounds))
-            take_step(trial, state.learner, data.images[chosen], data.labels[chosen], rate, state.epoch)
-            if state.epoch.batch % _FINITE_CHECK_STEPS == 0:
-                _refuse_divergence(state.epoch, trial)
-            if clock.due():
-                yield _progress(state.epoch, trial.training.epochs, len(bounds), time.monotonic() - begun)
+        replays = DEFENSES[defense.name].replays(defense.options)
+        pieces = [bounds[batch // replays] for batch in range(state.epoch.batch, len(bounds))]
+        with ahead(data.images, order, pieces) as batches:
+            for (first, last), images in zip(pieces, batches, strict=True):
+                if stop():
+                    state.epoch.seconds = time.monotonic() - begun
+                    state.save(folder, trial, initial_digest)
+                    raise TrainingStopped
+                rate = _rate(trial, state.epoch.batch, state.epoch.number, len(bounds))
+                take_step(trial, state.learner, images, data.labels[order[first:last]], rate, state.epoch)
+                if state.epoch.batch % _FINITE_CHECK_STEPS == 0:
+                    _refuse_divergence(state.epoch, trial)
+                if clock.due():
+                    yield _progress(state.epoch, trial.training.epochs, len(bounds), time.monotonic() - begun)
         _refuse_divergence(state.epoch, trial)
         rate = _rate(trial, len(bounds) - 1, state.epoch.number, len(bounds))
         record = _record(state.epoch, defense, model, data, rate, begun)

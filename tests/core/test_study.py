@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,15 @@ import pytest
 from core.errors import BadInput, NotFound
 from core.study.plan import examine, make_plan
 from core.study.presets import preset_names, study_template
-from core.study.resolve import apply_overrides, load_study, mistakes, parse_study, parse_toml
+from core.study.resolve import (
+    apply_overrides,
+    load_study,
+    mistakes,
+    parse_study,
+    parse_toml,
+    study_from,
+    study_without_grid,
+)
 from tests.conftest import plan_of, tiny
 
 
@@ -65,6 +74,24 @@ def refusal(document):
         ({"name": "no spaces"}, ["name", "letters"]),
         ({"dataset": "mnist55k"}, ["dataset", "mnist5k"]),
         ({"dataset": "folder:"}, ["dataset", "PATH"]),
+        ({"dataset": 3}, ["dataset", "text", "3"]),
+        ({"dataset": {"size": 64}}, ["dataset", 'folder = "PATH"']),
+        ({"dataset": {"folder": 3}}, ["dataset.folder", "path"]),
+        ({"dataset": {"folder": "x", "sise": 64}}, ["dataset", "'sise'", "did you mean 'size'"]),
+        ({"dataset": {"folder": "x", "size": 64.5}}, ["dataset.size", "whole number", "64.5"]),
+        ({"dataset": {"folder": "x", "size": True}}, ["dataset.size", "whole number"]),
+        ({"dataset": {"folder": "x", "size": [64]}}, ["dataset.size", "[height, width]"]),
+        ({"dataset": {"folder": "x", "size": 0}}, ["dataset.size", "at least 2"]),
+        ({"dataset": {"folder": "x", "size": [64, 5000]}}, ["dataset.size", "at most 4096"]),
+        ({"dataset": {"folder": "x", "fit": "squeeze"}}, ["dataset.fit", "crop, pad, stretch"]),
+        ({"dataset": {"folder": "x", "split": 1}}, ["dataset.split", "below 1"]),
+        ({"dataset": {"folder": "x", "split": 0.0}}, ["dataset.split", "above 0"]),
+        ({"dataset": {"folder": "x", "split": "much"}}, ["dataset.split", "much"]),
+        ({"dataset": {"folder": "x", "classes": "cat"}}, ["dataset.classes", "list"]),
+        ({"dataset": {"folder": "x", "classes": ["cat"]}}, ["dataset.classes", "two"]),
+        ({"dataset": {"folder": "x", "classes": ["cat", "dog", "cat"]}}, ["dataset.classes[2]", "cat is named twice"]),
+        ({"dataset": {"folder": "x", "background": "red"}}, ["dataset.background", "white, black"]),
+        ({"dataset": {"folder": "x", "depth": 7}}, ["dataset.depth", "at least 8"]),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_key(changes, words):
@@ -322,3 +349,58 @@ def test_validating_a_study_loads_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# --- a folder's options ---
+
+PETS = {
+    "folder": "pets",
+    "size": [64, 48],
+    "fit": "pad",
+    "split": 0.2,
+    "classes": ["dog", "cat"],
+    "background": "black",
+}
+
+
+def test_a_folder_s_options_come_back_from_the_stored_document():
+    study = parse_study(tiny(dataset=PETS), "test", Path("/base"))
+    assert study.source.path == Path("/base/pets")
+    assert study.source.name == "folder:pets@64x48"
+    options = study.source.options
+    assert (options.size, options.fit, options.split) == ((64, 48), "pad", 0.2)
+    assert (options.classes, options.background, options.depth) == (("cat", "dog"), "black", None)
+    again = study_from(json.loads(json.dumps(study.document)), "stored")
+    assert again.source == study.source
+    assert again.document["dataset"] == study.document["dataset"]
+    held = study_without_grid("imported", "", study.source)
+    assert study_from(json.loads(json.dumps(held.document)), "stored").source == study.source
+
+
+@pytest.mark.parametrize(
+    ("dataset", "kept"),
+    [
+        ("folder:pets", "folder:/base/pets"),
+        ({"folder": "pets"}, "folder:/base/pets"),
+        ({"folder": "/pets", "fit": "crop", "background": "white"}, "folder:/pets"),
+        ({"folder": "pets", "size": 64}, {"folder": "/base/pets", "size": 64}),
+        ({"folder": "pets", "size": [64, 64]}, {"folder": "/base/pets", "size": 64}),
+        ("mnist", "mnist"),
+        ("npz:d.npz", "npz:/base/d.npz"),
+    ],
+)
+def test_a_data_set_is_kept_in_its_shortest_form(dataset, kept):
+    assert parse_study(tiny(dataset=dataset), "test", Path("/base")).document["dataset"] == kept
+
+
+def test_options_of_a_folder_can_be_set():
+    document = apply_overrides(tiny(dataset="folder:pets"), ["dataset.size=64", "dataset.fit=pad"])
+    assert document["dataset"] == {"folder": "pets", "size": 64, "fit": "pad"}
+    assert apply_overrides(document, ["dataset.classes=['a','b']"])["dataset"]["classes"] == ["a", "b"]
+    with pytest.raises(BadInput, match=r"--set dataset.size=64: 'size' is not inside a table"):
+        apply_overrides(tiny(dataset="mnist"), ["dataset.size=64"])
+
+
+def test_all_mistakes_of_a_folder_are_found_at_once():
+    found = mistakes(tiny(dataset={"folder": "x", "size": 0, "fit": "no", "other": 1}), Path("/"))
+    assert [mistake.key for mistake in found] == ["dataset.other", "dataset.size", "dataset.fit"]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from core.attacks import resolve
 from core.errors import BadInput, NotFound, Unavailable
@@ -374,3 +375,19 @@ def test_a_kill_in_the_middle_of_writing_leaves_a_sound_database(home, cache):
         assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
         assert db.execute("PRAGMA foreign_key_check").fetchall() == []
         assert all(row.trials >= 80 for row in studies.studies(db))
+
+
+def test_a_folder_s_options_reach_the_claim(db, home, cache, tmp_path):
+    rng = np.random.default_rng(0)
+    for label in ("cat", "dog"):
+        (tmp_path / "pets" / label).mkdir(parents=True)
+        for number in range(10):
+            pixels = rng.integers(0, 256, (12, 8 + number, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "pets" / label / f"{number}.png")
+    dataset = {"folder": str(tmp_path / "pets"), "size": [8, 10], "fit": "pad", "split": 0.3, "background": "black"}
+    plan = plan_of(tiny(dataset=dataset, train_samples=None, test_samples=None), cache)
+    studies.submit(db, plan)
+    assert queue.claim(db).source == plan.study.source
+    assert studies.stored_study(db, "tiny").source == plan.study.source
+    assert studies.stored_dataset(db, "tiny", tmp_path, cache) == plan.info
+    assert studies.study_row(db, "tiny").dataset == "folder:pets@8x10"

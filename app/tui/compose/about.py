@@ -6,12 +6,12 @@ from typing import Any
 
 from textual.content import Content
 
-from app.tui.compose.draft import BY_NAME, Document, Offer, Part, entry_of, items
+from app.tui.compose.draft import BY_NAME, Document, Offer, Part, entry_of, items, place_of_data
 from app.tui.compose.mistakes import Mistake
 from app.tui.compose.model import Composition
-from app.tui.compose.outlook import counts, in_lines, remarks
+from app.tui.compose.outlook import Outlook, counts, in_lines, remarks
 from app.tui.compose.settings import Setting, settings
-from app.tui.compose.words import label_at
+from app.tui.compose.words import label_at, summary
 from app.tui.widgets.text import fitted
 from core.datasets import Dataset
 
@@ -22,9 +22,8 @@ _Told = list[str | tuple[str, str]]
 def heading(document: Document, part: Part, index: int | None, words: str) -> Content:
     """What the right pane shows."""
     if index is not None:
-        return Content.assemble(
-            (f" {label_at(document, part, index)}", "bold $primary"), ("  options   esc goes back", "$foreground 65%")
-        )
+        title = summary(document, part) if part.name == "dataset" else label_at(document, part, index)
+        return Content.assemble((f" {title}", "bold $primary"), ("  options   esc goes back", "$foreground 65%"))
     if part.registry is None:
         return Content.assemble((f" {part.title}", "bold $primary"), (f"  {part.help}", "$foreground 65%"))
     chosen = len(items(document, part.name))
@@ -34,10 +33,10 @@ def heading(document: Document, part: Part, index: int | None, words: str) -> Co
 
 
 def about_choice(
-    document: Document, part: Part, offer: Offer, mistake: Mistake | None, absent: str | None = None
+    document: Document, part: Part, offer: Offer, mistake: Mistake | None, outlook: Outlook | None = None
 ) -> Content:
-    """A choice in full: what it is, where it comes from, its options. `absent` says why the chosen data set is not at
-    hand.
+    """A choice in full: what it is, where it comes from, its options. Of the chosen data set `outlook` says why it is not at
+    hand, and how it was read.
     """
     name, index = offer
     chosen = items(document, part.name)
@@ -48,14 +47,17 @@ def about_choice(
     if entry is None:
         return Content.assemble(*parts, f"{name} is not known here; - removes it")
     parts += [(entry.name, "bold"), f"  {entry.summary}\n"]
-    if absent is not None and isinstance(entry, Dataset) and index is not None:
-        parts.append((f"{absent}\n", "$warning"))
+    if outlook is not None and outlook.absent is not None and isinstance(entry, Dataset) and index is not None:
+        parts.append((f"{outlook.absent}\n", "$warning"))
     if entry.source not in ("-", ""):
         parts += [("source   ", "$foreground 65%"), f"{entry.source}\n"]
     if isinstance(entry, Dataset):
-        parts += _about_data(entry)
-        if index is not None and ":" in str(chosen[0]):
-            parts += [("path     ", "$foreground 65%"), str(chosen[0]).partition(":")[2]]
+        parts += _about_data(entry, chosen=index is not None)
+        place = place_of_data(document)[1]
+        if index is not None and place:
+            parts += [("path     ", "$foreground 65%"), place]
+        for note in outlook.notes if outlook is not None and index is not None else ():
+            parts.append(f"\n{note}")
         return Content.assemble(*parts)
     probe = document if index is not None else {**document, part.name: [_bare(part, name)]}
     options = settings(probe, part.name, index if index is not None else 0)
@@ -72,9 +74,10 @@ def _bare(part: Part, name: str) -> Any:
     return {"name": name} if part.name == "attacks" else name
 
 
-def _about_data(entry: Dataset) -> _Told:
+def _about_data(entry: Dataset, *, chosen: bool) -> _Told:
     if entry.shape is None:
-        return [("⏎ asks for its path\n", "$foreground 65%")]
+        options = " edits its options" if chosen and entry.parameters else " asks for its path"
+        return [(f"⏎{options}\n", "$foreground 65%")]
     channels, height, width = entry.shape
     return [
         ("images   ", "$foreground 65%"),
@@ -101,8 +104,7 @@ def about_cursor(model: Composition) -> Content:
     if model.setting is not None:
         return about_setting(model.document, model.setting, model.mistake)
     if model.offer is not None:
-        absent = None if model.outlook is None else model.outlook.absent
-        return about_choice(model.document, model.part, model.offer, model.mistake, absent)
+        return about_choice(model.document, model.part, model.offer, model.mistake, model.outlook)
     if model.words:
         return Content(f"No choice here has “{model.words}” in its name, summary or source; esc shows all.")
     return Content("")

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from core.attacks import ATTACKS
 from core.datasets import DATASETS
+from core.datasets.folder_options import as_table
 from core.models.activations import ACTIVATIONS
 from core.models.architectures import ARCHITECTURES
 from core.registry import Entry, Registry
@@ -94,7 +95,7 @@ def empty() -> Document:
 
 def shaped(document: Any) -> bool:
     """Whether this has a draft's shape, so that the screen can show it; it may still be full of mistakes."""
-    if not isinstance(document, dict) or not isinstance(document.get("dataset", ""), str):
+    if not isinstance(document, dict) or not _sourced(document.get("dataset", "")):
         return False
     training = document.get("training", {})
     return (
@@ -109,6 +110,10 @@ def shaped(document: Any) -> bool:
 
 def _named(item: Any) -> bool:
     return isinstance(item, str) or (isinstance(item, dict) and isinstance(item.get("name"), str))
+
+
+def _sourced(dataset: Any) -> bool:
+    return isinstance(dataset, str) or (isinstance(dataset, dict) and isinstance(dataset.get("folder"), str))
 
 
 def _listed(value: Any) -> list[Any]:
@@ -126,10 +131,16 @@ def items(document: Document, axis: str) -> list[Any]:
 
 
 def name_of(item: Any) -> str:
-    """The registry name of a chosen item."""
+    """The registry name of a chosen item; of a folder of pictures with options what it would be without."""
     if isinstance(item, str):
         return item
-    return str(item["name"])
+    return str(item["name"]) if "name" in item else f"folder:{item['folder']}"
+
+
+def place_of_data(document: Document) -> tuple[str, str]:
+    """The kind of the data set and, of one's own, its path: ("folder", "/data/cars"), ("mnist", "")."""
+    kind, _, path = name_of(document.get("dataset", "")).partition(":")
+    return kind, path
 
 
 def entry_of(axis: str, item: Any) -> Entry | None:
@@ -144,6 +155,8 @@ def value_at(document: Document, path: Path_) -> Any:
     """The value there, None if there is none."""
     here: Any = document
     for step in path:
+        if path[0] == "dataset":
+            here = as_table(here)
         if isinstance(here, str):  # "adam" is {name = "adam"}
             here = {"name": here}
         if isinstance(step, int):
@@ -188,6 +201,8 @@ def choice_rows(document: Document, part: Part, words: Sequence[str] = ()) -> li
 
 def put(document: Document, path: Path_, value: Any) -> Document:
     """With `value` there; None takes the key away, so that its default holds."""
+    if path[0] == "dataset" and len(path) == 2:
+        return {**document, "dataset": _folder_with(document["dataset"], str(path[1]), value)}
     changed: Document = _put(document, path, value)
     if len(path) == 3 and path[0] in CHOICES:
         axis, index = path[0], path[1]
@@ -217,6 +232,16 @@ def _put(here: Any, path: Path_, value: Any) -> Any:
     return table
 
 
+def _folder_with(dataset: Any, key: str, value: Any) -> Any:
+    """A folder of pictures with another option; {folder = PATH} is "folder:PATH". It keeps its path where None is given."""
+    others = {name: other for name, other in as_table(dataset).items() if name != key}
+    if key == "folder":
+        others = {"folder": as_table(dataset)["folder"] if value is None else value, **others}
+    elif value is not None:
+        others[key] = value
+    return f"folder:{others['folder']}" if list(others) == ["folder"] else others
+
+
 def _plain(item: Any) -> Any:
     """{name = "adam"} is "adam"."""
     return item["name"] if isinstance(item, dict) and list(item) == ["name"] else item
@@ -225,6 +250,9 @@ def _plain(item: Any) -> Any:
 def add(document: Document, axis: str, name: str) -> Document:
     """Choose `name` on an axis: beside what is chosen, or instead of it where only one can be."""
     if axis == "dataset":
+        kind, _, path = name.partition(":")
+        if path and kind == "folder" == place_of_data(document)[0]:  # another folder, read as the one before
+            return put(document, ("dataset", "folder"), path)
         return {**document, "dataset": name}
     item: Any = name
     if axis == "attacks":
@@ -243,7 +271,9 @@ def copy_of(document: Document, axis: str, index: int) -> Document:
 
 
 def without(document: Document, axis: str, index: int) -> Document:
-    """Without what stands at `index`."""
+    """Without what stands at `index`; a study always has its data set."""
+    if axis == "dataset":
+        return document
     chosen = items(document, axis)
     return {**document, axis: chosen[:index] + chosen[index + 1 :]}
 

@@ -73,7 +73,10 @@ class Composition:
         if not self._before:
             return False
         key, before = self.key, self._before.pop()
-        if self.open is not None and self._count(before) != self._count(self._document):
+        if self.open is not None and (
+            self._count(before) != self._count(self._document)
+            or not compose_settings.settings(before, self.part.name, self.open)
+        ):
             self._leave()
             self.open = None  # what was open is gone, or stands elsewhere
             self._take(before)

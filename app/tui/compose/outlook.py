@@ -41,6 +41,8 @@ class Outlook:
     """How many of them are not in the draft's grid."""
     warning: str | None = None
     """That what lies under the data set's name is not that set."""
+    notes: tuple[str, ...] = ()
+    """What is to be known of how the data set was read."""
 
     @property
     def large(self) -> bool:
@@ -76,13 +78,14 @@ class Outlooks:
 
     def _examine(self, document: Document, study: Study) -> None:
         if self._fitting != document:
-            examine(study, self._home.data_root, self._home.cache, large=True)
+            examine(study, self._home.data_root, self._home.cache, large=True, decoded=False)
             self._fitting = document
 
     def _plan(self, document: Document, study: Study, known: Mapping[str, str]) -> Plan:
         if self._last is not None and self._last[0] == document and self._last[1].samples is not None:
             return self._last[1]
-        plan = make_plan(study, self._home.data_root, self._home.cache, met=known)
+        # Every change of an option would decode all pictures anew: submitting does, and tells what it finds then.
+        plan = make_plan(study, self._home.data_root, self._home.cache, met=known, decoded=False)
         self._last = (document, plan)
         return plan
 
@@ -101,6 +104,7 @@ def _held_against(db: Database, plan: Plan, outlook: Outlook) -> Outlook:
         stored=None if there is None else len(there),
         leaving=len(there - {trial.id for trial in plan.trials}) if there else 0,
         warning=other_content_warning(plan.info) if plan.info.other_content else None,
+        notes=plan.info.notes,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from app.tui.compose.draft import dotted
+from app.tui.compose.draft import dotted, place_of_data
 from app.tui.compose.model import Composition
 from app.tui.compose.settings import Setting, choose, problem, read
 from app.tui.shell.page import Page
@@ -46,7 +46,7 @@ def _picker(setting: Setting, now: str) -> Picker:
 
 def ask_path(page: Page, model: Composition, kind: str, then: Then) -> None:
     """Ask on `page` for the path of a data set of one's own, `kind` "folder" or "npz"."""
-    now, _, path = str(model.document.get("dataset", "")).partition(":")
+    now, path = place_of_data(model.document)
 
     def check(text: str) -> str | None:
         place = place_of(text)
@@ -61,7 +61,7 @@ def ask_path(page: Page, model: Composition, kind: str, then: Then) -> None:
             then(model.choose(kind, place_of(text).resolve()))
 
     hints = {
-        "folder": "a folder with train/CLASS/ and test/CLASS/, pictures of one size",
+        "folder": "pictures under train/CLASS/ and test/CLASS/, or under CLASS/ alone; its options come next",
         "npz": "a file with x_train, y_train, x_test, y_test",
     }
     page.push(Prompt(f"{kind}: where", path if now == kind else "", hint=hints[kind], check=check), typed)

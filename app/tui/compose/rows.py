@@ -14,6 +14,8 @@ from app.tui.widgets.rows import Line, Row
 from app.tui.widgets.text import fitted
 
 _LONGEST_NAME = 26
+_TABLES = ("training", "dataset")
+"""Where a mistake of the table as a whole is none of each value."""
 _BELOW = ("samples", "training")
 """Parts whose summary needs a line of its own, beside the axes."""
 
@@ -86,7 +88,7 @@ def setting_rows(document: Document, found: Sequence[Setting], mistake: Mistake 
         text, usual = setting.text(document), setting.default_text()
         table = dotted(setting.path[:-1])
         wrong = mistake is not None and (
-            mistake.concerns(dotted(setting.path)) or (table != "training" and mistake.lies_at(table))
+            mistake.concerns(dotted(setting.path)) or (table not in _TABLES and mistake.lies_at(table))
         )
         room = width - longest - 4
         if text:

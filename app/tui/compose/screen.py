@@ -213,7 +213,9 @@ class ComposeScreen(Page):
             self._edit(setting)
         elif offer is None:
             return
-        elif self.model.part.name == "dataset":
+        elif self.model.part.name == "dataset" and not (
+            offer.place is not None and self.model.has_options(offer.place)
+        ):
             self._choose(offer.name)
         elif offer.place is not None:
             self._open(offer.place)
@@ -260,6 +262,8 @@ class ComposeScreen(Page):
     def _edit(self, setting: Setting) -> None:
         if setting.kind == "bool":
             self._follow(self.model.put(setting, toggled(self.model.document, setting)))
+        elif setting.kind == "path":
+            ask_path(self, self.model, "folder", self._follow)
         else:
             ask_value(self, self.model, setting, self._follow)
 

@@ -38,7 +38,8 @@ class Setting:
 
     path: Path_
     kind: str
-    """A Parameter's kind, or "seeds" (a count or a list), "radii" (numbers or fractions), "count" (whole, may be absent)."""
+    """A Parameter's kind, or "seeds" (a count or a list), "radii" (numbers or fractions), "count" (whole, may be absent),
+    "size" (one side or two), "names" (a list of them), "path" (asked for in a dialog of its own)."""
     summary: str
     usual: Any = None
     absent: str = ""
@@ -74,6 +75,8 @@ class Setting:
             "bool": "true or false",
         }
         kinds |= {"seeds": "a count, or a list such as 0, 7", "radii": "a list such as 0.05, 0.1, 8/255"}
+        kinds |= {"size": "a number such as 64, or height and width such as 48, 64"}
+        kinds |= {"names": "a list such as cat, dog", "path": "a path"}
         what = ", ".join(self.choices) if self.choices else kinds[self.kind]
         absent = "default" if self.choices or self.kind == "bool" else "empty"
         empty = f"{absent}: {self.default_text()}" if self.default_text() else ""
@@ -104,6 +107,11 @@ def read(setting: Setting, text: str) -> Any:
         return _real(text)
     if setting.kind == "seeds":
         return _seeds(text)
+    if setting.kind == "size":
+        sides = [_whole(part) for part in re.split(r"[,\s×x]+", text.strip("[]")) if part]
+        return sides[0] if len(sides) == 1 else sides
+    if setting.kind == "names":
+        return [name for name in (part.strip().strip("\"'") for part in text.strip("[]").split(",")) if name]
     if setting.kind in ("ints", "floats", "radii"):
         parts = [part for part in re.split(r"[,\s]+", re.sub(r"\s*/\s*", "/", text.strip("[]"))) if part]
         return [_whole(part) if setting.kind == "ints" else _real(part.strip("\"'")) for part in parts]
@@ -258,6 +266,8 @@ _FIELDS: Mapping[str, Callable[[Document], list[Setting]]] = {
 def _options(document: Document, axis: str, index: int) -> list[Setting]:
     item = items(document, axis)[index]
     entry = entry_of(axis, item)
+    if entry is not None and axis == "dataset":
+        return _folder_options(entry) if entry.name == "folder" else []
     if entry is None or axis not in (*CHOICES, "attacks"):
         return []
     usual = _usual(document, axis, entry)
@@ -276,6 +286,28 @@ def _options(document: Document, axis: str, index: int) -> list[Setting]:
         ),
         *found,
         Setting((axis, index, "seed"), "int", "seed of the attack's noise", 0, range="at least 0"),
+    ]
+
+
+_ABSENT = {"size": "as they are", "split": "train/ and test/", "classes": "all", "depth": "16"}
+
+
+def _folder_options(entry: Entry) -> list[Setting]:
+    kinds = {"size": "size", "classes": "names"}
+    return [
+        Setting(("dataset", "folder"), "path", "where the pictures are: train/CLASS/ and test/CLASS/, or CLASS/ alone"),
+        *(
+            Setting(
+                ("dataset", parameter.name),
+                kinds.get(parameter.name, parameter.kind),
+                parameter.summary,
+                parameter.default,
+                absent=_ABSENT.get(parameter.name, ""),
+                choices=parameter.choices,
+                range=parameter.range_text(),
+            )
+            for parameter in entry.parameters
+        ),
     ]
 
 

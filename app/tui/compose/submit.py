@@ -44,9 +44,14 @@ class Submitted:
 
 
 def submit(
-    home: Home, writing: Callable[[], AbstractContextManager[Database]], study: Study, fetch: Fetch
+    home: Home,
+    writing: Callable[[], AbstractContextManager[Database]],
+    study: Study,
+    fetch: Fetch,
+    report: Callable[[str], None],
 ) -> Submitted:
-    """Queue `study`, whose size has been agreed to, and see to a worker. Raises InnateError, then nothing is queued."""
+    """Queue `study`, whose size has been agreed to, and see to a worker; `report` hears how far its pictures are decoded.
+    Raises InnateError, then nothing is queued."""
     from app.worker import control, foreground, login
     from app.worker.conditions import refuse_full_disk, refuse_precision
     from app.worker.devices import resolve_slots
@@ -57,7 +62,7 @@ def submit(
     refuse_precision(study, slots)
     if datasets.problem(study.source, home.data_root, home.cache) is not None:
         fetch(study.source.kind, home.data_root)
-    examine(study, home.data_root, home.cache, large=True)
+    examine(study, home.data_root, home.cache, large=True, report=report)
     with writing() as db:
         refuse_full_disk(home)
         # Before the study is queued: the worker's children import torch meanwhile.
@@ -87,7 +92,7 @@ def question(study: Study, outlook: Outlook | None, worker: WorkerView | None) -
     elif outlook is not None:
         lines += counts(outlook)
     if outlook is not None:
-        lines += remarks(outlook)
+        lines += [*remarks(outlook), *(f"data set: {note}" for note in outlook.notes)]
     if worker is None or not worker.alive:
         lines += ["", "No worker is running: one is started, and goes on when you leave."]
     elif worker.state == "paused":
@@ -107,13 +112,14 @@ class Submitter:
         """Submit `study`, whose size has been agreed to; `spec` is what `innate run` would be given for it."""
         page, session = self._page, self._page.session
         command = f"innate run {spec} --detach{' --yes' if grid_size(study) > LARGE_GRID else ''}"
-        fetch = partial(self._download.run, report=self._reporter())
+        report = self._reporter()
+        fetch = partial(self._download.run, report=report)
         self.busy = True
         page.say(f"submitting {study.name} …")
 
         def work() -> Submitted:
             try:
-                return submit(session.context.home, session.writing, study, fetch)
+                return submit(session.context.home, session.writing, study, fetch, report)
             finally:
                 self.busy = False
 

@@ -24,7 +24,7 @@ def toml_text(document: Table) -> str:
     plain, tables = [], []
     for key in _ordered(document, (*_TOP, *_TABLES)):
         value = document[key]
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and key in _TABLES:
             tables.append("\n".join([f"[{_key(key)}]", *_pairs(value, ())]))
         elif (
             key == "attacks" and value and isinstance(value, list) and all(isinstance(item, Mapping) for item in value)

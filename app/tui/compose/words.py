@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from app.tui.compose.draft import BY_NAME, Document, Part, Table, items, name_of, norm_of
+from app.tui.compose.draft import BY_NAME, Document, Part, Table, items, name_of, norm_of, place_of_data, value_at
 from core.attacks import ATTACKS
 from core.names import NORM_SIGNS
 
@@ -14,7 +14,8 @@ def label(item: Any) -> str:
     """A chosen item by its name and the options given to it: "adam lr=0.005"."""
     if isinstance(item, str):
         return item
-    return " ".join([item["name"], *(f"{key}={shown(value)}" for key, value in item.items() if key != "name")])
+    given = (f"{key}={shown(value)}" for key, value in item.items() if key not in ("name", "folder"))
+    return " ".join([name_of(item), *given])
 
 
 def label_at(document: Document, part: Part, index: int) -> str:
@@ -61,8 +62,10 @@ def shown(value: Any) -> str:
 def summary(document: Document, part: Part) -> str:
     """What is chosen in a part, in a line."""
     if part.name == "dataset":
-        kind, colon, path = str(document.get("dataset", "")).partition(":")
-        return f"{kind}:{Path(path).name}" if colon else kind or "none chosen"
+        kind, path = place_of_data(document)
+        size = value_at(document, ("dataset", "size")) if kind == "folder" else None
+        sides = "" if size is None else f"@{'x'.join(shown(size).split(', '))}"
+        return f"{kind}:{Path(path).name}{sides}" if path else kind or "none chosen"
     if part.name == "attacks":
         return ", ".join(dict.fromkeys(name_of(item) for item in items(document, "attacks"))) or "none: only trained"
     if part.registry is not None:

@@ -9,12 +9,15 @@ import sys
 import threading
 import tomllib
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from app.tui.compose import download as compose_download
 from app.tui.compose import draft
 from app.tui.compose import screen as compose_screen
 from app.tui.compose.screen import ComposeScreen
+from app.tui.compose.toml import toml_text
 from app.tui.widgets.dialogs import Confirm, Picker, Prompt, TextPage
 from app.worker import control, login
 from core import datasets
@@ -356,6 +359,62 @@ async def test_a_data_set_of_ones_own_asks_for_its_path(filled_home, tmp_path):
         await press(pilot, "enter")
         await typed(pilot, str(tmp_path / "nowhere"))
         assert "there is no folder" in shown(app)
+
+
+@story
+async def test_the_options_of_a_folder_are_edited_and_saved(filled_home, tmp_path):
+    rng = np.random.default_rng(0)
+    for label in ("cat", "dog"):
+        (tmp_path / "pets" / label).mkdir(parents=True)
+        for number in range(20):
+            pixels = rng.integers(0, 256, (30, 20 + number, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "pets" / label / f"{number}.png")
+    place = str(tmp_path / "pets")
+    async with composing(filled_home, LARGE, start={**draft.first(), "test_samples": 8}) as (app, pilot):
+        await go(pilot, "dataset")
+        await to(pilot, ("folder", None))
+        await press(pilot, "enter")
+        await typed(pilot, place)
+        await press(pilot, "enter")
+        assert app.screen.model.document["dataset"] == f"folder:{place}"
+        assert app.screen.model.mistakes["dataset"].concerns("dataset.split")
+        await press(pilot, "enter")  # the options, the first of which is the path
+        assert [setting.name for setting in app.screen.model.settings] == [
+            "folder", "size", "fit", "split", "classes", "background", "depth",
+        ]  # fmt: skip
+        await to(pilot, ("dataset", "split"))
+        await press(pilot, "enter")
+        await typed(pilot, "2")
+        assert "it must be above 0 and below 1" in shown(app)
+        await typed(pilot, "0.25")
+        await press(pilot, "enter")
+        assert app.screen.model.mistakes["dataset"].concerns("dataset.size")
+        await to(pilot, ("dataset", "size"))
+        await press(pilot, "enter")
+        await typed(pilot, "16 x 24")
+        await press(pilot, "enter")
+        assert app.screen.model.mistakes == {}
+        await to(pilot, ("dataset", "fit"))
+        await press(pilot, "enter")
+        await press(pilot, "down", "enter")
+        wanted = {"folder": place, "split": 0.25, "size": [16, 24], "fit": "pad"}
+        assert app.screen.model.document["dataset"] == wanted
+        assert tomllib.loads(toml_text(app.screen.model.document))["dataset"] == wanted
+        assert "folder:pets@16x24" in shown(app)
+        await press(pilot, "escape")
+        assert "divided here: 30 pictures to train on, 10 to test" in shown(app)
+        await press(pilot, "enter")
+        await to(pilot, ("dataset", "fit"))
+        await press(pilot, "minus")
+        assert "fit" not in app.screen.model.document["dataset"]
+        await to(pilot, ("dataset", "folder"))
+        await press(pilot, "minus")
+        assert app.screen.model.document["dataset"]["folder"] == place
+        await press(pilot, "enter")
+        await typed(pilot, str(tmp_path))
+        await press(pilot, "enter")
+        assert app.screen.model.document["dataset"]["size"] == [16, 24], "another folder, read as the one before"
+        assert app.screen.model.document["dataset"]["folder"] == str(tmp_path)
 
 
 # --- values ---

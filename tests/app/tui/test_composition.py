@@ -284,6 +284,13 @@ def step(model, kind, number):
             model.end_search()
 
 
+def test_the_data_set_cannot_be_dropped():
+    model = composed()
+    model.go_to("dataset")
+    assert not model.drop()
+    assert model.document == draft.first()
+
+
 @settings(max_examples=60, deadline=None)
 @given(STEPS)
 def test_the_cursor_is_always_in_the_list_and_everything_can_be_taken_back(steps):

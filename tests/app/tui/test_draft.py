@@ -384,3 +384,59 @@ def test_long_lists_are_broken():
     document = {"optimizers": [{"name": f"optimizer-{number}", "lr": 0.001} for number in range(8)]}
     assert tomllib.loads(toml_text(document)) == document
     assert max(map(len, toml_text(document).splitlines())) < 100
+
+
+# --- a folder's options ---
+
+
+def test_a_folder_with_options_is_a_table_and_without_them_text():
+    document = {**draft.first(), "dataset": "folder:/data/cars"}
+    changed = put(document, ("dataset", "size"), 64)
+    assert changed["dataset"] == {"folder": "/data/cars", "size": 64}
+    assert document["dataset"] == "folder:/data/cars"
+    assert draft.shaped(changed)
+    assert draft.value_at(changed, ("dataset", "size")) == 64
+    assert draft.value_at(document, ("dataset", "size")) is None
+    assert put(changed, ("dataset", "size"), None) == document
+    assert put(changed, ("dataset", "folder"), None) == changed
+    assert summary(changed, BY_NAME["dataset"]) == "folder:cars@64"
+    assert summary(put(changed, ("dataset", "size"), [48, 64]), BY_NAME["dataset"]) == "folder:cars@48x64"
+    assert summary(document, BY_NAME["dataset"]) == "folder:cars"
+    assert label(changed["dataset"]) == "folder:/data/cars size=64"
+    assert add(changed, "dataset", "folder:/data/pets")["dataset"] == {"folder": "/data/pets", "size": 64}
+    assert add(changed, "dataset", "mnist")["dataset"] == "mnist"
+    assert not draft.shaped({**document, "dataset": {"size": 64}})
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("size", "64", 64),
+        ("size", "48, 64", [48, 64]),
+        ("size", "48×64", [48, 64]),
+        ("size", "big", "big"),
+        ("classes", "cat, big dog", ["cat", "big dog"]),
+        ("classes", '["cat", "dog"]', ["cat", "dog"]),
+        ("split", "0.2", 0.2),
+        ("depth", "12", 12),
+        ("size", "", None),
+    ],
+)
+def test_what_is_typed_for_a_folder_is_read(key, text, value):
+    document = {**draft.first(), "dataset": "folder:/data/cars"}
+    (found,) = [one for one in compose_settings.settings(document, "dataset", 0) if one.name == key]
+    assert read(found, text) == value
+
+
+def test_only_a_folder_has_options():
+    for dataset in ("mnist", "npz:/data/x.npz", "nonsense"):
+        assert compose_settings.settings({**draft.first(), "dataset": dataset}, "dataset", 0) == []
+
+
+def test_a_mistake_of_a_folder_is_shown_at_its_option():
+    document = {**draft.first(), "dataset": {"folder": "/data/cars", "size": 64, "fit": "squeeze"}}
+    found = mistakes(document, HERE)["dataset"]
+    assert found.concerns("dataset.fit")
+    rows = setting_rows(document, compose_settings.settings(document, "dataset", 0), found, 60)
+    bad = [row.key for row in rows if any(style == "bad" for line in row.lines for _, style in line)]
+    assert bad == [("dataset", "fit")]
