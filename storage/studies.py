@@ -275,7 +275,8 @@ class OwnDataset:
 def own_datasets(db: Database) -> list[OwnDataset]:
     """Those of all studies, by study."""
     rows = db.execute(
-        "SELECT name, json_extract(document, '$.dataset'), dataset_identity FROM study WHERE source_path IS NOT NULL ORDER BY name"
+        "SELECT name, json_extract(document, '$.dataset'), dataset_identity FROM study "
+        "WHERE source_path IS NOT NULL ORDER BY name"
     )
     return [
         OwnDataset(
