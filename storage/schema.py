@@ -659,8 +659,8 @@ WITH wanted AS (
 SELECT w.study, t.id AS trial_id, t.variant_id, t.dataset, t.architecture, t.optimizer, t.activation, t.defense, t.seed,
     a.name AS attack, a.id AS attack_id, a.norm, coalesce(l.eps, r.eps) AS eps, e.count AS samples,
     c.accuracy AS clean_accuracy, coalesce(r.robust_accuracy, l.robust_accuracy) AS robust_accuracy,
-    CASE WHEN 'invalid' IN (e.trust, w.trust, k.trust) THEN 'invalid' WHEN 'suspect' IN (e.trust, w.trust, k.trust) THEN 'suspect'
-        ELSE e.trust END AS trust,
+    CASE WHEN 'invalid' IN (e.trust, w.trust, k.trust) THEN 'invalid'
+        WHEN 'suspect' IN (e.trust, w.trust, k.trust, u.trust) THEN 'suspect' ELSE e.trust END AS trust,
     e.forward_passes, e.backward_passes, e.seconds,
     e.trust_reasons, l.adversarial_accuracy, w.added, e.crafting, e.batch_size, e.notes, a.spec AS attack_spec,
     t.architecture_options, t.optimizer_options, t.activation_options, t.defense_options,
@@ -677,6 +677,8 @@ JOIN attack a ON a.id = w.attack_id
 LEFT JOIN clean c ON c.trial_id = t.id AND c.samples = s.samples
 LEFT JOIN trust_check k ON k.study = w.study AND k.trial_id = w.trial_id AND k.name = 'weaker_than_sample'
     AND k.norm = a.norm AND k.eps = coalesce(l.eps, r.eps)
+LEFT JOIN trust_check u ON u.study = w.study AND u.trial_id = w.trial_id AND u.name = 'unequal_effort'
+    AND u.norm = a.norm AND u.eps = coalesce(l.eps, r.eps)
 LEFT JOIN robustness b ON b.study = w.study AND b.trial_id = w.trial_id AND b.norm = a.norm
     AND b.eps = coalesce(l.eps, r.eps)
 LEFT JOIN audit_radius ar ON ar.audit_id = b.audit_id AND ar.eps = b.eps;

@@ -113,8 +113,10 @@ def counted(judgement):
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh", "elu"])
 def test_nets_trained_as_usual_are_ok(activation, norm, nets, tests):
+    """Whether rankings would count what the look broke is another question."""
     found = verdict(nets[activation], tests, norm)
-    assert (found.trust, found.reasons) == ("ok", ())
+    assert found.trust_of_known == "ok"
+    assert counted(found) <= {"unequal_effort"}
     assert len(found.checks) > 15
 
 
@@ -152,7 +154,7 @@ def test_the_ladder_ends_at_the_same_number_behind_any_scale_of_the_logits(nets,
         model = Around(nets["relu"], after=lambda logits, scale=scale: scale * logits)
         stood, found, known = climbed_with(model, few, 5)
         assert stood == sorted(stood, reverse=True)
-        assert (found.trust, found.reasons) == ("ok", ()), "climbed, so what it lowered is settled"
+        assert found.trust_of_known == "ok", "climbed, so what it lowered is settled"
         left[scale] = float(
             worst_case(known.clean, [one.ledgers for one in (*known.results, *known.added)], 0.1).mean()
         )
@@ -212,7 +214,8 @@ def test_an_attack_with_too_few_steps(nets, tests):
     climbing = verdict(nets["relu"], tests, attacks=[{"name": "bim", "steps": 12, "alpha": "eps/12"}])
     assert "short_reach" not in counted(climbing)
     assert {"loss_still_moving", "steps_still_gaining"} & counted(climbing)
-    assert verdict(nets["relu"], tests, attacks=[weak, {"name": "pgd"}]).trust == "ok", "beside a strong one no harm"
+    beside = verdict(nets["relu"], tests, attacks=[weak, {"name": "pgd"}])
+    assert beside.trust_of_known == "ok", "beside a strong one no harm"
 
 
 def test_a_look_hangs_on_no_global_state(nets, tests):
@@ -282,7 +285,8 @@ RADII = {"linf": (0.05, 0.1, 0.2), "l2": (0.3, 0.6, 1.2)}
 
 
 def overstatements(model, tests, norm, attacks=({"name": "fgsm"}, {"name": "pgd"}), queries=200):
-    """(the verdict, ε → how much more than the strongest known leaves standing the worst case reports)."""
+    """(the verdict, ε → how much more than the strongest known leaves standing the number of rankings says, and ε → how much
+    more the one by all that is known)."""
     clean, results = clean_outcome(model, tests, 10), []
     for table in attacks:
         options = dict(table)
@@ -293,7 +297,11 @@ def overstatements(model, tests, norm, attacks=({"name": "fgsm"}, {"name": "pgd"
     looks = list(diagnose(model, tests, clean.correct, DiagnosisSpec(None, norm, RADII[norm]), measured=256))
     found = audited(model, tests, Evidence(clean.outcome, results, threat, looks), norm)
     left = strongest(model, tests, clean.correct, norm, RADII[norm], queries)
-    return judge(found), {eps: float(compared_standing(found, norm, eps).mean()) - left[eps] for eps in left}
+    over, known = (
+        {eps: float(standing(found, norm, eps).mean()) - left[eps] for eps in left}
+        for standing in (compared_standing, known_standing)
+    )
+    return judge(found), over, known
 
 
 def audited(model, tests, evidence, norm):
@@ -327,9 +335,14 @@ def sawtooth(z):
     ["tanh, Adam 0.01", "sigmoid, Adam 0.01", "20 epochs of Adam 0.005", "label smoothing 0.9", "relu", "elu"],
 )
 def test_a_number_that_is_ok_is_within_two_points_of_the_strongest_known(name, norm, hard, nets, tests):
-    found, over = overstatements(hard[name] if name in hard else nets[name], tests, norm)
-    assert found.trust != "ok" or max(over.values()) < 0.021, over
-    assert name in hard or found.trust == "ok", "calling everything suspect is no cure"
+    """The number that rankings use is `ok` at the score's ε or elsewhere only where it is so near; the one by all that is known
+    is so near, and `ok`, on ordinary nets."""
+    found, over, known = overstatements(hard[name] if name in hard else nets[name], tests, norm)
+    doubted = {one.eps for one in found.checks if one.name == "unequal_effort" and one.trust != "ok"}
+    fine = [eps for eps in over if eps not in doubted and found.trust_of_known == "ok"]
+    assert max([over[eps] for eps in fine], default=0.0) < 0.021, over
+    assert found.trust_of_known != "ok" or max(known.values()) < 0.021, known
+    assert name in hard or found.trust_of_known == "ok", "calling everything suspect is no cure"
 
 
 @pytest.mark.slow

@@ -92,10 +92,13 @@ def judge(evidence: Evidence) -> Judgement:
     escalation = study.escalated(evidence)
     covering = _covering(evidence, per_radius)
     norm = evidence.threat.norm if evidence.threat else None
+    scored_at = (norm, evidence.threat.eps) if evidence.threat else None
     scored = {one.attack.id for one in evidence.results if one.attack.norm == norm}
 
     def counts(checked: Checked) -> bool:
         if checked.trust == "ok" or (checked.attack_id is not None and checked.attack_id not in scored):
+            return False
+        if checked.name == study.UNEVEN.name and (checked.norm, checked.eps) != scored_at:
             return False
         if checked.name == study.SAMPLED.name and not study.doubts_scores(checked, evidence):
             return False

@@ -25,9 +25,9 @@ _SAMPLED, _UNCOUNTED = 0.01, 0.02
 """No chance is allowed for in the first: each of these images is a proof, though one alone is none that the share is over 1 %.
 The verdict takes it over only where as many of all that are right would be over the second of all samples, and where no audit
 drew a sample of its own."""
-_LEFT_OVER, _OVERSTATED = 0.015, 0.015
+_LEFT_OVER, _OVERSTATED = 0.015, 0.02
 """Of all samples, as likely as the audit makes it: what may stand still though it would fall, and what a number that rankings
-use may be above all that is known. One image of an audit of 64 stays below."""
+use may be above all that is known. One image of an audit of 64 stays below the first."""
 
 WEAKER = Check(
     "weaker_than_single_step",
@@ -75,7 +75,8 @@ AUDIT = Check(
 UNEVEN = Check(
     "unequal_effort",
     f"what broke this model but was not tried on all models of the study, audit and looks included, puts it over "
-    f"{_OVERSTATED:.1%} of all samples below the number that rankings use",
+    f"{_OVERSTATED:.0%} of all samples below the number that rankings use; the verdict counts it at the study's score ε, numbers "
+    "at others are marked there",
     "Carlini et al. 2019, section 4.3; README, Trust",
     "study",
 )

@@ -4,20 +4,20 @@ CREATE TABLE "_sqlite_migrations" (
    "name" TEXT,
    "applied_at" TEXT
 );
-INSERT INTO "_sqlite_migrations" VALUES(1,'innate','1: tables and views','2026-11-28 02:46:06.738767+00:00');
-INSERT INTO "_sqlite_migrations" VALUES(2,'innate','2: the worker''s heartbeat, live progress, settings, removed weights, data roots','2026-11-28 02:46:06.739925+00:00');
-INSERT INTO "_sqlite_migrations" VALUES(3,'innate','3: traces of attacks, readings of distances, checks of trust, transfer, imported weights','2026-11-28 02:46:06.742505+00:00');
-INSERT INTO "_sqlite_migrations" VALUES(4,'innate','4: the verdict on a model beside each of its results','2026-11-28 02:46:06.744404+00:00');
-INSERT INTO "_sqlite_migrations" VALUES(5,'innate','5: progress in numbers, the log of a trial in its events, when each epoch ended','2026-11-28 02:46:06.745548+00:00');
-INSERT INTO "_sqlite_migrations" VALUES(6,'innate','6: what data was seen; audits, worst cases by all that is known, scores that stay while attacks wait','2026-11-28 02:46:06.747961+00:00');
+INSERT INTO "_sqlite_migrations" VALUES(1,'innate','1: tables and views','2026-11-28 02:59:00.172088+00:00');
+INSERT INTO "_sqlite_migrations" VALUES(2,'innate','2: the worker''s heartbeat, live progress, settings, removed weights, data roots','2026-11-28 02:59:00.173296+00:00');
+INSERT INTO "_sqlite_migrations" VALUES(3,'innate','3: traces of attacks, readings of distances, checks of trust, transfer, imported weights','2026-11-28 02:59:00.175246+00:00');
+INSERT INTO "_sqlite_migrations" VALUES(4,'innate','4: the verdict on a model beside each of its results','2026-11-28 02:59:00.176845+00:00');
+INSERT INTO "_sqlite_migrations" VALUES(5,'innate','5: progress in numbers, the log of a trial in its events, when each epoch ended','2026-11-28 02:59:00.177898+00:00');
+INSERT INTO "_sqlite_migrations" VALUES(6,'innate','6: what data was seen; audits, worst cases by all that is known, scores that stay while attacks wait','2026-11-28 02:59:00.180717+00:00');
 CREATE TABLE attack (
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL,
     norm TEXT NOT NULL,
     spec TEXT NOT NULL
 ) STRICT;
-INSERT INTO "attack" VALUES('f437509c313a71b4b364021de4f2ddffe839dfe5f1697831e728f419e11d9933','fgsm','linf','{"name": "fgsm", "norm": "linf", "eps": [0.1, 0.2], "params": {"loss": "ce"}, "seed": 0, "engine": 2}');
-INSERT INTO "attack" VALUES('d19276ff29cdbda8e5b92a20487def6865928fcd88189632e4efb671709bf9bc','pgd','linf','{"name": "pgd", "norm": "linf", "eps": [0.1, 0.2], "params": {"steps": 4, "alpha": "eps/4", "restarts": 1, "loss": "ce", "random_start": true}, "seed": 0, "engine": 2}');
+INSERT INTO "attack" VALUES('eeaa810c00c7db38f79fad36bcb46cd32d2b1a7c012a3f59a5a1a04c125ce595','fgsm','linf','{"name": "fgsm", "norm": "linf", "eps": [0.1, 0.2], "params": {"loss": "ce"}, "seed": 0, "engine": 3}');
+INSERT INTO "attack" VALUES('14d44b1883395d698e6a47c7efae3ef44eb76277457fd4d4e0a889a7b5641241','pgd','linf','{"name": "pgd", "norm": "linf", "eps": [0.1, 0.2], "params": {"steps": 4, "alpha": "eps/4", "restarts": 1, "loss": "ce", "random_start": true}, "seed": 0, "engine": 3}');
 CREATE TABLE attempt (
     id INTEGER PRIMARY KEY,
     trial_id TEXT NOT NULL REFERENCES trial (id) ON DELETE CASCADE,
@@ -32,10 +32,10 @@ CREATE TABLE attempt (
     traceback TEXT, data TEXT,
     UNIQUE (trial_id, number)
 ) STRICT;
-INSERT INTO "attempt" VALUES(1,'7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0',1,1.79583396682826256754e+09,1.79583396683604931826e+09,1,'cpu','38f1a7bebe708bba8179fa3e4f82aa32d66cf3b583a32baef8d614928b971862','finished',NULL,NULL,NULL);
-INSERT INTO "attempt" VALUES(2,'27c4e707166a514b6066a631d9649447e3216ced8a6edea9ec423fb41255103a',1,1.79583396683668732648e+09,1.7958339668410234451e+09,1,'cpu','38f1a7bebe708bba8179fa3e4f82aa32d66cf3b583a32baef8d614928b971862','finished',NULL,NULL,NULL);
-INSERT INTO "attempt" VALUES(3,'f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf',1,1.79583396684149289128e+09,1.7958339668463587761e+09,1,'cpu','38f1a7bebe708bba8179fa3e4f82aa32d66cf3b583a32baef8d614928b971862','finished',NULL,NULL,NULL);
-INSERT INTO "attempt" VALUES(4,'698a747daf5f379dca74c47f357c97c673750cb73a9d20542cff053eca5b478e',1,1.79583396684682726866e+09,1.79583396685190558434e+09,1,'cpu','38f1a7bebe708bba8179fa3e4f82aa32d66cf3b583a32baef8d614928b971862','finished',NULL,NULL,NULL);
+INSERT INTO "attempt" VALUES(1,'7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0',1,1.79583474023010849955e+09,1.79583474024412918087e+09,1,'cpu','38f1a7bebe708bba8179fa3e4f82aa32d66cf3b583a32baef8d614928b971862','finished',NULL,NULL,NULL);
+INSERT INTO "attempt" VALUES(2,'27c4e707166a514b6066a631d9649447e3216ced8a6edea9ec423fb41255103a',1,1.7958347402446343899e+09,1.79583474024848127365e+09,1,'cpu','38f1a7bebe708bba8179fa3e4f82aa32d66cf3b583a32baef8d614928b971862','finished',NULL,NULL,NULL);
+INSERT INTO "attempt" VALUES(3,'f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf',1,1.7958347402488825321e+09,1.7958347402524135113e+09,1,'cpu','38f1a7bebe708bba8179fa3e4f82aa32d66cf3b583a32baef8d614928b971862','finished',NULL,NULL,NULL);
+INSERT INTO "attempt" VALUES(4,'698a747daf5f379dca74c47f357c97c673750cb73a9d20542cff053eca5b478e',1,1.7958347402527930737e+09,1.79583474025632905957e+09,1,'cpu','38f1a7bebe708bba8179fa3e4f82aa32d66cf3b583a32baef8d614928b971862','finished',NULL,NULL,NULL);
 CREATE TABLE audit (
     id INTEGER PRIMARY KEY,
     trial_id TEXT NOT NULL REFERENCES trial (id) ON DELETE CASCADE,
@@ -129,13 +129,13 @@ CREATE TABLE epoch (
     seconds REAL NOT NULL, probe_accuracy REAL, ended_at REAL,
     PRIMARY KEY (trial_id, epoch)
 ) STRICT, WITHOUT ROWID;
-INSERT INTO "epoch" VALUES('27c4e707166a514b6066a631d9649447e3216ced8a6edea9ec423fb41255103a',1,1.0,0.5,NULL,0.01,0.25,NULL,1.79583396683709049226e+09);
+INSERT INTO "epoch" VALUES('27c4e707166a514b6066a631d9649447e3216ced8a6edea9ec423fb41255103a',1,1.0,0.5,NULL,0.01,0.25,NULL,1.79583474024497127537e+09);
 INSERT INTO "epoch" VALUES('27c4e707166a514b6066a631d9649447e3216ced8a6edea9ec423fb41255103a',2,0.5,0.5,NULL,0.01,0.25,NULL,NULL);
-INSERT INTO "epoch" VALUES('698a747daf5f379dca74c47f357c97c673750cb73a9d20542cff053eca5b478e',1,1.0,0.5,NULL,0.01,0.25,NULL,1.79583396684723472589e+09);
+INSERT INTO "epoch" VALUES('698a747daf5f379dca74c47f357c97c673750cb73a9d20542cff053eca5b478e',1,1.0,0.5,NULL,0.01,0.25,NULL,1.79583474025313043591e+09);
 INSERT INTO "epoch" VALUES('698a747daf5f379dca74c47f357c97c673750cb73a9d20542cff053eca5b478e',2,0.5,0.5,NULL,0.01,0.25,NULL,NULL);
-INSERT INTO "epoch" VALUES('7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0',1,1.0,0.5,NULL,0.01,0.25,NULL,1.79583396682953262335e+09);
+INSERT INTO "epoch" VALUES('7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0',1,1.0,0.5,NULL,0.01,0.25,NULL,1.79583474023075342178e+09);
 INSERT INTO "epoch" VALUES('7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0',2,0.5,0.5,NULL,0.01,0.25,NULL,NULL);
-INSERT INTO "epoch" VALUES('f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf',1,1.0,0.5,NULL,0.01,0.25,NULL,1.79583396684190678598e+09);
+INSERT INTO "epoch" VALUES('f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf',1,1.0,0.5,NULL,0.01,0.25,NULL,1.79583474024919915196e+09);
 INSERT INTO "epoch" VALUES('f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf',2,0.5,0.5,NULL,0.01,0.25,NULL,NULL);
 CREATE TABLE evaluation (
     id INTEGER PRIMARY KEY,
@@ -158,14 +158,14 @@ CREATE TABLE evaluation (
     finished_at REAL NOT NULL, traces TEXT, data TEXT,
     UNIQUE (trial_id, attack_id, samples)
 ) STRICT;
-INSERT INTO "evaluation" VALUES(1,'7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0','f437509c313a71b4b364021de4f2ddffe839dfe5f1697831e728f419e11d9933','93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6',1,'done',NULL,NULL,'ok','[]',60,100,50,0.5,256,'fp32','[]',1.79583396683074307444e+09,'[]',NULL);
-INSERT INTO "evaluation" VALUES(2,'7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0','d19276ff29cdbda8e5b92a20487def6865928fcd88189632e4efb671709bf9bc','93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6',1,'done',NULL,NULL,'ok','[]',60,100,50,0.5,256,'fp32','[]',1795833966.83132,'[]',NULL);
-INSERT INTO "evaluation" VALUES(3,'27c4e707166a514b6066a631d9649447e3216ced8a6edea9ec423fb41255103a','f437509c313a71b4b364021de4f2ddffe839dfe5f1697831e728f419e11d9933','93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6',2,'done',NULL,NULL,'ok','[]',60,100,50,0.5,256,'fp32','[]',1.7958339668377618789e+09,'[]',NULL);
-INSERT INTO "evaluation" VALUES(4,'27c4e707166a514b6066a631d9649447e3216ced8a6edea9ec423fb41255103a','d19276ff29cdbda8e5b92a20487def6865928fcd88189632e4efb671709bf9bc','93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6',2,'done',NULL,NULL,'ok','[]',60,100,50,0.5,256,'fp32','[]',1.79583396683803606032e+09,'[]',NULL);
-INSERT INTO "evaluation" VALUES(5,'f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf','f437509c313a71b4b364021de4f2ddffe839dfe5f1697831e728f419e11d9933','93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6',3,'done',NULL,NULL,'ok','[]',60,100,50,0.5,256,'fp32','[]',1.795833966842697382e+09,'[]',NULL);
-INSERT INTO "evaluation" VALUES(6,'f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf','d19276ff29cdbda8e5b92a20487def6865928fcd88189632e4efb671709bf9bc','93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6',3,'done',NULL,NULL,'ok','[]',60,100,50,0.5,256,'fp32','[]',1.79583396684311199188e+09,'[]',NULL);
-INSERT INTO "evaluation" VALUES(7,'698a747daf5f379dca74c47f357c97c673750cb73a9d20542cff053eca5b478e','f437509c313a71b4b364021de4f2ddffe839dfe5f1697831e728f419e11d9933','93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6',4,'done',NULL,NULL,'ok','[]',60,100,50,0.5,256,'fp32','[]',1.79583396684809470174e+09,'[]',NULL);
-INSERT INTO "evaluation" VALUES(8,'698a747daf5f379dca74c47f357c97c673750cb73a9d20542cff053eca5b478e','d19276ff29cdbda8e5b92a20487def6865928fcd88189632e4efb671709bf9bc','93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6',4,'done',NULL,NULL,'ok','[]',60,100,50,0.5,256,'fp32','[]',1.79583396684853887565e+09,'[]',NULL);
+INSERT INTO "evaluation" VALUES(1,'7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0','eeaa810c00c7db38f79fad36bcb46cd32d2b1a7c012a3f59a5a1a04c125ce595','93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6',1,'done',NULL,NULL,'ok','[]',60,100,50,0.5,256,'fp32','[]',1.79583474023170661928e+09,'[]',NULL);
+INSERT INTO "evaluation" VALUES(2,'7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0','14d44b1883395d698e6a47c7efae3ef44eb76277457fd4d4e0a889a7b5641241','93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6',1,'done',NULL,NULL,'ok','[]',60,100,50,0.5,256,'fp32','[]',1.79583474023229217528e+09,'[]',NULL);
+INSERT INTO "evaluation" VALUES(3,'27c4e707166a514b6066a631d9649447e3216ced8a6edea9ec423fb41255103a','eeaa810c00c7db38f79fad36bcb46cd32d2b1a7c012a3f59a5a1a04c125ce595','93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6',2,'done',NULL,NULL,'ok','[]',60,100,50,0.5,256,'fp32','[]',1.79583474024558520324e+09,'[]',NULL);
+INSERT INTO "evaluation" VALUES(4,'27c4e707166a514b6066a631d9649447e3216ced8a6edea9ec423fb41255103a','14d44b1883395d698e6a47c7efae3ef44eb76277457fd4d4e0a889a7b5641241','93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6',2,'done',NULL,NULL,'ok','[]',60,100,50,0.5,256,'fp32','[]',1.79583474024596977235e+09,'[]',NULL);
+INSERT INTO "evaluation" VALUES(5,'f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf','eeaa810c00c7db38f79fad36bcb46cd32d2b1a7c012a3f59a5a1a04c125ce595','93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6',3,'done',NULL,NULL,'ok','[]',60,100,50,0.5,256,'fp32','[]',1.79583474024980115895e+09,'[]',NULL);
+INSERT INTO "evaluation" VALUES(6,'f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf','14d44b1883395d698e6a47c7efae3ef44eb76277457fd4d4e0a889a7b5641241','93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6',3,'done',NULL,NULL,'ok','[]',60,100,50,0.5,256,'fp32','[]',1.79583474025006580359e+09,'[]',NULL);
+INSERT INTO "evaluation" VALUES(7,'698a747daf5f379dca74c47f357c97c673750cb73a9d20542cff053eca5b478e','eeaa810c00c7db38f79fad36bcb46cd32d2b1a7c012a3f59a5a1a04c125ce595','93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6',4,'done',NULL,NULL,'ok','[]',60,100,50,0.5,256,'fp32','[]',1.7958347402536251545e+09,'[]',NULL);
+INSERT INTO "evaluation" VALUES(8,'698a747daf5f379dca74c47f357c97c673750cb73a9d20542cff053eca5b478e','14d44b1883395d698e6a47c7efae3ef44eb76277457fd4d4e0a889a7b5641241','93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6',4,'done',NULL,NULL,'ok','[]',60,100,50,0.5,256,'fp32','[]',1.79583474025392794606e+09,'[]',NULL);
 CREATE TABLE event (
     id INTEGER PRIMARY KEY,
     at REAL NOT NULL,
@@ -340,15 +340,15 @@ CREATE TABLE study (
     created_at REAL NOT NULL,
     run_at REAL NOT NULL
 , data_root TEXT) STRICT;
-INSERT INTO "study" VALUES('tiny','','{"name": "tiny", "dataset": "digits", "architectures": [{"name": "mlp", "hidden": [24]}], "optimizers": [{"name": "adam", "lr": 0.02}, {"name": "sgd", "lr": 0.3}], "activations": ["relu", "tanh"], "seeds": 1, "train_samples": 300, "test_samples": 60, "training": {"epochs": 3, "batch_size": 32}, "attacks": [{"name": "fgsm", "eps": [0.1, 0.2]}, {"name": "pgd", "eps": [0.1, 0.2], "steps": 4}], "audit": {"samples": 0}}','digits','digits',NULL,'digits','[1, 8, 8]','["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]',60,'93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6','linf',0.1,1.79583396682514071463e+09,1.79583396682514071463e+09,NULL);
+INSERT INTO "study" VALUES('tiny','','{"name": "tiny", "dataset": "digits", "architectures": [{"name": "mlp", "hidden": [24]}], "optimizers": [{"name": "adam", "lr": 0.02}, {"name": "sgd", "lr": 0.3}], "activations": ["relu", "tanh"], "seeds": 1, "train_samples": 300, "test_samples": 60, "training": {"epochs": 3, "batch_size": 32}, "attacks": [{"name": "fgsm", "eps": [0.1, 0.2]}, {"name": "pgd", "eps": [0.1, 0.2], "steps": 4}], "audit": {"samples": 0}}','digits','digits',NULL,'digits','[1, 8, 8]','["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]',60,'93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6','linf',0.1,1.79583474022709178928e+09,1.79583474022709178928e+09,NULL);
 CREATE TABLE study_attack (
     study TEXT NOT NULL REFERENCES study (name) ON DELETE CASCADE,
     attack_id TEXT NOT NULL REFERENCES attack (id),
     position INTEGER NOT NULL,
     PRIMARY KEY (study, attack_id)
 ) STRICT, WITHOUT ROWID;
-INSERT INTO "study_attack" VALUES('tiny','d19276ff29cdbda8e5b92a20487def6865928fcd88189632e4efb671709bf9bc',1);
-INSERT INTO "study_attack" VALUES('tiny','f437509c313a71b4b364021de4f2ddffe839dfe5f1697831e728f419e11d9933',0);
+INSERT INTO "study_attack" VALUES('tiny','14d44b1883395d698e6a47c7efae3ef44eb76277457fd4d4e0a889a7b5641241',1);
+INSERT INTO "study_attack" VALUES('tiny','eeaa810c00c7db38f79fad36bcb46cd32d2b1a7c012a3f59a5a1a04c125ce595',0);
 CREATE TABLE study_audit (
     study TEXT NOT NULL REFERENCES study (name) ON DELETE CASCADE,
     spec_id TEXT NOT NULL,
@@ -419,10 +419,10 @@ CREATE TABLE trial (
     failure TEXT,
     crashes INTEGER NOT NULL DEFAULT 0
 , weights_removed INTEGER NOT NULL DEFAULT 0, imported TEXT) STRICT;
-INSERT INTO "trial" VALUES('7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0','55aac86acecc6ad02fee59ff92b8edd756b813d6dd7b397ec9e372e5ca992ca8','{"engine": 1, "dataset": "digits", "train_samples": 300, "architecture": {"name": "mlp", "options": {"hidden": [24], "batch_norm": false, "dropout": 0.0, "normalise": true}}, "activation": {"name": "relu", "options": {}}, "optimizer": {"name": "adam", "options": {"lr": 0.02, "beta1": 0.9, "beta2": 0.999, "eps": 1e-08, "weight_decay": 0.0, "amsgrad": false}}, "defense": {"name": "none", "options": {}}, "training": {"epochs": 3, "batch_size": 32, "initialisation": "torch", "precision": "fp32", "schedule": {"name": "constant", "options": {}}, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": false, "validation": 0.0}, "seed": 0}','digits',300,'mlp','{"hidden": [24], "batch_norm": false, "dropout": 0.0, "normalise": true}','adam','{"lr": 0.02, "beta1": 0.9, "beta2": 0.999, "eps": 1e-08, "weight_decay": 0.0, "amsgrad": false}','relu','{}','none','{}','{"epochs": 3, "batch_size": 32, "initialisation": "torch", "precision": "fp32", "schedule": {"name": "constant", "options": {}}, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": false, "validation": 0.0}',0,1.79583396682551789283e+09,'7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0/1/weights.pt','iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii','ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff',0.5,1000,NULL,0,0,NULL);
-INSERT INTO "trial" VALUES('27c4e707166a514b6066a631d9649447e3216ced8a6edea9ec423fb41255103a','734a0a492fb44bc03bb81b6ae3c246c8d432ab74c5f98d9cef7cdf4e30337db2','{"engine": 1, "dataset": "digits", "train_samples": 300, "architecture": {"name": "mlp", "options": {"hidden": [24], "batch_norm": false, "dropout": 0.0, "normalise": true}}, "activation": {"name": "tanh", "options": {}}, "optimizer": {"name": "adam", "options": {"lr": 0.02, "beta1": 0.9, "beta2": 0.999, "eps": 1e-08, "weight_decay": 0.0, "amsgrad": false}}, "defense": {"name": "none", "options": {}}, "training": {"epochs": 3, "batch_size": 32, "initialisation": "torch", "precision": "fp32", "schedule": {"name": "constant", "options": {}}, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": false, "validation": 0.0}, "seed": 0}','digits',300,'mlp','{"hidden": [24], "batch_norm": false, "dropout": 0.0, "normalise": true}','adam','{"lr": 0.02, "beta1": 0.9, "beta2": 0.999, "eps": 1e-08, "weight_decay": 0.0, "amsgrad": false}','tanh','{}','none','{}','{"epochs": 3, "batch_size": 32, "initialisation": "torch", "precision": "fp32", "schedule": {"name": "constant", "options": {}}, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": false, "validation": 0.0}',0,1.79583396682551789283e+09,'27c4e707166a514b6066a631d9649447e3216ced8a6edea9ec423fb41255103a/1/weights.pt','iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii','ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff',0.5,1000,NULL,0,0,NULL);
-INSERT INTO "trial" VALUES('f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf','93ba3e43a259456541a9ff79fe619d7914b04a822d8db8268a56c969e88155a8','{"engine": 1, "dataset": "digits", "train_samples": 300, "architecture": {"name": "mlp", "options": {"hidden": [24], "batch_norm": false, "dropout": 0.0, "normalise": true}}, "activation": {"name": "relu", "options": {}}, "optimizer": {"name": "sgd", "options": {"lr": 0.3, "momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": false}}, "defense": {"name": "none", "options": {}}, "training": {"epochs": 3, "batch_size": 32, "initialisation": "torch", "precision": "fp32", "schedule": {"name": "constant", "options": {}}, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": false, "validation": 0.0}, "seed": 0}','digits',300,'mlp','{"hidden": [24], "batch_norm": false, "dropout": 0.0, "normalise": true}','sgd','{"lr": 0.3, "momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": false}','relu','{}','none','{}','{"epochs": 3, "batch_size": 32, "initialisation": "torch", "precision": "fp32", "schedule": {"name": "constant", "options": {}}, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": false, "validation": 0.0}',0,1.79583396682551789283e+09,'f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf/1/weights.pt','iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii','ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff',0.5,1000,NULL,0,0,NULL);
-INSERT INTO "trial" VALUES('698a747daf5f379dca74c47f357c97c673750cb73a9d20542cff053eca5b478e','d22b7d98a37b6b1617228f930457be85221827134e481ca131b5b5ea456f07a5','{"engine": 1, "dataset": "digits", "train_samples": 300, "architecture": {"name": "mlp", "options": {"hidden": [24], "batch_norm": false, "dropout": 0.0, "normalise": true}}, "activation": {"name": "tanh", "options": {}}, "optimizer": {"name": "sgd", "options": {"lr": 0.3, "momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": false}}, "defense": {"name": "none", "options": {}}, "training": {"epochs": 3, "batch_size": 32, "initialisation": "torch", "precision": "fp32", "schedule": {"name": "constant", "options": {}}, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": false, "validation": 0.0}, "seed": 0}','digits',300,'mlp','{"hidden": [24], "batch_norm": false, "dropout": 0.0, "normalise": true}','sgd','{"lr": 0.3, "momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": false}','tanh','{}','none','{}','{"epochs": 3, "batch_size": 32, "initialisation": "torch", "precision": "fp32", "schedule": {"name": "constant", "options": {}}, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": false, "validation": 0.0}',0,1.79583396682551789283e+09,'698a747daf5f379dca74c47f357c97c673750cb73a9d20542cff053eca5b478e/1/weights.pt','iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii','ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff',0.5,1000,NULL,0,0,NULL);
+INSERT INTO "trial" VALUES('7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0','55aac86acecc6ad02fee59ff92b8edd756b813d6dd7b397ec9e372e5ca992ca8','{"engine": 1, "dataset": "digits", "train_samples": 300, "architecture": {"name": "mlp", "options": {"hidden": [24], "batch_norm": false, "dropout": 0.0, "normalise": true}}, "activation": {"name": "relu", "options": {}}, "optimizer": {"name": "adam", "options": {"lr": 0.02, "beta1": 0.9, "beta2": 0.999, "eps": 1e-08, "weight_decay": 0.0, "amsgrad": false}}, "defense": {"name": "none", "options": {}}, "training": {"epochs": 3, "batch_size": 32, "initialisation": "torch", "precision": "fp32", "schedule": {"name": "constant", "options": {}}, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": false, "validation": 0.0}, "seed": 0}','digits',300,'mlp','{"hidden": [24], "batch_norm": false, "dropout": 0.0, "normalise": true}','adam','{"lr": 0.02, "beta1": 0.9, "beta2": 0.999, "eps": 1e-08, "weight_decay": 0.0, "amsgrad": false}','relu','{}','none','{}','{"epochs": 3, "batch_size": 32, "initialisation": "torch", "precision": "fp32", "schedule": {"name": "constant", "options": {}}, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": false, "validation": 0.0}',0,1.79583474022748112684e+09,'7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0/1/weights.pt','iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii','ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff',0.5,1000,NULL,0,0,NULL);
+INSERT INTO "trial" VALUES('27c4e707166a514b6066a631d9649447e3216ced8a6edea9ec423fb41255103a','734a0a492fb44bc03bb81b6ae3c246c8d432ab74c5f98d9cef7cdf4e30337db2','{"engine": 1, "dataset": "digits", "train_samples": 300, "architecture": {"name": "mlp", "options": {"hidden": [24], "batch_norm": false, "dropout": 0.0, "normalise": true}}, "activation": {"name": "tanh", "options": {}}, "optimizer": {"name": "adam", "options": {"lr": 0.02, "beta1": 0.9, "beta2": 0.999, "eps": 1e-08, "weight_decay": 0.0, "amsgrad": false}}, "defense": {"name": "none", "options": {}}, "training": {"epochs": 3, "batch_size": 32, "initialisation": "torch", "precision": "fp32", "schedule": {"name": "constant", "options": {}}, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": false, "validation": 0.0}, "seed": 0}','digits',300,'mlp','{"hidden": [24], "batch_norm": false, "dropout": 0.0, "normalise": true}','adam','{"lr": 0.02, "beta1": 0.9, "beta2": 0.999, "eps": 1e-08, "weight_decay": 0.0, "amsgrad": false}','tanh','{}','none','{}','{"epochs": 3, "batch_size": 32, "initialisation": "torch", "precision": "fp32", "schedule": {"name": "constant", "options": {}}, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": false, "validation": 0.0}',0,1.79583474022748112684e+09,'27c4e707166a514b6066a631d9649447e3216ced8a6edea9ec423fb41255103a/1/weights.pt','iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii','ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff',0.5,1000,NULL,0,0,NULL);
+INSERT INTO "trial" VALUES('f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf','93ba3e43a259456541a9ff79fe619d7914b04a822d8db8268a56c969e88155a8','{"engine": 1, "dataset": "digits", "train_samples": 300, "architecture": {"name": "mlp", "options": {"hidden": [24], "batch_norm": false, "dropout": 0.0, "normalise": true}}, "activation": {"name": "relu", "options": {}}, "optimizer": {"name": "sgd", "options": {"lr": 0.3, "momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": false}}, "defense": {"name": "none", "options": {}}, "training": {"epochs": 3, "batch_size": 32, "initialisation": "torch", "precision": "fp32", "schedule": {"name": "constant", "options": {}}, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": false, "validation": 0.0}, "seed": 0}','digits',300,'mlp','{"hidden": [24], "batch_norm": false, "dropout": 0.0, "normalise": true}','sgd','{"lr": 0.3, "momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": false}','relu','{}','none','{}','{"epochs": 3, "batch_size": 32, "initialisation": "torch", "precision": "fp32", "schedule": {"name": "constant", "options": {}}, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": false, "validation": 0.0}',0,1.79583474022748112684e+09,'f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf/1/weights.pt','iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii','ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff',0.5,1000,NULL,0,0,NULL);
+INSERT INTO "trial" VALUES('698a747daf5f379dca74c47f357c97c673750cb73a9d20542cff053eca5b478e','d22b7d98a37b6b1617228f930457be85221827134e481ca131b5b5ea456f07a5','{"engine": 1, "dataset": "digits", "train_samples": 300, "architecture": {"name": "mlp", "options": {"hidden": [24], "batch_norm": false, "dropout": 0.0, "normalise": true}}, "activation": {"name": "tanh", "options": {}}, "optimizer": {"name": "sgd", "options": {"lr": 0.3, "momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": false}}, "defense": {"name": "none", "options": {}}, "training": {"epochs": 3, "batch_size": 32, "initialisation": "torch", "precision": "fp32", "schedule": {"name": "constant", "options": {}}, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": false, "validation": 0.0}, "seed": 0}','digits',300,'mlp','{"hidden": [24], "batch_norm": false, "dropout": 0.0, "normalise": true}','sgd','{"lr": 0.3, "momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": false}','tanh','{}','none','{}','{"epochs": 3, "batch_size": 32, "initialisation": "torch", "precision": "fp32", "schedule": {"name": "constant", "options": {}}, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": false, "validation": 0.0}',0,1.79583474022748112684e+09,'698a747daf5f379dca74c47f357c97c673750cb73a9d20542cff053eca5b478e/1/weights.pt','iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii','ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff',0.5,1000,NULL,0,0,NULL);
 CREATE TABLE trial_attack (
     study TEXT NOT NULL REFERENCES study (name) ON DELETE CASCADE,
     trial_id TEXT NOT NULL REFERENCES trial (id) ON DELETE CASCADE,
@@ -444,21 +444,21 @@ CREATE TABLE trust_check (
     FOREIGN KEY (study, trial_id) REFERENCES study_trial (study, trial_id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 INSERT INTO "trust_check" VALUES('tiny','27c4e707166a514b6066a631d9649447e3216ced8a6edea9ec423fb41255103a',0,'degenerate',NULL,'ok',0,9.16666666666666629659e-01,2.1618950038622250509e-01,NULL,NULL,NULL);
-INSERT INTO "trust_check" VALUES('tiny','27c4e707166a514b6066a631d9649447e3216ced8a6edea9ec423fb41255103a',1,'weaker_than_single_step','d19276ff29cdbda8e5b92a20487def6865928fcd88189632e4efb671709bf9bc','ok',0,9.99999999999999777955e-02,1.45478904410572790206e-01,NULL,NULL,0.1);
-INSERT INTO "trust_check" VALUES('tiny','27c4e707166a514b6066a631d9649447e3216ced8a6edea9ec423fb41255103a',2,'unequal_effort',NULL,'ok',0,0.0,0.015,NULL,'linf',0.1);
-INSERT INTO "trust_check" VALUES('tiny','27c4e707166a514b6066a631d9649447e3216ced8a6edea9ec423fb41255103a',3,'unequal_effort',NULL,'ok',0,0.0,0.015,NULL,'linf',0.2);
+INSERT INTO "trust_check" VALUES('tiny','27c4e707166a514b6066a631d9649447e3216ced8a6edea9ec423fb41255103a',1,'weaker_than_single_step','14d44b1883395d698e6a47c7efae3ef44eb76277457fd4d4e0a889a7b5641241','ok',0,9.99999999999999777955e-02,1.45478904410572790206e-01,NULL,NULL,0.1);
+INSERT INTO "trust_check" VALUES('tiny','27c4e707166a514b6066a631d9649447e3216ced8a6edea9ec423fb41255103a',2,'unequal_effort',NULL,'ok',0,0.0,0.02,NULL,'linf',0.1);
+INSERT INTO "trust_check" VALUES('tiny','27c4e707166a514b6066a631d9649447e3216ced8a6edea9ec423fb41255103a',3,'unequal_effort',NULL,'ok',0,0.0,0.02,NULL,'linf',0.2);
 INSERT INTO "trust_check" VALUES('tiny','698a747daf5f379dca74c47f357c97c673750cb73a9d20542cff053eca5b478e',0,'degenerate',NULL,'ok',0,9.16666666666666629659e-01,2.1618950038622250509e-01,NULL,NULL,NULL);
-INSERT INTO "trust_check" VALUES('tiny','698a747daf5f379dca74c47f357c97c673750cb73a9d20542cff053eca5b478e',1,'weaker_than_single_step','d19276ff29cdbda8e5b92a20487def6865928fcd88189632e4efb671709bf9bc','ok',0,9.99999999999999777955e-02,1.45478904410572790206e-01,NULL,NULL,0.1);
-INSERT INTO "trust_check" VALUES('tiny','698a747daf5f379dca74c47f357c97c673750cb73a9d20542cff053eca5b478e',2,'unequal_effort',NULL,'ok',0,0.0,0.015,NULL,'linf',0.1);
-INSERT INTO "trust_check" VALUES('tiny','698a747daf5f379dca74c47f357c97c673750cb73a9d20542cff053eca5b478e',3,'unequal_effort',NULL,'ok',0,0.0,0.015,NULL,'linf',0.2);
+INSERT INTO "trust_check" VALUES('tiny','698a747daf5f379dca74c47f357c97c673750cb73a9d20542cff053eca5b478e',1,'weaker_than_single_step','14d44b1883395d698e6a47c7efae3ef44eb76277457fd4d4e0a889a7b5641241','ok',0,9.99999999999999777955e-02,1.45478904410572790206e-01,NULL,NULL,0.1);
+INSERT INTO "trust_check" VALUES('tiny','698a747daf5f379dca74c47f357c97c673750cb73a9d20542cff053eca5b478e',2,'unequal_effort',NULL,'ok',0,0.0,0.02,NULL,'linf',0.1);
+INSERT INTO "trust_check" VALUES('tiny','698a747daf5f379dca74c47f357c97c673750cb73a9d20542cff053eca5b478e',3,'unequal_effort',NULL,'ok',0,0.0,0.02,NULL,'linf',0.2);
 INSERT INTO "trust_check" VALUES('tiny','7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0',0,'degenerate',NULL,'ok',0,9.16666666666666629659e-01,2.1618950038622250509e-01,NULL,NULL,NULL);
-INSERT INTO "trust_check" VALUES('tiny','7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0',1,'weaker_than_single_step','d19276ff29cdbda8e5b92a20487def6865928fcd88189632e4efb671709bf9bc','ok',0,9.99999999999999777955e-02,1.45478904410572790206e-01,NULL,NULL,0.1);
-INSERT INTO "trust_check" VALUES('tiny','7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0',2,'unequal_effort',NULL,'ok',0,0.0,0.015,NULL,'linf',0.1);
-INSERT INTO "trust_check" VALUES('tiny','7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0',3,'unequal_effort',NULL,'ok',0,0.0,0.015,NULL,'linf',0.2);
+INSERT INTO "trust_check" VALUES('tiny','7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0',1,'weaker_than_single_step','14d44b1883395d698e6a47c7efae3ef44eb76277457fd4d4e0a889a7b5641241','ok',0,9.99999999999999777955e-02,1.45478904410572790206e-01,NULL,NULL,0.1);
+INSERT INTO "trust_check" VALUES('tiny','7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0',2,'unequal_effort',NULL,'ok',0,0.0,0.02,NULL,'linf',0.1);
+INSERT INTO "trust_check" VALUES('tiny','7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0',3,'unequal_effort',NULL,'ok',0,0.0,0.02,NULL,'linf',0.2);
 INSERT INTO "trust_check" VALUES('tiny','f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf',0,'degenerate',NULL,'ok',0,9.16666666666666629659e-01,2.1618950038622250509e-01,NULL,NULL,NULL);
-INSERT INTO "trust_check" VALUES('tiny','f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf',1,'weaker_than_single_step','d19276ff29cdbda8e5b92a20487def6865928fcd88189632e4efb671709bf9bc','ok',0,9.99999999999999777955e-02,1.45478904410572790206e-01,NULL,NULL,0.1);
-INSERT INTO "trust_check" VALUES('tiny','f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf',2,'unequal_effort',NULL,'ok',0,0.0,0.015,NULL,'linf',0.1);
-INSERT INTO "trust_check" VALUES('tiny','f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf',3,'unequal_effort',NULL,'ok',0,0.0,0.015,NULL,'linf',0.2);
+INSERT INTO "trust_check" VALUES('tiny','f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf',1,'weaker_than_single_step','14d44b1883395d698e6a47c7efae3ef44eb76277457fd4d4e0a889a7b5641241','ok',0,9.99999999999999777955e-02,1.45478904410572790206e-01,NULL,NULL,0.1);
+INSERT INTO "trust_check" VALUES('tiny','f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf',2,'unequal_effort',NULL,'ok',0,0.0,0.02,NULL,'linf',0.1);
+INSERT INTO "trust_check" VALUES('tiny','f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf',3,'unequal_effort',NULL,'ok',0,0.0,0.02,NULL,'linf',0.2);
 CREATE TABLE worker (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     pid INTEGER NOT NULL,
@@ -514,36 +514,6 @@ SELECT k.study, k.trial_id, t.variant_id, t.architecture, t.optimizer, t.activat
     k.name AS "check", a.name AS attack, k.trust, k.value, k.bound, k.reason, k.counted, k.attack_id,
     k.position, k.norm, k.eps
 FROM trust_check k JOIN trial t ON t.id = k.trial_id LEFT JOIN attack a ON a.id = k.attack_id;
-CREATE VIEW v_results AS
-WITH wanted AS (
-    SELECT st.study, st.trial_id, sa.attack_id, 0 AS added, st.trust
-    FROM study_trial st JOIN study_attack sa ON sa.study = st.study
-    UNION ALL
-    SELECT ta.study, ta.trial_id, ta.attack_id, 1, st.trust
-    FROM trial_attack ta
-    JOIN study_trial st ON st.study = ta.study AND st.trial_id = ta.trial_id
-    WHERE NOT EXISTS (SELECT 1 FROM study_attack sa WHERE sa.study = ta.study AND sa.attack_id = ta.attack_id)
-)
-SELECT w.study, t.id AS trial_id, t.variant_id, t.dataset, t.architecture, t.optimizer, t.activation, t.defense, t.seed,
-    a.name AS attack, a.id AS attack_id, a.norm, coalesce(l.eps, r.eps) AS eps, e.count AS samples,
-    c.accuracy AS clean_accuracy, coalesce(r.robust_accuracy, l.robust_accuracy) AS robust_accuracy,
-    CASE WHEN 'invalid' IN (e.trust, w.trust, k.trust) THEN 'invalid' WHEN 'suspect' IN (e.trust, w.trust, k.trust) THEN 'suspect'
-        ELSE e.trust END AS trust,
-    e.forward_passes, e.backward_passes, e.seconds,
-    e.trust_reasons, l.adversarial_accuracy, w.added, e.crafting, e.batch_size, e.notes, a.spec AS attack_spec,
-    t.architecture_options, t.optimizer_options, t.activation_options, t.defense_options,
-    r.median_distance, e.trust AS attack_trust, w.trust AS model_trust
-FROM wanted w
-JOIN study s ON s.name = w.study
-JOIN evaluation e ON e.trial_id = w.trial_id AND e.attack_id = w.attack_id AND e.samples = s.samples
-    AND e.state = 'done'
-JOIN ledger l ON l.evaluation_id = e.id
-LEFT JOIN reading r ON l.eps IS NULL AND r.study = w.study AND r.trial_id = w.trial_id AND r.attack_id = w.attack_id
-JOIN trial t ON t.id = w.trial_id
-JOIN attack a ON a.id = w.attack_id
-LEFT JOIN clean c ON c.trial_id = t.id AND c.samples = s.samples
-LEFT JOIN trust_check k ON k.study = w.study AND k.trial_id = w.trial_id AND k.name = 'weaker_than_sample'
-    AND k.norm = a.norm AND k.eps = coalesce(l.eps, r.eps);
 CREATE INDEX event_trial ON event (trial_id);
 CREATE INDEX robustness_audit ON robustness (audit_id);
 CREATE VIEW v_robustness AS
@@ -558,6 +528,42 @@ JOIN trial t ON t.id = r.trial_id
 JOIN clean c ON c.trial_id = t.id AND c.samples = s.samples
 LEFT JOIN audit_radius ar ON ar.audit_id = r.audit_id AND ar.eps = r.eps
 LEFT JOIN audit a ON a.id = r.audit_id;
+CREATE VIEW v_results AS
+WITH wanted AS (
+    SELECT st.study, st.trial_id, sa.attack_id, 0 AS added, st.trust
+    FROM study_trial st JOIN study_attack sa ON sa.study = st.study
+    UNION ALL
+    SELECT ta.study, ta.trial_id, ta.attack_id, 1, st.trust
+    FROM trial_attack ta
+    JOIN study_trial st ON st.study = ta.study AND st.trial_id = ta.trial_id
+    WHERE NOT EXISTS (SELECT 1 FROM study_attack sa WHERE sa.study = ta.study AND sa.attack_id = ta.attack_id)
+)
+SELECT w.study, t.id AS trial_id, t.variant_id, t.dataset, t.architecture, t.optimizer, t.activation, t.defense, t.seed,
+    a.name AS attack, a.id AS attack_id, a.norm, coalesce(l.eps, r.eps) AS eps, e.count AS samples,
+    c.accuracy AS clean_accuracy, coalesce(r.robust_accuracy, l.robust_accuracy) AS robust_accuracy,
+    CASE WHEN 'invalid' IN (e.trust, w.trust, k.trust) THEN 'invalid'
+        WHEN 'suspect' IN (e.trust, w.trust, k.trust, u.trust) THEN 'suspect' ELSE e.trust END AS trust,
+    e.forward_passes, e.backward_passes, e.seconds,
+    e.trust_reasons, l.adversarial_accuracy, w.added, e.crafting, e.batch_size, e.notes, a.spec AS attack_spec,
+    t.architecture_options, t.optimizer_options, t.activation_options, t.defense_options,
+    r.median_distance, e.trust AS attack_trust, w.trust AS model_trust,
+    b.robust_accuracy AS known_worst_case, ar.audited, ar.fell, ar.overstated_at_most, ar.attacks AS audit_attacks
+FROM wanted w
+JOIN study s ON s.name = w.study
+JOIN evaluation e ON e.trial_id = w.trial_id AND e.attack_id = w.attack_id AND e.samples = s.samples
+    AND e.state = 'done'
+JOIN ledger l ON l.evaluation_id = e.id
+LEFT JOIN reading r ON l.eps IS NULL AND r.study = w.study AND r.trial_id = w.trial_id AND r.attack_id = w.attack_id
+JOIN trial t ON t.id = w.trial_id
+JOIN attack a ON a.id = w.attack_id
+LEFT JOIN clean c ON c.trial_id = t.id AND c.samples = s.samples
+LEFT JOIN trust_check k ON k.study = w.study AND k.trial_id = w.trial_id AND k.name = 'weaker_than_sample'
+    AND k.norm = a.norm AND k.eps = coalesce(l.eps, r.eps)
+LEFT JOIN trust_check u ON u.study = w.study AND u.trial_id = w.trial_id AND u.name = 'unequal_effort'
+    AND u.norm = a.norm AND u.eps = coalesce(l.eps, r.eps)
+LEFT JOIN robustness b ON b.study = w.study AND b.trial_id = w.trial_id AND b.norm = a.norm
+    AND b.eps = coalesce(l.eps, r.eps)
+LEFT JOIN audit_radius ar ON ar.audit_id = b.audit_id AND ar.eps = b.eps;
 CREATE VIEW v_leaderboard AS
 SELECT st.study, t.variant_id, t.dataset, t.architecture, t.optimizer, t.activation, t.defense, count(*) AS seeds,
     avg(sc.value) AS clean_accuracy, avg(sw.value) AS worst_case, avg(sr.value) AS retention,
