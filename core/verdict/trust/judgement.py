@@ -75,7 +75,7 @@ def judge(evidence: Evidence) -> Judgement:
     A degenerate model is "invalid", whatever else. What is wrong with the model always counts. What is wrong with one
     attack counts only where no other iterative attack in that norm, without such a fault, is about as strong at that
     radius: a weak attack beside a strong one does no harm to a worst case. What the look at the model broke counts in the
-    scores; the verdict takes over only what may be missing from them still (`study.doubts_scores`).
+    scores; the verdict takes over only what may be missing from them still (`study.doubts_worst_case`).
 
     An escalation settles the strength of the attacks once its rungs gain nothing more, for what it broke counts in the
     scores as well; climbed to its top, it settles the suspicion of masked gradients too, for the last rungs go by neither
@@ -100,7 +100,7 @@ def judge(evidence: Evidence) -> Judgement:
             return False
         if checked.name == study.UNEVEN.name and (checked.norm, checked.eps) != scored_at:
             return False
-        if checked.name == study.SAMPLED.name and not study.doubts_scores(checked, evidence):
+        if checked.name == study.SAMPLED.name and not study.doubts_worst_case(checked, evidence):
             return False
         if escalation is not None and escalation.trust == "ok" and _settles(evidence, checked):
             return False

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from core.attacks import ATTACKS
+from core.audit import AuditedRadius
 from core.names import NORM_SIGNS
 from core.records import Bools, Ledger, Threat
 from core.verdict.audited import overstated_at_most, overstated_by, radii_of
@@ -21,11 +22,12 @@ _DISTANCES = 0.02
 _SLACK = 0.1
 """A distance within 10 % of ε says nothing against an attack at ε: both stop somewhere near the boundary."""
 
-_SAMPLED, _UNCOUNTED = 0.01, 0.02
+_SAMPLED, _UNCOUNTED, _FAR = 0.01, 0.03, 0.05
 """No chance is allowed for in the first: each of these images is a proof, though one alone is none that the share is over 1 %.
-The verdict takes it over only where as many of all that are right would be over the second of all samples, and where no audit
-drew a sample of its own."""
-_LEFT_OVER, _OVERSTATED = 0.015, 0.02
+What is known of a model counts them, so it is doubted for other reasons, where no audit drew a sample of its own: the same share
+of those that were not looked at would be over 3 % of all, or so many were missed (5 %) that the look cannot be the last word
+either."""
+_LEFT_OVER, _OVERSTATED = 0.015, 0.015
 """Of all samples, as likely as the audit makes it: what may stand still though it would fall, and what a number that rankings
 use may be above all that is known. One image of an audit of 64 stays below the first."""
 
@@ -52,8 +54,8 @@ DISTANCES = Check(
 SAMPLED = Check(
     "weaker_than_sample",
     f"over {_SAMPLED:.0%} of a sample, and more than one image, stand against all of the study's attacks at one norm and ε and "
-    "fall to short minimum-norm and targeted attacks; the verdict counts it where as many of the "
-    f"rest would be over {_UNCOUNTED:.0%} of all samples and there was no audit",
+    "fall to short minimum-norm and targeted attacks; without an audit the verdict counts it where "
+    f"as many of the rest would be over {_UNCOUNTED:.0%} of all, or where it is over {_FAR:.0%} of the sample",
     "Carlini et al. 2019, section 4.3 (more than one attack); Croce, Hein 2020, section 4.1 (more than one loss)",
     "study",
 )
@@ -75,7 +77,7 @@ AUDIT = Check(
 UNEVEN = Check(
     "unequal_effort",
     f"what broke this model but was not tried on all models of the study, audit and looks included, puts it over "
-    f"{_OVERSTATED:.0%} of all samples below the number that rankings use; the verdict counts it at the study's score ε, numbers "
+    f"{_OVERSTATED:.1%} of all samples below the number that rankings use; the verdict counts it at the study's score ε, numbers "
     "at others are marked there",
     "Carlini et al. 2019, section 4.3; README, Trust",
     "study",
@@ -235,19 +237,21 @@ def audited(evidence: Evidence) -> list[Checked]:
 
 
 def uneven(evidence: Evidence) -> list[Checked]:
-    """How far the numbers that rankings use are above all that is known of this model, and is likely of its rest: one answer
-    for each norm and ε at which the study says something."""
+    """How far the numbers that rankings use are above all that is known of this model, and is likely of those that neither audit
+    nor look drew: one answer for each norm and ε at which the study says something."""
     total, found = len(evidence.clean.correct), []
-    attacks = [one.attack for one in evidence.results]
-    drawn = {(audit.norm, one.eps): one for audit in evidence.audits for one in audit.radii}
+    attacks, drawn = [one.attack for one in evidence.results], _drawn(evidence)
+    missed = {(one.norm, one.eps): one.value or 0.0 for one in sampled(evidence)}
     for norm in dict.fromkeys(attack.norm for attack in attacks):
         for eps in radii_of(attacks, evidence.threat, norm):
             claimed = int(compared_standing(evidence, norm, eps).sum())
             known = int(known_standing(evidence, norm, eps).sum())
-            over = (claimed - known) / total
             if (norm, eps) in drawn:
-                over += overstated_by(drawn[norm, eps], total)
-            reason = None
+                rest = overstated_by(drawn[norm, eps], total)
+            else:
+                right = float(evidence.clean.correct.mean())
+                rest = missed.get((norm, eps), 0.0) * (1 - _looked_at(evidence, norm)) * right
+            over, reason = (claimed - known) / total + rest, None
             if over > _OVERSTATED and claimed > known:
                 reason = (
                     f"{words(UNEVEN.name)}: worst case at {NORM_SIGNS[norm]} ε = {eps:g} is {claimed / total:.1%} by the attacks "
@@ -258,14 +262,24 @@ def uneven(evidence: Evidence) -> list[Checked]:
     return found
 
 
-def doubts_scores(checked: Checked, evidence: Evidence) -> bool:
-    """Whether, where no audit drew a sample of its own, scores may be too high by as much as would matter."""
-    if any(
-        audit.norm == checked.norm and any(one.eps == checked.eps for one in audit.radii) for audit in evidence.audits
-    ):
+def doubts_worst_case(checked: Checked, evidence: Evidence) -> bool:
+    """Whether what a look broke makes it likely that the worst case by all that is known, which counts those, is too high by as
+    much as would matter. Where an audit drew a sample of its own, that says it."""
+    if checked.value is None or (checked.norm, checked.eps) in _drawn(evidence):
         return False
-    right = float(evidence.clean.correct.mean())
-    return checked.value is not None and checked.value * right > _UNCOUNTED
+    return checked.value > _FAR or checked.value * (1 - _looked_at(evidence, checked.norm)) > _UNCOUNTED
+
+
+def _drawn(evidence: Evidence) -> dict[tuple[str | None, float | None], AuditedRadius]:
+    """(norm, ε) → what the audit came to there."""
+    return {(audit.norm, one.eps): one for audit in evidence.audits for one in audit.radii}
+
+
+def _looked_at(evidence: Evidence, norm: str | None) -> float:
+    """The share of the images classified rightly that a look in the norm tried."""
+    right = int(evidence.clean.correct.sum())
+    measured = max((look.measured or look.images for look in evidence.looks if look.norm == norm), default=0)
+    return min(1.0, measured / right) if right else 1.0
 
 
 def escalated(evidence: Evidence) -> Checked | None:
