@@ -274,7 +274,9 @@ def _evaluations(
         try:
             test_set = test_sets[look.test_samples]
             correct = outcomes[look.test_samples].correct
-            found = diagnose(model, test_set, correct, look, stop, sample_size(_trained_images(job, arrays)))
+            audited = any((one.spec.norm, one.test_samples) == (look.norm, look.test_samples) for one in job.audits)
+            size = sample_size(_trained_images(job, arrays))
+            found = diagnose(model, test_set, correct, look, stop, size, tried=not audited)
             for number, diagnosis in enumerate(found):
                 looks.append((look.test_samples, diagnosis))
                 yield Diagnosed(test_set.digest, look.test_samples, diagnosis, first=number == 0)

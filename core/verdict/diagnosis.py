@@ -64,10 +64,13 @@ def diagnose(
     spec: DiagnosisSpec,
     stop: Callable[[], bool] = lambda: False,
     measured: int = IMAGES,
+    *,
+    tried: bool = True,
 ) -> Iterator[Diagnosis]:
     """Measure `model` on up to IMAGES of the samples that `correct` [n] says are classified rightly, spread evenly, and the
     distance to the nearest mistake on up to `measured`: one Diagnosis for each ε of `spec`, upwards.
 
+    Unless they are to be `tried`, the attacks of other kinds on that sample are left out: an audit makes more of them.
     All in fp32 and eval mode; each module's mode is as before afterwards. Short attacks come first, of more than one kind: in
     l2 FMN, whose distances tell who falls at any ε, in linf APGD at each ε. Then search and noise on what is left; what those
     break is tried again with PGD, on either loss and from other starts, before it counts against the gradients. Raises
@@ -78,14 +81,16 @@ def diagnose(
     if len(right) == 0:
         yield from (Diagnosis(spec.norm, eps, 0, 0, 0, 0, 0, 0.0, "", 0, 0, (), 0, 0, 0.0) for eps in spec.eps)
         return
-    chosen = _spread(right, max(measured, IMAGES))
+    chosen = _spread(right, max(measured, IMAGES) if tried else IMAGES)
     victim, device = Victim(model, "fp32", stop, evens=True), test_set.labels.device
     rows = torch.from_numpy(chosen).to(device)
     looked_at = torch.from_numpy(_spread(np.arange(len(chosen)), IMAGES)).to(device)
     part = rows[looked_at]
     x, y, samples = test_set.pixels(part), test_set.labels[part], test_set.indices[part]
     with under_attack(model):
-        distance = _distances(victim, test_set, rows) if spec.norm == "l2" else torch.full(rows.shape, float("inf"))
+        distance = torch.full(rows.shape, float("inf"), device=device)
+        if tried and spec.norm == "l2":
+            distance = _distances(victim, test_set, rows)
         whatever_the_radius = _look(victim, x, y, samples, spec.norm)
     nearest = {
         int(row): float(length) for row, length in zip(chosen, distance.tolist(), strict=True) if math.isfinite(length)
@@ -95,7 +100,7 @@ def diagnose(
     for eps in spec.eps:
         broken |= distance <= eps
         with under_attack(model):
-            if spec.norm == "linf":
+            if tried and spec.norm == "linf":
                 broken |= _fallen_in_linf(victim, test_set, rows, eps, broken)
             sample = broken[looked_at]
             by_noise, by_search = _at_radius(victim, x, y, samples, spec.norm, eps, sample)
@@ -108,7 +113,7 @@ def diagnose(
             only_by_search=by_search,
             only_by_noise=by_noise,
             seconds=time.monotonic() - begun,
-            measured=len(chosen),
+            measured=len(chosen) if tried else 0,
             nearest=nearest,
         )
         begun = time.monotonic()

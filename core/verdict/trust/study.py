@@ -250,7 +250,7 @@ def uneven(evidence: Evidence) -> list[Checked]:
                 rest = overstated_by(drawn[norm, eps], total)
             else:
                 right = float(evidence.clean.correct.mean())
-                rest = missed.get((norm, eps), 0.0) * (1 - _looked_at(evidence, norm)) * right
+                rest = min(missed.get((norm, eps), 0.0) * (1 - _looked_at(evidence, norm)) * right, known / total)
             over, reason = (claimed - known) / total + rest, None
             if over > _OVERSTATED and claimed > known:
                 reason = (
