@@ -47,6 +47,7 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[VariantRow], widt
     columns = [levels(rows, factor) for factor in factors]
     if len(set(zip(*columns, strict=True))) < len(rows):  # imported weights of one architecture
         factors, columns = [*factors, "variant"], [*columns, [short_id(row.variant_id) for row in rows]]
+    several = any(row.seeds != 1 for row in rows)
     for row, *names in zip(rows, *columns, strict=True):
         verdict = judged[row.variant_id]
         for reason in reasons_of[row.variant_id]:
@@ -62,20 +63,23 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[VariantRow], widt
                 _bounded(row.worst_case, over[row.variant_id]),
                 percent(over[row.variant_id]),
                 percent(row.retention),
-                str(row.seeds),
+                *([str(row.seeds)] if several else []),
                 f"{verdict.trust} [{marks}]" if marks else verdict.trust,
             ]
         )
     count = len(factors)
+    headings = [*factors, "innate", "95 % CI", "clean", "worst", "over", "kept", *(["n"] if several else []), "trust"]
     text = table(
-        [*factors, "innate", "95 % CI", "clean", "worst", "over", "kept", "n", "trust"],
+        headings,
         lines,
         width,
-        right=range(count, count + 7),
+        right=range(count, len(headings) - 1),
         fill=max(range(count), key=lambda index: max(len(line[index]) for line in lines)),
     )
     head = [f"{study}: {', '.join(part for part in (stored.dataset, constant(rows)) if part)}"]
-    foot = [f"clean, worst and kept in %; worst: survives every attack at {threat}; kept: worst / clean; n: seeds"]
+    foot = [
+        f"clean, worst and kept in %; worst: survives every attack at {threat}; kept: worst / clean{'; n: seeds' if several else ''}"
+    ]
     if any(bound is not None for bound in over.values()):
         foot.append(
             "over: so many points worst is too high at most, against what the audits tried (95 %, each ε by itself)"

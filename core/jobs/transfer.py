@@ -27,8 +27,9 @@ from core.engine.victim import EvaluationStopped, Victim, under_attack
 from core.errors import BadInput, InnateError
 from core.evaluation.evaluate import TestSet, crafting_precision, usual_batch
 from core.events import Event, Finished, Stopped, TransferLeftOut, TransferProgress, TransferRow, TrialFailed
+from core.jobs.evaluations import test_set_of
 from core.jobs.orders import TransferJob
-from core.jobs.trial import settle_torch, test_set_of
+from core.jobs.trial import settle_torch
 from core.models.pixel_model import trained_model
 from core.records import AttackSpec, TransferCell
 from core.training import checkpoints

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,42 +17,29 @@ import torch
 from torch import Tensor
 
 from core import datasets
-from core.attacks import ATTACKS
 from core.datasets.arrays import Arrays
 from core.datasets.staging import exact_normalisation, images_on, whole
-from core.datasets.subsets import Indices, holdout, samples_digest, stratified
+from core.datasets.subsets import holdout, stratified
 from core.engine.victim import EvaluationStopped
 from core.environment import environment, memory_beside_others, peak_memory
 from core.errors import BadInput, InnateError
-from core.evaluation.audit import audit
-from core.evaluation.evaluate import TestSet, clean_outcome, evaluate
 from core.events import (
-    AuditFailed,
     Crashed,
-    Diagnosed,
-    EvaluationFailed,
-    EvaluationFinished,
     Event,
     Finished,
-    LookFailed,
     Started,
     Stopped,
     Trained,
     TrialFailed,
 )
-from core.jobs.orders import AuditOrder, Job, TransferJob
+from core.jobs.evaluations import evaluations, reason_of
+from core.jobs.orders import Job, TransferJob
 from core.models.pixel_model import PixelModel, build_model
-from core.records import AttackSpec, Bools, Diagnosis, TrialSpec
+from core.records import TrialSpec
 from core.training import checkpoints
 from core.training.defenses import DEFENSES
 from core.training.loop import TrainingData, TrainingStopped, train
 from core.training.probe import draw_probe
-from core.verdict.diagnosis import diagnose, sample_size
-from core.verdict.ledgers import speaks_at, survived_at
-from core.verdict.trust.looks import fallen_to_looks
-
-_FAULTS = (InnateError, RuntimeError, ValueError, ArithmeticError)
-"""What may go wrong in one attack or look, and costs no other."""
 
 
 def run_trial(job: Job, stop: Callable[[], bool]) -> Iterator[Event]:
@@ -70,7 +57,7 @@ def run_trial(job: Job, stop: Callable[[], bool]) -> Iterator[Event]:
     except torch.OutOfMemoryError:
         yield _out_of_memory(job)
     except (RuntimeError, ValueError, TypeError, ArithmeticError) as error:
-        yield TrialFailed(_reason(error), traceback.format_exc())
+        yield TrialFailed(reason_of(error), traceback.format_exc())
 
 
 def _out_of_memory(job: Job) -> TrialFailed | Crashed:
@@ -120,16 +107,8 @@ def _run(job: Job, stop: Callable[[], bool]) -> Iterator[Event]:
     else:
         model.load_state_dict(trained["model"])
         yield _trained(trained["folder"], trained, job.device, earlier=True)
-    yield from _evaluations(job, model, arrays, classes, stop)
+    yield from evaluations(job, model, arrays, classes, stop)
     yield Finished()
-
-
-def _trained_images(job: Job, arrays: Arrays) -> int | None:
-    """How many images the model's training took in, repeats counted; None for weights trained elsewhere."""
-    training = job.trial.training
-    if training is None:
-        return None
-    return training.epochs * (job.trial.train_samples or len(arrays.train_labels))
 
 
 def _refuse_earlier_engine(trial: TrialSpec) -> None:
@@ -140,14 +119,6 @@ def _refuse_earlier_engine(trial: TrialSpec) -> None:
         raise BadInput(
             f"queued by an earlier version of innate, which trained {trial.defense.name} otherwise; submit the study again: "
             "innate run"
-        )
-
-
-def _refuse_earlier_attack(attack: AttackSpec) -> None:
-    """The same of an attack that has become stronger since it was queued."""
-    if attack.engine != ATTACKS[attack.name].engine:
-        raise BadInput(
-            "queued by an earlier version of innate, whose attack was another; submit the study again: innate run"
         )
 
 
@@ -247,129 +218,3 @@ def _trained(folder: Path, content: dict[str, Any], device: str, *, earlier: boo
         peak_memory=peak_memory(device),
         earlier=earlier,
     )
-
-
-def _evaluations(
-    job: Job, model: PixelModel, arrays: Arrays, classes: int, stop: Callable[[], bool]
-) -> Iterator[Event]:
-    """The clean outcome on each set of test samples, looks at the model, each attack, then the audits; a failed attack leaves
-    the others alone."""
-    test_sets: dict[int | None, TestSet] = {}
-    outcomes = {}
-    wanted = [
-        *job.clean,
-        *(look.test_samples for look in job.diagnoses),
-        *(evaluation.test_samples for evaluation in job.evaluations),
-        *(order.test_samples for order in job.audits),
-    ]
-    for test_samples in dict.fromkeys(wanted):
-        indices = stratified(arrays.test_labels, test_samples, "test_samples")
-        test_sets[test_samples] = test_set_of(arrays, indices, test_samples, job.device, job.memory_fraction)
-        outcomes[test_samples] = clean_outcome(model, test_sets[test_samples], classes)
-        if test_samples in job.clean:
-            yield outcomes[test_samples]
-    looks: list[tuple[int | None, Diagnosis]] = []
-    # Before the attacks: whoever is killed in between has the look made up for with the attacks that are missing.
-    for look in job.diagnoses:
-        try:
-            test_set = test_sets[look.test_samples]
-            correct = outcomes[look.test_samples].correct
-            audited = any((one.spec.norm, one.test_samples) == (look.norm, look.test_samples) for one in job.audits)
-            size = sample_size(_trained_images(job, arrays))
-            found = diagnose(model, test_set, correct, look, stop, size, tried=not audited)
-            for number, diagnosis in enumerate(found):
-                looks.append((look.test_samples, diagnosis))
-                yield Diagnosed(test_set.digest, look.test_samples, diagnosis, first=number == 0)
-        except _FAULTS as error:  # a verdict that lacks one look is worth more than none
-            yield LookFailed(look.norm, _reason(error), traceback.format_exc())
-    finished: list[EvaluationFinished] = []
-    for evaluation in job.evaluations:
-        test_set = test_sets[evaluation.test_samples]
-        try:
-            _refuse_earlier_attack(evaluation.attack)
-            for event in evaluate(
-                model,
-                test_set,
-                evaluation.attack,
-                outcomes[evaluation.test_samples].correct,
-                job.crafting,
-                stop,
-                standing=evaluation.standing,
-            ):
-                if isinstance(event, EvaluationFinished):
-                    finished.append(event)
-                yield event
-        except _FAULTS as error:
-            yield EvaluationFailed(
-                evaluation.attack, test_set.digest, evaluation.test_samples, _reason(error), traceback.format_exc()
-            )
-    for order in job.audits:
-        test_set = test_sets[order.test_samples]
-        done = [one for one in finished if one.samples == test_set.digest]
-        standing = _standing(
-            order,
-            outcomes[order.test_samples].correct,
-            done,
-            [look for test_samples, look in looks if test_samples == order.test_samples],
-        )
-        passes = order.passes + sum(one.forward_passes + one.backward_passes for one in done)
-        budget = int(order.spec.share * (passes + _training_passes(job, arrays)))
-        try:
-            yield from audit(model, test_set, order.spec, standing, budget, stop)
-        except _FAULTS as error:
-            yield AuditFailed(order.spec, test_set.digest, order.test_samples, _reason(error), traceback.format_exc())
-
-
-def _standing(
-    order: AuditOrder, correct: Bools, done: Sequence[EvaluationFinished], looks: Sequence[Diagnosis]
-) -> list[Bools]:
-    """At each ε of an audit who stands against everything known: what was stored, and what this job has found."""
-    spec, found = order.spec, []
-    for place, eps in enumerate(spec.eps):
-        left = correct & order.standing[place] if order.standing is not None else correct.copy()
-        for one in done:
-            survived = survived_at(one.ledgers, eps) if one.attack.norm == spec.norm else None
-            # One that ran on the survivors at a radius says nothing of smaller ones.
-            if survived is not None and speaks_at(one.attack, eps):
-                left &= survived
-        left[fallen_to_looks(looks, spec.norm, eps)] = False
-        found.append(left)
-    return found
-
-
-def _training_passes(job: Job, arrays: Arrays) -> int:
-    """Images that the model's training sent through it, forward and backward counted alike; 0 for weights trained elsewhere.
-
-    A step costs one pass forward and two backward, to the weights and to what lies before them; crafting an image one of each
-    for every slope.
-    """
-    images, defense = _trained_images(job, arrays), job.trial.defense
-    if images is None or defense is None:
-        return 0
-    slopes = DEFENSES[defense.name].gradients(defense.options) * (1.0 - float(defense.options.get("clean_share", 0.0)))
-    return int(images * (3 + 2 * slopes))
-
-
-def test_set_of(
-    arrays: Arrays,
-    indices: Indices,
-    asked: int | None,
-    device: str,
-    memory_fraction: float | None = None,  # noqa: PT028 - no test
-) -> TestSet:
-    """The test samples `indices` on the device."""
-    return TestSet(
-        images=images_on(device, arrays.test_images, indices, memory_fraction),
-        labels=torch.from_numpy(np.array(arrays.test_labels[indices])).to(device),
-        indices=torch.from_numpy(indices).to(device),
-        digest=samples_digest(indices),
-        asked=asked,
-    )
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong, in a line."""
-    if isinstance(error, InnateError):
-        return str(error)
-    lines = str(error).strip().splitlines() or ["no message"]
-    return f"{type(error).__name__}: {lines[0]}"

@@ -20,7 +20,7 @@ import torch
 from core import datasets
 from core.datasets.subsets import stratified
 from core.evaluation.evaluate import clean_outcome
-from core.jobs.trial import test_set_of as chosen_samples
+from core.jobs.evaluations import test_set_of as chosen_samples
 from core.models.pixel_model import trained_model
 from core.names import worst
 from core.records import TrialSpec

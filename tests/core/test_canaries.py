@@ -17,9 +17,9 @@ from core.datasets.subsets import stratified
 from core.evaluation.audit import audit
 from core.evaluation.evaluate import clean_outcome, evaluate
 from core.events import CleanEvaluated, Diagnosed, EvaluationFinished, Finished, Trained
+from core.jobs.evaluations import test_set_of as chosen_samples
 from core.jobs.orders import EvaluationSpec, Job
 from core.jobs.trial import run_trial
-from core.jobs.trial import test_set_of as chosen_samples
 from core.models.pixel_model import trained_model
 from core.records import DiagnosisSpec, Threat
 from core.verdict.diagnosis import diagnose

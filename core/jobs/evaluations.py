@@ -1,0 +1,190 @@
+"""What a job asks of a trained model: its clean outcome, looks at it, attacks on it, audits. Imports torch: for children only.
+
+Each is a generator of events; what goes wrong in one attack, look or audit costs no other.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+
+from core.attacks import ATTACKS
+from core.datasets.arrays import Arrays
+from core.datasets.staging import images_on
+from core.datasets.subsets import Indices, samples_digest, stratified
+from core.errors import BadInput, InnateError
+from core.evaluation.audit import audit
+from core.evaluation.evaluate import TestSet, clean_outcome, evaluate
+from core.events import (
+    AuditFailed,
+    CleanEvaluated,
+    Diagnosed,
+    EvaluationFailed,
+    EvaluationFinished,
+    Event,
+    LookFailed,
+)
+from core.jobs.orders import AuditOrder, Job
+from core.models.pixel_model import PixelModel
+from core.records import AttackSpec, Bools, Diagnosis
+from core.training.defenses import DEFENSES
+from core.verdict.diagnosis import diagnose, sample_size
+from core.verdict.ledgers import speaks_at, survived_at
+from core.verdict.trust.looks import fallen_to_looks
+
+TestSets = Mapping[int | None, tuple[TestSet, CleanEvaluated]]
+"""The study's `test_samples` → those samples, and the clean outcome on them."""
+
+_FAULTS = (InnateError, RuntimeError, ValueError, ArithmeticError)
+"""What may go wrong in one attack or look, and costs no other."""
+
+
+def evaluations(job: Job, model: PixelModel, arrays: Arrays, classes: int, stop: Callable[[], bool]) -> Iterator[Event]:
+    """The clean outcome on each set of test samples, looks at the model, each attack, then the audits."""
+    tests: dict[int | None, tuple[TestSet, CleanEvaluated]] = {}
+    wanted = [
+        *job.clean,
+        *(look.test_samples for look in job.diagnoses),
+        *(evaluation.test_samples for evaluation in job.evaluations),
+        *(order.test_samples for order in job.audits),
+    ]
+    for test_samples in dict.fromkeys(wanted):
+        indices = stratified(arrays.test_labels, test_samples, "test_samples")
+        test_set = test_set_of(arrays, indices, test_samples, job.device, job.memory_fraction)
+        tests[test_samples] = test_set, clean_outcome(model, test_set, classes)
+        if test_samples in job.clean:
+            yield tests[test_samples][1]
+    # Before the attacks: whoever is killed in between has the look made up for with the attacks that are missing.
+    looks: list[Diagnosed] = []
+    for event in _looks(job, model, arrays, tests, stop):
+        if isinstance(event, Diagnosed):
+            looks.append(event)
+        yield event
+    finished: list[EvaluationFinished] = []
+    for event in _attacks(job, model, tests, stop):
+        if isinstance(event, EvaluationFinished):
+            finished.append(event)
+        yield event
+    yield from _audits(job, model, arrays, tests, looks, finished, stop)
+
+
+def _looks(job: Job, model: PixelModel, arrays: Arrays, tests: TestSets, stop: Callable[[], bool]) -> Iterator[Event]:
+    for look in job.diagnoses:
+        test_set, clean = tests[look.test_samples]
+        audited = any((one.spec.norm, one.test_samples) == (look.norm, look.test_samples) for one in job.audits)
+        try:
+            size = sample_size(_trained_images(job, arrays))
+            found = diagnose(model, test_set, clean.correct, look, stop, size, tried=not audited)
+            for number, diagnosis in enumerate(found):
+                yield Diagnosed(test_set.digest, look.test_samples, diagnosis, first=number == 0)
+        except _FAULTS as error:  # a verdict that lacks one look is worth more than none
+            yield LookFailed(look.norm, reason_of(error), traceback.format_exc())
+
+
+def _attacks(job: Job, model: PixelModel, tests: TestSets, stop: Callable[[], bool]) -> Iterator[Event]:
+    for wanted in job.evaluations:
+        test_set, clean = tests[wanted.test_samples]
+        try:
+            _refuse_earlier_attack(wanted.attack)
+            yield from evaluate(
+                model, test_set, wanted.attack, clean.correct, job.crafting, stop, standing=wanted.standing
+            )
+        except _FAULTS as error:
+            yield EvaluationFailed(
+                wanted.attack, test_set.digest, wanted.test_samples, reason_of(error), traceback.format_exc()
+            )
+
+
+def _audits(
+    job: Job,
+    model: PixelModel,
+    arrays: Arrays,
+    tests: TestSets,
+    looks: Sequence[Diagnosed],
+    finished: Sequence[EvaluationFinished],
+    stop: Callable[[], bool],
+) -> Iterator[Event]:
+    for order in job.audits:
+        test_set, clean = tests[order.test_samples]
+        done = [one for one in finished if one.samples == test_set.digest]
+        seen = [one.diagnosis for one in looks if one.samples == test_set.digest]
+        passes = order.passes + sum(one.forward_passes + one.backward_passes for one in done)
+        budget = int(order.spec.share * (passes + _training_passes(job, arrays)))
+        try:
+            yield from audit(model, test_set, order.spec, _standing(order, clean.correct, done, seen), budget, stop)
+        except _FAULTS as error:
+            yield AuditFailed(order.spec, test_set.digest, order.test_samples, reason_of(error), traceback.format_exc())
+
+
+def _standing(
+    order: AuditOrder, correct: Bools, done: Sequence[EvaluationFinished], looks: Sequence[Diagnosis]
+) -> list[Bools]:
+    """At each ε of an audit who stands against everything known: what was stored, and what this job has found."""
+    spec, found = order.spec, []
+    for place, eps in enumerate(spec.eps):
+        left = correct & order.standing[place] if order.standing is not None else correct.copy()
+        for one in done:
+            survived = survived_at(one.ledgers, eps) if one.attack.norm == spec.norm else None
+            # One that ran on the survivors at a radius says nothing of smaller ones.
+            if survived is not None and speaks_at(one.attack, eps):
+                left &= survived
+        left[fallen_to_looks(looks, spec.norm, eps)] = False
+        found.append(left)
+    return found
+
+
+def _training_passes(job: Job, arrays: Arrays) -> int:
+    """Images that the model's training sent through it, forward and backward counted alike; 0 for weights trained elsewhere.
+
+    A step costs one pass forward and two backward, to the weights and to what lies before them; crafting an image one of each
+    for every slope.
+    """
+    images, defense = _trained_images(job, arrays), job.trial.defense
+    if images is None or defense is None:
+        return 0
+    slopes = DEFENSES[defense.name].gradients(defense.options) * (1.0 - float(defense.options.get("clean_share", 0.0)))
+    return int(images * (3 + 2 * slopes))
+
+
+def _trained_images(job: Job, arrays: Arrays) -> int | None:
+    """How many images the model's training took in, repeats counted; None for weights trained elsewhere."""
+    training = job.trial.training
+    if training is None:
+        return None
+    return training.epochs * (job.trial.train_samples or len(arrays.train_labels))
+
+
+def _refuse_earlier_attack(attack: AttackSpec) -> None:
+    """The same of an attack that has become stronger since it was queued."""
+    if attack.engine != ATTACKS[attack.name].engine:
+        raise BadInput(
+            "queued by an earlier version of innate, whose attack was another; submit the study again: innate run"
+        )
+
+
+def test_set_of(
+    arrays: Arrays,
+    indices: Indices,
+    asked: int | None,
+    device: str,
+    memory_fraction: float | None = None,  # noqa: PT028 - no test
+) -> TestSet:
+    """The test samples `indices` on the device."""
+    return TestSet(
+        images=images_on(device, arrays.test_images, indices, memory_fraction),
+        labels=torch.from_numpy(np.array(arrays.test_labels[indices])).to(device),
+        indices=torch.from_numpy(indices).to(device),
+        digest=samples_digest(indices),
+        asked=asked,
+    )
+
+
+def reason_of(error: Exception) -> str:
+    """What went wrong, in a line."""
+    if isinstance(error, InnateError):
+        return str(error)
+    lines = str(error).strip().splitlines() or ["no message"]
+    return f"{type(error).__name__}: {lines[0]}"
