@@ -77,9 +77,8 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[VariantRow], widt
         fill=max(range(count), key=lambda index: max(len(line[index]) for line in lines)),
     )
     head = [f"{study}: {', '.join(part for part in (stored.dataset, constant(rows)) if part)}"]
-    foot = [
-        f"clean, worst and kept in %; worst: survives every attack at {threat}; kept: worst / clean{'; n: seeds' if several else ''}"
-    ]
+    seeds = "; n: seeds" if several else ""
+    foot = [f"clean, worst and kept in %; worst: survives every attack at {threat}; kept: worst / clean{seeds}"]
     if any(bound is not None for bound in over.values()):
         foot.append(
             "over: so many points worst is too high at most, against what the audits tried (95 %, each ε by itself)"
