@@ -55,10 +55,16 @@ def overview(run: Run) -> Content:
             parts.append(f"{named:<17} {value:>5}  {interval:>10}\n")
     if scores:
         parts.append(("95 % bootstrap over test samples\n", _QUIET))
-    for known in detail.robustness:
-        if known.study == row.study:
-            at = f"{NORM_SIGNS[known.norm]} {known.eps:.4g}"
-            parts.append(f"known at {at:<8} {_times(100.0, known.robust_accuracy):>5} %  {audit_text(known)}\n")
+    known = [one for one in detail.robustness if one.study == row.study]
+    if known:
+        parts.append(("all known  worst %      audit   over\n", "bold $primary"))
+    for one in known:
+        at, worst_case = f"{NORM_SIGNS[one.norm]} {one.eps:.4g}", _times(100.0, one.robust_accuracy)
+        fell = "none" if one.audited is None else f"{one.fell} of {one.audited}"
+        mark = "≤" if one.audited is None else ""
+        parts.append(f"{at:<9} {mark + worst_case:>8}  {fell:>9}  {_times(100.0, one.overstated_at_most):>5}\n")
+    if any(one.audited is not None for one in known):
+        parts.append(("audit: how many of those drawn fell; over: points too high at most, 95 %\n", _QUIET))
     if row.trust:
         parts += [_label("trust"), (row.trust, STATE_COLOURS[row.trust]), "\n"]
         parts += [f"- {reason}\n" for reason in row.trust_reasons or ()]
