@@ -12,7 +12,7 @@ import tomli_w
 
 from tests.conftest import tiny
 
-STUDY = tiny(training={"epochs": 12, "batch_size": 16}, train_samples=800)
+STUDY = tiny(training={"epochs": 12, "batch_size": 16}, train_samples=800, audit={"samples": 6})
 MEDIUM = tiny(name="medium", training={"epochs": 60, "batch_size": 16}, train_samples=800, seeds=1)
 LONG = tiny(name="long", training={"epochs": 400, "batch_size": 16}, train_samples=800, seeds=1)
 
@@ -143,7 +143,7 @@ def all_gone(processes, seconds=10):
 
 
 def truth(home):
-    """Everything that no fault may change: weights, ledgers, epochs, scores."""
+    """Everything that no fault may change: weights, ledgers, epochs, scores, audits, worst cases."""
     db = sqlite3.connect(home / "innate.db")
     return [
         db.execute(sql).fetchall()
@@ -154,5 +154,8 @@ def truth(home):
             "ORDER BY 1, 2, 4",
             "SELECT trial_id, epoch, loss, accuracy, lr FROM epoch ORDER BY 1, 2",
             "SELECT study, trial_id, name, value, low, high FROM score ORDER BY 1, 2, 3",
+            "SELECT a.trial_id, a.spec_id, a.state, c.fell_at, r.eps, r.standing, r.audited, r.fell, r.broken, r.rounds "
+            "FROM audit a JOIN audit_content c ON c.audit_id = a.id JOIN audit_radius r ON r.audit_id = a.id ORDER BY 1, 2, 5",
+            "SELECT study, trial_id, norm, eps, compared_accuracy, robust_accuracy, trust FROM robustness ORDER BY 1, 2, 3, 4",
         )
     ]
