@@ -634,7 +634,8 @@ ALTER TABLE transfer ADD COLUMN fooled_bitmap BLOB;
 CREATE VIEW v_robustness AS
 SELECT r.study, t.id AS trial_id, t.variant_id, t.dataset, t.architecture, t.optimizer, t.activation, t.defense, t.seed,
     r.norm, r.eps, c.count AS samples, c.accuracy AS clean_accuracy, r.robust_accuracy, ar.audited, ar.fell,
-    ar.overstated_at_most, r.trust, r.compared_accuracy, ar.standing AS audited_of, ar.broken, ar.rounds,
+    min(ar.overstated_at_most, r.robust_accuracy) AS overstated_at_most, r.trust, r.compared_accuracy,
+    ar.standing AS audited_of, ar.broken, ar.rounds,
     ar.attacks AS audit_attacks, ar.felled_by, a.seconds AS audit_seconds,
     t.architecture_options, t.optimizer_options, t.activation_options, t.defense_options
 FROM robustness r
@@ -665,7 +666,8 @@ SELECT w.study, t.id AS trial_id, t.variant_id, t.dataset, t.architecture, t.opt
     e.trust_reasons, l.adversarial_accuracy, w.added, e.crafting, e.batch_size, e.notes, a.spec AS attack_spec,
     t.architecture_options, t.optimizer_options, t.activation_options, t.defense_options,
     r.median_distance, e.trust AS attack_trust, w.trust AS model_trust,
-    b.robust_accuracy AS known_worst_case, ar.audited, ar.fell, ar.overstated_at_most, ar.attacks AS audit_attacks
+    b.robust_accuracy AS known_worst_case, ar.audited, ar.fell,
+    min(ar.overstated_at_most, b.robust_accuracy) AS overstated_at_most, ar.attacks AS audit_attacks
 FROM wanted w
 JOIN study s ON s.name = w.study
 JOIN evaluation e ON e.trial_id = w.trial_id AND e.attack_id = w.attack_id AND e.samples = s.samples
@@ -693,7 +695,8 @@ SELECT st.study, t.variant_id, t.dataset, t.architecture, t.optimizer, t.activat
         WHEN 2 THEN 'invalid' WHEN 1 THEN 'suspect' ELSE 'ok' END AS trust,
     t.architecture_options, t.optimizer_options, t.activation_options, t.defense_options,
     avg(r.robust_accuracy) AS known_worst_case,
-    CASE WHEN count(ar.overstated_at_most) = count(*) THEN max(ar.overstated_at_most) END AS overstated_at_most,
+    CASE WHEN count(ar.overstated_at_most) = count(*) THEN max(min(ar.overstated_at_most, r.robust_accuracy)) END
+        AS overstated_at_most,
     count(*) FILTER (WHERE st.state <> 'done') AS pending
 FROM study_trial st
 JOIN study s ON s.name = st.study

@@ -98,11 +98,15 @@ def _score(db: Database, study: str, trial_id: str) -> None:
 
 
 def _store_worst_cases(db: Database, study: str, trial_id: str, known: Evidence, judgement: Judgement) -> None:
-    """At every norm and ε at which the study says something."""
+    """At every norm and ε at which the study says something, or an audit of it looked."""
     attacks = [one.attack for one in known.results]
-    made = {
-        norm: audit for audit, norm in ((audit, one.norm) for audit, one in audits.found(db, study, trial_id).items())
-    }
+    made = {one.norm: audit for audit, one in audits.found(db, study, trial_id).items()}
+    places = dict.fromkeys(
+        (norm, eps)
+        for norm in dict.fromkeys(attack.norm for attack in attacks)
+        for eps in radii_of(attacks, known.threat, norm)
+    )
+    places |= dict.fromkeys((audit.norm, one.eps) for audit in known.audits for one in audit.radii)
     db.execute("DELETE FROM robustness WHERE study = ? AND trial_id = ?", (study, trial_id))
     db.conn.executemany(
         "INSERT INTO robustness (study, trial_id, norm, eps, compared_accuracy, robust_accuracy, trust, audit_id) "
@@ -118,8 +122,7 @@ def _store_worst_cases(db: Database, study: str, trial_id: str, known: Evidence,
                 judgement.trust_of_known,
                 made.get(norm),
             )
-            for norm in dict.fromkeys(attack.norm for attack in attacks)
-            for eps in radii_of(attacks, known.threat, norm)
+            for norm, eps in places
         ],
     )
 

@@ -34,13 +34,14 @@ def at_most(rows: Sequence[RobustnessRow]) -> float | None:
     That is what is known of each model alone already, and the bound on what is not known yet.
     """
     found = [_audited(row) for row in rows]
-    known = [one for one in found if one is not None]
-    if len(known) < len(found):
+    audited = [one for one in found if one is not None]
+    if len(audited) < len(found):
         return None
-    most = pooled_at_most(known)
+    most = pooled_at_most(audited)
     if most is None:
         return None
-    return most + sum(row.compared_accuracy - row.robust_accuracy for row in rows) / len(rows)
+    known = sum(row.robust_accuracy for row in rows) / len(rows)
+    return min(most, known) + sum(row.compared_accuracy for row in rows) / len(rows) - known
 
 
 def by_group(found: Mapping[str, RobustnessRow], groups: Mapping[K, Iterable[str]]) -> dict[K, float | None]:

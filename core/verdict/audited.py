@@ -74,11 +74,13 @@ def overstated_at_most(found: AuditedRadius, total: int) -> float | None:
     return (most - found.fell) / total
 
 
-def overstated_by(found: AuditedRadius, total: int) -> float:
-    """The same share as it is likely: as many of the rest fall as of those that were audited."""
+def overstated_by(found: AuditedRadius, known: int, total: int) -> float:
+    """The share of all `total` samples that is likely to stand still though it would fall: as many of all that stood fall as of
+    those that were audited, less those that fell meanwhile. `known` is how many stand now."""
     if found.audited == 0:
         return 0.0
-    return found.fell / found.audited * (found.standing - found.audited) / total
+    fallen = max(0, found.standing - known)
+    return max(0.0, found.fell / found.audited * found.standing - fallen) / total
 
 
 def pooled_at_most(found: Sequence[tuple[AuditedRadius, int]]) -> float | None:

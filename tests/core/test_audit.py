@@ -78,7 +78,9 @@ def test_whoever_was_audited_whole_cannot_be_too_high_and_who_was_not_is_not_bou
     assert overstated_at_most(radius(30, 30, fell=4), 200) == 0.0
     assert overstated_at_most(radius(0, 0), 200) == 0.0
     assert overstated_at_most(radius(30, 0), 200) is None
-    assert overstated_by(radius(100, 50, fell=5), 200) == 5 / 50 * 50 / 200
+    assert overstated_by(radius(100, 50, fell=5), 95, 200) == 5 / 50 * 50 / 200
+    assert overstated_by(radius(100, 50, fell=5), 92, 200) == 2 / 200, "three more have fallen since"
+    assert overstated_by(radius(100, 50, fell=5), 60, 200) == 0.0
 
 
 @pytest.mark.parametrize(

@@ -228,9 +228,10 @@ def audited(evidence: Evidence) -> list[Checked]:
             tried = ", ".join(one.felled_by if one.fell else one.attacks)
             more = f", and {one.broken - one.fell} of the others" if one.broken > one.fell and one.rounds > 1 else ""
             reason = f"audit: {who} fell at {at} to {tried or 'nothing that could be tried'}{more}"
-            most, likely = overstated_at_most(one, total), overstated_by(one, total)
+            known = int(known_standing(evidence, audit.norm, one.eps).sum())
+            most, likely = overstated_at_most(one, total), overstated_by(one, known, total)
             if most is not None:
-                reason += f"; at most {100 * most:.1f} points too high against that"
+                reason += f"; at most {100 * min(most, known / total):.1f} points too high against that"
             verdict = "suspect" if likely > _LEFT_OVER else "ok"
             found.append(Checked(AUDIT.name, verdict, likely, _LEFT_OVER, reason, None, one.eps, audit.norm))
     return found
@@ -247,7 +248,7 @@ def uneven(evidence: Evidence) -> list[Checked]:
             claimed = int(compared_standing(evidence, norm, eps).sum())
             known = int(known_standing(evidence, norm, eps).sum())
             if (norm, eps) in drawn:
-                rest = overstated_by(drawn[norm, eps], total)
+                rest = overstated_by(drawn[norm, eps], known, total)
             else:
                 right = float(evidence.clean.correct.mean())
                 rest = min(missed.get((norm, eps), 0.0) * (1 - _looked_at(evidence, norm)) * right, known / total)
@@ -340,9 +341,10 @@ def _audit_is_last(evidence: Evidence, at: Threat) -> bool:
     total = len(evidence.clean.correct)
     for audit in evidence.audits:
         for one in audit.radii:
-            if (audit.norm, one.eps) == (at.norm, at.eps) and overstated_by(one, total) <= _LEFT_OVER:
-                left = one.standing - one.fell
-                return left - int(known_standing(evidence, at.norm, at.eps).sum()) <= _LEFT_OVER * total
+            if (audit.norm, one.eps) == (at.norm, at.eps):
+                known = int(known_standing(evidence, at.norm, at.eps).sum())
+                fallen_since = one.standing - one.fell - known
+                return overstated_by(one, known, total) <= _LEFT_OVER and fallen_since <= _LEFT_OVER * total
     return False
 
 
