@@ -93,14 +93,7 @@ def _by_factors(db: Database, study: str, factors: Sequence[str], score: str) ->
         at_score, levels = overstated.at_score(db, study), trials_by_level(scored, factors)
         over = overstated.by_group(at_score, levels)
     rows: list[Options] = [
-        {
-            **dict(zip(factors, one.names, strict=True)),
-            "score": one.score,
-            "low": one.low,
-            "high": one.high,
-            "n": one.n,
-            **({} if over is None else {"overstated_at_most": over.get(one.names)}),
-        }
+        {**dict(zip(factors, one.names, strict=True)), "score": one.score, "low": one.low, "high": one.high, "n": one.n}
         for one in found
     ]
     return _Found(rows, by_table(study, found, factors, score, width(), over))

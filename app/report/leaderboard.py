@@ -69,6 +69,11 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[VariantRow], widt
         )
     count = len(factors)
     headings = [*factors, "innate", "95 % CI", "clean", "worst", "over", "kept", *(["n"] if several else []), "trust"]
+    # What is worth least goes where the terminal is narrow: `kept` is a ratio of its neighbours, `n` is said below.
+    for name in ("kept", "n"):
+        if name in headings and _width([headings, *lines]) > width:
+            place = headings.index(name)
+            headings, *lines = ([*cells[:place], *cells[place + 1 :]] for cells in (headings, *lines))
     text = table(
         headings,
         lines,
@@ -77,8 +82,12 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[VariantRow], widt
         fill=max(range(count), key=lambda index: max(len(line[index]) for line in lines)),
     )
     head = [f"{study}: {', '.join(part for part in (stored.dataset, constant(rows)) if part)}"]
-    seeds = "; n: seeds" if several else ""
-    foot = [f"clean, worst and kept in %; worst: survives every attack at {threat}; kept: worst / clean{seeds}"]
+    foot = ["; ".join([
+        f"clean{', worst and kept' if 'kept' in headings else ' and worst'} in %",
+        f"worst: survives every attack at {threat}",
+        *(["kept: worst / clean"] if "kept" in headings else []),
+        *(["n: seeds"] if "n" in headings else [f"{max(row.seeds for row in rows)} seeds"] if several else []),
+    ])]  # fmt: skip
     if any(bound is not None for bound in over.values()):
         foot.append(
             "over: so many points worst is too high at most, against what the audits tried (95 %, each ε by itself)"
@@ -121,6 +130,11 @@ def by_table(
     head = f"{study}: {score}{unit}, mean over n {replicate} with its 95 % t interval"
     foot = "" if over is None else "\n(over: points too high at most, against what the audits tried; 95 %, pooled)"
     return f"{head}\n{text}{foot}"
+
+
+def _width(rows: Sequence[Sequence[str]]) -> int:
+    """Columns that a table of these cells takes."""
+    return sum(max(map(len, column)) + 2 for column in zip(*rows, strict=True)) - 2
 
 
 def _bounded(worst: float | None, over: float | None) -> str:

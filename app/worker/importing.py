@@ -57,6 +57,9 @@ def take_in(
     it cannot do its work.
     """
     source, root = parse_source(foreign.dataset, foreign.beside), home.data_root
+    known_shape = datasets.DATASETS[source.kind].shape
+    if known_shape is not None:  # before anything is read, and with that kept in the home
+        architectures.check(foreign.architecture, known_shape, "--architecture")
     datasets.fetch(source, root, say, home.cache)
     info = imports.study_to_join(known, home, source, foreign.study, root).info
     architectures.check(foreign.architecture, info.shape, "--architecture")

@@ -43,7 +43,7 @@ def plain(pixels, path):
 def opened(root, told=None, cache="cache", **options):
     source = datasets.parse_source({"folder": str(root), **options}, root.parent)
     place = root.parent / cache
-    info = datasets.describe(source, root, place, told.append if told is not None else lambda _: None)
+    info = datasets.describe(source, root, place, report=told.append if told is not None else lambda _: None)
     return info, datasets.load(source, root, place)
 
 
@@ -732,8 +732,11 @@ def test_a_trial_gets_the_pictures_that_it_was_submitted_with(root):
     info, before = opened(root)
     path = root / "train" / "cat" / "0.png"
     plain(np.zeros((HEIGHT, WIDTH), np.uint8), path)
-    again = datasets.load(source, root, root.parent / "cache", info.identity)
+    again, _ = datasets.load_planned(source, root, root.parent / "cache", info.identity)
     assert np.array_equal(again.train_images, before.train_images)
     with pytest.raises(BadInput, match="its pictures are others than when the study was submitted"):
-        datasets.load(source, root, root.parent / "another", info.identity)
-    assert datasets.load(source, root, root.parent / "another", opened(root)[0].identity).train_images[0].max() == 0
+        datasets.load_planned(source, root, root.parent / "another", info.identity)
+    assert (
+        datasets.load_planned(source, root, root.parent / "another", opened(root)[0].identity)[0].train_images[0].max()
+        == 0
+    )

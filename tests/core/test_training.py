@@ -378,9 +378,9 @@ def test_one_failed_attack_leaves_the_others_alone(tmp_path, cache, monkeypatch)
 
 
 def test_a_look_that_fails_is_told_and_leaves_the_attacks_alone(tmp_path, cache, monkeypatch):
-    from core.jobs import trial as module
+    from core.jobs import evaluations as module
 
-    def sabotaged(*_):
+    def sabotaged(*_, **__):
         yield from ()
         raise RuntimeError("not enough memory\nin the middle")
 

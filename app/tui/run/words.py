@@ -55,6 +55,9 @@ def overview(run: Run) -> Content:
             parts.append(f"{named:<17} {value:>5}  {interval:>10}\n")
     if scores:
         parts.append(("95 % bootstrap over test samples\n", _QUIET))
+    if row.trust:
+        parts += [_label("trust"), (row.trust, STATE_COLOURS[row.trust]), "\n"]
+        parts += [f"- {reason}\n" for reason in row.trust_reasons or ()]
     known = [one for one in detail.robustness if one.study == row.study]
     if known:
         parts.append(("all known  worst %      audit   over\n", "bold $primary"))
@@ -65,9 +68,6 @@ def overview(run: Run) -> Content:
         parts.append(f"{at:<9} {mark + worst_case:>8}  {fell:>9}  {_times(100.0, one.overstated_at_most):>5}\n")
     if any(one.audited is not None for one in known):
         parts.append(("audit: how many of those drawn fell; over: points too high at most, 95 %\n", _QUIET))
-    if row.trust:
-        parts += [_label("trust"), (row.trust, STATE_COLOURS[row.trust]), "\n"]
-        parts += [f"- {reason}\n" for reason in row.trust_reasons or ()]
     if row.state == "queued":
         parts.append("It waits for a worker: 3 says why, 5 starts one.\n")
     if row.state in ("failed", "cancelled"):
@@ -159,7 +159,7 @@ def attacks_table(detail: TrialDetail, study: str, *, wide: bool) -> tuple[list[
             Column("params", "parameters", 60, named_cell("params")),
         ]
     lines = [_result(row) for row in results_of(detail, study)]
-    lines += [_worst_case(row) for row in detail.robustness if row.study == study]
+    lines += [_worst_case(row) for row in detail.robustness if row.study == study and lines]
     lines += [_failed(failed, place) for place, failed in enumerate(detail.failed_evaluations)]
     return columns, lines
 
