@@ -360,7 +360,7 @@ def test_a_loss_that_is_not_a_number_fails_the_trial_with_the_epoch(tmp_path, ca
 
 
 def test_one_failed_attack_leaves_the_others_alone(tmp_path, cache, monkeypatch):
-    from core.jobs import trial as module
+    from core.jobs import evaluations as module
 
     genuine = module.evaluate
 
@@ -412,3 +412,47 @@ def test_augmentation_moves_and_mirrors_colour_images(real_data, tmp_path, cache
 def test_the_subset_is_the_same_for_every_trial(cache, digits_info):
     arrays = load(digits_info.source, cache, cache)
     assert len(np.unique(arrays.train_labels)) == 10
+
+
+def test_an_audit_that_fails_is_told_and_costs_nothing_else(tmp_path, cache, monkeypatch):
+    from core.audit import AuditSpec
+    from core.events import AuditFailed
+    from core.jobs import evaluations as module
+    from core.jobs.orders import AuditOrder
+
+    def sabotaged(*_, **__):
+        yield from ()
+        raise RuntimeError("no such luck\nin the middle")
+
+    monkeypatch.setattr(module, "audit", sabotaged)
+    plan = plan_of(tiny(), cache)
+    order = AuditOrder(AuditSpec("linf", (0.1, 0.2), 8, 0.25, "budget"), 60)
+    events = events_of(dataclasses.replace(job(plan.trials[0], plan, tmp_path, cache), audits=(order,)))
+    failed = one(events, AuditFailed)
+    assert (failed.spec, failed.reason) == (order.spec, "RuntimeError: no such luck")
+    assert len([event for event in events if isinstance(event, EvaluationFinished)]) == 2
+    assert isinstance(events[-1], Finished)
+
+
+def test_an_audit_draws_from_what_this_job_and_those_before_left_standing(tmp_path, cache):
+    """The same audit whether its trial was attacked in the same job or in one before: what stands and what it may spend are."""
+    from core.audit import AuditSpec
+    from core.events import Audited
+    from core.jobs.orders import AuditOrder
+    from core.verdict.ledgers import worst_case
+
+    plan = plan_of(tiny(), cache)
+    spec = AuditSpec("linf", (0.1, 0.2), 8, 0.25, "budget")
+    whole = events_of(dataclasses.replace(job(plan.trials[0], plan, tmp_path, cache), audits=(AuditOrder(spec, 60),)))
+    clean = one(whole, CleanEvaluated)
+    attacks = [event for event in whole if isinstance(event, EvaluationFinished)]
+    standing = tuple(worst_case(clean.outcome, [event.ledgers for event in attacks], eps) for eps in spec.eps)
+    passes = sum(event.forward_passes + event.backward_passes for event in attacks)
+    later = dataclasses.replace(
+        job(plan.trials[0], plan, tmp_path, cache),
+        evaluations=(), clean=(), audits=(AuditOrder(spec, 60, standing, passes),),
+    )  # fmt: skip
+    first, second = one(whole, Audited), one(events_of(later), Audited)
+    assert first.radii == second.radii
+    assert [radius.standing + radius.broken for radius in first.radii] == [int(alive.sum()) for alive in standing]
+    assert np.array_equal(first.fell_at, second.fell_at)
