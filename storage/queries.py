@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
     from core.audit import AuditSpec
-    from core.records import AttackSpec
+    from core.records import AttackSpec, Threat
 
 STATES = ("queued", "running", "done", "failed", "cancelled")
 FILTERS = ("dataset", "architecture", "optimizer", "activation", "defense", "seed", "state", "trust")
@@ -268,14 +268,27 @@ def results(db: Database, study: str | None = None, trial_id: str | None = None)
     return read(db, ResultRow, sql, [value for _, value in conditions])
 
 
-def robustness(db: Database, study: str | None = None, trial_id: str | None = None) -> list[RobustnessRow]:
-    """Rows of v_robustness, of one study and one trial if named."""
-    conditions = [(column, value) for column, value in (("study", study), ("trial_id", trial_id)) if value is not None]
+def robustness(
+    db: Database, study: str | None = None, trial_id: str | None = None, at: Threat | None = None
+) -> list[RobustnessRow]:
+    """Rows of v_robustness, of one study, one trial and one norm and ε if named."""
+    named = (("study", study), ("trial_id", trial_id), ("norm", at and at.norm), ("eps", at and at.eps))
+    conditions = [(column, value) for column, value in named if value is not None]
     sql = f"SELECT {columns(RobustnessRow)} FROM v_robustness"
     if conditions:
         sql += " WHERE " + " AND ".join(f"{column} = ?" for column, _ in conditions)
     sql += " ORDER BY study, variant_id, seed, norm, eps"
     return read(db, RobustnessRow, sql, [value for _, value in conditions])
+
+
+def waiting_trials(db: Database, study: str) -> int:
+    """How many scored trials of a study are to be attacked more."""
+    row = db.execute(
+        "SELECT count(*) FROM study_trial st WHERE st.study = ? AND st.state IN ('queued', 'running') "
+        "AND EXISTS (SELECT 1 FROM score sc WHERE sc.study = st.study AND sc.trial_id = st.trial_id)",
+        (study,),
+    ).fetchone()
+    return int(row[0])
 
 
 def waiting_attacks(db: Database, study: str) -> list[str]:

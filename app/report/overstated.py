@@ -24,7 +24,7 @@ def at_score(db: Database, study: str) -> dict[str, RobustnessRow]:
     threat = study_row(db, study).threat
     if threat is None:
         return {}
-    return {row.trial_id: row for row in robustness(db, study) if (row.norm, row.eps) == (threat.norm, threat.eps)}
+    return {row.trial_id: row for row in robustness(db, study, at=threat)}
 
 
 def at_most(rows: Sequence[RobustnessRow]) -> float | None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def waiting_note(db: Database, study: str) -> str | None:
     """One sentence; None where every scored trial is done."""
-    count = sum(row.pending for row in queries.leaderboard(db, study))
+    count = queries.waiting_trials(db, study)
     if count == 0:
         return None
     names = ", ".join(queries.waiting_attacks(db, study)) or "their turn"
