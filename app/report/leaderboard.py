@@ -70,8 +70,10 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[VariantRow], widt
     count = len(factors)
     headings = [*factors, "innate", "95 % CI", "clean", "worst", "over", "kept", *(["n"] if several else []), "trust"]
     # What is worth least goes where the terminal is narrow: `kept` is a ratio of its neighbours, `n` is said below.
-    for name in ("kept", "n"):
-        if name in headings and _width([headings, *lines]) > width:
+    audited = any(bound is not None for bound in over.values())
+    for name in ("over", "kept", "n"):
+        unwanted = not audited if name == "over" else _width([headings, *lines]) > width
+        if name in headings and unwanted:
             place = headings.index(name)
             headings, *lines = ([*cells[:place], *cells[place + 1 :]] for cells in (headings, *lines))
     text = table(
@@ -88,7 +90,7 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[VariantRow], widt
         *(["kept: worst / clean"] if "kept" in headings else []),
         *(["n: seeds"] if "n" in headings else [f"{max(row.seeds for row in rows)} seeds"] if several else []),
     ])]  # fmt: skip
-    if any(bound is not None for bound in over.values()):
+    if audited:
         foot.append(
             "over: so many points worst is too high at most, against what the audits tried (95 %, each ε by itself)"
         )
