@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,7 +39,7 @@ def register(app: typer.Typer) -> None:
 def attack(
     ctx: typer.Context,
     trials: Annotated[
-        list[str] | None, typer.Argument(help="Ids, or beginnings of ids.", metavar="[TRIAL]...", show_default=False)
+        list[str] | None, typer.Argument(help="Ids, or beginnings of ids.", metavar="TRIAL", show_default=False)
     ] = None,
     name: Annotated[str | None, typer.Option("--attack", help="See innate attacks.")] = None,
     escalate: Annotated[
@@ -75,7 +75,8 @@ def attack(
     from app.worker.devices import resolve_slots
     from core.study.resolve import apply_overrides
 
-    chosen = [flag for flag, given in _FLAGS if given(name, escalate, level, audit)]
+    asked = {"--attack": name is not None, "--escalate": escalate, "--level": level, "--audit": audit}
+    chosen = [flag for flag, given in asked.items() if given]
     if len(chosen) != 1:
         raise BadInput("attack: name an attack with --attack, or give --escalate, --level or --audit (one, not both)")
     of_study = level or audit
@@ -96,14 +97,6 @@ def attack(
         _whole_study(context, db, chosen_study(db, study), options if audit else None, how)
     else:
         _some_trials(context, db, trials or (), study, name, options, eps, how)
-
-
-_FLAGS: tuple[tuple[str, Callable[[str | None, bool, bool, bool], bool]], ...] = (
-    ("--attack", lambda name, *_: name is not None),
-    ("--escalate", lambda _, escalate, *__: escalate),
-    ("--level", lambda _, __, level, ___: level),
-    ("--audit", lambda *flags: flags[3]),
-)
 
 
 @dataclass(frozen=True)
