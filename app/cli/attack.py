@@ -89,6 +89,8 @@ def attack(
     if eps is not None and of_study:
         raise BadInput(f"attack {chosen[0]}: takes no --eps; the radii are the study's")
     context = context_of(ctx)
+    if chosen_study(context.reading(hint=False), study) is None:  # before a home is made for nothing
+        raise NotFound("attack: no study has been run yet; see innate presets")
     db = context.writing()
     check_crafting(crafting)
     how = _How(resolve_slots(device or (), slots, threads, memory_fraction), crafting, as_json)
@@ -144,8 +146,7 @@ def _whole_study(context: Context, db: Database, study: str | None, options: Opt
     from storage import queries, queue
     from storage.changes import Audit, Level
 
-    if study is None:
-        raise NotFound("attack: no study has been run yet; see innate presets")
+    assert study is not None, "there is one"
     queued = changes.perform(db, context.home, Level(study) if options is None else Audit(study, options))
     if not queued.wanted:
         context.say(f"{study}: all models have had the same attacks already, and no audit broke any")
