@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from app.worker import escalation, evening, retention
+from app.worker import equal_effort, escalation, retention
 from app.worker.owner import acquire, refuse_stranger
 from core.attacks import check_classes, check_eps
 from core.attacks import resolve as resolve_attack
@@ -186,8 +186,8 @@ _MAKERS: dict[type[Change[Any]], Callable[[Database, Home, Any], Any]] = {
     Submit: _submit,
     Attack: _attack,
     Escalate: escalation.add_next_rungs,
-    Audit: evening.add_audits,
-    Level: evening.add_what_some_lack,
+    Audit: equal_effort.add_audits,
+    Level: equal_effort.add_what_some_lack,
     Import: _import,
     Delete: _delete,
     Retry: _retry,
