@@ -111,6 +111,7 @@ def _take(db: Database, trial_id: str, device: str | None) -> Claim:
             row["test_samples"],
             standing_for(db, row["name"], trial_id, spec),
             audits.passes_so_far(db, trial_id, row["samples"]),
+            len(audits.wanted(db, row["name"])),
         )
         for row in rows
         for spec in audits.missing(db, row["name"], trial_id)

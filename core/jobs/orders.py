@@ -29,6 +29,8 @@ class AuditOrder:
     test_samples: int | None
     standing: tuple[Bools, ...] | None = field(default=None, compare=False)
     passes: int = field(default=0, compare=False)
+    of: int = field(default=1, compare=False)
+    """How many audits of the model share its budget: one for each norm."""
 
 
 @dataclass(frozen=True)
