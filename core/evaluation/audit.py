@@ -199,10 +199,11 @@ class _Course:
                     self.radii[place].attacks.append(member.title)
 
     def _follow_up(self, places: Sequence[int]) -> Iterator[AttackProgress]:
-        """What broke a sample is tried on all that stand at that ε and above, in order, as far as the passes reach."""
+        """What broke a sample is tried on all that stand at that ε and above, in order, as far as the passes reach: from the
+        largest ε, where fewest stand, so that the smallest does not take it all."""
         for member in self.members:
             above = self._to_follow(member, places)
-            for together in _together(member, above):
+            for together in reversed(_together(member, above)):
                 rows = torch.zeros_like(self.standing[0])
                 for place in together:
                     rows |= self.standing[place] & ~member.tried[place]
