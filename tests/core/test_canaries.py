@@ -304,11 +304,18 @@ def overstatements(model, tests, norm, attacks=({"name": "fgsm"}, {"name": "pgd"
     return judge(found), over, known
 
 
+def undoubted(found, over):
+    """How far the numbers of rankings are too high, of those that neither the verdict nor a mark at their ε doubts."""
+    marked = {one.eps for one in found.checks if one.name == "unequal_effort" and one.trust != "ok"}
+    return [more for eps, more in over.items() if eps not in marked and found.trust_of_known == "ok"]
+
+
 def audited(model, tests, evidence, norm):
-    """The evidence with an audit of the usual kind; its budget is what a short training of such a net pays for."""
+    """The evidence with an audit of the usual kind. Its budget is a quarter of 12 epochs on 1,200 images and of PGD-40 at three
+    radii on 300, counted as a trial's is."""
     spec = AuditSpec(norm, RADII[norm], 64, 0.25, "budget")
     standing = [known_standing(evidence, norm, eps) for eps in spec.eps]
-    *_, last = audit(model, tests, spec, standing, passes=40_000)
+    *_, last = audit(model, tests, spec, standing, passes=23_000)
     return replace(evidence, audits=(AuditFound(norm, last.radii),), further=(Further(norm, last.fell_at),))
 
 
@@ -338,9 +345,7 @@ def test_a_number_that_is_ok_is_within_two_points_of_the_strongest_known(name, n
     """The number that rankings use is `ok` at the score's ε or elsewhere only where it is so near; the one by all that is known
     is so near, and `ok`, on ordinary nets."""
     found, over, known = overstatements(hard[name] if name in hard else nets[name], tests, norm)
-    doubted = {one.eps for one in found.checks if one.name == "unequal_effort" and one.trust != "ok"}
-    fine = [eps for eps in over if eps not in doubted and found.trust_of_known == "ok"]
-    assert max([over[eps] for eps in fine], default=0.0) < 0.021, over
+    assert max(undoubted(found, over), default=0.0) < 0.021, over
     assert found.trust_of_known != "ok" or max(known.values()) < 0.021, known
     assert name in hard or found.trust_of_known == "ok", "calling everything suspect is no cure"
 
@@ -350,7 +355,8 @@ def test_a_number_that_is_ok_is_within_two_points_of_the_strongest_known(name, n
 def test_no_scale_of_the_logits_makes_a_number_too_high_and_ok(scale, norm, nets, tests):
     """Small logits leave the cross-entropy a slope that points between all classes, large ones one that goes for a single
     class: PGD on it is weak, and suspect."""
-    found, _, known = overstatements(Around(nets["relu"], after=lambda z: scale * z), tests, norm)
+    found, over, known = overstatements(Around(nets["relu"], after=lambda z: scale * z), tests, norm)
+    assert max(undoubted(found, over), default=0.0) < 0.021, over
     assert found.trust_of_known != "ok" or max(known.values()) < 0.021, known
     assert max(known.values()) < 0.05, "what look and audit broke counts, whatever the verdict"
 
