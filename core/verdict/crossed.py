@@ -3,7 +3,7 @@
 For trials t (a seed of a block: a variant, or a pair of variants that differ in one thing) and images i, Y = block + trial +
 image + image within block + rest. The blocks are the grid's own and stay; seeds and images are drawn. Then the variance of the
 mean is S + I - E: S from the trials' own means within their blocks, I from the images' means, E what both count twice
-(Owen 2007, The pigeonhole bootstrap; Searle, Casella, McCulloch 1992, Variance components, chapter 4). numpy only, scipy for quantiles.
+(Owen 2007, The pigeonhole bootstrap; Searle, Casella, McCulloch 1992, Variance components, chapter 4).
 """
 
 from __future__ import annotations

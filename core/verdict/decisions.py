@@ -1,7 +1,7 @@
 """From p values to verdicts: one test decides, Holm's over a family of claims. Pure functions, no scipy.
 
-A claim is that an effect lies above the margin. Of its two nulls, "not above" and "above", exactly one is true, so a family of m
-claims has m true nulls at most, and Holm divides by m and not by 2 m. Where a claim lies exactly on the margin a right decision on
+A claim is that an effect lies above the margin. Of its two nulls, "not above" and "above", exactly one is true, so a family of
+m claims has m true nulls at most, and Holm divides by m and not by 2 m. Where a claim lies exactly on the margin a right decision on
 it leaves its own false one out of the count, which costs error² / 2 at most (0.1 points at 5 %).
 """
 

@@ -15,7 +15,7 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Readings:
-    """Accuracies of one model within one norm, for B resamples of its test samples at once (row 0: as they are).
+    """Accuracies of one model within one norm, B of them at once, so that a score's slope can be taken.
 
     `clean` [B]; `eps` [E] ascends, without 0; `robust` [B, E] is the worst case over the study's attacks at each; `worst`
     [B] the same at the study's score ε. `eps` is empty and `worst` None where the study has no attack in the norm.
@@ -36,9 +36,10 @@ class Readings:
 
 @dataclass(frozen=True)
 class ScoreEntry:
-    """`compute` gives one value per resample, NaN where undefined, None where the study has no attack to score.
+    """`compute` gives one value per reading, NaN where undefined, None where the study has no attack to score.
 
-    `degenerate` is the value of a model that learned nothing. `percent` scores are fractions in [0, 1].
+    `degenerate` is the value of a model that learned nothing. `percent` scores are fractions in [0, 1], others go to 100.
+    `attacked`: it counts what attacks left standing, so that it is an upper bound until an audit says how far.
     """
 
     name: str
@@ -48,4 +49,10 @@ class ScoreEntry:
     degenerate: float | None = None
     keep_when_degenerate: bool = True
     percent: bool = True
+    attacked: bool = True
     parameters: tuple[Parameter, ...] = ()
+
+    @property
+    def full(self) -> float:
+        """The largest value."""
+        return 1.0 if self.percent else 100.0

@@ -60,7 +60,9 @@ SCORES: Registry[ScoreEntry] = Registry(
             degenerate=0.0,
             percent=False,
         ),
-        ScoreEntry("clean_accuracy", "share of clean test images classified rightly", "-", clean_accuracy),
+        ScoreEntry(
+            "clean_accuracy", "share of clean test images classified rightly", "-", clean_accuracy, attacked=False
+        ),
         ScoreEntry(
             "worst_case",
             "share that survives every attack of the study at its score ε, sample by sample",

@@ -1,7 +1,8 @@
-"""From ledgers to scores with intervals. numpy only; whether they can be believed is `core.verdict.trust`'s to say.
+"""From outcomes to scores with intervals; whether they can be believed is `core.verdict.trust`'s to say.
 
-A score's interval within one checkpoint is a percentile bootstrap over test samples; samples with the same outcomes under
-every attack are interchangeable, so a resample is one draw from a multinomial over the distinct outcomes.
+A score is a smooth function of a few means over images. Near its value it is a mean itself: each image's share in it, its
+influence value, takes the place of a 0 or 1 (Efron, Tibshirani 1993, An introduction to the bootstrap, chapter 21), so that one
+theory of intervals and comparisons (`core.verdict.crossed`) serves every score.
 """
 
 from __future__ import annotations
@@ -11,94 +12,99 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from core.records import AttackSpec, Bools, CleanOutcome, Ledger, Threat
-from core.verdict.ledgers import speaks_at, worst_case
-from core.verdict.scoring.entry import Readings, ScoreEntry
+from core.records import CleanOutcome, Floats, Threat
+from core.verdict.crossed import Block, Spread, crossed
+from core.verdict.scoring.entry import Readings, ScoreEntry, Values
+from core.verdict.scoring.outcomes import Outcomes, Result, outcomes_of
 from core.verdict.scoring.scores import SCORES
-from core.verdict.statistics import CONFIDENCE
-from core.verdict.trust.model import degenerate
+from core.verdict.statistics import unit_interval, upper_bound
 
-Result = tuple[AttackSpec, Sequence[Ledger]]
-
-_RESAMPLES = 1_000
-_BOOTSTRAP_SEED = 0
+_STEP = 1e-5
+"""In accuracy, to take a score's slope over: far below a sample's share, far above rounding."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """A score of one model with its 95 % bootstrap interval over test samples; None where undefined."""
+    """A score with its 95 % interval; None where undefined. `bound`: it is an upper bound, and `low` is 0 for that."""
 
     name: str
     value: float | None
     low: float | None
     high: float | None
+    bound: bool = False
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A score near its value, as fractions of its largest: value + weights · (bits - means), bits being `Outcomes.rows`."""
+
+    value: float
+    weights: Values
+
+    def influence(self, found: Outcomes) -> Floats:
+        """[n] float32: each image's; their mean is the score."""
+        if not self.weights.any():
+            return np.full(len(found.clean), self.value, np.float32)
+        rows = found.rows.astype(np.float32)
+        weights = self.weights.astype(np.float32)
+        offset = np.float32(self.value - float(weights @ rows.mean(axis=1)))
+        return np.asarray(weights @ rows + offset, np.float32)
 
 
 def score_trial(
-    clean: CleanOutcome,
-    results: Sequence[Result],
-    threat: Threat | None,
-    added: Sequence[Result] = (),
+    clean: CleanOutcome, results: Sequence[Result], threat: Threat | None, added: Sequence[Result] = ()
 ) -> tuple[Score, ...]:
-    """All scores for one model from its ledgers over one set of test samples. `results` are the study's own attacks, whose
-    radii a score is read at; `added` ones, which every model compared has had, count there too."""
-    readings = _readings(clean, results, threat, added)
-    worthless = degenerate(clean).trust != "ok"
-    return tuple(_score(entry, readings, degenerate_model=worthless) for entry in SCORES.values())
+    """All scores of one model from its ledgers (`outcomes_of`), none of them taken for an upper bound."""
+    return scores_of(outcomes_of(clean, results, threat, added), bound=False)
 
 
-def _readings(
-    clean: CleanOutcome,
-    results: Sequence[Result],
-    threat: Threat | None,
-    added: Sequence[Result],
-) -> Readings:
-    norm = threat.norm if threat else None
-    within = [ledgers for attack, ledgers in results if attack.norm == norm]
+def scores_of(found: Outcomes, *, bound: bool) -> tuple[Score, ...]:
+    """All scores of one model, with intervals over images: of this model, not of others that were trained like it. `bound`: what
+    attacks left standing is an upper bound."""
+    return tuple(_score(entry, found, bound=bound and entry.attacked) for entry in SCORES.values())
 
-    def standing(eps: float) -> Bools:
-        more = [ledgers for attack, ledgers in added if attack.norm == norm and speaks_at(attack, eps)]
-        return worst_case(clean, [*within, *more], eps)
 
-    grid = sorted({ledger.eps for ledgers in within for ledger in ledgers if ledger.eps is not None})
-    if threat and within and not grid:
-        grid = [threat.eps]
-    columns = [clean.correct]
-    columns += [standing(eps) for eps in grid]
-    if threat and within:
-        columns.append(standing(threat.eps))
-    means = _resampled_means(np.column_stack(columns))
-    return Readings(
-        clean=means[:, 0],
-        eps=np.array(grid),
-        robust=means[:, 1 : 1 + len(grid)],
-        worst=means[:, -1] if threat and within else None,
-        classes=clean.classes,
+def linear(entry: ScoreEntry, found: Outcomes) -> Linear | None:
+    """A score of one model with its slope; None where it is undefined."""
+    rows = found.rows
+    means = rows.mean(axis=1)
+    count = len(means)
+    # Central differences, all at once: the means as they are, then each of them moved up, then down.
+    shifted = np.vstack([means, means + _STEP * np.eye(count), means - _STEP * np.eye(count)])
+    radii = len(found.eps)
+    readings = Readings(
+        clean=shifted[:, 0],
+        eps=np.array(found.eps),
+        robust=shifted[:, 1 : 1 + radii],
+        worst=None if found.worst is None else shifted[:, -1],
+        classes=found.classes,
     )
-
-
-def _resampled_means(outcomes: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Column means of `outcomes` [n, c]: of the samples themselves in row 0, of bootstrap resamples below."""
-    patterns, counts = np.unique(outcomes, axis=0, return_counts=True)
-    total = len(outcomes)
-    rng = np.random.default_rng(_BOOTSTRAP_SEED)
-    draws = rng.multinomial(total, counts / total, size=_RESAMPLES)
-    means: NDArray[np.float64] = np.vstack([counts, draws]) @ patterns.astype(np.float64) / total
-    return means
-
-
-def _score(entry: ScoreEntry, readings: Readings, *, degenerate_model: bool) -> Score:
     values = entry.compute(readings)
     if values is None:
-        return Score(entry.name, None, None, None)
-    if degenerate_model and (entry.degenerate is not None or not entry.keep_when_degenerate):
-        return Score(entry.name, entry.degenerate, None, None)
-    value = float(values[0])
-    resampled = values[1:][np.isfinite(values[1:])]
-    if not math.isfinite(value) or resampled.size == 0:
-        return Score(entry.name, None, None, None)
-    tail = 50 * (1 - CONFIDENCE)
-    low, high = np.percentile(resampled, [tail, 100 - tail])
-    return Score(entry.name, value, float(low), float(high))
+        return None
+    if found.worthless and (entry.degenerate is not None or not entry.keep_when_degenerate):
+        return None if entry.degenerate is None else Linear(entry.degenerate / entry.full, np.zeros(count))
+    if not np.isfinite(values).all():
+        return None
+    slope = (values[1 : count + 1] - values[count + 1 :]) / (2 * _STEP)
+    return Linear(float(values[0]) / entry.full, np.asarray(slope / entry.full, np.float64))
+
+
+def interval_of(entry: ScoreEntry, spread: Spread, *, bound: bool) -> Score:
+    """A score of several trials together from the spread of its influence values."""
+    low, high = (0.0, upper_bound(spread)) if bound else unit_interval(spread)
+    return Score(entry.name, entry.full * spread.mean, entry.full * low, entry.full * high, bound)
+
+
+def _score(entry: ScoreEntry, found: Outcomes, *, bound: bool) -> Score:
+    near = linear(entry, found)
+    if near is None:
+        return Score(entry.name, None, None, None, bound)
+    if found.worthless and entry.degenerate is not None:
+        return Score(entry.name, entry.degenerate, None, None, bound)
+    spread = crossed([Block((0,), near.influence(found)[None, :])])
+    score = interval_of(entry, spread, bound=bound)
+    value = near.value * entry.full
+    assert math.isclose(value, score.value or 0.0, abs_tol=1e-4 * entry.full), "the influence values' mean is the score"
+    return Score(entry.name, value, score.low, score.high, bound)
