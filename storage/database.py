@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
 BUSY_SECONDS = 30.0
-_SCORES_SINCE = 6
-"""The first schema whose scores count what all models of a study had, and which keeps worst cases by all that is known."""
+_SCORES_SINCE = 7
+"""The first schema which keeps with the scores what became of each image, and whose intervals are over seeds and images."""
 
 
 def connect(path: Path, *, read_only: bool = False) -> Database:

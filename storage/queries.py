@@ -250,7 +250,7 @@ def scores(db: Database, study: str, name: str) -> list[ScoreRow]:
     return read(
         db,
         ScoreRow,
-        f"SELECT t.id AS trial_id, {_TRIAL_COLUMNS}, st.trust, st.trust_reasons, sc.value, sc.low, sc.high "
+        f"SELECT t.id AS trial_id, {_TRIAL_COLUMNS}, st.trust, st.trust_reasons, sc.value, sc.low, sc.high, sc.upper_bound "
         "FROM study_trial st JOIN trial t ON t.id = st.trial_id "
         "JOIN score sc ON sc.study = st.study AND sc.trial_id = st.trial_id AND sc.name = ? "
         "WHERE st.study = ? AND st.state IN ('done', 'queued', 'running') ORDER BY st.position",

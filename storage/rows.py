@@ -217,7 +217,7 @@ class ResultRow:
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """One score of a done trial with its interval over samples; None where it has none."""
+    """One score of a done trial with its interval over images; None where it has none."""
 
     trial_id: str
     variant_id: str
@@ -235,6 +235,8 @@ class ScoreRow:
     value: float | None
     low: float | None
     high: float | None
+    upper_bound: int
+    """1 where nobody audited what attacks left standing; `low` is 0 then."""
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from storage.schema_findings import FINDINGS
+
 if TYPE_CHECKING:
     from sqlite_utils import Database
     from sqlite_utils.migrations import Migrations
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """How many migrations this program knows; PRAGMA user_version says how many a file has had."""
 
 _TABLES = """
@@ -761,6 +763,11 @@ def migrations() -> Migrations:
     @steps(name="6: what data was seen; audits, worst cases by all that is known, scores that stay while attacks wait")
     def sixth(db: Database) -> None:
         for statement in _statements(_DATA_SEEN + _AUDITS):
+            db.execute(statement)
+
+    @steps(name="7: what became of each image, scores of variants over seeds and images, error spent on findings")
+    def seventh(db: Database) -> None:
+        for statement in _statements(FINDINGS):
             db.execute(statement)
 
     return steps

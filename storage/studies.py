@@ -86,7 +86,7 @@ def _what_scores_say(db: Database, study: str) -> tuple[object, ...]:
 
 def _forget_scores(db: Database, study: str) -> None:
     """Those of trials that are to be attacked again: until then they would stand for what the study no longer asks."""
-    for table in ("score", "robustness"):
+    for table in ("score", "robustness", "outcome"):
         db.execute(
             f"DELETE FROM {table} WHERE study = ? AND trial_id IN "
             "(SELECT trial_id FROM study_trial WHERE study = ? AND state <> 'done')",

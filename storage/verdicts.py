@@ -6,6 +6,7 @@ All of it follows from what is stored, and is written in the transaction of what
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,13 @@ import numpy as np
 
 from core.verdict.audited import radii_of
 from core.verdict.ledgers import USUAL_EPS, survived_at
-from core.verdict.scoring import score_trial
+from core.verdict.scoring import scores_of
+from core.verdict.scoring.outcomes import outcomes_of
 from core.verdict.trust import Judgement, Reason, judge
 from core.verdict.trust.entry import Evidence
 from core.verdict.trust.known import compared_standing, known_standing
-from storage import audits
+from core.verdict.trust.study import UNEVEN
+from storage import audits, image_outcomes
 from storage.evidence import common_attacks, evidence
 from storage.outcomes import clean_outcome, ledgers
 
@@ -46,6 +49,7 @@ def rescore(db: Database, study: str, trial_id: str) -> None:
     all have had become others. Scores count those, and the study's own; their radii are the study's own."""
     before = common_attacks(db, study)
     now = _had_by_all(db, study, trial_id)
+    scored = [trial_id]
     if now != before:
         db.execute("DELETE FROM study_common WHERE study = ?", (study,))
         db.conn.executemany("INSERT INTO study_common (study, attack_id) VALUES (?, ?)", [(study, one) for one in now])
@@ -53,7 +57,16 @@ def rescore(db: Database, study: str, trial_id: str) -> None:
             "SELECT DISTINCT trial_id FROM score WHERE study = ? AND trial_id <> ?", (study, trial_id)
         ).fetchall():
             _score(db, study, other)
+            scored.append(str(other))
     _score(db, study, trial_id)
+    image_outcomes.refresh(db, study, _variants(db, scored))
+
+
+def _variants(db: Database, trial_ids: Sequence[str]) -> list[str]:
+    rows = db.execute(
+        "SELECT DISTINCT variant_id FROM trial WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(trial_ids),)
+    )
+    return [str(variant_id) for (variant_id,) in rows.fetchall()]
 
 
 def rescore_all(db: Database) -> None:
@@ -81,12 +94,15 @@ def _score(db: Database, study: str, trial_id: str) -> None:
     own = [(one.attack, one.ledgers) for one in known.results]
     common = [(one.attack, one.ledgers) for one in known.added if one.attack.id in known.common]
     judgement = judge(known)
+    found = outcomes_of(known.clean, own, known.threat, common)
+    bound = not _audited(known)
+    image_outcomes.store(db, study, trial_id, found, bound=bound)
     db.execute("DELETE FROM score WHERE study = ? AND trial_id = ?", (study, trial_id))
     db.conn.executemany(
-        "INSERT INTO score (study, trial_id, name, value, low, high) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO score (study, trial_id, name, value, low, high, upper_bound) VALUES (?, ?, ?, ?, ?, ?, ?)",
         [
-            (study, trial_id, score.name, score.value, score.low, score.high)
-            for score in score_trial(known.clean, own, known.threat, common)
+            (study, trial_id, score.name, score.value, score.low, score.high, int(score.bound))
+            for score in scores_of(found, bound=bound)
         ],
     )
     db.execute(
@@ -95,6 +111,21 @@ def _score(db: Database, study: str, trial_id: str) -> None:
     )
     _store_worst_cases(db, study, trial_id, known, judgement)
     _store_checks(db, study, trial_id, judgement)
+
+
+def _audited(known: Evidence) -> bool:
+    """Whether the audits say of every ε that scores are read at how far what stands is too high."""
+    if known.threat is None:
+        return False
+    norm = known.threat.norm
+    said = {
+        one.eps
+        for audit in known.audits
+        if audit.norm == norm
+        for one in audit.radii
+        if one.audited or not one.standing
+    }
+    return said >= set(radii_of([one.attack for one in known.results], known.threat, norm))
 
 
 def _store_worst_cases(db: Database, study: str, trial_id: str, known: Evidence, judgement: Judgement) -> None:
@@ -206,3 +237,13 @@ def read_distances(db: Database, study: str, trial_id: str) -> None:
                     "VALUES (?, ?, ?, ?, ?, ?)",
                     (study, trial_id, attack_id, eps, float(survived.mean()), median if np.isfinite(median) else None),
                 )
+
+
+def unevenly_attacked(db: Database, study: str) -> frozenset[str]:
+    """Trials whose worst case at the score's ε leaves out images that are known to break them, or are likely to."""
+    rows = db.execute(
+        "SELECT k.trial_id FROM trust_check k JOIN study s ON s.name = k.study WHERE k.study = ? AND k.name = ? "
+        "AND k.trust <> 'ok' AND k.norm = s.threat_norm AND k.eps = s.threat_eps",
+        (study, UNEVEN.name),
+    )
+    return frozenset(str(trial_id) for (trial_id,) in rows.fetchall())

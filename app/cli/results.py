@@ -18,6 +18,7 @@ from core.errors import BadInput
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
+    from app.report.aggregate import Level
     from app.report.charts import Canvas
     from storage.reading import Json, Options
     from storage.rows import VariantRow
@@ -88,15 +89,33 @@ def _by_factors(db: Database, study: str, factors: Sequence[str], score: str) ->
     from storage.queries import scores
 
     scored = scores(db, study, score)
-    found, over = by_factors(scored, factors), None
+    found, over = by_factors(db, study, score, scored, factors), None
     if score == "worst_case":
         at_score, levels = overstated.at_score(db, study), trials_by_level(scored, factors)
         over = overstated.by_group(at_score, levels)
-    rows: list[Options] = [
-        {**dict(zip(factors, one.names, strict=True)), "score": one.score, "low": one.low, "high": one.high, "n": one.n}
-        for one in found
-    ]
+    rows = [_level_row(factors, one) for one in found]
     return _Found(rows, by_table(study, found, factors, score, width(), over))
+
+
+def _level_row(factors: Sequence[str], one: Level) -> Options:
+    """One level for programs; `difference` is from the first row, paired."""
+    apart = one.difference
+    return {
+        **dict(zip(factors, one.names, strict=True)),
+        "score": one.score,
+        "low": one.low,
+        "high": one.high,
+        "n": one.n,
+        "upper_bound": one.bound,
+        "trust": one.trust,
+        "trials": one.trials,
+        "invalid": one.invalid,
+        "difference": None if apart is None else apart.value,
+        "difference_low": None if apart is None else apart.low,
+        "difference_high": None if apart is None else apart.high,
+        "pairs": None if apart is None else apart.pairs,
+        "won": None if apart is None else apart.won,
+    }
 
 
 def _by_variants(db: Database, study: str, score: str) -> _Found:

@@ -1,32 +1,64 @@
-"""From scored trials to what is reported: a variant's or a factor level's mean with its interval.
+"""From scored trials to what is reported: a variant's or a factor level's mean with its interval, and differences.
 
-The seed is the replicate: a variant's interval is a t interval over its seeds, and with one seed the bootstrap over the
-test samples of that checkpoint stands in its place, marked as such.
+Intervals are over seeds and test images together (`core.verdict.crossed`); with one seed over images only, marked as such.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from app.report.study_models import study_models
 from app.report.variants import grouped
 from core.names import worst
+from core.records import Floats
+from core.verdict.crossed import Block, crossed
+from core.verdict.findings.contrast import Contrast, Group, contrast
+from core.verdict.findings.models import Model
+from core.verdict.scoring import SCORES
+from core.verdict.scoring.trial_scores import interval_of, linear
 from core.verdict.statistics import t_interval
+from storage.image_outcomes import of_variants
 
 if TYPE_CHECKING:
+    from sqlite_utils import Database
+
     from storage.rows import Judged, ScoreRow
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over `n` with its 95 % interval; `basis` is "seeds", "samples" (one seed) or "variants"."""
+    """A mean over `n` trials with its 95 % interval; `basis` is "seeds" (and images) or "images" (one seed). `bound`: the mean
+    is an upper bound, and the interval has no lower end."""
 
     value: float | None
     low: float | None
     high: float | None
     n: int
     basis: str
+    bound: bool = False
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Of a level from the best one, in pairs of the same seed, images and other choices: 95 % interval, in the score's unit."""
+
+    value: float
+    low: float
+    high: float
+    pairs: int
+    won: int
+    """Pairs in which it is the better of the two."""
+    over_images: bool
+    """One seed: over images only."""
+
+    @property
+    def apart(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return not self.low <= 0.0 <= self.high
 
 
 @dataclass(frozen=True)
@@ -38,6 +70,14 @@ class Level:
     low: float | None
     high: float | None
     n: int
+    basis: str = "seeds"
+    bound: bool = False
+    trust: str = "ok"
+    trials: int = 0
+    invalid: int = 0
+    """Trials whose model is invalid; they count."""
+    difference: Difference | None = None
+    """From the first of the table; None for that itself, and where nothing can be paired."""
 
 
 @dataclass(frozen=True)
@@ -48,41 +88,111 @@ class Verdict:
     reasons: tuple[str, ...]
 
 
-def over_seeds(rows: Sequence[ScoreRow]) -> dict[str, Estimate]:
-    """variant_id → estimate, from one row per trial with its interval over samples."""
+def over_seeds(db: Database, study: str, score: str, rows: Sequence[ScoreRow]) -> dict[str, Estimate]:
+    """variant_id → estimate, from the rows of its trials."""
     groups: dict[str, list[ScoreRow]] = {}
     for row in rows:
         groups.setdefault(row.variant_id, []).append(row)
+    several = {
+        variant: [one.trial_id for one in members]
+        for variant, members in groups.items()
+        if len(members) > 1 and any(one.value is not None for one in members)
+    }
+    together = of_variants(db, study, score, several) if several else {}
     estimates = {}
     for variant, members in groups.items():
-        values = [float(member.value) for member in members if member.value is not None]
-        if not values:
-            estimates[variant] = Estimate(None, None, None, 0, "seeds")
-        elif len(members) == 1:
-            (only,) = members
-            estimates[variant] = Estimate(only.value, only.low, only.high, 1, "samples")
+        if variant in together:
+            found = together[variant]
+            one = found.score
+            basis = "seeds" if found.trials > 1 else "images"
+            estimates[variant] = Estimate(one.value, one.low, one.high, found.trials, basis, one.bound)
+            continue
+        valued = [member for member in members if member.value is not None]
+        if len(valued) == 1:
+            (only,) = valued
+            estimates[variant] = Estimate(only.value, only.low, only.high, 1, "images", bool(only.upper_bound))
         else:
-            mean, low, high = t_interval(values)
-            estimates[variant] = Estimate(mean, low, high, len(values), "seeds")
+            values = [float(member.value) for member in valued if member.value is not None]
+            estimates[variant] = Estimate(
+                sum(values) / len(values) if values else None, None, None, len(values), "seeds"
+            )
     return estimates
 
 
-def by_factors(rows: Sequence[ScoreRow], factors: Sequence[str]) -> list[Level]:
-    """One per combination of levels of `factors`: mean over its variants (each a mean over seeds), t interval over
-    them; best first. For the factor "seed" the replicate is the trial."""
-    groups: dict[tuple[str, ...], dict[str, list[float]]] = {}
+def by_factors(db: Database, study: str, score: str, rows: Sequence[ScoreRow], factors: Sequence[str]) -> list[Level]:
+    """One per combination of levels of `factors`: mean over its variants (each a mean over seeds), best first, and the paired
+    difference from the best. For the factor "seed" the replicate is the trial, and there is nothing to pair."""
     columns = [grouped(rows, factor) for factor in factors]
-    for row, *names in zip(rows, *columns, strict=True):
-        replicate = row.trial_id if "seed" in factors else row.variant_id
-        values = groups.setdefault(tuple(names), {}).setdefault(replicate, [])
-        if row.value is not None:
-            values.append(float(row.value))
-    table = []
-    for key, replicates in groups.items():
-        means = [sum(values) / len(values) for values in replicates.values() if values]
-        mean, low, high = t_interval(means) if means else (None, None, None)
-        table.append(Level(key, mean, low, high, len(means)))
-    return sorted(table, key=lambda one: (one.score is None, -(one.score or 0.0)))
+    names = {row.trial_id: key for row, *key in zip(rows, *columns, strict=True)}
+    models = study_models(db, study, rows)
+    values = influences(models, score)
+    groups: dict[tuple[str, ...], list[Model]] = {tuple(key): [] for key in names.values()}
+    for model in models:
+        groups[tuple(names[model.trial_id])].append(model)
+    table = [_level(score, key, members, values, by_trial="seed" in factors) for key, members in groups.items()]
+    table.sort(key=lambda one: (one.score is None, -(one.score or 0.0)))
+    if "seed" in factors or not table or table[0].score is None:
+        return table
+    leader = groups[table[0].names]
+    return [table[0], *(_against(leader, groups[one.names], one, score, factors, values) for one in table[1:])]
+
+
+def influences(models: Sequence[Model], score: str) -> dict[str, Floats]:
+    """Trial id → [n]: each image's influence on a score (their mean is the score), as fractions of its largest value; trials
+    without a value are absent."""
+    entry, found = SCORES[score], {}
+    for model in models:
+        near = linear(entry, model.outcomes)
+        if near is not None:
+            found[model.trial_id] = near.influence(model.outcomes)
+    return found
+
+
+def difference(score: str, found: Contrast) -> Difference | None:
+    """A contrast of influence values in the score's unit."""
+    if found.spread is None:
+        return None
+    full = SCORES[score].full
+    low, high = t_interval(found.spread)
+    return Difference(
+        full * found.spread.mean, full * low, full * high, found.pairs, found.won, found.spread.seeds is None
+    )
+
+
+def _level(
+    score: str, names: tuple[str, ...], members: Sequence[Model], values: Mapping[str, Floats], *, by_trial: bool
+) -> Level:
+    entry = SCORES[score]
+    blocks: dict[str, list[Model]] = {}
+    for model in members:
+        if model.trial_id in values:
+            blocks.setdefault(model.trial_id if by_trial else model.variant_id, []).append(model)
+    trust = worst([model.trust for model in members])
+    invalid = sum(model.trust == "invalid" for model in members)
+    if not blocks:
+        return Level(names, None, None, None, 0, trust=trust, trials=len(members), invalid=invalid)
+    spread = crossed(
+        Block(tuple(model.seed for model in block), np.stack([values[model.trial_id] for model in block]))
+        for block in blocks.values()
+    )
+    bound = entry.attacked and any(model.bound for model in members)
+    one = interval_of(entry, spread, bound=bound)
+    basis = "images" if spread.seeds is None else "seeds"
+    return Level(names, one.value, one.low, one.high, len(blocks), basis, bound, trust, len(members), invalid)
+
+
+def _against(
+    leader: Sequence[Model],
+    members: Sequence[Model],
+    level: Level,
+    score: str,
+    factors: Sequence[str],
+    values: Mapping[str, Floats],
+) -> Level:
+    found = contrast(
+        [Group(1.0, tuple(members)), Group(-1.0, tuple(leader))], factors, lambda model: values.get(model.trial_id)
+    )
+    return replace(level, difference=difference(score, found))
 
 
 def trials_by_level(rows: Sequence[ScoreRow], factors: Sequence[str]) -> dict[tuple[str, ...], list[str]]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from app.report import overstated
-from app.report.aggregate import Estimate, Level, over_seeds, verdicts
+from app.report.aggregate import Difference, Estimate, Level, over_seeds, verdicts
 from app.report.text import number, percent, table
 from app.report.variants import constant, levels, varying
 from app.report.waiting import waiting_note
@@ -35,7 +35,7 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[VariantRow], widt
     for one in trials:
         groups.setdefault(one.variant_id, []).append(one.trial_id)
     over = overstated.by_group(overstated.at_score(db, study), groups)
-    estimates, judged = over_seeds(trials), verdicts(trials)
+    estimates, judged = over_seeds(db, study, "innate", trials), verdicts(trials)
     factors = varying(rows) or ["architecture"]
     threat = _threat(stored.threat)
     lines: list[list[str]] = []
@@ -99,8 +99,10 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[VariantRow], widt
     waiting = waiting_note(db, study)
     if waiting is not None:
         foot.append(waiting)
-    if all(estimates[row.variant_id].basis == "samples" for row in rows):
-        foot.append("One seed: the intervals are over test samples only and say nothing about other seeds.")
+    if all(estimates[row.variant_id].basis == "images" for row in rows):
+        foot.append(
+            "One seed: the intervals are over test images: they are about these models, and say nothing of other seeds."
+        )
     foot += [f"[{index}] {_note(list(told))}" for index, told in enumerate(notes.values(), 1)]
     return "\n".join([*_wrapped(head, width), text, "", *_wrapped(foot, width)])
 
@@ -113,25 +115,74 @@ def by_table(
     width: int,
     over: Mapping[tuple[str, ...], float | None] | None = None,
 ) -> str:
-    """Means over all other factors, with t intervals over variants; `over`: what each is too high by at most."""
-    scale = 100.0 if SCORES[score].percent else 1.0
-    lines = [
-        [
+    """Means over all other factors with their intervals, paired differences from the first, trust; `over`: what each is too high
+    by at most."""
+    full = SCORES[score].full
+    scale = 100.0 / full
+    paired = any(row.difference is not None for row in rows)
+    doubted = any(row.trust != "ok" for row in rows)
+    lines = []
+    for row in rows:
+        cells = [
             *row.names,
-            *(number(None if value is None else scale * value) for value in (row.score, row.low, row.high)),
+            number(_times(scale, row.score)),
+            _ends(row.low, row.high, scale, bound=row.bound),
             str(row.n),
-            *([] if over is None else [percent(over.get(row.names))]),
         ]
-        for row in rows
-    ]
-    unit = " in %" if scale == 100.0 else ""
+        if paired:
+            cells += _difference_cells(row.difference, scale, first=row is rows[0])
+        if over is not None:
+            cells.append(percent(over.get(row.names)))
+        if doubted:
+            cells.append(f"{row.trust} ({row.invalid} of {row.trials})" if row.invalid else row.trust)
+        lines.append(cells)
     count = len(factors)
-    headings = [*factors, score, "low", "high", "n", *([] if over is None else ["over"])]
-    text = table(headings, lines, width, right=range(count, len(headings)), fill=0)
+    headings = [*factors, score, "95 % CI", "n", *(["from first", "95 % CI", "won"] if paired else [])]
+    headings += [*([] if over is None else ["over"]), *(["trust"] if doubted else [])]
+    text = table(headings, lines, width, right=range(count, len(headings) - doubted), fill=0)
     replicate = "trials" if "seed" in factors else "variants"
-    head = f"{study}: {score}{unit}, mean over n {replicate} with its 95 % t interval"
-    foot = "" if over is None else "\n(over: points too high at most, against what the audits tried; 95 %, pooled)"
-    return f"{head}\n{text}{foot}"
+    unit = " in %" if full == 1.0 else ""
+    single = any(row.basis == "images" for row in rows)
+    basis = "images only, one seed" if single else "seeds and images"
+    foot = [f"({score}{unit}: mean over n {replicate}, its interval over {basis})"]
+    if paired:
+        foot.append(
+            "(from first: points, paired by seed, image and every other choice; won: pairs in which it is the "
+            "better one)"
+        )
+        tied = [" ".join(row.names) for row in rows if row.difference is not None and not row.difference.apart]
+        if tied:
+            foot.append(f"Cannot be told from {' '.join(rows[0].names)}: {', '.join(tied)}.")
+    if any(row.bound for row in rows):
+        foot.append("(≤: not audited, so an upper bound only, whose interval has no lower end)")
+    if over is not None:
+        foot.append("(over: points too high at most, against what the audits tried; 95 %, pooled)")
+    if any(row.invalid for row in rows):
+        foot.append(
+            "(invalid: models that learned nothing, so many of the trials; they count, "
+            + ("as 0)" if score == "innate" else "as they are)")
+        )
+    return "\n".join([f"{study}: {score}{unit} by {', '.join(factors)}", text, *_wrapped(foot, width)])
+
+
+def _difference_cells(found: Difference | None, scale: float, *, first: bool) -> list[str]:
+    if found is None:
+        return ["", "", ""] if first else ["-", "-", "-"]
+    return [
+        f"{scale * found.value:+.1f}",
+        f"{scale * found.low:+.1f} to {scale * found.high:+.1f}",
+        f"{found.won}/{found.pairs}",
+    ]
+
+
+def _times(scale: float, value: float | None) -> float | None:
+    return None if value is None else scale * value
+
+
+def _ends(low: float | None, high: float | None, scale: float, *, bound: bool) -> str:
+    if low is None or high is None:
+        return "-"
+    return f"≤{scale * high:.1f}" if bound else f"{scale * low:.1f}–{scale * high:.1f}"
 
 
 def _width(rows: Sequence[Sequence[str]]) -> int:
@@ -151,9 +202,7 @@ def _note(said: Sequence[str]) -> str:
 
 
 def _interval(estimate: Estimate) -> str:
-    if estimate.low is None or estimate.high is None:
-        return "-"
-    return f"{max(0.0, estimate.low):.1f}–{min(100.0, estimate.high):.1f}"
+    return _ends(estimate.low, estimate.high, 1.0, bound=estimate.bound)
 
 
 def _threat(threat: Threat | None) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from core.audit import AuditedRadius
-from core.verdict.audited import pooled_at_most
+from core.verdict.findings.models import Audited, pooled_overstatement
 from storage.queries import robustness
 from storage.studies import study_row
 
@@ -19,52 +19,30 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 
 
-def at_score(db: Database, study: str) -> dict[str, RobustnessRow]:
+def at_score(db: Database, study: str) -> dict[str, Audited]:
     """Trial id → its worst case at the norm and ε of the study's score, of the trials that have one."""
     threat = study_row(db, study).threat
     if threat is None:
         return {}
-    return {row.trial_id: row for row in robustness(db, study, at=threat)}
+    return {row.trial_id: _audited(row) for row in robustness(db, study, at=threat)}
 
 
-def at_most(rows: Sequence[RobustnessRow]) -> float | None:
-    """The share of all samples by which the mean of these trials' compared accuracies is too high at most, against what their
-    audits tried; 95 %. None where one was not audited.
-
-    That is what is known of each model alone already, and the bound on what is not known yet.
-    """
-    found = [_audited(row) for row in rows]
-    audited = [one for one in found if one is not None]
-    if len(audited) < len(found):
-        return None
-    most = pooled_at_most(audited)
-    if most is None:
-        return None
-    known = sum(row.robust_accuracy for row in rows) / len(rows)
-    return min(most, known) + sum(row.compared_accuracy for row in rows) / len(rows) - known
-
-
-def by_group(found: Mapping[str, RobustnessRow], groups: Mapping[K, Iterable[str]]) -> dict[K, float | None]:
+def by_group(found: Mapping[str, Audited], groups: Mapping[K, Iterable[str]]) -> dict[K, float | None]:
     """Name → what the mean over the trials of that group is too high by at most; None where a trial lacks an audit."""
-    bounds: dict[K, float | None] = {}
-    for name, trials in groups.items():
-        rows = [found.get(trial) for trial in trials]
-        there = [row for row in rows if row is not None]
-        bounds[name] = at_most(there) if there and len(there) == len(rows) else None
-    return bounds
+    return {name: pooled_overstatement([found.get(trial) for trial in trials]) for name, trials in groups.items()}
 
 
-def _audited(row: RobustnessRow) -> tuple[AuditedRadius, int] | None:
-    if row.audited is None or row.audited_of is None or row.fell is None or row.rounds is None:
-        return None
-    found = AuditedRadius(
-        row.eps,
-        row.audited_of,
-        row.audited,
-        row.fell,
-        row.broken or 0,
-        row.rounds,
-        tuple(row.audit_attacks or ()),
-        tuple(row.felled_by or ()),
-    )
-    return found, row.samples
+def _audited(row: RobustnessRow) -> Audited:
+    radius = None
+    if row.audited is not None and row.audited_of is not None and row.fell is not None and row.rounds is not None:
+        radius = AuditedRadius(
+            row.eps,
+            row.audited_of,
+            row.audited,
+            row.fell,
+            row.broken or 0,
+            row.rounds,
+            tuple(row.audit_attacks or ()),
+            tuple(row.felled_by or ()),
+        )
+    return Audited(row.compared_accuracy, row.robust_accuracy, row.samples, radius)

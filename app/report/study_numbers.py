@@ -128,7 +128,7 @@ def ranking(scope: Scope, score: str) -> list[Placed]:
     """One per variant, best first, those without a value last."""
     everything = queries.scores(scope.db, scope.study, score)
     rows, names, scale = scope.kept(everything), scope.names(everything), scale_of(score)
-    estimates, judged, trials = over_seeds(rows), verdicts(rows), _trials(rows)
+    estimates, judged, trials = over_seeds(scope.db, scope.study, score, rows), verdicts(rows), _trials(rows)
     found = [
         Placed(
             variant,
@@ -213,13 +213,15 @@ def heat_table(scope: Scope, score: str, factors: tuple[str, str] | None) -> Hea
 
 def points(scope: Scope, score: str) -> list[Point]:
     """Clean accuracy and a robustness score of every variant that has both, in the order of the study."""
-    clean = over_seeds(scope.kept(queries.scores(scope.db, scope.study, "clean_accuracy")))
+    clean = over_seeds(
+        scope.db, scope.study, "clean_accuracy", scope.kept(queries.scores(scope.db, scope.study, "clean_accuracy"))
+    )
     everything = queries.scores(scope.db, scope.study, score)
     rows, names = scope.kept(everything), scope.names(everything)
     judged, trials = verdicts(rows), _trials(rows)
     found = [
         (variant, 100.0 * value, scale_of(score) * estimate.value)
-        for variant, estimate in over_seeds(rows).items()
+        for variant, estimate in over_seeds(scope.db, scope.study, score, rows).items()
         if estimate.value is not None and (value := clean[variant].value) is not None
     ]
     # What an invalid model scores is no achievement that others would have to beat.
@@ -277,4 +279,4 @@ def unit_of(score: str) -> str:
 
 def _scaled(estimate: Estimate, scale: float) -> Estimate:
     value, low, high = (None if end is None else scale * end for end in (estimate.value, estimate.low, estimate.high))
-    return Estimate(value, low, high, estimate.n, estimate.basis)
+    return replace(estimate, value=value, low=low, high=high)

@@ -1,8 +1,8 @@
 """From p values to verdicts: one test decides, Holm's over a family of claims. Pure functions, no scipy.
 
 A claim is that an effect lies above the margin. Of its two nulls, "not above" and "above", exactly one is true, so a family of
-m claims has m true nulls at most, and Holm divides by m and not by 2 m. Where a claim lies exactly on the margin a right decision on
-it leaves its own false one out of the count, which costs error² / 2 at most (0.1 points at 5 %).
+m claims has m true nulls at most, and Holm divides by m and not by 2 m. Where a claim lies exactly on the margin a right
+decision on it leaves its own false one out of the count, which costs error² / 2 at most (0.1 points at 5 %).
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ NOTHING = Doubt(1.0, 1.0)
 
 def above(spread: Spread, margin: float) -> Doubt:
     """ "The effect is above the margin"."""
-    return Doubt(p_above(spread, margin), p_above(_mirrored(spread), -margin))
+    return Doubt(p_above(spread, margin), p_above(mirrored(spread), -margin))
 
 
 def differs(spread: Spread, margin: float) -> Doubt:
     """ "The effect is above the margin in one direction or the other"; denied where the whole interval lies within both."""
-    up, down = above(spread, margin), above(_mirrored(spread), margin)
+    up, down = above(spread, margin), above(mirrored(spread), margin)
     return Doubt(min(1.0, 2 * min(up.for_, down.for_)), max(up.against, down.against))
 
 
@@ -99,5 +99,5 @@ def _least(doubt: Doubt) -> float:
     return min(doubt.for_, doubt.against)
 
 
-def _mirrored(spread: Spread) -> Spread:
+def mirrored(spread: Spread) -> Spread:
     return replace(spread, mean=-spread.mean)

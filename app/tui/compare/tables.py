@@ -90,7 +90,7 @@ def _bars(found: Sequence[Placed], score: str, width: int, *, wide: bool) -> Tab
 
 def _in_words(one: Placed, score: str) -> str:
     estimate = one.estimate
-    basis = "over test samples, one seed" if estimate.basis == "samples" else f"over {estimate.n} seeds"
+    basis = "over images, one seed" if estimate.basis == "images" else f"over {estimate.n} seeds and images"
     interval = f" (95 %: {_interval(estimate)}, {basis})" if estimate.low is not None else ""
     return f"{one.label}: {score} {_number(estimate.value)}{interval}{_trust_words(one.trust, one.reasons)}"
 

@@ -1,0 +1,133 @@
+"""Groups of models held against each other, paired by seed and image within blocks of all other factors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.verdict.crossed import Block, Spread, crossed
+from core.verdict.findings.models import FACTORS, Model
+
+Value = Callable[[Model], NDArray[np.generic] | None]
+"""[n] of a model: who stands, image by image, or influence values; None where it has no such value."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Models that count with a weight; a contrast's weights sum to 0. Where several share a cell, their mean counts."""
+
+    weight: float
+    models: tuple[Model, ...]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A paired difference, in the unit of its values. A pair is a cell, a seed of a block, that every group has a model in."""
+
+    spread: Spread | None
+    """None where there is no pair."""
+    won: int
+    """Pairs whose difference is above 0."""
+    lost: int
+    missing: int
+    """Cells that some group has a model in, and another has not."""
+    used: tuple[tuple[Model, ...], ...]
+    """Of each group, the models of all pairs."""
+    seeds: int = 0
+    """Of the block that has most."""
+
+    @property
+    def pairs(self) -> int:
+        return 0 if self.spread is None else self.spread.trials
+
+
+def contrast(
+    groups: Sequence[Group],
+    over: Sequence[str],
+    value: Value,
+    keep: Callable[[Sequence[Sequence[Model]]], bool] | None = None,
+) -> Contrast:
+    """The groups' weighted sum over the blocks of the factors that are not in `over`; `keep` may leave pairs out by their models,
+    a list for each group."""
+    cells: dict[tuple[str, ...], dict[int, list[list[Model]]]] = {}
+    fixed = [factor for factor in FACTORS if factor not in over]
+    for place, group in enumerate(groups):
+        for model in group.models:
+            if value(model) is not None:
+                by_seed = cells.setdefault(tuple(model.levels[factor] for factor in fixed), {})
+                by_seed.setdefault(model.seed, [[] for _ in groups])[place].append(model)
+    whole = [
+        {
+            seed: by_seed[seed]
+            for seed in sorted(by_seed)
+            if all(by_seed[seed]) and (keep is None or keep(by_seed[seed]))
+        }
+        for by_seed in cells.values()
+    ]
+    blocks = [by_seed for by_seed in whole if by_seed]
+    missing = sum(not all(cell) for by_seed in cells.values() for cell in by_seed.values())
+    if not blocks:
+        return Contrast(None, 0, 0, missing, tuple(() for _ in groups))
+    signs: list[float] = []
+
+    def drawn(by_seed: dict[int, list[list[Model]]]) -> Block:
+        values = np.stack([_difference(groups, cell, value) for cell in by_seed.values()])
+        signs.extend(values.mean(axis=1).tolist())
+        return Block(tuple(by_seed), values)
+
+    spread = crossed(drawn(by_seed) for by_seed in blocks)
+    used = tuple(
+        tuple(model for by_seed in blocks for cell in by_seed.values() for model in cell[place])
+        for place in range(len(groups))
+    )
+    return Contrast(
+        spread,
+        sum(sign > 0 for sign in signs),
+        sum(sign < 0 for sign in signs),
+        missing,
+        used,
+        max(len(by_seed) for by_seed in blocks),
+    )
+
+
+def _difference(groups: Sequence[Group], cell: Sequence[Sequence[Model]], value: Value) -> NDArray[np.float32]:
+    weighted = []
+    for group, models in zip(groups, cell, strict=True):
+        for model in models:
+            found = value(model)
+            assert found is not None, "models without a value were left out"
+            weighted.append(np.float32(group.weight / len(models)) * found.astype(np.float32))
+    return np.asarray(np.sum(weighted, axis=0), np.float32)
+
+
+def at_level(models: Sequence[Model], factor: str, level: str, *, by_name: bool = False) -> tuple[Model, ...]:
+    """Those at a level of a factor; `by_name`: by the registry's name, whatever its options."""
+    return tuple(model for model in models if (model.names if by_name else model.levels)[factor] == level)
+
+
+def against(
+    models: Sequence[Model], factor: str, level: str, others: Sequence[str], *, by_name: bool = False
+) -> list[Group]:
+    """A level less the mean of others."""
+    return [
+        Group(1.0, at_level(models, factor, level, by_name=by_name)),
+        *(Group(-1.0 / len(others), at_level(models, factor, other, by_name=by_name)) for other in others),
+    ]
+
+
+def interaction(
+    models: Sequence[Model], factors: tuple[str, str], first: tuple[str, str], second: tuple[str, str]
+) -> list[Group]:
+    """How much more the first factor's two levels differ at one level of the second than at the other."""
+
+    def cell(one: str, other: str, weight: float) -> Group:
+        there = tuple(
+            model for model in models if model.levels[factors[0]] == one and model.levels[factors[1]] == other
+        )
+        return Group(weight, there)
+
+    (a, b), (c, d) = first, second
+    return [cell(a, c, 1.0), cell(b, c, -1.0), cell(a, d, -1.0), cell(b, d, 1.0)]

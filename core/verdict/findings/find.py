@@ -1,0 +1,209 @@
+"""From a study's models to its findings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from core.names import worst
+from core.verdict.crossed import Spread
+from core.verdict.decisions import ERROR, MARGIN, NOTHING, Decision, Doubt, above, differs, holm, mirrored
+from core.verdict.findings.contrast import Contrast, Group, contrast
+from core.verdict.findings.finding import Beside, Finding, Hindrance, Obstacle, Part
+from core.verdict.findings.models import Model, pooled_overstatement
+from core.verdict.findings.questions import ABOVE, APART, Comparison, Question, questions
+from core.verdict.statistics import t_interval
+
+MATCHED = 0.01
+"""Difference in clean accuracy up to which two models are as good as each other on clean images."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question with what its comparisons came to, and the doubt that is left."""
+
+    question: Question
+    parts: tuple[Part, ...]
+    doubts: tuple[Doubt, ...]
+    doubt: Doubt
+    obstacles: tuple[Obstacle, ...]
+    chosen: int | None
+    """The comparison that says least for the claim; None where there is none."""
+
+
+def find(models: Sequence[Model], *, margin: float = MARGIN, error: float = ERROR, waiting: int = 0) -> list[Finding]:
+    """Verdicts on every question. `margin` is in points; `error` is of each family (the claims; each factor's levels); `waiting`
+    trials are still to come."""
+    asked = [ask(question, margin) for question in questions(models)]
+    decisions: dict[str, Decision] = {}
+    for family in dict.fromkeys(one.question.family for one in asked):
+        members = [one for one in asked if one.question.family == family and one.chosen is not None]
+        for one, decision in zip(members, holm([one.doubt for one in members], error), strict=True):
+            decisions[one.question.key] = decision
+    return [finding(one, decisions.get(one.question.key), margin, waiting) for one in asked]
+
+
+def ask(question: Question, margin: float) -> Asked:
+    """Carry out the comparisons of a question."""
+    share = margin / 100.0
+    parts, doubts, obstacles = [], [], list(question.obstacles)
+    for one in question.comparisons:
+        found = contrast(one.groups, one.over, one.value)
+        parts.append(Part(one.level, one.other, one.attack, found))
+        doubt, against = _doubt(found, one, question.supposes, share)
+        doubts.append(doubt)
+        obstacles += [new for new in against if new not in obstacles]
+    counted = [place for place, part in enumerate(parts) if part.found.spread is not None]
+    chosen = None
+    if counted and len(counted) == len(parts):
+        chosen = _deciding(question, doubts)
+    return Asked(
+        question,
+        tuple(parts),
+        tuple(doubts),
+        question.combine(doubts) if chosen is not None else NOTHING,
+        tuple(_merged(obstacles)),
+        chosen,
+    )
+
+
+def _doubt(found: Contrast, one: Comparison, supposes: str, margin: float) -> tuple[Doubt, list[Obstacle]]:
+    """What a difference leaves of doubt, once what would make it worthless is held against it."""
+    spread = found.spread
+    if spread is None:
+        return NOTHING, [Obstacle(Hindrance.NO_PAIRS, found.missing, (one.level, one.other))]
+    obstacles = [Obstacle(Hindrance.MISSING, found.missing)] if found.missing else []
+    models = [model for group in found.used for model in group]
+    if all(model.trust == "invalid" for model in models):
+        return NOTHING, [*obstacles, Obstacle(Hindrance.ALL_INVALID)]
+    if spread.seeds is None:
+        return NOTHING, [*obstacles, Obstacle(Hindrance.ONE_SEED)]
+    uneven = {model.trial_id for model in models if model.uneven}
+    if uneven:
+        return NOTHING, [*obstacles, Obstacle(Hindrance.UNEQUAL, len(uneven))]
+    doubt = _supposed(spread, supposes, margin)
+    bound = bound_of(found, one.groups)
+    if bound is None:
+        bare = {model.trial_id for model in models if model.audited is None or model.audited.radius is None}
+        return replace(doubt, for_=1.0), [*obstacles, Obstacle(Hindrance.UNAUDITED, len(bare))]
+    if abs(spread.mean) <= bound:
+        return replace(doubt, for_=1.0), [*obstacles, Obstacle(Hindrance.WITHIN_AUDIT)]
+    return doubt, obstacles
+
+
+def _supposed(spread: Spread, supposes: str, margin: float) -> Doubt:
+    match supposes:
+        case "above":
+            return above(spread, margin)
+        case "below":
+            return above(mirrored(spread), margin)
+    return differs(spread, margin)
+
+
+def bound_of(found: Contrast, groups: Sequence[Group]) -> float | None:
+    """So much the difference can be too large at most: what the side that looks better is too high by."""
+    assert found.spread is not None
+    better = 1.0 if found.spread.mean >= 0 else -1.0
+    total = 0.0
+    for group, used in zip(groups, found.used, strict=True):
+        if group.weight * better > 0:
+            bound = pooled_overstatement([model.audited for model in used])
+            if bound is None:
+                return None
+            total += abs(group.weight) * bound
+    return total
+
+
+def _deciding(question: Question, doubts: Sequence[Doubt]) -> int:
+    """Which comparison stands for the question: of a claim on all the weakest, of one on several the last that is needed, of one
+    on any the strongest."""
+    order = sorted(range(len(doubts)), key=lambda place: doubts[place].for_)
+    if question.supposes == APART:
+        return order[0]
+    if question.supposes == ABOVE:
+        return order[min(1, len(order) - 1)]
+    return order[-1]
+
+
+def _merged(obstacles: Sequence[Obstacle]) -> list[Obstacle]:
+    """One of each kind and names, with the largest count: comparisons of one question share their models."""
+    found: dict[tuple[Hindrance, tuple[str, ...]], int] = {}
+    for one in obstacles:
+        key = one.kind, one.names
+        found[key] = max(found.get(key, 0), one.count)
+    return [Obstacle(kind, count, names) for (kind, names), count in found.items()]
+
+
+def finding(asked: Asked, decision: Decision | None, margin: float, waiting: int) -> Finding:
+    """What came of a question, with what stands beside it."""
+    question, obstacles = asked.question, list(asked.obstacles)
+    if waiting:
+        obstacles.append(Obstacle(Hindrance.RUNNING, waiting))
+    common = {
+        "key": question.key, "kind": question.kind, "factor": question.factor, "levels": question.levels,
+        "margin": margin / 100.0, "attacks": question.attacks, "parts": asked.parts,
+    }  # fmt: skip
+    if asked.chosen is None:
+        return Finding(
+            verdict="inconclusive", effect=None, interval=None, adjusted=None, p=None, error=None, pairs=0, won=0, blocks=0,
+            seeds=0, images=0, over_images=False, audit_bound=None, trust="ok", invalid=0, suspect=0, models=0,
+            obstacles=tuple(obstacles), trusted=None, matched=None, **common,  # type: ignore[arg-type]
+        )  # fmt: skip
+    part, comparison = asked.parts[asked.chosen], question.comparisons[asked.chosen]
+    spread = part.found.spread
+    assert spread is not None
+    models = list(
+        {model.trial_id: model for one in asked.parts for group in one.found.used for model in group}.values()
+    )
+    above_zero = part.found.won if spread.mean >= 0 else part.found.lost
+    return Finding(
+        verdict="inconclusive" if decision is None else decision.verdict,
+        effect=spread.mean,
+        interval=t_interval(spread),
+        adjusted=None if decision is None else t_interval(spread, _confidence(decision, question)),
+        p=None if decision is None else decision.p,
+        error=None if decision is None else decision.error,
+        pairs=part.found.pairs,
+        won=above_zero,
+        blocks=spread.blocks,
+        seeds=part.found.seeds,
+        images=spread.test_images,
+        over_images=spread.seeds is None,
+        audit_bound=bound_of(part.found, comparison.groups),
+        trust=worst([model.trust for model in models]),
+        invalid=sum(model.trust == "invalid" for model in models),
+        suspect=sum(model.trust == "suspect" for model in models),
+        models=len(models),
+        obstacles=tuple(obstacles),
+        trusted=_beside(comparison, trusted=True),
+        matched=_beside(comparison, trusted=False),
+        **common,  # type: ignore[arg-type]
+    )
+
+
+def _confidence(decision: Decision, question: Question) -> float:
+    """Of the two-sided interval that says what the verdict says: where one end alone decides, the error is that end's."""
+    if question.supposes != APART:
+        return 1.0 - 2.0 * decision.error / question.sharing
+    # That a difference is nowhere needs no sharing: all comparisons must say so.
+    return 1.0 - (2.0 * decision.error if decision.verdict == "contradicted" else decision.error / question.sharing)
+
+
+def _beside(comparison: Comparison, *, trusted: bool) -> Beside | None:
+    groups = comparison.groups
+    if trusted:
+        groups = tuple(
+            replace(group, models=tuple(model for model in group.models if model.trust == "ok")) for group in groups
+        )
+        found = contrast(groups, comparison.over, comparison.value)
+    else:
+        found = contrast(groups, comparison.over, comparison.value, _matched)
+    if found.spread is None:
+        return None
+    return Beside(found.spread.mean, *t_interval(found.spread), found.pairs)
+
+
+def _matched(cell: Sequence[Sequence[Model]]) -> bool:
+    means = [math.fsum(model.clean_accuracy for model in models) / len(models) for models in cell]
+    return max(means) - min(means) <= MATCHED
