@@ -18,6 +18,7 @@ from app.cli import (
     doctor,
     examples,
     export,
+    findings,
     importing,
     queue,
     results,
@@ -69,7 +70,21 @@ def root(
         raise typer.Exit(run_screens(ctx.obj))
 
 
-for group in (run, attack, importing, queue, worker, results, transfer, studies, examples, export, catalogue, doctor):
+for group in (
+    run,
+    attack,
+    importing,
+    queue,
+    worker,
+    results,
+    findings,
+    transfer,
+    studies,
+    examples,
+    export,
+    catalogue,
+    doctor,
+):
     group.register(app)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -153,7 +154,8 @@ def _together(entry: ScoreEntry, found: Sequence[StoredOutcomes]) -> list[tuple[
     seeds = tuple(place if one.seed is None else one.seed for place, (one, _) in enumerate(valued))
     spread = crossed([Block(seeds, np.stack([slope.influence(one.found) for one, slope in valued]))])
     bound = entry.attacked and any(one.bound for one, _ in valued)
-    return [(interval_of(entry, spread, bound=bound), spread)]
+    value = math.fsum(slope.value for _, slope in valued) / len(valued)
+    return [(interval_of(entry, value, spread, bound=bound), spread)]
 
 
 def _digest(trial_ids: Sequence[str]) -> str:

@@ -19,7 +19,6 @@ from core.verdict.scoring.outcomes import outcomes_of
 from core.verdict.trust import Judgement, Reason, judge
 from core.verdict.trust.entry import Evidence
 from core.verdict.trust.known import compared_standing, known_standing
-from core.verdict.trust.study import UNEVEN
 from storage import audits, image_outcomes
 from storage.evidence import common_attacks, evidence
 from storage.outcomes import clean_outcome, ledgers
@@ -240,10 +239,27 @@ def read_distances(db: Database, study: str, trial_id: str) -> None:
 
 
 def unevenly_attacked(db: Database, study: str) -> frozenset[str]:
-    """Trials whose worst case at the score's ε leaves out images that are known to break them, or are likely to."""
-    rows = db.execute(
-        "SELECT k.trial_id FROM trust_check k JOIN study s ON s.name = k.study WHERE k.study = ? AND k.name = ? "
-        "AND k.trust <> 'ok' AND k.norm = s.threat_norm AND k.eps = s.threat_eps",
-        (study, UNEVEN.name),
+    """Scored trials that had attacks which not all had, or the study's attacks crafted in another precision than most: what
+    comparisons count of them, others may not have stood."""
+    key = {"study": study}
+    more = db.execute(
+        "SELECT DISTINCT ta.trial_id FROM trial_attack ta JOIN study s ON s.name = ta.study "
+        "JOIN evaluation e ON e.trial_id = ta.trial_id AND e.attack_id = ta.attack_id AND e.samples = s.samples "
+        "AND e.state = 'done' WHERE ta.study = :study AND ta.attack_id NOT IN (SELECT attack_id FROM study_attack WHERE study = :study) "
+        "AND ta.attack_id NOT IN (SELECT attack_id FROM study_common WHERE study = :study)",
+        key,
     )
-    return frozenset(str(trial_id) for (trial_id,) in rows.fetchall())
+    crafted = db.execute(
+        "SELECT e.attack_id, e.crafting, e.trial_id FROM study_attack sa JOIN study s ON s.name = sa.study "
+        "JOIN study_trial st ON st.study = sa.study JOIN evaluation e ON e.attack_id = sa.attack_id "
+        "AND e.trial_id = st.trial_id AND e.samples = s.samples AND e.state = 'done' WHERE sa.study = :study",
+        key,
+    )
+    found = {str(trial_id) for (trial_id,) in more.fetchall()}
+    precisions: dict[str, dict[str, list[str]]] = {}
+    for attack_id, crafting, trial_id in crafted.fetchall():
+        precisions.setdefault(attack_id, {}).setdefault(crafting or "fp32", []).append(trial_id)
+    for trials in precisions.values():
+        usual = max(trials.values(), key=len)
+        found.update(trial for members in trials.values() if members is not usual for trial in members)
+    return frozenset(found)

@@ -5,6 +5,7 @@ Intervals are over seeds and test images together (`core.verdict.crossed`); with
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from app.report.variants import grouped
 from core.names import worst
 from core.records import Floats
 from core.verdict.crossed import Block, crossed
-from core.verdict.findings.contrast import Contrast, Group, contrast
+from core.verdict.findings.contrast import Contrast, Group, Value, contrast
 from core.verdict.findings.models import Model
 from core.verdict.scoring import SCORES
 from core.verdict.scoring.trial_scores import interval_of, linear
@@ -137,15 +138,32 @@ def by_factors(db: Database, study: str, score: str, rows: Sequence[ScoreRow], f
     return [table[0], *(_against(leader, groups[one.names], one, score, factors, values) for one in table[1:])]
 
 
-def influences(models: Sequence[Model], score: str) -> dict[str, Floats]:
-    """Trial id → [n]: each image's influence on a score (their mean is the score), as fractions of its largest value; trials
-    without a value are absent."""
+@dataclass(frozen=True)
+class Influence:
+    """A trial's score, and each image's influence on it [n], whose mean it is; fractions of the score's largest value."""
+
+    value: float
+    images: Floats
+
+
+def influences(models: Sequence[Model], score: str) -> dict[str, Influence]:
+    """Trial id → influences on a score; trials without a value are absent."""
     entry, found = SCORES[score], {}
     for model in models:
         near = linear(entry, model.outcomes)
         if near is not None:
-            found[model.trial_id] = near.influence(model.outcomes)
+            found[model.trial_id] = Influence(near.value, near.influence(model.outcomes))
     return found
+
+
+def images_of(values: Mapping[str, Influence]) -> Value:
+    """What a contrast compares of each model: its influence values."""
+
+    def images(model: Model) -> Floats | None:
+        found = values.get(model.trial_id)
+        return None if found is None else found.images
+
+    return images
 
 
 def difference(score: str, found: Contrast) -> Difference | None:
@@ -160,7 +178,7 @@ def difference(score: str, found: Contrast) -> Difference | None:
 
 
 def _level(
-    score: str, names: tuple[str, ...], members: Sequence[Model], values: Mapping[str, Floats], *, by_trial: bool
+    score: str, names: tuple[str, ...], members: Sequence[Model], values: Mapping[str, Influence], *, by_trial: bool
 ) -> Level:
     entry = SCORES[score]
     blocks: dict[str, list[Model]] = {}
@@ -172,11 +190,12 @@ def _level(
     if not blocks:
         return Level(names, None, None, None, 0, trust=trust, trials=len(members), invalid=invalid)
     spread = crossed(
-        Block(tuple(model.seed for model in block), np.stack([values[model.trial_id] for model in block]))
+        Block(tuple(model.seed for model in block), np.stack([values[model.trial_id].images for model in block]))
         for block in blocks.values()
     )
     bound = entry.attacked and any(model.bound for model in members)
-    one = interval_of(entry, spread, bound=bound)
+    means = [math.fsum(values[model.trial_id].value for model in block) / len(block) for block in blocks.values()]
+    one = interval_of(entry, math.fsum(means) / len(means), spread, bound=bound)
     basis = "images" if spread.seeds is None else "seeds"
     return Level(names, one.value, one.low, one.high, len(blocks), basis, bound, trust, len(members), invalid)
 
@@ -187,11 +206,9 @@ def _against(
     level: Level,
     score: str,
     factors: Sequence[str],
-    values: Mapping[str, Floats],
+    values: Mapping[str, Influence],
 ) -> Level:
-    found = contrast(
-        [Group(1.0, tuple(members)), Group(-1.0, tuple(leader))], factors, lambda model: values.get(model.trial_id)
-    )
+    found = contrast([Group(1.0, tuple(members)), Group(-1.0, tuple(leader))], factors, images_of(values))
     return replace(level, difference=difference(score, found))
 
 

@@ -176,6 +176,7 @@ def finding(asked: Asked, decision: Decision | None, margin: float, waiting: int
         suspect=sum(model.trust == "suspect" for model in models),
         models=len(models),
         obstacles=tuple(obstacles),
+        deciding=part,
         trusted=_beside(comparison, trusted=True),
         matched=_beside(comparison, trusted=False),
         **common,  # type: ignore[arg-type]

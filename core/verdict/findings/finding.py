@@ -31,7 +31,7 @@ class Hindrance(Enum):
     """What other seeds would give is unknown."""
     ALL_INVALID = "all_invalid"
     UNEQUAL = "unequal"
-    """`count` models were attacked with less than what is known to break them."""
+    """`count` models were attacked otherwise than the rest: with more, or in another precision."""
     UNAUDITED = "unaudited"
     """`count` models' numbers are upper bounds that nobody audited."""
     WITHIN_AUDIT = "within_audit"
@@ -110,4 +110,7 @@ class Finding:
     """Without invalid and suspect models."""
     matched: Beside | None
     """Pairs of nearly the same clean accuracy (`MATCHED`)."""
+    deciding: Part | None = None
+    """The comparison that `effect` is of."""
     parts: Sequence[Part] = ()
+    """All of them."""

@@ -30,7 +30,7 @@ class Audited:
 @dataclass(frozen=True)
 class Model:
     """One scored trial. `levels` names each of FACTORS so that two choices with other options have two names ("adam lr=0.005"),
-    `names` by the registry's name alone. `uneven`: attacked with less than what is known to break it."""
+    `names` by the registry's name alone. `uneven`: it was attacked otherwise than the rest."""
 
     trial_id: str
     variant_id: str

@@ -91,10 +91,11 @@ def linear(entry: ScoreEntry, found: Outcomes) -> Linear | None:
     return Linear(float(values[0]) / entry.full, np.asarray(slope / entry.full, np.float64))
 
 
-def interval_of(entry: ScoreEntry, spread: Spread, *, bound: bool) -> Score:
-    """A score of several trials together from the spread of its influence values."""
+def interval_of(entry: ScoreEntry, value: float, spread: Spread, *, bound: bool) -> Score:
+    """A score of several trials together, their mean `value` (a fraction of the largest), with the spread of its influence values
+    around it."""
     low, high = (0.0, upper_bound(spread)) if bound else unit_interval(spread)
-    return Score(entry.name, entry.full * spread.mean, entry.full * low, entry.full * high, bound)
+    return Score(entry.name, entry.full * value, entry.full * low, entry.full * high, bound)
 
 
 def _score(entry: ScoreEntry, found: Outcomes, *, bound: bool) -> Score:
@@ -104,7 +105,5 @@ def _score(entry: ScoreEntry, found: Outcomes, *, bound: bool) -> Score:
     if found.worthless and entry.degenerate is not None:
         return Score(entry.name, entry.degenerate, None, None, bound)
     spread = crossed([Block((0,), near.influence(found)[None, :])])
-    score = interval_of(entry, spread, bound=bound)
-    value = near.value * entry.full
-    assert math.isclose(value, score.value or 0.0, abs_tol=1e-4 * entry.full), "the influence values' mean is the score"
-    return Score(entry.name, value, score.low, score.high, bound)
+    assert math.isclose(near.value, spread.mean, abs_tol=1e-4), "the influence values' mean is the score"
+    return interval_of(entry, near.value, spread, bound=bound)

@@ -1,0 +1,210 @@
+"""A study's findings: as records from what is stored, as a page for people, as rows for programs."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.report import finding_words as words
+from app.report.study_models import study_models
+from app.report.text import percent, table
+from app.report.variants import FACTORS
+from core.names import NORM_SIGNS
+from core.verdict.decisions import ERROR, MARGIN
+from core.verdict.findings import Finding, Hindrance, Model, find
+from core.verdict.findings.finding import Beside, Kind
+from storage import queries
+from storage.studies import study_row
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+    from core.records import Threat
+    from storage.reading import Options
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found of one study at its score's threat."""
+
+    study: str
+    threat: Threat | None
+    margin: float
+    """In points."""
+    models: tuple[Model, ...]
+    found: tuple[Finding, ...]
+
+
+def findings(db: Database, study: str, margin: float = MARGIN) -> Findings:
+    """Of the study's scored trials as they are now."""
+    rows = queries.scores(db, study, "worst_case")
+    models = study_models(db, study, rows)
+    under_way = queries.unfinished_rows(db, study)
+    waiting = under_way.get("queued", 0) + under_way.get("running", 0)
+    found = find(models, margin=margin, waiting=waiting)
+    return Findings(study, study_row(db, study).threat, margin, tuple(models), tuple(found))
+
+
+def page(found: Findings, width: int) -> str:
+    """The claims, each with what it rests on and what stands in its way; then every factor's levels."""
+    lines = _head(found, width)
+    lines += _claims([one for one in found.found if one.kind is not Kind.EFFECT], found.study, width)
+    for factor in FACTORS:
+        of_factor = [one for one in found.found if one.kind is Kind.EFFECT and one.factor == factor]
+        if of_factor:
+            lines += ["", *_effects(factor, of_factor, found.study, width)]
+    return "\n".join(lines)
+
+
+def _head(found: Findings, width: int) -> list[str]:
+    at = "no attack to score" if found.threat is None else f"{NORM_SIGNS[found.threat.norm]} ε = {found.threat.eps:g}"
+    trials = "1 model" if len(found.models) == 1 else f"{len(found.models)} models"
+    text = (
+        f"{found.study}: {trials} at {at}. Supported: the paired difference exceeds {found.margin:g} points, the claims together "
+        f"(and each factor's levels) wrong with {100 * ERROR:g} % at most (Holm), and exceeds what the audits leave open."
+    )
+    return textwrap.wrap(text, width)
+
+
+def _claims(found: Sequence[Finding], study: str, width: int) -> list[str]:
+    lines = ["", "The paper's claims"]
+    for one in found:
+        if one.parts:
+            lines += ["", *_block(f"{one.verdict.upper()}  {words.claim(one)}", one, study, width)]
+    unasked = [one for one in found if not one.parts]
+    if unasked:
+        lines += ["", "INCONCLUSIVE, for this study cannot say"]
+    for one in unasked:
+        said = "; ".join([words.claim(one), *_ways(one, study)])
+        lines += textwrap.wrap(f"  {said}", width, subsequent_indent="    ")
+    return lines
+
+
+def _block(title: str, found: Finding, study: str, width: int) -> list[str]:
+    """A finding with everything that it rests on."""
+    said = [title]
+    measured = words.numbers(found)
+    if measured:
+        others = len(found.parts) - 1
+        weakest = f"; of {len(found.parts)} comparisons the one that decides" if others else ""
+        said.append(f"  {measured}{weakest}")
+        if found.p is not None and found.adjusted is not None:
+            bound = "not audited" if found.audit_bound is None else f"{percent(found.audit_bound)} points"
+            said.append(
+                f"  adjusted p {found.p:.2g}, interval at that error {words.interval(found.adjusted)}; audit bound {bound}"
+            )
+        said += [f"  {line}" for line in words.beside(found)]
+    said += [f"  {line}" for line in _ways(found, study)]
+    return [part for line in said for part in textwrap.wrap(line, width, subsequent_indent="    ")]
+
+
+def _ways(found: Finding, study: str) -> list[str]:
+    lines = []
+    for obstacle in found.obstacles:
+        way = words.way(obstacle, found, study)
+        lines.append(way.what if way.command is None else f"{way.what}: {way.command}")
+    return lines
+
+
+def _effects(factor: str, found: Sequence[Finding], study: str, width: int) -> list[str]:
+    """Levels of one factor in a table, best first, each against the mean of the others."""
+    ordered = sorted(found, key=lambda one: -(one.effect if one.effect is not None else -9.0))
+    pair = len(found) == 1
+    rows = [
+        [
+            one.levels[0],
+            "-" if one.effect is None else words.points(one.effect),
+            "-" if one.interval is None else words.interval(one.interval),
+            f"{one.won}/{one.pairs}",
+            percent(one.audit_bound),
+            one.trust,
+            one.verdict,
+        ]
+        for one in ordered
+    ]
+    rest = found[0].levels[1] if pair else "the mean of the other levels"
+    text = table(
+        [factor, "points", "95 % CI", "won", "audit", "trust", "differs"], rows, width, right=(1, 2, 3, 4), fill=0
+    )
+    lines = textwrap.wrap(f"{factor}: worst case against {rest}, paired by seed, image and every other choice", width)
+    lines += [*text.splitlines()]
+    ways = dict.fromkeys(
+        (way.what, way.command)
+        for one in found
+        for obstacle in one.obstacles
+        for way in [words.way(obstacle, one, study)]
+        if obstacle.kind is not Hindrance.WITHIN_AUDIT
+    )
+    within = [one.levels[0] for one in found if any(two.kind is Hindrance.WITHIN_AUDIT for two in one.obstacles)]
+    if within:
+        command = f"innate attack --study {study} --audit --set samples=256 --set share=1"
+        lines += textwrap.wrap(
+            f"within what the audits leave open: {', '.join(within)}; {command}", width, subsequent_indent="    "
+        )
+    for what, command in ways:
+        said = what if command is None else f"{what}: {command}"
+        lines += textwrap.wrap(said, width, subsequent_indent="    ")
+    return lines
+
+
+def as_rows(found: Findings) -> list[Options]:
+    """For programs; accuracies and differences are fractions."""
+    return [_row(one, found) for one in found.found]
+
+
+def _row(one: Finding, found: Findings) -> Options:
+    return {
+        "study": found.study,
+        "key": one.key,
+        "kind": one.kind.value,
+        "claim": words.claim(one),
+        "verdict": one.verdict,
+        "effect": one.effect,
+        "interval": None if one.interval is None else list(one.interval),
+        "n": one.pairs,
+        "won": one.won,
+        "factor": one.factor,
+        "levels": list(one.levels),
+        "attacks": list(one.attacks),
+        "norm": None if found.threat is None else found.threat.norm,
+        "eps": None if found.threat is None else found.threat.eps,
+        "margin": one.margin,
+        "p": one.p,
+        "error": one.error,
+        "adjusted_interval": None if one.adjusted is None else list(one.adjusted),
+        "audit_bound": one.audit_bound,
+        "trust": one.trust,
+        "models": one.models,
+        "invalid": one.invalid,
+        "suspect": one.suspect,
+        "blocks": one.blocks,
+        "seeds": one.seeds,
+        "images": one.images,
+        "over_images_only": one.over_images,
+        "compared": [
+            {
+                "level": part.level,
+                "other": part.other or None,
+                "attack": part.attack,
+                "effect": None if part.found.spread is None else part.found.spread.mean,
+                "n": part.found.pairs,
+                "won": part.found.won,
+                "deciding": part is one.deciding,
+            }
+            for part in one.parts
+        ],
+        "without_doubted": _beside(one.trusted),
+        "matched_clean": _beside(one.matched),
+        "obstacles": [
+            {"kind": two.kind.value, "count": two.count, "what": way.what, "command": way.command}
+            for two in one.obstacles
+            for way in [words.way(two, one, found.study)]
+        ],
+        "sentence": words.sentence(one),
+    }
+
+
+def _beside(found: Beside | None) -> Options | None:
+    return None if found is None else {"effect": found.effect, "interval": [found.low, found.high], "n": found.pairs}
