@@ -245,7 +245,8 @@ def unevenly_attacked(db: Database, study: str) -> frozenset[str]:
     more = db.execute(
         "SELECT DISTINCT ta.trial_id FROM trial_attack ta JOIN study s ON s.name = ta.study "
         "JOIN evaluation e ON e.trial_id = ta.trial_id AND e.attack_id = ta.attack_id AND e.samples = s.samples "
-        "AND e.state = 'done' WHERE ta.study = :study AND ta.attack_id NOT IN (SELECT attack_id FROM study_attack WHERE study = :study) "
+        "AND e.state = 'done' WHERE ta.study = :study "
+        "AND ta.attack_id NOT IN (SELECT attack_id FROM study_attack WHERE study = :study) "
         "AND ta.attack_id NOT IN (SELECT attack_id FROM study_common WHERE study = :study)",
         key,
     )

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
 
-from storage import database, studies
+import numpy as np
+
+from core.verdict.scoring.outcomes import Outcomes, UnderAttack
+from storage import database, image_outcomes, studies
 from storage.home import Home, prepare
 from tests.conftest import plan_of, tiny
 
@@ -18,7 +22,7 @@ def fill(home: Home, *, done: int = 9_000, failed: int = 100) -> None:
     prepare(home)
     db = database.connect(home.database)
     studies.submit(db, plan_of(tiny(name="big", seeds=TRIALS // 4), home.cache))
-    rng = random.Random(1)
+    rng, bits = random.Random(1), np.random.default_rng(1)
     (samples,) = db.execute("SELECT samples FROM study").fetchone()
     attacks = [
         (attack, json.loads(spec)["eps"]) for attack, spec in db.execute("SELECT id, spec FROM attack").fetchall()
@@ -39,7 +43,9 @@ def fill(home: Home, *, done: int = 9_000, failed: int = 100) -> None:
             for name in SCORES:
                 scale = 100 if name == "innate" else 1
                 value = scale * clean * (1 if name == "clean_accuracy" else rng.random())
-                db.execute("INSERT INTO score VALUES ('big', ?, ?, ?, ?, ?)", (trial, name, value, 0.9 * value, value))
+                db.execute(
+                    "INSERT INTO score VALUES ('big', ?, ?, ?, ?, ?, 0)", (trial, name, value, 0.9 * value, value)
+                )
             db.conn.executemany(
                 "INSERT INTO epoch (trial_id, epoch, loss, accuracy, lr, seconds) VALUES (?, ?, ?, ?, 0.01, 1.0)",
                 [(trial, epoch, 1.0 / epoch, 1 - 0.5 / epoch) for epoch in (1, 2, 3)],
@@ -56,6 +62,9 @@ def fill(home: Home, *, done: int = 9_000, failed: int = 100) -> None:
                     "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, NULL)",
                     [(evaluation, n, eps, 30, clean * 0.5 ** (n + 1)) for n, eps in enumerate(radii)],
                 )
+            image_outcomes.store(db, "big", trial, outcomes(bits, clean, 60, [0.1, 0.2]), bound=True)
+        variants = [str(row[0]) for row in db.execute("SELECT DISTINCT variant_id FROM trial").fetchall()]
+        image_outcomes.refresh(db, "big", variants)
         for trial in trials[done : done + failed]:
             db.execute(
                 "UPDATE study_trial SET state = 'failed', reason = 'the loss became NaN or infinite in epoch 1' "
@@ -63,3 +72,14 @@ def fill(home: Home, *, done: int = 9_000, failed: int = 100) -> None:
                 (trial,),
             )
     db.conn.close()
+
+
+def outcomes(rng: np.random.Generator, clean: float, images: int, eps: Sequence[float]) -> Outcomes:
+    """Of a made-up model: so many of its images stand on clean pixels, and ever fewer at each ε."""
+    standing = rng.random(images) < clean
+    rows, robust = standing, []
+    for _ in eps:
+        rows = rows & (rng.random(images) < 0.6)
+        robust.append(rows)
+    alone = UnderAttack("a" * 64, "pgd", "linf", eps[0], robust[0])
+    return Outcomes(10, bool(clean < 0.15), tuple(eps), standing, np.array(robust), robust[0], (alone,))

@@ -143,9 +143,8 @@ def _effects(factor: str, found: Sequence[Finding], study: str, width: int) -> l
         lines += textwrap.wrap(
             f"within what the audits leave open: {', '.join(within)}; {command}", width, subsequent_indent="    "
         )
-    for what, command in ways:
-        said = what if command is None else f"{what}: {command}"
-        lines += textwrap.wrap(said, width, subsequent_indent="    ")
+    for what, remedy in ways:
+        lines += textwrap.wrap(what if remedy is None else f"{what}: {remedy}", width, subsequent_indent="    ")
     return lines
 
 

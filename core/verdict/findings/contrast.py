@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from core.verdict.crossed import Block, Spread, crossed
 from core.verdict.findings.models import FACTORS, Model
 
-Value = Callable[[Model], NDArray[np.generic] | None]
+Cell = Sequence[list[Model]]
+"""Of one seed of one block, the models of each group."""
+Value = Callable[[Model], NDArray[np.bool_] | NDArray[np.float32] | None]
 """[n] of a model: who stands, image by image, or influence values; None where it has no such value."""
 
 
@@ -48,16 +50,16 @@ def contrast(
     groups: Sequence[Group],
     over: Sequence[str],
     value: Value,
-    keep: Callable[[Sequence[Sequence[Model]]], bool] | None = None,
+    keep: Callable[[Cell], bool] | None = None,
 ) -> Contrast:
     """The groups' weighted sum over the blocks of the factors that are not in `over`; `keep` may leave pairs out by their models,
     a list for each group."""
-    cells: dict[tuple[str, ...], dict[int, list[list[Model]]]] = {}
+    cells: dict[tuple[str, ...], dict[int, Cell]] = {}
     fixed = [factor for factor in FACTORS if factor not in over]
     for place, group in enumerate(groups):
         for model in group.models:
             if value(model) is not None:
-                by_seed = cells.setdefault(tuple(model.levels[factor] for factor in fixed), {})
+                by_seed = cells.setdefault(tuple([model.levels[factor] for factor in fixed]), {})
                 by_seed.setdefault(model.seed, [[] for _ in groups])[place].append(model)
     whole = [
         {
@@ -73,8 +75,8 @@ def contrast(
         return Contrast(None, 0, 0, missing, tuple(() for _ in groups))
     signs: list[float] = []
 
-    def drawn(by_seed: dict[int, list[list[Model]]]) -> Block:
-        values = np.stack([_difference(groups, cell, value) for cell in by_seed.values()])
+    def drawn(by_seed: Mapping[int, Cell]) -> Block:
+        values = _differences(groups, list(by_seed.values()), value)
         signs.extend(values.mean(axis=1).tolist())
         return Block(tuple(by_seed), values)
 
@@ -93,14 +95,18 @@ def contrast(
     )
 
 
-def _difference(groups: Sequence[Group], cell: Sequence[Sequence[Model]], value: Value) -> NDArray[np.float32]:
-    weighted = []
-    for group, models in zip(groups, cell, strict=True):
-        for model in models:
-            found = value(model)
-            assert found is not None, "models without a value were left out"
-            weighted.append(np.float32(group.weight / len(models)) * found.astype(np.float32))
-    return np.asarray(np.sum(weighted, axis=0), np.float32)
+def _differences(groups: Sequence[Group], cells: Sequence[Cell], value: Value) -> NDArray[np.float32]:
+    """[S, n]: a row for each cell of a block."""
+    total: NDArray[np.float32] | None = None
+    for place, group in enumerate(groups):
+        if all(len(cell[place]) == 1 for cell in cells):
+            found = np.array([value(cell[place][0]) for cell in cells])
+        else:
+            found = np.array([np.array([value(model) for model in cell[place]]).mean(axis=0) for cell in cells])
+        weighted = np.multiply(found, np.float32(group.weight), dtype=np.float32)
+        total = weighted if total is None else np.add(total, weighted, out=total)
+    assert total is not None, "a contrast has groups"
+    return total
 
 
 def at_level(models: Sequence[Model], factor: str, level: str, *, by_name: bool = False) -> tuple[Model, ...]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from core.names import worst
 from core.verdict.crossed import Spread
 from core.verdict.decisions import ERROR, MARGIN, NOTHING, Decision, Doubt, above, differs, holm, mirrored
-from core.verdict.findings.contrast import Contrast, Group, contrast
+from core.verdict.findings.contrast import Cell, Contrast, Group, contrast
 from core.verdict.findings.finding import Beside, Finding, Hindrance, Obstacle, Part
 from core.verdict.findings.models import Model, pooled_overstatement
 from core.verdict.findings.questions import ABOVE, APART, Comparison, Question, questions
@@ -177,8 +177,8 @@ def finding(asked: Asked, decision: Decision | None, margin: float, waiting: int
         models=len(models),
         obstacles=tuple(obstacles),
         deciding=part,
-        trusted=_beside(comparison, trusted=True),
-        matched=_beside(comparison, trusted=False),
+        trusted=_beside(comparison, part.found, trusted=True),
+        matched=_beside(comparison, part.found, trusted=False),
         **common,  # type: ignore[arg-type]
     )
 
@@ -191,9 +191,11 @@ def _confidence(decision: Decision, question: Question) -> float:
     return 1.0 - (2.0 * decision.error if decision.verdict == "contradicted" else decision.error / question.sharing)
 
 
-def _beside(comparison: Comparison, *, trusted: bool) -> Beside | None:
+def _beside(comparison: Comparison, whole: Contrast, *, trusted: bool) -> Beside | None:
     groups = comparison.groups
     if trusted:
+        if all(model.trust == "ok" for group in groups for model in group.models):
+            return None if whole.spread is None else Beside(whole.spread.mean, *t_interval(whole.spread), whole.pairs)
         groups = tuple(
             replace(group, models=tuple(model for model in group.models if model.trust == "ok")) for group in groups
         )
@@ -205,6 +207,6 @@ def _beside(comparison: Comparison, *, trusted: bool) -> Beside | None:
     return Beside(found.spread.mean, *t_interval(found.spread), found.pairs)
 
 
-def _matched(cell: Sequence[Sequence[Model]]) -> bool:
+def _matched(cell: Cell) -> bool:
     means = [math.fsum(model.clean_accuracy for model in models) / len(models) for models in cell]
     return max(means) - min(means) <= MATCHED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from core.audit import AuditedRadius
 from core.verdict.audited import pooled_at_most
@@ -44,7 +45,7 @@ class Model:
     outcomes: Outcomes
     audited: Audited | None = None
 
-    @property
+    @cached_property
     def clean_accuracy(self) -> float:
         return float(self.outcomes.clean.mean())
 
