@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.context import chosen_study, complete_study, context_of
-from app.cli.output import emit_json, width
+from app.cli.output import emit_document, width
 from app.context import Context
 from core.errors import BadInput
 
@@ -65,7 +65,7 @@ def results(
     else:
         found = _by_variants(db, name, score_name if score is not None else "innate")
     if form == "json":
-        emit_json("results", found.rows)
+        emit_document({"results": found.rows, **({"differences": found.differences} if factors else {})})
     elif form != "table":
         typer.echo(_document(found.rows, form), nl=False)
     elif name is not None:
@@ -80,6 +80,8 @@ class _Found:
 
     rows: Sequence[Options]
     table: str = ""
+    differences: Sequence[Options] = ()
+    """Of levels: a row for each of `rows`, what is known of it beside its mean."""
 
 
 def _by_factors(db: Database, study: str, factors: Sequence[str], score: str) -> _Found:
@@ -93,28 +95,28 @@ def _by_factors(db: Database, study: str, factors: Sequence[str], score: str) ->
     if score == "worst_case":
         at_score, levels = overstated.at_score(db, study), trials_by_level(scored, factors)
         over = overstated.by_group(at_score, levels)
-    rows = [_level_row(factors, one) for one in found]
-    return _Found(rows, by_table(study, found, factors, score, width(), over))
+    rows: list[Options] = [
+        {**dict(zip(factors, one.names, strict=True)), "score": one.score, "low": one.low, "high": one.high, "n": one.n}
+        for one in found
+    ]
+    table = by_table(study, found, factors, score, width(), over)
+    return _Found(rows, table, [_difference(factors, one) for one in found])
 
 
-def _level_row(factors: Sequence[str], one: Level) -> Options:
-    """One level for programs; `difference` is from the first row, paired."""
+def _difference(factors: Sequence[str], one: Level) -> Options:
+    """One level for programs, beside its mean; `difference` is from the first row, paired by seed, image and other choices."""
     apart = one.difference
     return {
         **dict(zip(factors, one.names, strict=True)),
-        "score": one.score,
-        "low": one.low,
-        "high": one.high,
-        "n": one.n,
-        "upper_bound": one.bound,
+        "difference": None if apart is None else apart.value,
+        "low": None if apart is None else apart.low,
+        "high": None if apart is None else apart.high,
+        "pairs": None if apart is None else apart.pairs,
+        "won": None if apart is None else apart.won,
         "trust": one.trust,
         "trials": one.trials,
         "invalid": one.invalid,
-        "difference": None if apart is None else apart.value,
-        "difference_low": None if apart is None else apart.low,
-        "difference_high": None if apart is None else apart.high,
-        "pairs": None if apart is None else apart.pairs,
-        "won": None if apart is None else apart.won,
+        "upper_bound": one.bound,
     }
 
 

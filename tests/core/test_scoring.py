@@ -10,8 +10,9 @@ from scipy.integrate import trapezoid
 from core.attacks import resolve
 from core.records import CleanOutcome, Ledger, Threat
 from core.verdict.ledgers import survived_at
-from core.verdict.scoring import score_trial
-from core.verdict.statistics import t_interval
+from core.verdict.scoring import SCORES, score_trial, scores_of
+from core.verdict.scoring.outcomes import outcomes_of
+from core.verdict.scoring.trial_scores import linear
 from core.verdict.trust.model import degenerate
 
 
@@ -107,25 +108,63 @@ def test_worst_case_and_area_agree_with_a_plain_loop(bits):
         assert found["innate"] == pytest.approx(100 * 2 * above[0] * area / (above[0] + area) if above[0] + area else 0)
 
 
-def test_the_bootstrap_interval_is_the_binomial_s():
+def test_the_interval_of_one_model_is_wilson_s_over_its_images():
     correct = np.arange(400) < 320
     (score,) = (s for s in score_trial(clean_of(correct), [], None) if s.name == "clean_accuracy")
-    low, high = stats.binom(400, 0.8).ppf([0.025, 0.975]) / 400
-    assert score.low == pytest.approx(low, abs=0.006)
-    assert score.high == pytest.approx(high, abs=0.006)
+    known = stats.binomtest(320, 400).proportion_ci(method="wilson")
+    assert score.low == pytest.approx(known.low, abs=2e-4)  # t with 399 degrees of freedom in place of the normal
+    assert score.high == pytest.approx(known.high, abs=2e-4)
 
 
-def test_t_intervals_cover_what_they_say_with_three_seeds():
-    rng = np.random.default_rng(0)
-    inside = 0
-    for sample in rng.normal(5.0, 2.0, (2000, 3)):
-        mean, low, high = t_interval(sample.tolist())
-        assert mean == pytest.approx(sample.mean())
-        inside += low <= 5.0 <= high
-    assert inside / 2000 == pytest.approx(0.95, abs=0.015)
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 10_000))
+def test_influence_values_average_to_the_score_and_their_spread_is_the_bootstrap_s(seed):
+    """The theory that every interval and comparison rests on, against a plain resampling of the images."""
+    rng = np.random.default_rng(seed)
+    n = 300
+    correct = rng.random(n) < 0.9
+    first = correct & (rng.random(n) < 0.8)
+    second = first & (rng.random(n) < 0.7)
+    results = [(spec("pgd", [0.1, 0.2]), ledgers((0.1, first), (0.2, second)))]
+    threat = Threat("linf", 0.2)
+    found = outcomes_of(clean_of(correct), results, threat)
+    drawn = rng.integers(0, n, (400, n))
+    resampled: dict[str, list[float]] = {}
+    for places in drawn:
+        again = [(spec("pgd", [0.1, 0.2]), ledgers((0.1, first[places]), (0.2, second[places])))]
+        for name, value in values(score_trial(clean_of(correct[places]), again, threat)).items():
+            resampled.setdefault(name, []).append(value)
+    for name, entry in SCORES.items():
+        near = linear(entry, found)
+        influence = near.influence(found)
+        assert influence.mean() == pytest.approx(near.value, abs=1e-5)
+        assert near.value * entry.full == pytest.approx(values(score_trial(clean_of(correct), results, threat))[name])
+        deviation = influence.std(ddof=1) / np.sqrt(n) * entry.full
+        assert deviation == pytest.approx(np.std(resampled[name], ddof=1), rel=0.25), name
 
 
-def test_one_value_has_no_interval_and_none_has_no_mean():
-    assert t_interval([3.0]) == (3.0, None, None)
-    with pytest.raises(ValueError, match="no values"):
-        t_interval([])
+def test_a_number_that_nobody_audited_has_no_lower_end():
+    correct = np.arange(400) < 360
+    fgsm = spec("fgsm", [0.1]), ledgers((0.1, np.arange(400) < 200))
+    found = outcomes_of(clean_of(correct), [fgsm], Threat("linf", 0.1))
+    audited, bare = ({one.name: one for one in scores_of(found, bound=bound)} for bound in (False, True))
+    for name in ("worst_case", "retention", "curve_area", "innate"):
+        assert bare[name].value == audited[name].value
+        assert bare[name].low == 0.0 < audited[name].low
+        assert audited[name].value < bare[name].high < audited[name].high
+    assert bare["clean_accuracy"] == audited["clean_accuracy"]
+
+
+def test_each_attack_stands_alone_and_controls_and_rungs_are_none():
+    correct = np.array([1, 1, 1, 0], bool)
+    fgsm = spec("fgsm", [0.1, 0.2]), ledgers((0.1, [1, 1, 0, 0]), (0.2, [1, 0, 0, 0]))
+    far = (
+        spec("pgd", [0.5, 1.0, 2.0], norm="l2"),
+        ledgers((0.5, [1, 1, 1, 0]), (1.0, [0, 1, 1, 0]), (2.0, [0, 0, 0, 0])),
+    )
+    noise = spec("noise", [0.1]), ledgers((0.1, [1, 1, 1, 0]))
+    found = outcomes_of(clean_of(correct), [fgsm, far, noise], Threat("linf", 0.1))
+    assert [(one.name, one.norm, one.eps, one.standing.tolist()) for one in found.attacks] == [
+        ("fgsm", "linf", 0.1, [True, True, False, False]),
+        ("pgd", "l2", 1.0, [False, True, True, False]),
+    ]
