@@ -44,7 +44,9 @@ def mcnemar(first: npt.ArrayLike, second: npt.ArrayLike, confidence: float = CON
     """
     one, other = np.asarray(first), np.asarray(second)
     if one.dtype != np.bool_ or other.dtype != np.bool_ or one.ndim != 1 or one.shape != other.shape:
-        raise ValueError(f"not two bool vectors of the same images: {one.dtype} {one.shape}, {other.dtype} {other.shape}")
+        raise ValueError(
+            f"not two bool vectors of the same images: {one.dtype} {one.shape}, {other.dtype} {other.shape}"
+        )
     if not one.size:
         raise ValueError("no images to compare on")
     only_first, only_second = int((one & ~other).sum()), int((other & ~one).sum())
@@ -76,7 +78,7 @@ def score_interval(
 ) -> tuple[float, float]:
     """Tango's score interval of (b - c) / images, both bounds in -1 to 1: the differences that a score test keeps.
 
-    It has a width where b = c = 0, ± z² / (n + z²), and covers close to what it says from some 20 images on.
+    It has a width also where b = c = 0, ± z² / (n + z²). At 95 % it covers 93 to 100 % (enumerated, 10 to 100 images).
     Raises ValueError unless 0 < confidence < 1 and b + c ≤ images, which is at least 1.
 
     Source: Tango 1998, section 3.

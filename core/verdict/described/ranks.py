@@ -123,7 +123,7 @@ def friedman(
     chi2 = (levels - 1) * between / spread
     df_levels, df_rest = levels - 1, (levels - 1) * (blocks - 1)
     left = blocks * (levels - 1) - chi2
-    if left <= 1e-9 * blocks * (levels - 1):
+    if left <= 1e-13 * blocks * (levels - 1):
         ways = math.factorial(levels) if arrangements is None else arrangements
         return Friedman(chi2, None, df_levels, df_rest, math.exp((1 - blocks) * math.log(ways)))
     f = (blocks - 1) * chi2 / left
