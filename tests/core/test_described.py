@@ -58,6 +58,13 @@ def test_a_margin_is_taken_off_each_pair():
     assert greater([2.0] * 5, 2.1).p == 1
 
 
+def test_what_rounding_leaves_of_nothing_has_no_sign():
+    assert greater([0.1 + 0.2] * 8, 0.3).p == 1
+    seeds = [seed for seed in range(8) for _ in range(3)]
+    found = two_sided([0.1, 0.2, -0.3] * 8, seeds)
+    assert (found.p, found.least_p, found.units) == (1, 1, 8)
+
+
 def test_differences_of_nothing_tell_nothing_and_have_no_sign():
     assert (two_sided([0.0] * 9).p, two_sided([0.0] * 9).least_p) == (1, 1)
     some = two_sided([1.0, 1.0, 0.0, 0.0])

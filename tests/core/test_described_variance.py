@@ -260,7 +260,14 @@ def test_six_factors_with_more_combinations_than_can_be_listed():
 
 @pytest.mark.parametrize(
     ("response", "factors"),
-    [([], {"a": []}), ([1.0], {}), ([1.0, math.nan], {"a": [1, 2]}), ([1.0, 2.0], {"a": [1]}), ([[1.0]], {"a": [1]})],
+    [
+        ([], {"a": []}),
+        ([1.0], {}),
+        ([1.0, math.nan], {"a": [1, 2]}),
+        ([1.0, 1e200], {"a": [1, 2]}),
+        ([1.0, 2.0], {"a": [1]}),
+        ([[1.0]], {"a": [1]}),
+    ],
 )
 def test_what_is_no_grid_of_trials_is_refused(response, factors):
     with pytest.raises(ValueError, match=r"no factor|no trials|not finite|levels for"):

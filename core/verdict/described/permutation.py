@@ -16,7 +16,8 @@ DRAWS = 2**16 - 1
 _SEED = 0
 _CHUNK = 2**11
 _TIE = 1e-9
-"""Of the sum of magnitudes: sums that differ by less are equal up to rounding, and count as at least as extreme."""
+"""Of the magnitudes of all differences and margins together: sums that differ by less are equal up to rounding, and count
+as at least as extreme."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class SignFlip:
     exact: bool
 
 
-def two_sided(differences: Sequence[float], units: Sequence[Hashable] | None = None) -> SignFlip:
+def two_sided(differences: npt.ArrayLike, units: Sequence[Hashable] | None = None) -> SignFlip:
     """Whether the mean of [pairs] differences is 0: the share of sign flips whose sum is as far from 0, or farther.
 
     `units`, [pairs], names the seed of each pair: all differences of one unit flip together. Exact up to 16 units,
@@ -47,7 +48,7 @@ def two_sided(differences: Sequence[float], units: Sequence[Hashable] | None = N
     return _tested(differences, 0.0, units, two=True)
 
 
-def greater(differences: Sequence[float], margin: float = 0.0, units: Sequence[Hashable] | None = None) -> SignFlip:
+def greater(differences: npt.ArrayLike, margin: float = 0.0, units: Sequence[Hashable] | None = None) -> SignFlip:
     """Whether the mean of [pairs] differences exceeds `margin`, in their unit; one-sided, otherwise as `two_sided`."""
     return _tested(differences, margin, units, two=False)
 
@@ -70,17 +71,18 @@ def pairs_needed(alpha: float, family: int = 1) -> int:
     return pairs
 
 
-def _tested(differences: Sequence[float], margin: float, units: Sequence[Hashable] | None, *, two: bool) -> SignFlip:
+def _tested(differences: npt.ArrayLike, margin: float, units: Sequence[Hashable] | None, *, two: bool) -> SignFlip:
     values = np.asarray(differences, np.float64)
     if values.ndim != 1 or not values.size:
         raise ValueError("no differences to test")
     if not np.isfinite(values).all() or not math.isfinite(margin):
         raise ValueError("a difference or the margin is not finite")
     sums = _by_unit(values - margin, units)
+    tie = _TIE * float(np.abs(values).sum() + len(values) * abs(margin))
     # What is 0 up to rounding flips to itself and changes no share.
-    signed = sums[np.abs(sums) > _TIE * np.abs(sums).sum()]
+    signed = sums[np.abs(sums) > tie]
     moving, observed = np.abs(signed), float(signed.sum())
-    bound = (abs(observed) if two else observed) - _TIE * float(moving.sum())
+    bound = (abs(observed) if two else observed) - tie
     exact = len(moving) <= EXACT_UNITS
     extreme = 0
     for flipped in [_all_flips(moving)] if exact else _drawn_flips(moving):

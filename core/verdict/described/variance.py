@@ -7,9 +7,12 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from core.verdict.described.cells import CellTable, cell_table
 from core.verdict.described.least_squares import Fit, balanced_fit, type_two_fit
+
+_LARGEST = 1e150
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Analysis:
         return tuple(term for term in self.terms if term.missing_df)
 
 
-def analysis_of_variance(response: Sequence[float], factors: Mapping[str, Sequence[Hashable]]) -> Analysis:
+def analysis_of_variance(response: npt.ArrayLike, factors: Mapping[str, Sequence[Hashable]]) -> Analysis:
     """All main effects and two-way interactions of `factors`, name → [trials] levels, on the [trials] response.
 
     Trials that share all levels are replicates. F tests are against the residual, which also holds what three factors
@@ -78,7 +81,7 @@ def analysis_of_variance(response: Sequence[float], factors: Mapping[str, Sequen
     contain it (Type II), for what is estimable.
 
     Work grows with the cube of the number of pairs of levels where unbalanced, hardly with the number of trials.
-    Raises ValueError for no factor, no trial, unequal lengths or a response that is not finite.
+    Raises ValueError for no factor, no trial, unequal lengths or a response that is not finite or over 1e150.
 
     Source: Montgomery 2017, chapter 5; Yates 1934 and Searle 1987 for Type II; Olejnik and Algina 2003 for ω².
     """
@@ -87,8 +90,8 @@ def analysis_of_variance(response: Sequence[float], factors: Mapping[str, Sequen
         raise ValueError("no factor to analyse by")
     if values.ndim != 1 or not values.size:
         raise ValueError("no trials to analyse")
-    if not np.isfinite(values).all():
-        raise ValueError("a response is not finite")
+    if not (np.abs(values) < _LARGEST).all():
+        raise ValueError("a response is not finite, or too large to square")
     for name, levels in factors.items():
         if len(levels) != len(values):
             raise ValueError(f"factor {name}: {len(levels)} levels for {len(values)} trials")
