@@ -21,10 +21,10 @@ from app.tui.compose.draft import (
     value_at,
     with_norm,
 )
-from app.tui.compose.words import shown
+from app.tui.compose.words import own_subset, shown
 from core.attacks import ATTACKS
 from core.errors import BadInput
-from core.records import AUDIT_DEPTHS
+from core.records import AUDIT_DEPTHS, SEED_ALONE, VARIED
 from core.registry import Entry, Parameter
 from core.study.file import AuditTable, TrainingTable
 from core.study.resolve import INITIALISATIONS, PRECISIONS, mistakes
@@ -137,7 +137,7 @@ def choose(document: Document, setting: Setting, choice: str | None) -> Document
         epochs = value_at(document, ("training", "epochs")) or TrainingTable.model_fields["epochs"].default
         half = max(1, epochs // 2) if isinstance(epochs, int) else 1
         return put(document, setting.path, {"name": choice, "at": [half], "lr": [1e-4]})
-    return put(document, setting.path, choice)
+    return put(document, setting.path, None if choice is None else read(setting, choice))
 
 
 def toggled(document: Document, setting: Setting) -> bool | None:
@@ -190,11 +190,15 @@ def _name(_: Document) -> list[Setting]:
     ]
 
 
-def _samples(_: Document) -> list[Setting]:
+def _samples(document: Document) -> list[Setting]:
     subset = "a stratified subset, the same for every trial"
+    learned = "a stratified subset, drawn by each seed" if own_subset(document) else subset
+    moved = "what a seed moves: initialisation and order; with train_subset its training images too"
+    choices = (shown(SEED_ALONE), shown(VARIED))
     return [
         Setting(("seeds",), "seeds", "every model is trained once per seed; three or more give an interval", 1),
-        Setting(("train_samples",), "count", f"training images: {subset}", absent="all", range="at least 1"),
+        Setting(("vary",), "names", moved, SEED_ALONE, choices=choices),
+        Setting(("train_samples",), "count", f"training images: {learned}", absent="all", range="at least 1"),
         Setting(("test_samples",), "count", f"test images, attacked too: {subset}", absent="all", range="at least 1"),
     ]
 
