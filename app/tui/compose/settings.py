@@ -130,8 +130,8 @@ def problem(document: Document, setting: Setting, text: str, base: Path) -> str 
 
 def choose(document: Document, setting: Setting, choice: str | None) -> Document:
     """With one of `setting.choices` there, and what must change with it; None goes back to the default."""
-    axis, index = setting.path[0], setting.path[1]
-    if axis == "attacks" and setting.name == "norm" and isinstance(index, int):
+    axis, *rest = setting.path
+    if axis == "attacks" and setting.name == "norm" and isinstance(index := rest[0], int):
         return with_norm(document, index, choice or setting.choices[0])
     if setting.name == "schedule" and choice is not None and SCHEDULES[choice].parameters:
         epochs = value_at(document, ("training", "epochs")) or TrainingTable.model_fields["epochs"].default
