@@ -77,7 +77,8 @@ class Setting:
         kinds |= {"seeds": "a count, or a list such as 0, 7", "radii": "a list such as 0.05, 0.1, 8/255"}
         kinds |= {"size": "a number such as 64, or height and width such as 48, 64"}
         kinds |= {"names": "a list such as cat, dog", "path": "a path"}
-        what = ", ".join(self.choices) if self.choices else kinds[self.kind]
+        either = " or " if self.kind == "names" else ", "  # a list has commas of its own
+        what = either.join(self.choices) if self.choices else kinds[self.kind]
         absent = "default" if self.choices or self.kind == "bool" else "empty"
         empty = f"{absent}: {self.default_text()}" if self.default_text() else ""
         return "; ".join(part for part in (what, self.range, self.unit, empty) if part)

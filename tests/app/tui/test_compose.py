@@ -457,7 +457,7 @@ async def test_what_a_seed_moves_is_picked_and_needs_a_training_subset(size, fil
     async with composing(filled_home, size, start=start) as (app, pilot):
         await go(pilot, "seeds")
         await to(pilot, ("vary",))
-        assert "default: seed" in shown(app)
+        assert "seed or seed, train_subset; default: seed" in shown(app)
         await press(pilot, "enter", *"subset", "enter")
         assert app.screen.model.document["vary"] == ["seed", "train_subset"]
         assert "✗ vary: train_subset moves nothing where all training samples" in shown(app)
@@ -470,7 +470,7 @@ async def test_what_a_seed_moves_is_picked_and_needs_a_training_subset(size, fil
         await typed(pilot, "300")
         await press(pilot, "enter")
         assert "✗" not in shown(app)
-        assert "300 train each" in shown(app)
+        assert "2 seeds, 300 train ea" in shown(app)
         assert "drawn by each seed" in shown(app)
         assert "8 trials: all new" in shown(app)
         await to(pilot, ("vary",))

@@ -68,7 +68,7 @@ def test_whose_draw_the_training_samples_are_is_told(filled_home):
         assert "300, drawn by its seed" in app.screen.query_one("#config").content.plain
 
     change(filled_home, "UPDATE trial SET spec = json_set(spec, '$.vary', json('[\"seed\",\"train_subset\"]'))")
-    play(filled_home, story)
+    play(filled_home, story, LARGE)
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])
