@@ -141,6 +141,12 @@ TRAINING_ENGINE = 1
 bumps the engine of that defense (`Choice.engine`), so that nothing else is addressed anew."""
 
 
+VARIED = ("seed", "train_subset")
+"""What a study's `vary` may name, in the order in which it is stored."""
+SEED_ALONE = ("seed",)
+"""Its default: a seed moves initialisation and data order, and nothing else."""
+
+
 @dataclass(frozen=True)
 class TrialSpec:
     """One model to train. Everything here, and nothing else, decides its weights.
@@ -161,6 +167,13 @@ class TrialSpec:
     seed: int
     imported: str | None = None
     """Digest of the weights where they were trained elsewhere (`core.training.checkpoints.weights_digest`)."""
+    vary: tuple[str, ...] = SEED_ALONE
+    """What the seed moves, of VARIED in its order. The default is in no identity: that of before there was a choice."""
+
+    @property
+    def own_subset(self) -> bool:
+        """Whether its seed draws its training subset, too."""
+        return "train_subset" in self.vary
 
     def as_json(self) -> dict[str, Any]:
         return {**self._variant_json(), "seed": self.seed}
@@ -185,6 +198,7 @@ class TrialSpec:
             "optimizer": self.optimizer.as_json(),
             "defense": self.defense.as_json(),
             "training": self.training.as_json(),
+            **({} if self.vary == SEED_ALONE else {"vary": list(self.vary)}),
         }
 
     @classmethod
@@ -211,6 +225,7 @@ class TrialSpec:
             defense=Choice.from_json(data["defense"]),
             training=Training.from_json(data["training"]),
             seed=data["seed"],
+            vary=tuple(data.get("vary", SEED_ALONE)),
         )
 
     @cached_property
@@ -316,6 +331,8 @@ class Study:
     activations: tuple[Choice, ...]
     defenses: tuple[Choice, ...]
     seeds: Sequence[int]
+    vary: tuple[str, ...]
+    """What a seed moves, of VARIED in its order."""
     train_samples: int | None
     test_samples: int | None
     training: Training

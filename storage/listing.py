@@ -57,6 +57,8 @@ _EXPRESSIONS = {
     "architecture_options": "t.architecture_options", "optimizer_options": "t.optimizer_options",
     "activation_options": "t.activation_options", "defense_options": "t.defense_options", "training": "t.training",
     "worst_case": "sw.value", "retention": "sr.value", "curve_area": "sa.value", "innate": "si.value",
+    # Only what was trained on a subset can have another than the default: the JSON of all others need not be looked into.
+    "vary": "CASE WHEN t.train_samples IS NOT NULL THEN json_extract(t.spec, '$.vary') END",
 }  # fmt: skip
 COLUMNS = tuple(_EXPRESSIONS)
 """Those of an exported table, in their order."""

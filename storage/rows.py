@@ -93,6 +93,8 @@ class ListedTrial(TrialRow):
     retention: float | None
     curve_area: float | None
     innate: float | None
+    vary: Sequence[str] | None
+    """What its seed moved; None is the default, initialisation and data order alone."""
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,12 @@ class StoredTrial:
     imported: str | None
     trial_id: str
 
+    @property
+    def own_subset(self) -> bool:
+        """Whether its seed drew its training subset."""
+        vary = self.spec.get("vary")
+        return isinstance(vary, Sequence) and "train_subset" in vary
+
 
 @dataclass(frozen=True)
 class TrialDetail(StoredTrial):

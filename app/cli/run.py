@@ -203,7 +203,8 @@ def _plan_text(planned: Plan, portrait: Portrait | None, submission: Submission,
     lines += [f"  {name:<14} {words}" for name, words in known]
     lines += [f"  {'data set':<14} {note}" for note in info.notes]
     lines += [f"  {name:<14} {', '.join(shown_choice(choice, axis) for choice in axis)}" for name, axis in axes]
-    lines.append(f"  {'seeds':<14} {len(study.seeds)}")
+    own = f", each with {study.train_samples:,} training samples of its own" if "train_subset" in study.vary else ""
+    lines.append(f"  {'seeds':<14} {len(study.seeds)}{own}")
     for attack in study.attacks:
         lines.append(f"  attack         {attack.name} {attack.norm}, ε {', '.join(f'{eps:g}' for eps in attack.eps)}")
     if study.threat:

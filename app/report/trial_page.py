@@ -55,7 +55,9 @@ def _configuration(detail: TrialDetail) -> list[str]:
             lines.append(f"read          {import_text(detail.import_record)}")
         lines.append(f"dataset       {detail.dataset}")
     else:
-        lines.append(f"dataset       {detail.dataset} ({detail.train_samples or 'all'} training samples)")
+        lines.append(
+            f"dataset       {detail.dataset} ({detail.train_samples or 'all'} training samples{drawn_text(detail)})"
+        )
     lines += _data(detail)
     for factor in FACTORS:
         shown = ", ".join(f"{key}={value}" for key, value in options(detail, factor).items())
@@ -63,6 +65,11 @@ def _configuration(detail: TrialDetail) -> list[str]:
     lines += [f"{key:<15} {_named(value)}" for key, value in (detail.training or {}).items()]
     digests = {"initial_digest": detail.initial_digest, "final_digest": detail.final_digest}
     return lines + [f"{key:<15} {digest or '-'}" for key, digest in digests.items()]
+
+
+def drawn_text(detail: TrialDetail) -> str:
+    """What to say behind the number of training samples where they are not those of every seed."""
+    return ", drawn by its seed" if detail.own_subset else ""
 
 
 def import_text(record: ImportRecord) -> str:

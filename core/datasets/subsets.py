@@ -1,4 +1,5 @@
-"""Which samples a study uses: stratified draws with a fixed seed, the same for every trial."""
+"""Which samples a study uses: stratified draws with a fixed seed, the same for every trial; or, of training samples alone,
+with one that follows from the trial's seed."""
 
 from __future__ import annotations
 
@@ -8,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import BadInput
+from core.identity import stream_seed
+from core.records import TrialSpec
 
 Indices = NDArray[np.int64]
 
@@ -15,11 +18,11 @@ _DRAW_SEED = 20180601
 """Any fixed number; changing it changes every subset and so must never happen."""
 
 
-def stratified(labels: NDArray[np.int64], count: int | None, where: str) -> Indices:
+def stratified(labels: NDArray[np.int64], count: int | None, where: str, draw: int = _DRAW_SEED) -> Indices:
     """Sorted indices of `count` samples with the classes in proportion (largest remainder); None means all.
 
-    Each class keeps at least one sample. Raises BadInput, naming `where`, if `count` is more than there are samples or
-    fewer than there are classes.
+    Each class keeps at least one sample; how many it gets does not depend on the seed `draw`. Raises BadInput, naming
+    `where`, if `count` is more than there are samples or fewer than there are classes.
     """
     if count is None or count == len(labels):
         return np.arange(len(labels), dtype=np.int64)
@@ -28,12 +31,20 @@ def stratified(labels: NDArray[np.int64], count: int | None, where: str) -> Indi
         raise BadInput.at(where, f"{count:,} asked for, but there are {len(labels):,} samples")
     if count < len(classes):
         raise BadInput.at(where, f"{count} is fewer than the {len(classes)} classes to draw from")
-    rng = np.random.default_rng(_DRAW_SEED)
+    rng = np.random.default_rng(draw)
     parts = [
         rng.permutation(np.flatnonzero(labels == label))[:quota]
         for label, quota in zip(classes, _quotas(sizes, count), strict=True)
     ]
     return np.sort(np.concatenate(parts)).astype(np.int64)
+
+
+def training_subset(labels: NDArray[np.int64], trial: TrialSpec) -> Indices:
+    """Sorted indices of what `trial` learns from and validates on, among all training `labels`: drawn once for all trials, or
+    by its seed alone where the study has that vary, so that variants with the same seed share it.
+    """
+    draw = stream_seed(trial.seed, "train subset") if trial.own_subset else _DRAW_SEED
+    return stratified(labels, trial.train_samples, "train_samples", draw)
 
 
 def holdout(labels: NDArray[np.int64], share: float) -> tuple[Indices, Indices]:

@@ -19,7 +19,7 @@ from torch import Tensor
 from core import datasets
 from core.datasets.arrays import Arrays
 from core.datasets.staging import exact_normalisation, images_on, whole
-from core.datasets.subsets import holdout, stratified
+from core.datasets.subsets import holdout, training_subset
 from core.engine.victim import EvaluationStopped
 from core.environment import environment, memory_beside_others, peak_memory
 from core.errors import BadInput, InnateError
@@ -138,7 +138,7 @@ def settle_torch(job: Job | TransferJob) -> None:
 
 def _prepare(job: Job, arrays: Arrays, classes: int) -> tuple[TrainingData, PixelModel]:
     """Training data on the device, and the model with its initial weights there."""
-    chosen = stratified(arrays.train_labels, job.trial.train_samples, "train_samples")
+    chosen = training_subset(arrays.train_labels, job.trial)
     labels = np.asarray(arrays.train_labels[chosen])
     kept, held = np.arange(len(chosen)), np.arange(0)
     if job.trial.training is not None and job.trial.training.validation:

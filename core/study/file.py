@@ -70,6 +70,7 @@ class StudyFile(_Table):
     activations: Axis
     defenses: Axis = ["none"]
     seeds: Count | Annotated[list[Seed], Field(min_length=1)] = 1
+    vary: Annotated[list[str], Field(min_length=1)] = ["seed"]
     train_samples: Count | None = None
     test_samples: Count | None = None
     training: TrainingTable = TrainingTable()

@@ -16,7 +16,7 @@ from core.datasets.survey import Report, quietly
 from core.errors import BadInput, Mistakes
 from core.models import architectures
 from core.records import DatasetInfo, Plan, Study, TrialSpec
-from core.study.resolve import refuse_large_grid
+from core.study.resolve import NO_SUBSET, refuse_large_grid
 
 
 def examine(
@@ -71,6 +71,7 @@ def make_plan(
                 defense=defense,
                 training=study.training,
                 seed=seed,
+                vary=study.vary,
             )
             for seed, architecture, defense, optimizer, activation in itertools.product(
                 study.seeds, study.architectures, study.defenses, study.optimizers, study.activations
@@ -90,6 +91,8 @@ def _check_against_data(study: Study, info: DatasetInfo) -> None:
             found.note(BadInput.at(key, f"{wanted:,} asked for, but {info.source.name} has {there:,}"))
         elif wanted is not None and wanted < len(info.classes):
             found.note(BadInput.at(key, f"{wanted} is fewer than the {len(info.classes)} classes to draw from"))
+    if "train_subset" in study.vary and study.train_samples == info.train_size:
+        found.note(BadInput.at("vary", NO_SUBSET))
     for index, choice in enumerate(study.architectures):
         found.attempt(architectures.check, choice, info.shape, f"architectures[{index}]")
     for index, attack in enumerate(study.attacks):

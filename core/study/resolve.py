@@ -19,6 +19,8 @@ from core.models.activations import ACTIVATIONS
 from core.models.architectures import ARCHITECTURES
 from core.records import (
     AUDIT_DEPTHS,
+    SEED_ALONE,
+    VARIED,
     AttackSpec,
     AuditSettings,
     Choice,
@@ -40,6 +42,7 @@ INITIALISATIONS = ("torch", "glorot")
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 LARGE_GRID = 10_000
 """Trials above which a study wants an explicit yes: most such grids are a slip of the hand."""
+NO_SUBSET = "train_subset moves nothing where all training samples are used; give train_samples, fewer than there are"
 _AXES = ("architectures", "optimizers", "activations", "defenses")
 
 
@@ -76,7 +79,7 @@ def parse_toml(text: str, where: str) -> dict[str, Any]:
 def apply_overrides(document: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """`document` with each "dotted.key=VALUE" set; VALUE is TOML, or else taken as text.
 
-    A text with commas set on an axis is a list of names: `optimizers=adam,sgd`.
+    A text with commas set on an axis, or on `vary`, is a list of names: `optimizers=adam,sgd`.
     """
     for override in overrides:
         key, separator, text = override.partition("=")
@@ -89,7 +92,7 @@ def apply_overrides(document: dict[str, Any], overrides: Sequence[str]) -> dict[
             value = text.strip()
         if path[0] == "dataset" and len(path) > 1:
             document["dataset"] = as_table(document.get("dataset"))
-        if path[0] in _AXES and len(path) == 1 and not isinstance(value, list):
+        if path[0] in (*_AXES, "vary") and len(path) == 1 and not isinstance(value, list):
             value = [name.strip() for name in value.split(",")] if isinstance(value, str) else [value]
         _set(document, path, value, override)
     return document
@@ -152,6 +155,7 @@ def study_without_grid(name: str, description: str, source: DatasetSource) -> St
         activations=(),
         defenses=(),
         seeds=(),
+        vary=SEED_ALONE,
         train_samples=None,
         test_samples=None,
         training=training,
@@ -217,13 +221,17 @@ def _resolve(file: StudyFile, base: Path, found: Mistakes) -> Study | None:
     activations = _axis(file.activations, "activations", _from_registry(ACTIVATIONS), found)
     defenses = _axis(file.defenses, "defenses", _defense, found)
     seeds = found.attempt(_seeds, file.seeds)
+    subset_known = file.train_samples is not None or found.concern("train_samples")
+    vary = found.attempt(_vary, file.vary, subset=subset_known)
     threat = _threat(file, attacks, found)
     depth = found.attempt(_one_of, file.audit.depth, AUDIT_DEPTHS, "audit.depth")
-    if source is None or training is None or seeds is None or depth is None or found.found:
+    if source is None or training is None or seeds is None or vary is None or depth is None or found.found:
         return None
     document = file.model_dump(exclude_unset=True)
     if source.path is not None:
         document["dataset"] = written(source)
+    if "vary" in document:
+        document["vary"] = list(vary)
     return Study(
         name=file.name,
         description=file.description,
@@ -233,6 +241,7 @@ def _resolve(file: StudyFile, base: Path, found: Mistakes) -> Study | None:
         activations=activations,
         defenses=defenses,
         seeds=seeds,
+        vary=vary,
         train_samples=file.train_samples,
         test_samples=file.test_samples,
         training=training,
@@ -343,6 +352,20 @@ def _seeds(seeds: int | list[int]) -> Sequence[int]:
         if seed in seeds[:index]:
             raise _twin(str(seed), "seeds", index, seeds.index(seed))
     return tuple(seeds)
+
+
+def _vary(names: list[str], *, subset: bool) -> tuple[str, ...]:
+    """What a seed moves, in the order of VARIED; `subset`: whether there is a training subset to move."""
+    for index, name in enumerate(names):
+        if name not in VARIED:
+            raise BadInput.at(f"vary[{index}]", f"{name!r} is nothing that a seed moves{nearest(name, VARIED)}")
+        if name in names[:index]:
+            raise _twin(name, "vary", index, names.index(name))
+    if "seed" not in names:
+        raise BadInput.at("vary", 'a seed always moves initialisation and data order: add "seed"')
+    if "train_subset" in names and not subset:
+        raise BadInput.at("vary", NO_SUBSET)
+    return tuple(name for name in VARIED if name in names)
 
 
 def _threat(file: StudyFile, attacks: Sequence[AttackSpec | None], found: Mistakes) -> Threat | None:

@@ -32,7 +32,7 @@ class Probe:
 
 
 def draw_probe(arrays: Arrays, trained: NDArray[np.int64], validation: NDArray[np.int64], device: str) -> Probe:
-    """At most 128 images that the model does not learn from, the same for every trial of the same data.
+    """At most 128 images that the model does not learn from, the same for every trial of the same training images.
 
     `trained` and `validation` are indices of training images. From the validation part; else from the training images
     that a subset left out; else, where the whole training data is learned from, from the test images. What has fewer

@@ -351,6 +351,34 @@ def test_init_writes_a_study_that_can_be_planned_and_overwrites_nothing(innate, 
     assert "105 trials" in innate("plan", str(tmp_path / "p.toml")).stdout
 
 
+def test_seeds_with_training_subsets_of_their_own_are_told_apart(innate, tmp_path):
+    study = {**TINY, "name": "own", "optimizers": ["adam"], "activations": ["relu"], "train_samples": 200}
+    path, vary = tmp_path / "own.toml", "vary=train_subset,seed"
+    path.write_text(tomli_w.dumps(study))
+    assert (
+        "seeds          2, each with 200 training samples of its own\n"
+        in innate("plan", str(path), "--set", vary).stdout
+    )
+    for command in ("plan", "run"):
+        refused = innate(command, str(path), "--set", vary, "--set", "train_samples=1437", check=2)
+        assert refused.stderr.startswith("innate: own: vary: train_subset moves nothing")
+        assert refused.stderr.count("\n") == 1
+    assert json.loads(innate("trials", "--json").stdout)["trials"] == [], "nothing was written"
+    innate("run", str(path), "--set", "name=fixed")
+    innate("run", str(path), "--set", vary)
+    innate("run", str(path), "--set", vary)
+    found = json.loads(innate("trials", "--json").stdout)["trials"]
+    of = {(row["study"], row["seed"]): row for row in found}
+    assert len(found) == len(of) == 4
+    assert all(row["attempts"] == 1 for row in found), "the second run of the same study has nothing to do"
+    assert len({row["final_digest"] for row in found}) == 4
+    own, fixed = of["own", 1]["trial_id"], of["fixed", 1]["trial_id"]
+    assert "(200 training samples, drawn by its seed)" in innate("show", own).stdout
+    assert "(200 training samples)" in innate("show", fixed).stdout
+    innate("trials", "--study", "own", "--output", str(tmp_path / "own.json"))
+    assert {tuple(row["vary"]) for row in json.loads((tmp_path / "own.json").read_text())} == {("seed", "train_subset")}
+
+
 # --- bad input ---
 
 

@@ -1,4 +1,6 @@
+import dataclasses
 import gzip
+import itertools
 import pickle
 import struct
 import subprocess
@@ -16,8 +18,9 @@ from scipy.io import loadmat, savemat
 from core import datasets
 from core.datasets import archives, download, matlab, pickled
 from core.datasets.arrays import Arrays, cached
-from core.datasets.subsets import holdout, samples_digest, stratified
+from core.datasets.subsets import holdout, samples_digest, stratified, training_subset
 from core.errors import BadInput, Unavailable
+from core.records import VARIED, Choice, TrialSpec
 
 
 def opened(text, tmp_path, root=None):
@@ -417,6 +420,8 @@ def test_levels_kept_as_floats_come_back_and_what_lies_between_is_counted(kind, 
 
 # --- subsets ---
 
+TRIAL = TrialSpec("d", 100, Choice("mlp"), Choice("relu"), Choice("adam"), Choice("none"), None, 0, vary=VARIED)
+
 label_lists = st.lists(st.integers(0, 4), min_size=5, max_size=200).map(lambda extra: np.array([0, 1, 2, 3, 4, *extra]))
 
 
@@ -431,6 +436,37 @@ def test_a_stratified_subset_keeps_proportions_and_every_class(labels, data):
     exact = whole * count / len(labels)
     assert (np.abs(share - np.maximum(exact, 1)) < 5).all()
     assert np.array_equal(chosen, stratified(labels, count, "again"))
+
+
+@given(label_lists, st.integers(0, 2**63 - 1), st.data())
+def test_a_subset_of_a_seed_s_own_is_stratified_like_any_other(labels, seed, data):
+    count = data.draw(st.integers(5, len(labels)))
+    trial = dataclasses.replace(TRIAL, train_samples=count, seed=seed)
+    chosen = training_subset(labels, trial)
+    assert (np.diff(chosen) > 0).all()
+    usual = stratified(labels, count, "train_samples")
+    assert np.array_equal(np.bincount(labels[chosen]), np.bincount(labels[usual]))
+    assert np.array_equal(training_subset(labels, dataclasses.replace(trial, vary=("seed",))), usual)
+
+
+def test_a_subset_of_a_seed_s_own_follows_from_the_seed_alone():
+    """Pinned: in every process, on every machine, for ever. Trials known by these seeds must never see other images."""
+    labels = np.arange(1000) % 10
+    found = [training_subset(labels, dataclasses.replace(TRIAL, seed=seed)) for seed in range(6)]
+    assert [samples_digest(indices)[:16] for indices in found[:2]] == ["e6918c87bec43a60", "7fb2c1d4be553e28"]
+    drawn = [*found, stratified(labels, 100, "train_samples")]
+    assert len({samples_digest(indices) for indices in drawn}) == len(drawn)
+    # Independent draws of a tenth share a tenth of it.
+    assert all(len(np.intersect1d(one, other)) < 30 for one, other in itertools.combinations(drawn, 2))
+    for changed in (
+        {"architecture": Choice("kumar-cnn")},
+        {"optimizer": Choice("sgd", {"lr": 0.3})},
+        {"activation": Choice("tanh")},
+        {"defense": Choice("pgd-at", {"eps": 0.1})},
+        {"dataset": "other"},
+    ):
+        other = dataclasses.replace(TRIAL, **changed)
+        assert np.array_equal(training_subset(labels, other), found[0])
 
 
 @given(label_lists, st.floats(0.05, 0.5))

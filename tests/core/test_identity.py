@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import pytest
 from hypothesis import given
@@ -38,6 +39,7 @@ def test_every_part_of_a_trial_changes_its_identity_and_json_gives_it_back(cache
         dataclasses.replace(trial, seed=9),
         dataclasses.replace(trial, dataset="mnist"),
         dataclasses.replace(trial, train_samples=301),
+        dataclasses.replace(trial, vary=("seed", "train_subset")),
         dataclasses.replace(trial, optimizer=Choice("adam", {**trial.optimizer.options, "lr": 0.5})),
         dataclasses.replace(trial, activation=Choice("elu", {"alpha": 1.0})),
         dataclasses.replace(trial, defense=Choice("fgsm-at", {"eps": 0.3, "norm": "linf"})),
@@ -45,7 +47,7 @@ def test_every_part_of_a_trial_changes_its_identity_and_json_gives_it_back(cache
         dataclasses.replace(trial, training=dataclasses.replace(trial.training, label_smoothing=0.1)),
     ]
     assert len({trial.id, *(other.id for other in changed)}) == len(changed) + 1
-    assert TrialSpec.from_json(trial.as_json()).id == trial.id
+    assert all(TrialSpec.from_json(json.loads(json.dumps(one.as_json()))) == one for one in (trial, *changed))
     assert changed[0].variant_id == trial.variant_id
     assert all(other.variant_id != trial.variant_id for other in changed[1:])
 
@@ -57,6 +59,24 @@ def test_what_is_only_recorded_stays_out_of_the_identity(cache):
         tiny(optimizers=[{"name": "adam", "lr": "1/50", "beta1": 0.9}], train_samples=300), cache
     ).trials[0]
     assert plain_trial.id == other_tests.id == spelled_out.id
+
+
+def test_a_trial_whose_seed_moves_what_it_always_moved_keeps_its_address(cache):
+    """Those of the tiny study as they were before `vary`; JSON of then is read, too."""
+    known = (
+        "7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0",
+        "cae3c61472440a24efdc42e0cf26a543b50ccabf45eabf2ab127525550f983b4",
+    )
+    for document in (tiny(), tiny(vary=["seed"])):
+        trials = plan_of(document, cache).trials
+        assert (trials[0].id, trials[-1].id) == known
+        assert trials[0].variant_id == "55aac86acecc6ad02fee59ff92b8edd756b813d6dd7b397ec9e372e5ca992ca8"
+        assert "vary" not in trials[0].as_json()
+        assert TrialSpec.from_json(trials[0].as_json()).vary == ("seed",)
+    own = plan_of(tiny(vary=["train_subset", "seed"]), cache).trials
+    assert {trial.id for trial in own}.isdisjoint(trial.id for trial in trials)
+    assert {trial.variant_id for trial in own}.isdisjoint(trial.variant_id for trial in trials)
+    assert [trial.variant_id for trial in own[:4]] == [trial.variant_id for trial in own[4:]]
 
 
 def test_an_attack_is_its_parameters():

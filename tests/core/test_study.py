@@ -49,6 +49,13 @@ def refusal(document):
         ({"seeds": [1, 1]}, ["seeds[1]"]),
         ({"seeds": 1.5}, ["seeds"]),
         ({"train_samples": 0}, ["train_samples", "at least 1"]),
+        ({"vary": []}, ["vary is empty"]),
+        ({"vary": "seed"}, ["vary", "list", "'seed'"]),
+        ({"vary": [1]}, ["vary[0]", "text"]),
+        ({"vary": ["seed", "train_subse"]}, ["vary[1]", "train_subse", "did you mean 'train_subset'"]),
+        ({"vary": ["seed", "data"]}, ["vary[1]", "data", "known: seed, train_subset"]),
+        ({"vary": ["seed", "train_subset", "seed"]}, ["vary[2]", "same as vary[0]"]),
+        ({"vary": ["train_subset"]}, ["vary", 'add "seed"']),
         ({"training": {"epochs": "two"}}, ["training.epochs", "whole number"]),
         ({"training": {"epochs": 0}}, ["training.epochs"]),
         ({"training": {"weight_decay": float("nan")}}, ["training.weight_decay", "finite"]),
@@ -121,6 +128,9 @@ def test_a_missing_key_is_named():
         ({"optimizers": [{"name": "adam", "lrr": 1}]}, "optimizers[0].lrr"),
         ({"seeds": [1, 1]}, "seeds[1]"),
         ({"seeds": 0}, "seeds"),
+        ({"vary": ["seed", "seeds"]}, "vary[1]"),
+        ({"vary": ["train_subset"]}, "vary"),
+        ({"train_samples": 0, "vary": ["seed", "train_subset"]}, "train_samples"),
         ({"dataset": "folder:"}, "dataset"),
         ({"attacks": [{"eps": [0.1]}]}, "attacks[0].name"),
         ({"attacks": [{"name": "fgsm", "eps": [0.1], "steps": 3}]}, "attacks[0].steps"),
@@ -211,6 +221,7 @@ def test_reading_one_study_leaves_the_defaults_of_the_next_alone():
         ({"attacks": [{"name": "pgd", "eps": [8.5], "norm": "l2"}]}, ["attacks[0].eps", "8.5", "√d = 8"]),
         ({"training": {"augment": True}}, ["training.augment", "grey"]),
         ({"seeds": 100_000}, ["400,000", "--yes"]),
+        ({"train_samples": 1437, "vary": ["seed", "train_subset"]}, ["vary", "all training samples"]),
         ({"training": {"validation": 0.01}}, ["training.validation", "too small"]),
     ],
 )
@@ -240,6 +251,28 @@ def test_a_study_is_held_against_its_data_without_its_grid(cache):
 def test_a_grid_of_millions_is_refused_before_it_is_made(cache):
     with pytest.raises(BadInput, match="4,000,000,000,000"):
         plan_of(tiny(seeds=10**12), cache)
+
+
+def test_a_subset_of_each_seed_s_own_needs_a_subset(cache):
+    document = tiny(vary=["seed", "train_subset"])
+    del document["train_samples"]
+    assert "vary: train_subset moves nothing where all training samples are used" in refusal(document)
+    assert [one.key for one in mistakes(document, Path("/"))] == ["vary"]
+    assert {trial.own_subset for trial in plan_of({**document, "train_samples": 1436}, cache).trials} == {True}
+    with pytest.raises(BadInput) as caught:  # what is more than all is one mistake, not two
+        plan_of({**document, "train_samples": 1438}, cache)
+    assert [one.key for one in (caught.value, *caught.value.also)] == ["train_samples"]
+
+
+def test_what_varies_is_kept_in_one_order():
+    turned = parse_study(tiny(vary=["train_subset", "seed"]), "s", Path("/"))
+    assert turned.vary == ("seed", "train_subset")
+    assert turned.document["vary"] == ["seed", "train_subset"]
+    assert study_from(json.loads(json.dumps(turned.document)), "stored") == turned
+    by_hand = apply_overrides(tiny(), ["vary=train_subset,seed"])
+    assert parse_study(by_hand, "s", Path("/")).vary == turned.vary
+    assert parse_study(tiny(), "s", Path("/")).vary == ("seed",)
+    assert "vary" not in parse_study(tiny(), "s", Path("/")).document
 
 
 def test_seeds_are_outermost_and_paired(cache):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.datasets import load
-from core.datasets.subsets import stratified
+from core.datasets.subsets import holdout, stratified
 from core.errors import BadInput
 from core.events import (
     CleanEvaluated,
@@ -237,19 +237,55 @@ def test_an_undefended_trial_of_torchs_profile_ends_with_the_weights_of_a_plain_
     state = torch.load(one(events, Trained).weights, weights_only=True)["model"]
     arrays = load(plan.info.source, cache, cache)
     chosen = stratified(arrays.train_labels, 300, "train_samples")
+    model = plain_loop(trial, arrays, chosen, optimizer)
+    assert checkpoints.weights_digest(model.state_dict()) == checkpoints.weights_digest(state)
+
+
+def plain_loop(trial, arrays, chosen, optimizer):
+    """What torch's own optimizer makes of the training images `chosen` in the trial's streams."""
     images, labels = torch.from_numpy(arrays.train_images[chosen]), torch.from_numpy(arrays.train_labels[chosen])
     model = build_model(trial, images, 10).to(memory_format=torch.channels_last)
     theirs = {"adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop, "sgd": torch.optim.SGD}
     plain = theirs[optimizer](model.parameters())
     model.train()
     for epoch in (1, 2, 3):
-        order = torch.randperm(300, generator=torch.Generator().manual_seed(stream_seed(3, "order", epoch)))
-        for number, rows in enumerate(order.split(32)):
-            torch.manual_seed(stream_seed(3, "step", epoch, number))
+        generator = torch.Generator().manual_seed(stream_seed(trial.seed, "order", epoch))
+        for number, rows in enumerate(torch.randperm(len(chosen), generator=generator).split(32)):
+            torch.manual_seed(stream_seed(trial.seed, "step", epoch, number))
             plain.zero_grad()
             torch.nn.functional.cross_entropy(model(images[rows].float() / 255.0), labels[rows]).backward()
             plain.step()
-    assert checkpoints.weights_digest(model.state_dict()) == checkpoints.weights_digest(state)
+    return model
+
+
+def test_each_seed_learns_from_a_subset_of_its_own_and_all_else_is_as_without(tmp_path, cache):
+    """Bit for bit: the images are the documented draw of the seed, less the validation part of it; initialisation and order
+    are those of the default."""
+    plain = {
+        "architectures": [{"name": "mlp", "hidden": [24], "normalise": False}],
+        "optimizers": ["adam"],
+        "activations": ["tanh"],
+        "training": {"epochs": 3, "batch_size": 32, "validation": 0.2},
+    }
+    plan, fixed = plan_of(tiny(**plain, vary=["seed", "train_subset"]), cache), plan_of(tiny(**plain), cache)
+    arrays = load(plan.info.source, cache, cache)
+    for trial, usual in zip(plan.trials, fixed.trials, strict=True):
+        events = events_of(job(trial, plan, tmp_path / trial.id, cache))
+        alike = events_of(job(usual, fixed, tmp_path / usual.id, cache))
+        own = stratified(arrays.train_labels, 300, "train_samples", stream_seed(trial.seed, "train subset"))
+        kept, held = holdout(arrays.train_labels[own], 0.2)
+        trained = one(events, Trained)
+        model = plain_loop(trial, arrays, own[kept], "adam").eval()
+        assert trained.final_digest == checkpoints.weights_digest(model.state_dict())
+        assert trained.final_digest != one(alike, Trained).final_digest
+        assert trained.initial_digest == one(alike, Trained).initial_digest
+        guesses = model(torch.from_numpy(arrays.train_images[own[held]]).float() / 255.0).argmax(dim=1).numpy()
+        accuracy = (guesses == arrays.train_labels[own[held]]).mean()
+        assert trained.history[-1].validation_accuracy == pytest.approx(accuracy)
+        tests = [
+            [event.samples for event in found if isinstance(event, EvaluationFinished)] for found in (events, alike)
+        ]
+        assert tests == [[plan.samples] * 2] * 2, "the test samples stay where they are"
 
 
 FREE = {
@@ -267,8 +303,11 @@ DIVERGENCE = {
 }
 
 
+OWN = {**RICH, "vary": ["seed", "train_subset"], "seeds": [5]}
+
+
 @pytest.mark.parametrize(
-    "changes", [{}, RICH, FREE, MIXED, DIVERGENCE], ids=["plain", "rich", "free", "mixed", "divergence"]
+    "changes", [{}, RICH, FREE, MIXED, DIVERGENCE, OWN], ids=["plain", "rich", "free", "mixed", "divergence", "own"]
 )
 def test_stopped_anywhere_and_resumed_the_weights_are_bit_identical(changes, tmp_path, cache):
     plan = plan_of(tiny(**changes), cache)

@@ -6,6 +6,7 @@ from core.errors import BadInput
 from storage import database, listing, studies
 from storage.listing import parse_filter
 from storage.reading import as_json
+from storage.trial import trial_detail
 from tests.conftest import plan_of, tiny
 from tests.storage import stored
 
@@ -125,6 +126,22 @@ def test_pages_put_together_are_the_whole(db):
 def test_an_unknown_order_is_bad_input(db):
     with pytest.raises(BadInput, match="sort: speed: not one of"):
         rows(db, "", "speed")
+
+
+def test_a_seed_that_draws_its_training_subset_is_told(home, cache):
+    db = database.connect(home.database)
+    studies.submit(db, plan_of(tiny(), cache))
+    own = plan_of(tiny(name="own", vary=["train_subset", "seed"]), cache)
+    studies.submit(db, own)
+    assert {(row.study, tuple(row.vary or ())) for row in rows(db, "")} == {
+        ("tiny", ()),
+        ("own", ("seed", "train_subset")),
+    }
+    assert studies.stored_trials(db, "own") == list(own.trials)
+    assert studies.stored_study(db, "own").vary == ("seed", "train_subset")
+    first, last = (trial_detail(db, study.trials[0].id) for study in (own, plan_of(tiny(), cache)))
+    assert (first.own_subset, last.own_subset) == (True, False)
+    assert stored.queue.claim(db, "own").trial == own.trials[0]
 
 
 def test_single_rows_and_those_that_are_gone(db):

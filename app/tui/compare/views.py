@@ -20,6 +20,7 @@ from app.report.study_numbers import (
 from app.report.variants import FACTORS, choice_text, constant, level, options, seed_text, short
 from app.report.waiting import waiting_note
 from core.errors import NotFound
+from core.records import SEED_ALONE
 from storage import listing, queries
 from storage.rows import ListedTrial
 from storage.studies import latest_study, studies
@@ -150,6 +151,7 @@ def _configuration(row: ListedTrial) -> dict[str, str]:
         found |= {f"{factor}.{key}": short(value) for key, value in options(row, factor).items()}
     found |= {f"training.{key}": choice_text(value) for key, value in (row.training or {}).items()}
     found["seed"] = seed_text(row)
+    found["vary"] = ", ".join(row.vary or SEED_ALONE)
     return found
 
 

@@ -63,7 +63,7 @@ PARTS = (
     Part("activations", "activations", ("activations",), "their nonlinearity", ACTIVATIONS),
     Part("defenses", "defenses", ("defenses",), "what they are trained on", DEFENSES),
     Part("attacks", "attacks", ("attacks",), "what every model is tried with", ATTACKS),
-    Part("seeds", "samples", ("seeds", "train_samples", "test_samples"), "repetitions, and how many images"),
+    Part("seeds", "samples", ("seeds", "vary", "train_samples", "test_samples"), "repetitions, and how many images"),
     Part("training", "training", ("training",), "the same for every model"),
     Part("score", "score", ("score", "audit"), "the threat of single-ε scores, and the audit of every number"),
 )

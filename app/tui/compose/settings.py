@@ -21,10 +21,10 @@ from app.tui.compose.draft import (
     value_at,
     with_norm,
 )
-from app.tui.compose.words import shown
+from app.tui.compose.words import own_subset, shown
 from core.attacks import ATTACKS
 from core.errors import BadInput
-from core.records import AUDIT_DEPTHS
+from core.records import AUDIT_DEPTHS, SEED_ALONE, VARIED
 from core.registry import Entry, Parameter
 from core.study.file import AuditTable, TrainingTable
 from core.study.resolve import INITIALISATIONS, PRECISIONS, mistakes
@@ -77,7 +77,8 @@ class Setting:
         kinds |= {"seeds": "a count, or a list such as 0, 7", "radii": "a list such as 0.05, 0.1, 8/255"}
         kinds |= {"size": "a number such as 64, or height and width such as 48, 64"}
         kinds |= {"names": "a list such as cat, dog", "path": "a path"}
-        what = ", ".join(self.choices) if self.choices else kinds[self.kind]
+        either = " or " if self.kind == "names" else ", "  # a list has commas of its own
+        what = either.join(self.choices) if self.choices else kinds[self.kind]
         absent = "default" if self.choices or self.kind == "bool" else "empty"
         empty = f"{absent}: {self.default_text()}" if self.default_text() else ""
         return "; ".join(part for part in (what, self.range, self.unit, empty) if part)
@@ -130,14 +131,14 @@ def problem(document: Document, setting: Setting, text: str, base: Path) -> str 
 
 def choose(document: Document, setting: Setting, choice: str | None) -> Document:
     """With one of `setting.choices` there, and what must change with it; None goes back to the default."""
-    axis, index = setting.path[0], setting.path[1]
-    if axis == "attacks" and setting.name == "norm" and isinstance(index, int):
+    axis, *rest = setting.path
+    if axis == "attacks" and setting.name == "norm" and isinstance(index := rest[0], int):
         return with_norm(document, index, choice or setting.choices[0])
     if setting.name == "schedule" and choice is not None and SCHEDULES[choice].parameters:
         epochs = value_at(document, ("training", "epochs")) or TrainingTable.model_fields["epochs"].default
         half = max(1, epochs // 2) if isinstance(epochs, int) else 1
         return put(document, setting.path, {"name": choice, "at": [half], "lr": [1e-4]})
-    return put(document, setting.path, choice)
+    return put(document, setting.path, None if choice is None else read(setting, choice))
 
 
 def toggled(document: Document, setting: Setting) -> bool | None:
@@ -190,11 +191,15 @@ def _name(_: Document) -> list[Setting]:
     ]
 
 
-def _samples(_: Document) -> list[Setting]:
+def _samples(document: Document) -> list[Setting]:
     subset = "a stratified subset, the same for every trial"
+    learned = "a stratified subset, drawn by each seed" if own_subset(document) else subset
+    moved = "what a seed moves: initialisation and order; with train_subset its training images too"
+    choices = (shown(SEED_ALONE), shown(VARIED))
     return [
         Setting(("seeds",), "seeds", "every model is trained once per seed; three or more give an interval", 1),
-        Setting(("train_samples",), "count", f"training images: {subset}", absent="all", range="at least 1"),
+        Setting(("vary",), "names", moved, SEED_ALONE, choices=choices),
+        Setting(("train_samples",), "count", f"training images: {learned}", absent="all", range="at least 1"),
         Setting(("test_samples",), "count", f"test images, attacked too: {subset}", absent="all", range="at least 1"),
     ]
 

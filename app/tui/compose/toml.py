@@ -11,7 +11,7 @@ from app.tui.compose.draft import Table
 
 _TOP = (
     "name", "description", "dataset", "architectures", "optimizers", "activations", "defenses", "seeds",
-    "train_samples", "test_samples",
+    "vary", "train_samples", "test_samples",
 )  # fmt: skip
 _TABLES = ("training", "attacks", "score")
 _ATTACK = ("name", "norm", "eps", "steps", "alpha", "restarts", "loss", "random_start")

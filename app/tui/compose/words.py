@@ -90,9 +90,17 @@ def seeds_text(document: Document) -> str:
     return f"{count} seed{'' if count == 1 else 's'}"
 
 
+def own_subset(document: Document) -> bool:
+    """Whether each seed draws its own training subset."""
+    vary = document.get("vary")
+    return isinstance(vary, list) and "train_subset" in vary
+
+
 def _samples(document: Document) -> str:
     tested, trained = document.get("test_samples", "all"), document.get("train_samples")
-    return f"{seeds_text(document)}, " + (f"{tested} test" if trained is None else f"{trained} train, {tested} test")
+    each = " each" if own_subset(document) else ""
+    train = "" if trained is None else f"{trained} train{each}, "
+    return f"{seeds_text(document)}, {train}{tested} test"
 
 
 def _training(document: Document) -> str:

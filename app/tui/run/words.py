@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
-from app.report.trial_page import import_text
+from app.report.trial_page import drawn_text, import_text
 from app.report.variants import FACTORS, choice_text, level, options, seed_text, short
 from app.report.worst_cases import audit_text
 from app.tui.run.data import Run, results_of
@@ -81,7 +81,7 @@ def overview(run: Run) -> Content:
 def _samples(detail: TrialDetail) -> str:
     if detail.imported is not None:
         return f"trained elsewhere: {detail.imported}"
-    return f"{detail.train_samples or 'all'} samples"
+    return f"{detail.train_samples or 'all'} samples{drawn_text(detail)}"
 
 
 def _label(name: str) -> Part:
@@ -96,9 +96,8 @@ def config(detail: TrialDetail) -> Content:
         "engine": detail.spec.get("engine"), "initial": detail.initial_digest, "final": detail.final_digest,
         "weights": _weights(detail),
     })  # fmt: skip
-    _section(parts, "Data", {
-        "dataset": detail.dataset, "training samples": "unknown" if detail.imported else detail.train_samples or "all",
-    })  # fmt: skip
+    samples = "unknown" if detail.imported else f"{detail.train_samples or 'all'}{drawn_text(detail)}"
+    _section(parts, "Data", {"dataset": detail.dataset, "training samples": samples})
     if detail.import_record is not None:
         _section(parts, "Import", {"read": import_text(detail.import_record)})
     for factor in FACTORS:

@@ -7,8 +7,10 @@ import pytest
 from textual.widgets import Input
 
 from app.tui.compare.screen import CompareScreen
+from app.tui.compare.views import differences
 from app.tui.run.screen import DetailScreen
 from app.tui.widgets.dialogs import Picker
+from storage.database import connect
 from tests.app.tui.conftest import LARGE, SMALL, opened, press_and_wait, shown
 from tests.conftest import innate_command
 
@@ -69,6 +71,20 @@ def test_every_view_fits_and_shows_every_variant(filled_home, size):
 
     play(filled_home, story, size)
     assert remembered(filled_home)["view"] == "tradeoff"
+
+
+def test_runs_that_differ_in_whose_draw_their_training_samples_are_are_told_apart(filled_home):
+    db = __import__("sqlite3").connect(filled_home.database)
+    db.execute("UPDATE trial SET spec = json_set(spec, '$.vary', json('[\"seed\",\"train_subset\"]')) WHERE seed = 1")
+    db.commit()
+    found = differences(connect(filled_home.database, read_only=True), "tiny", ())
+    assert "vary" in found.keys
+    values = {run: found.values["vary", run] for run in found.runs}
+    assert sorted(values.values()) == ["seed"] * 4 + ["seed, train_subset"] * 4
+    db.execute("UPDATE trial SET spec = json_remove(spec, '$.vary')")
+    db.commit()
+    db.close()
+    assert "vary" not in differences(connect(filled_home.database, read_only=True), "tiny", ()).keys
 
 
 def test_numbers_that_are_not_ok_carry_the_word_in_every_view(filled_home):

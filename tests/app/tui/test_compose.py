@@ -449,6 +449,35 @@ async def test_values_are_validated_as_one_types_and_go_back_to_their_default(fi
         assert "score" not in app.screen.model.document
 
 
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+@story
+async def test_what_a_seed_moves_is_picked_and_needs_a_training_subset(size, filled_home):
+    start = small()
+    del start["train_samples"]
+    async with composing(filled_home, size, start=start) as (app, pilot):
+        await go(pilot, "seeds")
+        await to(pilot, ("vary",))
+        assert "seed or seed, train_subset; default: seed" in shown(app)
+        await press(pilot, "enter", *"subset", "enter")
+        assert app.screen.model.document["vary"] == ["seed", "train_subset"]
+        assert "✗ vary: train_subset moves nothing where all training samples" in shown(app)
+        await to(pilot, ("train_samples",))
+        await press(pilot, "enter")
+        await typed(pilot, "1437")
+        await press(pilot, "enter")
+        assert "✗ vary: train_subset moves nothing" in shown(app), "all of digits"
+        await press(pilot, "enter")
+        await typed(pilot, "300")
+        await press(pilot, "enter")
+        assert "✗" not in shown(app)
+        assert "2 seeds, 300 train ea" in shown(app)
+        assert "drawn by each seed" in shown(app)
+        assert "8 trials: all new" in shown(app)
+        await to(pilot, ("vary",))
+        await press(pilot, "minus")
+        assert "8 cached" in shown(app), "the trials of the tiny study"
+
+
 @story
 async def test_what_only_the_data_can_tell_is_told_at_the_field(filled_home):
     async with composing(filled_home, start=small(test_samples=999)) as (app, pilot):

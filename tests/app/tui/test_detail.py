@@ -61,6 +61,16 @@ def forget_log(home):
     change(home, "UPDATE epoch SET ended_at = NULL")
 
 
+def test_whose_draw_the_training_samples_are_is_told(filled_home):
+    async def story(app, pilot):
+        assert "digits, 300 samples, drawn by its seed" in shown(app)
+        await press_and_wait(pilot, "shift+tab", "shift+tab")
+        assert "300, drawn by its seed" in app.screen.query_one("#config").content.plain
+
+    change(filled_home, "UPDATE trial SET spec = json_set(spec, '$.vary', json('[\"seed\",\"train_subset\"]'))")
+    play(filled_home, story, LARGE)
+
+
 @pytest.mark.parametrize("size", [SMALL, LARGE])
 def test_every_tab_shows_what_it_is_for(filled_home, size):
     forget_log(filled_home)

@@ -267,6 +267,8 @@ def test_a_missing_name_and_a_stray_key_are_told():
         (("training", "epochs"), "0", "0 is out of range, it must be at least 1"),
         (("training", "weight_decay"), "nan", "nan is not a finite number"),
         (("training", "validation"), "1", "1.0 is out of range, it must be below 1"),
+        (("vary",), "seed, train_subset", "train_subset moves nothing where all training samples are used"),
+        (("vary",), "train_subset", 'add "seed"'),
         (("seeds",), "0, 0", "0 is the same as seeds[0]; name each once"),
         (("seeds",), "0, x", "expected whole numbers, got 'x'"),
         (("seeds",), "-1", "-1 is out of range, it must be at least 1"),
@@ -298,6 +300,7 @@ def test_bad_input_is_refused_in_the_words_of_the_study_file(path, text, words):
         (("training", "epochs"), " 12 ", 12),
         (("training", "weight_decay"), "1e-4", 1e-4),
         (("training", "augment"), "yes", True),
+        (("vary",), "seed", ["seed"]),
         (("seeds",), "3", 3),
         (("seeds",), "0, 7", [0, 7]),
         (("seeds",), "[7,]", [7]),
@@ -319,6 +322,23 @@ def test_good_input_is_read_as_the_study_file_has_it(path, text, value):
     changed = put(document, path, value)
     assert read(found, found.text(changed)) == value, "what is shown can be typed"
     assert tomllib.loads(toml_text(changed)) == changed
+
+
+def test_a_subset_of_each_seed_s_own_is_told_where_training_images_are():
+    document = draft.first() | {"train_samples": 500, "test_samples": 100, "seeds": 3}
+    usual = setting(document, "train_samples").summary
+    assert "the same for every trial" in usual
+    own = compose_settings.choose(document, setting(document, "vary"), "seed, train_subset")
+    assert own["vary"] == ["seed", "train_subset"]
+    assert mistakes(own, HERE) == {}
+    assert "drawn by each seed" in setting(own, "train_samples").summary
+    assert summary(own, BY_NAME["seeds"]) == "3 seeds, 500 train each, 100 test"
+    assert summary(document, BY_NAME["seeds"]) == "3 seeds, 500 train, 100 test"
+    assert '\nseeds = 3\nvary = ["seed", "train_subset"]\ntrain_samples = 500\n' in toml_text(own)
+    assert compose_settings.choose(own, setting(own, "vary"), None) == document
+    for odd in ("seed", 3, [], {"a": 1}, [["seed"]]):
+        assert list(mistakes(document | {"vary": odd}, HERE)) == ["seeds"]
+        assert summary(document | {"vary": odd}, BY_NAME["seeds"]) == "3 seeds, 500 train, 100 test"
 
 
 def test_other_mistakes_do_not_keep_a_value_from_being_typed():
