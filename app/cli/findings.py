@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from app.cli.context import chosen_study, context_of
-from app.cli.output import emit_json, width
+from app.cli.output import emit_document, emit_json, width
 from app.cli.results import Study
 from core.errors import BadInput
 
@@ -28,6 +28,7 @@ def findings(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document; differences are fractions.")] = False,
 ) -> None:
     """What a study says: the paper's claims and every factor's effects, each supported, contradicted or inconclusive."""
+    from app.report.described import rank_rows, variance_rows
     from app.report.findings import as_rows, page
     from app.report.findings import findings as found_of
     from core.verdict.decisions import MARGIN
@@ -46,6 +47,12 @@ def findings(
         return
     found = found_of(db, name, margin)
     if as_json:
-        emit_json("findings", as_rows(found))
+        emit_document(
+            {
+                "findings": as_rows(found),
+                "ranks": rank_rows(name, found.described),
+                "variance": variance_rows(name, found.described),
+            }
+        )
     else:
         typer.echo(page(found, width()))

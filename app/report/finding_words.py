@@ -76,6 +76,16 @@ def beside(found: Finding) -> list[str]:
     return lines
 
 
+def flipped(found: Finding) -> list[str]:
+    """Sign flips of the pairs, beside the verdict."""
+    if found.flips is None:
+        return []
+    how = "exact" if found.flips.exact else "drawn"
+    short = found.pairs_needed - found.flips.units
+    more = f"; {short} more pairs are needed for it to tell anything" if short > 0 else ""
+    return [f"sign flips of the pairs: p {found.flips.p:.2g} ({how}{more})"]
+
+
 def _beside(found: Beside | None) -> str:
     if found is None:
         return "no pairs are left"

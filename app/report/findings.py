@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.report import finding_words as words
+from app.report.described import ranks_text, variance_table
 from app.report.study_models import study_models
 from app.report.text import percent, table
 from app.report.variants import FACTORS
 from core.names import NORM_SIGNS
 from core.verdict.decisions import ERROR, MARGIN
 from core.verdict.findings import Finding, Hindrance, Model, find
+from core.verdict.findings.description import Description, describe
 from core.verdict.findings.finding import Beside, Kind
 from storage import queries
 from storage.studies import study_row
@@ -35,6 +37,7 @@ class Findings:
     """In points."""
     models: tuple[Model, ...]
     found: tuple[Finding, ...]
+    described: Description
 
 
 def findings(db: Database, study: str, margin: float = MARGIN) -> Findings:
@@ -44,7 +47,7 @@ def findings(db: Database, study: str, margin: float = MARGIN) -> Findings:
     under_way = queries.unfinished_rows(db, study)
     waiting = under_way.get("queued", 0) + under_way.get("running", 0)
     found = find(models, margin=margin, waiting=waiting)
-    return Findings(study, study_row(db, study).threat, margin, tuple(models), tuple(found))
+    return Findings(study, study_row(db, study).threat, margin, tuple(models), tuple(found), describe(models))
 
 
 def page(found: Findings, width: int) -> str:
@@ -55,6 +58,12 @@ def page(found: Findings, width: int) -> str:
         of_factor = [one for one in found.found if one.kind is Kind.EFFECT and one.factor == factor]
         if of_factor:
             lines += ["", *_effects(factor, of_factor, found.study, width)]
+            ranked = [one for one in found.described.ranks if one.factor == factor]
+            lines += [
+                part for one in ranked for part in textwrap.wrap(ranks_text(one), width, subsequent_indent="    ")
+            ]
+    if found.described.variance is not None:
+        lines += ["", *variance_table(found.described.variance, width)]
     return "\n".join(lines)
 
 
@@ -96,6 +105,7 @@ def _block(title: str, found: Finding, study: str, width: int) -> list[str]:
                 f"  adjusted p {found.p:.2g}, interval at that error {words.interval(found.adjusted)}; audit bound {bound}"
             )
         said += [f"  {line}" for line in words.beside(found)]
+        said += [f"  {line}" for line in words.flipped(found)]
     said += [f"  {line}" for line in _ways(found, study)]
     return [part for line in said for part in textwrap.wrap(line, width, subsequent_indent="    ")]
 
@@ -196,6 +206,9 @@ def _row(one: Finding, found: Findings) -> Options:
         ],
         "without_doubted": _beside(one.trusted),
         "matched_clean": _beside(one.matched),
+        "sign_flips": None
+        if one.flips is None
+        else {"p": one.flips.p, "exact": one.flips.exact, "pairs": one.flips.pairs, "pairs_needed": one.pairs_needed},
         "obstacles": [
             {"kind": two.kind.value, "count": two.count, "what": way.what, "command": way.command}
             for two in one.obstacles

@@ -31,9 +31,8 @@ class Contrast:
 
     spread: Spread | None
     """None where there is no pair."""
-    won: int
-    """Pairs whose difference is above 0."""
-    lost: int
+    differences: tuple[float, ...]
+    """Of each pair, over its images."""
     missing: int
     """Cells that some group has a model in, and another has not."""
     used: tuple[tuple[Model, ...], ...]
@@ -43,7 +42,16 @@ class Contrast:
 
     @property
     def pairs(self) -> int:
-        return 0 if self.spread is None else self.spread.trials
+        return len(self.differences)
+
+    @property
+    def won(self) -> int:
+        """Pairs whose difference is above 0."""
+        return sum(difference > 0 for difference in self.differences)
+
+    @property
+    def lost(self) -> int:
+        return sum(difference < 0 for difference in self.differences)
 
 
 def contrast(
@@ -72,12 +80,12 @@ def contrast(
     blocks = [by_seed for by_seed in whole if by_seed]
     missing = sum(not all(cell) for by_seed in cells.values() for cell in by_seed.values())
     if not blocks:
-        return Contrast(None, 0, 0, missing, tuple(() for _ in groups))
-    signs: list[float] = []
+        return Contrast(None, (), missing, tuple(() for _ in groups))
+    differences: list[float] = []
 
     def drawn(by_seed: Mapping[int, Cell]) -> Block:
         values = _differences(groups, list(by_seed.values()), value)
-        signs.extend(values.mean(axis=1).tolist())
+        differences.extend(values.mean(axis=1).tolist())
         return Block(tuple(by_seed), values)
 
     spread = crossed(drawn(by_seed) for by_seed in blocks)
@@ -87,8 +95,7 @@ def contrast(
     )
     return Contrast(
         spread,
-        sum(sign > 0 for sign in signs),
-        sum(sign < 0 for sign in signs),
+        tuple(differences),
         missing,
         used,
         max(len(by_seed) for by_seed in blocks),

@@ -9,12 +9,15 @@ from dataclasses import dataclass, replace
 from core.names import worst
 from core.verdict.crossed import Spread
 from core.verdict.decisions import ERROR, MARGIN, NOTHING, Decision, Doubt, above, differs, holm, mirrored
+from core.verdict.described.permutation import pairs_needed, two_sided
 from core.verdict.findings.contrast import Cell, Contrast, Group, contrast
 from core.verdict.findings.finding import Beside, Finding, Hindrance, Obstacle, Part
 from core.verdict.findings.models import Model, pooled_overstatement
 from core.verdict.findings.questions import ABOVE, APART, Comparison, Question, questions
 from core.verdict.statistics import t_interval
 
+MOST_FLIPPED = 400
+"""Pairs up to which sign flips are tried: with more, they and the t test agree."""
 MATCHED = 0.01
 """Difference in clean accuracy up to which two models are as good as each other on clean images."""
 
@@ -37,11 +40,16 @@ def find(models: Sequence[Model], *, margin: float = MARGIN, error: float = ERRO
     trials are still to come."""
     asked = [ask(question, margin) for question in questions(models)]
     decisions: dict[str, Decision] = {}
+    sizes: dict[str, int] = {}
     for family in dict.fromkeys(one.question.family for one in asked):
         members = [one for one in asked if one.question.family == family and one.chosen is not None]
+        sizes[family] = len(members)
         for one, decision in zip(members, holm([one.doubt for one in members], error), strict=True):
             decisions[one.question.key] = decision
-    return [finding(one, decisions.get(one.question.key), margin, waiting) for one in asked]
+    return [
+        finding(one, decisions.get(one.question.key), margin, waiting, sizes[one.question.family], error)
+        for one in asked
+    ]
 
 
 def ask(question: Question, margin: float) -> Asked:
@@ -135,8 +143,10 @@ def _merged(obstacles: Sequence[Obstacle]) -> list[Obstacle]:
     return [Obstacle(kind, count, names) for (kind, names), count in found.items()]
 
 
-def finding(asked: Asked, decision: Decision | None, margin: float, waiting: int) -> Finding:
-    """What came of a question, with what stands beside it."""
+def finding(
+    asked: Asked, decision: Decision | None, margin: float, waiting: int, family: int, error: float = ERROR
+) -> Finding:
+    """What came of a question, with what stands beside it; `family` questions were asked together."""
     question, obstacles = asked.question, list(asked.obstacles)
     if waiting:
         obstacles.append(Obstacle(Hindrance.RUNNING, waiting))
@@ -148,7 +158,7 @@ def finding(asked: Asked, decision: Decision | None, margin: float, waiting: int
         return Finding(
             verdict="inconclusive", effect=None, interval=None, adjusted=None, p=None, error=None, pairs=0, won=0, blocks=0,
             seeds=0, images=0, over_images=False, audit_bound=None, trust="ok", invalid=0, suspect=0, models=0,
-            obstacles=tuple(obstacles), trusted=None, matched=None, **common,  # type: ignore[arg-type]
+            obstacles=tuple(obstacles), trusted=None, matched=None, flips=None, pairs_needed=0, **common,  # type: ignore[arg-type]
         )  # fmt: skip
     part, comparison = asked.parts[asked.chosen], question.comparisons[asked.chosen]
     spread = part.found.spread
@@ -176,6 +186,8 @@ def finding(asked: Asked, decision: Decision | None, margin: float, waiting: int
         suspect=sum(model.trust == "suspect" for model in models),
         models=len(models),
         obstacles=tuple(obstacles),
+        flips=two_sided(part.found.differences) if part.found.pairs <= MOST_FLIPPED else None,
+        pairs_needed=pairs_needed(error, max(1, family)),
         deciding=part,
         trusted=_beside(comparison, part.found, trusted=True),
         matched=_beside(comparison, part.found, trusted=False),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from core.verdict.decisions import Outcome
+from core.verdict.described.permutation import SignFlip
 from core.verdict.findings.contrast import Contrast
 
 
@@ -110,6 +111,11 @@ class Finding:
     """Without invalid and suspect models."""
     matched: Beside | None
     """Pairs of nearly the same clean accuracy (`MATCHED`)."""
+    flips: SignFlip | None
+    """Sign flips of the pairs' differences: a test without a distribution, beside the one that decides; None for so many pairs
+    that it says the same (`MOST_FLIPPED`)."""
+    pairs_needed: int
+    """That sign flips could get below the error with, all of the family counted."""
     deciding: Part | None = None
     """The comparison that `effect` is of."""
     parts: Sequence[Part] = ()
