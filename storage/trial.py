@@ -57,6 +57,8 @@ class StudyScore:
     value: float | None
     low: float | None
     high: float | None
+    upper_bound: int
+    """1 where nobody audited what attacks left standing; `low` is 0 then."""
 
 
 @dataclass(frozen=True)

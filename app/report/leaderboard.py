@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from app.report import overstated
-from app.report.aggregate import Difference, Estimate, Level, over_seeds, verdicts
-from app.report.text import number, percent, table
+from app.report.aggregate import Difference, Level, over_seeds, verdicts
+from app.report.text import interval, number, percent, table
 from app.report.variants import constant, levels, varying
 from app.report.waiting import waiting_note
 from core.names import NORM_SIGNS, short_id
@@ -49,7 +49,7 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[VariantRow], widt
         factors, columns = [*factors, "variant"], [*columns, [short_id(row.variant_id) for row in rows]]
     several = any(row.seeds != 1 for row in rows)
     for row, *names in zip(rows, *columns, strict=True):
-        verdict = judged[row.variant_id]
+        verdict, estimate = judged[row.variant_id], estimates[row.variant_id]
         for reason in reasons_of[row.variant_id]:
             notes.setdefault(reason.check, {})[reason.text] = None
         checks = {reason.check for reason in reasons_of[row.variant_id]}
@@ -58,7 +58,7 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[VariantRow], widt
             [
                 *names,
                 number(row.innate),
-                _interval(estimates[row.variant_id]),
+                interval(estimate.low, estimate.high, bound=estimate.bound),
                 percent(row.clean_accuracy),
                 _bounded(row.worst_case, over[row.variant_id]),
                 percent(over[row.variant_id]),
@@ -126,7 +126,7 @@ def by_table(
         cells = [
             *row.names,
             number(_times(scale, row.score)),
-            _ends(row.low, row.high, scale, bound=row.bound),
+            interval(row.low, row.high, scale, bound=row.bound),
             str(row.n),
         ]
         if paired:
@@ -179,12 +179,6 @@ def _times(scale: float, value: float | None) -> float | None:
     return None if value is None else scale * value
 
 
-def _ends(low: float | None, high: float | None, scale: float, *, bound: bool) -> str:
-    if low is None or high is None:
-        return "-"
-    return f"≤{scale * high:.1f}" if bound else f"{scale * low:.1f}–{scale * high:.1f}"
-
-
 def _width(rows: Sequence[Sequence[str]]) -> int:
     """Columns that a table of these cells takes."""
     return sum(max(map(len, column)) + 2 for column in zip(*rows, strict=True)) - 2
@@ -199,10 +193,6 @@ def _bounded(worst: float | None, over: float | None) -> str:
 def _note(said: Sequence[str]) -> str:
     """The first of several reasons from one check, and how many others there are."""
     return said[0] if len(said) == 1 else f"{said[0]} (and {len(said) - 1} more of this kind; see innate show TRIAL)"
-
-
-def _interval(estimate: Estimate) -> str:
-    return _ends(estimate.low, estimate.high, 1.0, bound=estimate.bound)
 
 
 def _threat(threat: Threat | None) -> str:

@@ -36,6 +36,13 @@ def number(value: float | None, digits: int = 1) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
+def interval(low: float | None, high: float | None, scale: float = 1.0, *, bound: bool = False) -> str:
+    """ "37.9–56.5"; "≤56.5" of an upper bound, which has no lower end; "-" where there is none."""
+    if low is None or high is None:
+        return "-"
+    return f"≤{scale * high:.1f}" if bound else f"{scale * low:.1f}–{scale * high:.1f}"
+
+
 def moment(seconds: float) -> str:
     """A time since the epoch as date and minute, on this machine's clock."""
     return datetime.datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")

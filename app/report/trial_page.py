@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from app.report.text import moment, number, percent, table
+from app.report.text import interval, moment, number, percent, table
 from app.report.variants import FACTORS, level, options, seed_text
 from app.report.worst_cases import worst_case_table
 from core.names import short_id
@@ -146,10 +146,10 @@ def _score_table(rows: Sequence[StudyScore], width: int) -> str:
     lines = []
     for row in sorted(rows, key=lambda row: list(SCORES).index(row.name)):
         scale = 100.0 if SCORES[row.name].percent else 1.0
-        values = [number(None if value is None else scale * value) for value in (row.value, row.low, row.high)]
-        lines.append([row.name, *values])
-    text = table(["score", "value", "low", "high"], lines, width, right=(1, 2, 3))
-    return f"{text}\n(95 % bootstrap over test samples)"
+        value = number(None if row.value is None else scale * row.value)
+        lines.append([row.name, value, interval(row.low, row.high, scale, bound=bool(row.upper_bound))])
+    text = table(["score", "value", "95 % CI"], lines, width, right=(1, 2))
+    return f"{text}\n(95 % over test images: of this model, not of others trained like it)"
 
 
 def _result_table(rows: Sequence[ResultRow], width: int) -> str:

@@ -9,6 +9,7 @@ from typing import ClassVar
 from app.report import charts
 from app.report.aggregate import Estimate
 from app.report.study_numbers import HeatTable, Placed, Point, Robustness
+from app.report.text import interval
 from app.tui.compare.views import Differences, Loaded
 from app.tui.shell.themes import STATE_COLOURS
 from app.tui.widgets.grid import Cell, Column, Grid, Line, named_cell
@@ -224,6 +225,4 @@ def _number(value: float | None) -> str:
 
 
 def _interval(estimate: Estimate) -> str:
-    if estimate.low is None or estimate.high is None:
-        return "-"
-    return f"{max(0.0, estimate.low):.1f}–{min(100.0, estimate.high):.1f}"
+    return interval(estimate.low, estimate.high, bound=estimate.bound)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
+from app.report.text import interval
 from app.report.trial_page import drawn_text, import_text
 from app.report.variants import FACTORS, choice_text, level, options, seed_text, short
 from app.report.worst_cases import audit_text
@@ -49,12 +50,12 @@ def overview(run: Run) -> Content:
     for name, entry in SCORES.items():
         if name in scores:
             scale, score = 100.0 if entry.percent else 1.0, scores[name]
-            value, low, high = (_times(scale, one) for one in (score.value, score.low, score.high))
-            interval = f"{low}–{high}" if low != "-" else "no interval"
+            value = _times(scale, score.value)
+            ends = interval(score.low, score.high, scale, bound=bool(score.upper_bound))
             named = f"{name} %" if entry.percent else name
-            parts.append(f"{named:<17} {value:>5}  {interval:>10}\n")
+            parts.append(f"{named:<17} {value:>5}  {ends if ends != '-' else 'no interval':>10}\n")
     if scores:
-        parts.append(("95 % bootstrap over test samples\n", _QUIET))
+        parts.append(("95 % over test images, of this model\n", _QUIET))
     if row.trust:
         parts += [_label("trust"), (row.trust, STATE_COLOURS[row.trust]), "\n"]
         parts += [f"- {reason}\n" for reason in row.trust_reasons or ()]
