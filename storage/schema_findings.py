@@ -34,25 +34,23 @@ CREATE TABLE variant_score (
 -- 1: an upper bound, since what attacks left standing was not audited; `low` is 0 then.
 ALTER TABLE score ADD COLUMN upper_bound INTEGER NOT NULL DEFAULT 0;
 
--- Error spent on a study's findings, look by look, and the claims that were decided then.
+-- Error spent on the findings of a study, family by family and look by look, and the claims that were decided then.
 CREATE TABLE look (
     study TEXT NOT NULL REFERENCES study (name) ON DELETE CASCADE,
+    family TEXT NOT NULL,
     number INTEGER NOT NULL,
-    seeds INTEGER NOT NULL,
-    error REAL NOT NULL,
+    content TEXT NOT NULL,
     margin REAL NOT NULL,
     made_at REAL NOT NULL,
-    PRIMARY KEY (study, number)
+    PRIMARY KEY (study, family, number)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE settled (
-    study TEXT NOT NULL,
+    study TEXT NOT NULL REFERENCES study (name) ON DELETE CASCADE,
+    family TEXT NOT NULL,
     claim TEXT NOT NULL,
-    number INTEGER NOT NULL,
-    verdict TEXT NOT NULL CHECK (verdict IN ('supported', 'contradicted', 'inconclusive')),
     content TEXT NOT NULL,
-    PRIMARY KEY (study, claim),
-    FOREIGN KEY (study, number) REFERENCES look (study, number) ON DELETE CASCADE
+    PRIMARY KEY (study, claim)
 ) STRICT, WITHOUT ROWID;
 
 -- Trials that were added to a study to settle a finding: no grid names them, and submitting the study keeps them.

@@ -1,0 +1,88 @@
+"""`innate findings` as a user calls it, on a study that was really trained: two optimizers, activations and seeds, no audit."""
+
+import json
+
+import pytest
+
+from tests.conftest import innate_command
+
+
+@pytest.fixture
+def read(filled):
+    def call(*arguments):
+        done = innate_command(*arguments, home=filled)
+        return done.stdout, done.stderr
+
+    return call
+
+
+def flat(text):
+    return " ".join(text.split())
+
+
+def test_every_finding_has_what_programs_rely_on(read):
+    document = json.loads(read("findings", "--json")[0])
+    assert list(document) == ["schema_version", "findings", "ranks", "variance"]
+    found = {row["key"]: row for row in document["findings"]}
+    assert {"claim-1", "claim-2", "claim-3", "claim-4", "claim-5:optimizer"} < set(found)
+    for row in document["findings"]:
+        assert {"claim", "verdict", "effect", "interval", "n", "won", "attacks", "audit_bound", "trust"} <= set(row)
+        assert row["verdict"] in ("supported", "contradicted", "inconclusive")
+        assert (row["effect"] is None) == (row["interval"] is None) == (row["n"] == 0)
+    one = found["effect:activation:relu"]
+    assert one["interval"][0] < one["effect"] < one["interval"][1]
+    assert (one["n"], one["blocks"], one["seeds"], one["images"]) == (4, 2, 2, 60)
+    assert one["attacks"] == ["fgsm", "pgd"]
+    assert {row["factor"] for row in document["ranks"]} == {"optimizer", "activation"}
+    assert [row["term"] for row in document["variance"]] == ["optimizer", "activation", "optimizer×activation", "rest"]
+    assert sum(row["share"] for row in document["variance"]) == pytest.approx(1.0)
+
+
+def test_the_effect_is_the_difference_of_the_leaderboard_s_means(read):
+    board = json.loads(read("results", "--json")[0])["results"]
+    mean = {name: sum(row["worst_case"] for row in board if row["activation"] == name) / 2 for name in ("relu", "tanh")}
+    found = {row["key"]: row for row in json.loads(read("findings", "--json")[0])["findings"]}
+    assert found["effect:activation:relu"]["effect"] == pytest.approx(mean["relu"] - mean["tanh"], abs=1e-6)
+
+
+def test_what_cannot_be_said_names_the_command_that_would_change_it(read):
+    found = {row["key"]: row for row in json.loads(read("findings", "--json")[0])["findings"]}
+    (unaudited,) = [one for one in found["effect:activation:relu"]["obstacles"] if one["kind"] == "unaudited"]
+    assert unaudited["command"] == "innate attack --study tiny --audit"
+    assert found["claim-1"]["obstacles"][0]["what"] == "the study has no sigmoid"
+    page = flat(read("findings")[0])
+    assert "innate attack --study tiny --audit" in page
+    assert "the study has no sigmoid" in page
+    assert "Described: variance of the worst case over 8 models" in page
+
+
+def test_the_page_fits_eighty_columns(read):
+    assert max(map(len, read("findings")[0].splitlines())) <= 80
+
+
+def test_a_larger_margin_makes_verdicts_rarer(read):
+    def p(margin):
+        rows = json.loads(read("findings", "--margin", margin, "--json")[0])["findings"]
+        return {row["key"]: row["margin"] for row in rows}["effect:activation:relu"]
+
+    assert (p("0"), p("2.5")) == (0.0, 0.025)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--margin", "-1"], 2, "--margin -1: give points of accuracy, from 0 to below 100"),
+        (["--margin", "nan"], 2, "--margin nan"),
+        (["--study", "tinny"], 3, "there is no study 'tinny'; did you mean 'tiny'?"),
+    ],
+)
+def test_bad_input_is_one_line(arguments, code, said, filled):
+    done = innate_command("findings", *arguments, home=filled, check=code)
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stdout == ""
+
+
+def test_before_any_study_there_is_nothing_to_find(innate):
+    done = innate("findings", "--json")
+    assert json.loads(done.stdout)["findings"] == []
