@@ -1,0 +1,181 @@
+"""Grids of trials made up for the simulations of `innate findings --settle`: what is true of them is known.
+
+An outcome is level effects + what its seed moves all trials by + what its seed moves it by + the test images' error, in points.
+Spreads come from `crossed` over the trials' means; what the images add, which a single column of means cannot show, is added to
+its fields as `crossed` would find it on average, with the chi-square error of as many images.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from core.verdict.crossed import Block, Spread, crossed
+from core.verdict.decisions import holm
+from core.verdict.questions import Contrast, Question, Sided
+from core.verdict.sequential import Decided, Look, Stage, stage
+
+CHANCE_DROP = 50.0
+"""Points that a trial which learned nothing is below the others."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a simulated grid is like."""
+
+    name: str
+    effects: tuple[tuple[float, ...], ...] = ((0.0,) * 7, (0.0,) * 5)
+    """Points of each level, by factor."""
+    family: str = "levels"
+    """"levels": each against the mean of the others; "pairs": each two; "best": each above every other (intersection-union)."""
+    factors: tuple[int, ...] = (0, 1)
+    """Those asked about."""
+    margin: float = 0.0
+    deviation: tuple[float, float] = (2.0, 2.0)
+    """Of a variant over seeds, in points: log-uniform between these, by block of the first factor asked about."""
+    shared: float = 1.0
+    """Deviation of what a seed does to all trials alike."""
+    collapse: float = 0.0
+    """Chance that a trial learned nothing."""
+    images: int = 10_000
+    by_image: float = 20.0
+    """Deviation over images of what a variant does to them of its own, in points; and half of that for each of its levels."""
+    residual: float = 15.0
+    """Over images, of one trial."""
+
+
+@dataclass
+class Grid:
+    """One draw of a case: trials as they would come out, for as many seeds as are asked for."""
+
+    case: Case
+    rng: np.random.Generator
+    most: int = 40
+    contrasts: list[tuple[str, Sided, list[np.ndarray], int, tuple[float, ...]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        shape = tuple(len(levels) for levels in self.case.effects)
+        self.shape = shape
+        case, rng = self.case, self.rng
+        truth = np.zeros(shape)
+        for factor, levels in enumerate(case.effects):
+            truth = truth + np.reshape(levels, [-1 if factor == axis else 1 for axis in range(len(shape))])
+        low, high = np.log(case.deviation)
+        sigma = np.exp(rng.uniform(low, high, size=shape))
+        trials = rng.normal(size=(*shape, self.most)) * sigma[..., None]
+        trials += rng.normal(size=self.most) * case.shared
+        trials += rng.normal(size=(*shape, self.most)) * case.residual / np.sqrt(case.images)
+        trials -= CHANCE_DROP * (rng.random(trials.shape) < case.collapse)
+        per_level = case.by_image / 2
+        error = rng.normal(size=shape) * case.by_image
+        for factor, size in enumerate(shape):
+            error = error + rng.normal(size=[size if factor == axis else 1 for axis in range(len(shape))]) * per_level
+        self.means = truth[..., None] + trials + error[..., None] / np.sqrt(case.images)
+        self.names = np.array(["/".join(map(str, cell)) for cell in np.ndindex(shape)]).reshape(shape)
+        self.chi = float(rng.chisquare(case.images - 1) / (case.images - 1))
+
+    def spread(self, factor: int, weights: np.ndarray, held: np.ndarray) -> Spread:
+        """Of Σ weights · level over the blocks of the other factors, over the seeds that all levels with a weight have."""
+        used = np.flatnonzero(weights)
+        means = np.moveaxis(self.means, factor, 0)[used].reshape(len(used), -1, self.most)
+        seeds = np.moveaxis(held, factor, 0)[used].reshape(len(used), -1)
+        seeds = seeds.min(axis=0)
+        values = np.tensordot(weights[used], means, 1)
+        bare = crossed(Block(tuple(range(n)), values[b, :n, None]) for b, n in enumerate(seeds))
+        blocks, case, norm = len(seeds), self.case, float(weights @ weights)
+        rest = norm * case.residual**2 / case.images * float((1 / seeds).sum()) / blocks**2
+        own = norm * case.by_image**2 * (1 / blocks + 0.25) / case.images
+        return replace(
+            bare,
+            images=(own + rest) * self.chi,
+            rest=rest,
+            test_images=case.images,
+            df_rest=float(case.images * blocks),
+        )
+
+    def questions(self, held: np.ndarray) -> tuple[list[Question], list[tuple[float, ...]]]:
+        """With the true effects of each one's contrasts."""
+        found, truths = [], []
+        for factor in self.case.factors:
+            levels = np.array(self.case.effects[factor])
+            count = len(levels)
+            names = np.moveaxis(self.names, factor, 0)
+            if self.case.family == "pairs":
+                for a, b in itertools.combinations(range(count), 2):
+                    weights = np.zeros(count)
+                    weights[a], weights[b] = 1, -1
+                    spread = self.spread(factor, weights, held)
+                    where = frozenset(names[[a, b]].ravel().tolist())
+                    found.append(Question(f"{factor}:{a}-{b}", (Contrast(spread, where),), self.case.margin, "differs"))
+                    truths.append((levels[a] - levels[b],))
+            elif self.case.family == "levels":
+                for a in range(count):
+                    weights = np.full(count, -1 / (count - 1))
+                    weights[a] = 1
+                    spread = self.spread(factor, weights, held)
+                    where = frozenset(names.ravel().tolist())
+                    found.append(Question(f"{factor}:{a}", (Contrast(spread, where),), self.case.margin))
+                    truths.append((float(weights @ levels),))
+            else:
+                pair = {}
+                for a, b in itertools.combinations(range(count), 2):
+                    weights = np.zeros(count)
+                    weights[a], weights[b] = 1, -1
+                    pair[a, b] = self.spread(factor, weights, held)
+                    pair[b, a] = replace(pair[a, b], mean=-pair[a, b].mean)
+                for a in range(count):
+                    others = [b for b in range(count) if b != a]
+                    contrasts = [Contrast(pair[a, b], frozenset(names[[a, b]].ravel().tolist())) for b in others]
+                    found.append(Question(f"{factor}:{a}", tuple(contrasts), self.case.margin))
+                    truths.append(tuple(levels[a] - levels[b] for b in others))
+        return found, truths
+
+
+def verdict_is(question: Question, truths: Sequence[float]) -> tuple[str | None, bool]:
+    """The right verdict, and whether the effect lies exactly on the margin (then "supported" alone is wrong)."""
+    sizes = [abs(one) if question.sided == "differs" else one for one in truths]
+    decisive = min(sizes)
+    on_margin = abs(decisive - question.margin) < 1e-9
+    return ("supported" if decisive > question.margin + 1e-9 else "contradicted"), on_margin
+
+
+@dataclass
+class Outcome:
+    """Of one grid: verdicts by key, trials trained, and the stages."""
+
+    verdicts: Mapping[str, str]
+    trials: int
+    stages: list[Stage]
+
+
+def settle(grid: Grid, start: int = 3) -> tuple[Outcome, list[Question], list[tuple[float, ...]]]:
+    """As a user would who calls --settle until nothing is wanted."""
+    held = np.full(grid.shape, start)
+    looks: tuple[Look, ...] = ()
+    decided: tuple[Decided, ...] = ()
+    stages = []
+    while True:
+        questions, truths = grid.questions(held)
+        seen = stage(questions, looks, decided, dict(zip(grid.names.ravel(), held.ravel().tolist(), strict=True)))
+        looks, decided = seen.looks, seen.decided
+        stages.append(seen)
+        if not seen.wanted:
+            return Outcome({one.key: one.verdict for one in decided}, int(held.sum()), stages), questions, truths
+        for name, count in seen.wanted.items():
+            held[grid.names == name] = count
+
+
+def fixed(grid: Grid, seeds: int) -> Outcome:
+    """The whole grid with as many seeds, tested once."""
+    held = np.full(grid.shape, seeds)
+    questions, _ = grid.questions(held)
+    found = holm([one.doubt for one in questions])
+    verdicts = {
+        one.key: decision.verdict
+        for one, decision in zip(questions, found, strict=True)
+        if decision.verdict != "inconclusive"
+    }
+    return Outcome(verdicts, int(held.sum()), [])
