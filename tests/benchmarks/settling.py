@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from core.verdict.crossed import Block, Spread, crossed
 from core.verdict.decisions import holm
-from core.verdict.questions import Contrast, Question, Sided
-from core.verdict.sequential import Decided, Look, Stage, stage
+from core.verdict.questions import Contrast, Question
+from core.verdict.sequential import Decided, Stage, stage
+from core.verdict.spending import Look
 
 CHANCE_DROP = 50.0
 """Points that a trial which learned nothing is below the others."""
@@ -54,7 +55,6 @@ class Grid:
     case: Case
     rng: np.random.Generator
     most: int = 40
-    contrasts: list[tuple[str, Sided, list[np.ndarray], int, tuple[float, ...]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         shape = tuple(len(levels) for levels in self.case.effects)
@@ -134,12 +134,18 @@ class Grid:
         return found, truths
 
 
-def verdict_is(question: Question, truths: Sequence[float]) -> tuple[str | None, bool]:
-    """The right verdict, and whether the effect lies exactly on the margin (then "supported" alone is wrong)."""
-    sizes = [abs(one) if question.sided == "differs" else one for one in truths]
-    decisive = min(sizes)
-    on_margin = abs(decisive - question.margin) < 1e-9
-    return ("supported" if decisive > question.margin + 1e-9 else "contradicted"), on_margin
+def right(question: Question, truths: Sequence[float], place: int) -> str:
+    """The right verdict. Of effects exactly on the margin every other counts as just above it, so that either verdict may be
+    wrong; but for two-sided questions about 0, of which nothing can be just within."""
+    decisive = min(abs(one) if question.sided == "differs" else one for one in truths) - question.margin
+    if abs(decisive) < 1e-9 and (question.sided == "above" or question.margin > 0):
+        decisive = 1.0 if place % 2 else -1.0
+    return "supported" if decisive > 1e-9 else "contradicted"
+
+
+def correct(questions: Sequence[Question], truths: Sequence[Sequence[float]]) -> dict[str, str]:
+    pairs = zip(questions, truths, strict=True)
+    return {one.key: right(one, truth, place) for place, (one, truth) in enumerate(pairs)}
 
 
 @dataclass
@@ -147,11 +153,21 @@ class Outcome:
     """Of one grid: verdicts by key, trials trained, and the stages."""
 
     verdicts: Mapping[str, str]
+    correct: Mapping[str, str]
     trials: int
     stages: list[Stage]
 
+    @property
+    def wrong(self) -> bool:
+        return any(verdict != self.correct[key] for key, verdict in self.verdicts.items())
 
-def settle(grid: Grid, start: int = 3) -> tuple[Outcome, list[Question], list[tuple[float, ...]]]:
+    def decided(self, keys: Sequence[str] | None = None) -> float:
+        """Share of these claims, or of all, with the right verdict."""
+        keys = list(self.correct) if keys is None else keys
+        return sum(self.verdicts.get(key) == self.correct[key] for key in keys) / len(keys)
+
+
+def settle(grid: Grid, start: int = 3) -> Outcome:
     """As a user would who calls --settle until nothing is wanted."""
     held = np.full(grid.shape, start)
     looks: tuple[Look, ...] = ()
@@ -163,7 +179,9 @@ def settle(grid: Grid, start: int = 3) -> tuple[Outcome, list[Question], list[tu
         looks, decided = seen.looks, seen.decided
         stages.append(seen)
         if not seen.wanted:
-            return Outcome({one.key: one.verdict for one in decided}, int(held.sum()), stages), questions, truths
+            return Outcome(
+                {one.key: one.verdict for one in decided}, correct(questions, truths), int(held.sum()), stages
+            )
         for name, count in seen.wanted.items():
             held[grid.names == name] = count
 
@@ -171,11 +189,11 @@ def settle(grid: Grid, start: int = 3) -> tuple[Outcome, list[Question], list[tu
 def fixed(grid: Grid, seeds: int) -> Outcome:
     """The whole grid with as many seeds, tested once."""
     held = np.full(grid.shape, seeds)
-    questions, _ = grid.questions(held)
+    questions, truths = grid.questions(held)
     found = holm([one.doubt for one in questions])
     verdicts = {
         one.key: decision.verdict
         for one, decision in zip(questions, found, strict=True)
         if decision.verdict != "inconclusive"
     }
-    return Outcome(verdicts, int(held.sum()), [])
+    return Outcome(verdicts, correct(questions, truths), int(held.sum()), [])
