@@ -72,6 +72,8 @@ class Undecided:
     """Why it gets no more seeds; None while it is open."""
     images: int | None = None
     """Test images that would do, where they limit it."""
+    variants: frozenset[str] = frozenset()
+    """That are to get seeds for its sake; none where it gets no more."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,26 @@ class Stage:
     @property
     def open(self) -> tuple[str, ...]:
         return tuple(one.key for one in self.undecided if one.limit is None)
+
+    def within(self, budget: float, costs: Mapping[str, float]) -> dict[str, int]:
+        """What of `wanted` to train where all that it costs is to stay within the budget, `costs` being those of bringing each
+        variant to the next look. Claims are served whole, those first that are likeliest to be decided for what they cost."""
+        served: dict[str, int] = {}
+
+        def cost(of: Undecided) -> float:
+            return math.fsum(
+                costs[variant] for variant in of.variants if variant in self.wanted and variant not in served
+            )
+
+        waiting = [one for one in self.undecided if one.variants & self.wanted.keys()]
+        left = budget
+        while waiting:
+            best = max(waiting, key=lambda one: (one.chance / max(cost(one), 1e-9), one.chance))
+            waiting.remove(best)
+            if cost(best) <= left:
+                left -= cost(best)
+                served |= {variant: self.wanted[variant] for variant in best.variants & self.wanted.keys()}
+        return dict(sorted(served.items()))
 
 
 def stage(
@@ -126,10 +148,11 @@ def stage(
     undecided, expected = [], dict[str, float]()
     for one, p in left:
         seen, limit, enough = _outlook(one, seeds, looks, ahead, len(left))
-        undecided.append(Undecided(one.key, share, one.interval(share), p, seen.last, limit, enough))
-        if limit is None:
-            for variant in frozenset[str]().union(*(contrast.variants for contrast in contested(one, share))):
-                expected[variant] = max(seen.seeds, expected.get(variant, 0.0))
+        variants = frozenset[str]()
+        if limit is None and ahead:
+            variants = variants.union(*(contrast.variants for contrast in contested(one, share)))
+        undecided.append(Undecided(one.key, share, one.interval(share), p, seen.last, limit, enough, variants))
+        expected |= {variant: max(seen.seeds, expected.get(variant, 0.0)) for variant in variants}
     following = ahead[0].seeds if ahead else 0
     return Stage(
         looks,

@@ -52,8 +52,10 @@ def grid(case: Case, number: int) -> Grid:
 
 
 def like_the_papers(family: str, effect: float, number: int) -> Case:
-    """7 optimizers × 5 activations whose levels are about 5 points apart, as in Ma et al. 2023, and unequally sure. Of each
-    factor one claim is `effect` points above a margin of half a point: the first level against the second, the best or the mean."""
+    """7 optimizers × 5 activations whose levels are about 5 points apart, as in Ma et al. 2023, and unequally sure.
+
+    Of each factor one claim is `effect` points above a margin of half a point: the first level against the second, against the
+    best, or against the mean of the others."""
     rng = np.random.default_rng((7, number))
     levels = [rng.normal(0, 5, size) for size in (7, 5)]
     for one in levels:

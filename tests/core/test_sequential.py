@@ -189,6 +189,18 @@ def test_of_several_contrasts_only_the_contested_get_seeds():
     assert found.wanted == {"a": 5, "c": 5}
 
 
+def test_a_budget_serves_whole_claims_the_likeliest_for_what_they_cost_first():
+    likely, unlikely = question("likely", 1.9, 1.5, "cd"), question("unlikely", 1.0, 1.5, "ef")
+    found = stage([question("shared", 1.1, 1.5, "de"), unlikely, likely], [], [], THREE)
+    assert set(found.open) == {"shared", "unlikely", "likely"}
+    costs = dict.fromkeys("cdef", 1.0)
+    assert found.within(4.0, costs) == found.wanted == dict.fromkeys("cdef", 5)
+    assert found.within(2.0, costs) == {"c": 5, "d": 5}
+    assert found.within(3.0, costs) == {"c": 5, "d": 5, "e": 5}, "what is trained anyway costs nothing more"
+    assert found.within(2.0, costs | {"c": 20.0}) == {"d": 5, "e": 5}
+    assert found.within(1.9, costs) == {}
+
+
 def test_a_claim_at_the_margin_gives_up_for_want_of_seeds_and_not_at_once():
     early = stage([question("q", 0.7, 1.0)], [], [], THREE)
     assert early.open == ("q",)
