@@ -1,0 +1,199 @@
+"""Grids of trials made up for the simulations of `innate findings --settle`: what is true of them is known.
+
+An outcome is level effects + what its seed moves all trials by + what its seed moves it by + the test images' error, in points.
+Spreads come from `crossed` over the trials' means; what the images add, which a single column of means cannot show, is added to
+its fields as `crossed` would find it on average, with the chi-square error of as many images.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from core.verdict.crossed import Block, Spread, crossed
+from core.verdict.decisions import holm
+from core.verdict.questions import Contrast, Question
+from core.verdict.sequential import Decided, Stage, stage
+from core.verdict.spending import Look
+
+CHANCE_DROP = 50.0
+"""Points that a trial which learned nothing is below the others."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a simulated grid is like."""
+
+    name: str
+    effects: tuple[tuple[float, ...], ...] = ((0.0,) * 7, (0.0,) * 5)
+    """Points of each level, by factor."""
+    family: str = "levels"
+    """"levels": each against the mean of the others; "pairs": each two; "best": each above every other (intersection-union)."""
+    factors: tuple[int, ...] = (0, 1)
+    """Those asked about."""
+    margin: float = 0.0
+    deviation: tuple[float, float] = (2.0, 2.0)
+    """Of a variant over seeds, in points: log-uniform between these, by block of the first factor asked about."""
+    shared: float = 1.0
+    """Deviation of what a seed does to all trials alike."""
+    collapse: float = 0.0
+    """Chance that a trial learned nothing."""
+    images: int = 10_000
+    by_image: float = 20.0
+    """Deviation over images of what a variant does to them of its own, in points; and half of that for each of its levels."""
+    residual: float = 15.0
+    """Over images, of one trial."""
+
+
+@dataclass
+class Grid:
+    """One draw of a case: trials as they would come out, for as many seeds as are asked for."""
+
+    case: Case
+    rng: np.random.Generator
+    most: int = 40
+
+    def __post_init__(self) -> None:
+        shape = tuple(len(levels) for levels in self.case.effects)
+        self.shape = shape
+        case, rng = self.case, self.rng
+        truth = np.zeros(shape)
+        for factor, levels in enumerate(case.effects):
+            truth = truth + np.reshape(levels, [-1 if factor == axis else 1 for axis in range(len(shape))])
+        low, high = np.log(case.deviation)
+        sigma = np.exp(rng.uniform(low, high, size=shape))
+        trials = rng.normal(size=(*shape, self.most)) * sigma[..., None]
+        trials += rng.normal(size=self.most) * case.shared
+        trials += rng.normal(size=(*shape, self.most)) * case.residual / np.sqrt(case.images)
+        trials -= CHANCE_DROP * (rng.random(trials.shape) < case.collapse)
+        per_level = case.by_image / 2
+        error = rng.normal(size=shape) * case.by_image
+        for factor, size in enumerate(shape):
+            error = error + rng.normal(size=[size if factor == axis else 1 for axis in range(len(shape))]) * per_level
+        self.means = truth[..., None] + trials + error[..., None] / np.sqrt(case.images)
+        self.names = np.array(["/".join(map(str, cell)) for cell in np.ndindex(shape)]).reshape(shape)
+        self.chi = float(rng.chisquare(case.images - 1) / (case.images - 1))
+
+    def spread(self, factor: int, weights: np.ndarray, held: np.ndarray) -> Spread:
+        """Of Σ weights · level over the blocks of the other factors, over the seeds that all levels with a weight have."""
+        used = np.flatnonzero(weights)
+        means = np.moveaxis(self.means, factor, 0)[used].reshape(len(used), -1, self.most)
+        seeds = np.moveaxis(held, factor, 0)[used].reshape(len(used), -1)
+        seeds = seeds.min(axis=0)
+        values = np.tensordot(weights[used], means, 1)
+        bare = crossed(Block(tuple(range(n)), values[b, :n, None]) for b, n in enumerate(seeds))
+        blocks, case, norm = len(seeds), self.case, float(weights @ weights)
+        rest = norm * case.residual**2 / case.images * float((1 / seeds).sum()) / blocks**2
+        own = norm * case.by_image**2 * (1 / blocks + 0.25) / case.images
+        return replace(
+            bare,
+            images=(own + rest) * self.chi,
+            rest=rest,
+            test_images=case.images,
+            df_rest=float(case.images * blocks),
+        )
+
+    def questions(self, held: np.ndarray) -> tuple[list[Question], list[tuple[float, ...]]]:
+        """With the true effects of each one's contrasts."""
+        found, truths = [], []
+        for factor in self.case.factors:
+            levels = np.array(self.case.effects[factor])
+            count = len(levels)
+            names = np.moveaxis(self.names, factor, 0)
+            if self.case.family == "pairs":
+                for a, b in itertools.combinations(range(count), 2):
+                    weights = np.zeros(count)
+                    weights[a], weights[b] = 1, -1
+                    spread = self.spread(factor, weights, held)
+                    where = frozenset(names[[a, b]].ravel().tolist())
+                    found.append(Question(f"{factor}:{a}-{b}", (Contrast(spread, where),), self.case.margin, "differs"))
+                    truths.append((levels[a] - levels[b],))
+            elif self.case.family == "levels":
+                for a in range(count):
+                    weights = np.full(count, -1 / (count - 1))
+                    weights[a] = 1
+                    spread = self.spread(factor, weights, held)
+                    where = frozenset(names.ravel().tolist())
+                    found.append(Question(f"{factor}:{a}", (Contrast(spread, where),), self.case.margin))
+                    truths.append((float(weights @ levels),))
+            else:
+                pair = {}
+                for a, b in itertools.combinations(range(count), 2):
+                    weights = np.zeros(count)
+                    weights[a], weights[b] = 1, -1
+                    pair[a, b] = self.spread(factor, weights, held)
+                    pair[b, a] = replace(pair[a, b], mean=-pair[a, b].mean)
+                for a in range(count):
+                    others = [b for b in range(count) if b != a]
+                    contrasts = [Contrast(pair[a, b], frozenset(names[[a, b]].ravel().tolist())) for b in others]
+                    found.append(Question(f"{factor}:{a}", tuple(contrasts), self.case.margin))
+                    truths.append(tuple(levels[a] - levels[b] for b in others))
+        return found, truths
+
+
+def right(question: Question, truths: Sequence[float], place: int) -> str:
+    """The right verdict. Of effects exactly on the margin every other counts as just above it, so that either verdict may be
+    wrong; but for two-sided questions about 0, of which nothing can be just within."""
+    decisive = min(abs(one) if question.sided == "differs" else one for one in truths) - question.margin
+    if abs(decisive) < 1e-9 and (question.sided == "above" or question.margin > 0):
+        decisive = 1.0 if place % 2 else -1.0
+    return "supported" if decisive > 1e-9 else "contradicted"
+
+
+def correct(questions: Sequence[Question], truths: Sequence[Sequence[float]]) -> dict[str, str]:
+    pairs = zip(questions, truths, strict=True)
+    return {one.key: right(one, truth, place) for place, (one, truth) in enumerate(pairs)}
+
+
+@dataclass
+class Outcome:
+    """Of one grid: verdicts by key, trials trained, and the stages."""
+
+    verdicts: Mapping[str, str]
+    correct: Mapping[str, str]
+    trials: int
+    stages: list[Stage]
+
+    @property
+    def wrong(self) -> bool:
+        return any(verdict != self.correct[key] for key, verdict in self.verdicts.items())
+
+    def decided(self, keys: Sequence[str] | None = None) -> float:
+        """Share of these claims, or of all, with the right verdict."""
+        keys = list(self.correct) if keys is None else keys
+        return sum(self.verdicts.get(key) == self.correct[key] for key in keys) / len(keys)
+
+
+def settle(grid: Grid, start: int = 3) -> Outcome:
+    """As a user would who calls --settle until nothing is wanted."""
+    held = np.full(grid.shape, start)
+    looks: tuple[Look, ...] = ()
+    decided: tuple[Decided, ...] = ()
+    stages = []
+    while True:
+        questions, truths = grid.questions(held)
+        seen = stage(questions, looks, decided, dict(zip(grid.names.ravel(), held.ravel().tolist(), strict=True)))
+        looks, decided = seen.looks, seen.decided
+        stages.append(seen)
+        if not seen.wanted:
+            return Outcome(
+                {one.key: one.verdict for one in decided}, correct(questions, truths), int(held.sum()), stages
+            )
+        for name, count in seen.wanted.items():
+            held[grid.names == name] = count
+
+
+def fixed(grid: Grid, seeds: int) -> Outcome:
+    """The whole grid with as many seeds, tested once."""
+    held = np.full(grid.shape, seeds)
+    questions, truths = grid.questions(held)
+    found = holm([one.doubt for one in questions])
+    verdicts = {
+        one.key: decision.verdict
+        for one, decision in zip(questions, found, strict=True)
+        if decision.verdict != "inconclusive"
+    }
+    return Outcome(verdicts, correct(questions, truths), int(held.sum()), [])
