@@ -51,6 +51,10 @@ def _value(hint: Any, data: Any, name: str) -> Any:
             return None
         (wanted,) = (argument for argument in arguments if argument is not type(None))
         return _value(wanted, data, name)
+    if origin is typing.Literal:
+        if data not in arguments:
+            raise Misfit(f"{name} is none of {', '.join(map(str, arguments))}")
+        return data
     if origin is tuple:
         if not isinstance(data, list):
             raise Misfit(f"{name} is not a list")

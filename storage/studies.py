@@ -60,7 +60,7 @@ def submit(db: Database, plan: Plan, data_root: Path | None = None) -> Submissio
     assert plan.samples is not None, "the data set is at hand when a study is submitted"
     name = plan.study.name
     with transaction(db):
-        claimed = _what_scores_say(db, name)
+        claimed, asked = _what_scores_say(db, name), _what_findings_ask(db, name)
         store_study(db, plan.study, plan.info, plan.samples, data_root)
         _store_attacks(db, name, plan.study.attacks)
         audits.want(db, name, wanted_audits(plan.study.attacks, plan.study.threat, plan.study.audit))
@@ -70,6 +70,8 @@ def submit(db: Database, plan: Plan, data_root: Path | None = None) -> Submissio
                 settle_in(db, name, row["trial_id"])
         if _what_scores_say(db, name) != claimed:
             _forget_scores(db, name)
+        if _what_findings_ask(db, name) != asked:  # verdicts on other questions; the error that they cost stays spent
+            db.execute("DELETE FROM settled WHERE study = ?", (name,))
         return _count(db, plan)
 
 
@@ -82,6 +84,13 @@ def _what_scores_say(db: Database, study: str) -> tuple[object, ...]:
         (study,),
     )
     return row, radii.fetchall()
+
+
+def _what_findings_ask(db: Database, study: str) -> tuple[object, ...]:
+    """What a settled claim is about: the attacks, and where they are read. More test images are more data on the same."""
+    row = db.execute("SELECT threat_norm, threat_eps FROM study WHERE name = ?", (study,)).fetchone()
+    attacks = db.execute("SELECT attack_id FROM study_attack WHERE study = ? ORDER BY attack_id", (study,))
+    return row, attacks.fetchall()
 
 
 def _forget_scores(db: Database, study: str) -> None:
@@ -359,24 +368,33 @@ def store_attack(db: Database, attack: AttackSpec) -> None:
     )
 
 
-def _store_trials(db: Database, plan: Plan) -> None:
-    study, now, dataset = plan.study.name, time.time(), plan.info.source.name
+def store_trials(db: Database, dataset: str, trials: Sequence[TrialSpec]) -> None:
+    """Those that are not there yet; `dataset` is what results show. Inside the caller's transaction."""
+    now = time.time()
     db.conn.executemany(
         "INSERT OR IGNORE INTO trial (id, variant_id, spec, dataset, train_samples, architecture, architecture_options, "
         "optimizer, optimizer_options, activation, activation_options, defense, defense_options, training, seed, "
         "created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [_trial_row(trial, dataset, now) for trial in plan.trials],
+        [_trial_row(trial, dataset, now) for trial in trials],
     )
+
+
+def _store_trials(db: Database, plan: Plan) -> None:
+    study = plan.study.name
+    store_trials(db, plan.info.source.name, plan.trials)
     db.execute("CREATE TEMP TABLE IF NOT EXISTS grid (trial_id TEXT PRIMARY KEY, position INTEGER)")
     db.execute("DELETE FROM grid")
     db.conn.executemany(
         "INSERT INTO grid VALUES (?, ?)", [(trial.id, position) for position, trial in enumerate(plan.trials)]
     )
-    # No grid names imported trials, so only another data set makes them leave.
+    # No grid names imported trials, so only another data set makes them leave; nor the seeds that settle a finding, which stay
+    # as long as their variant does.
     db.execute(
-        "DELETE FROM study_trial WHERE study = ? AND trial_id NOT IN (SELECT trial_id FROM grid) AND trial_id NOT IN "
-        "(SELECT id FROM trial WHERE imported IS NOT NULL AND json_extract(spec, '$.dataset') = ?)",
-        (study, plan.info.identity),
+        "DELETE FROM study_trial WHERE study = :study AND trial_id NOT IN (SELECT trial_id FROM grid) AND trial_id NOT IN "
+        "(SELECT id FROM trial WHERE imported IS NOT NULL AND json_extract(spec, '$.dataset') = :data) AND trial_id NOT IN "
+        "(SELECT x.trial_id FROM settling_trial x JOIN trial t ON t.id = x.trial_id WHERE x.study = :study "
+        "AND t.variant_id IN (SELECT g.variant_id FROM grid JOIN trial g ON g.id = grid.trial_id))",
+        {"study": study, "data": plan.info.identity},
     )
     db.execute(
         "INSERT INTO study_trial (study, trial_id, position, state) SELECT ?, trial_id, position, 'queued' FROM grid "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from core.verdict.crossed import Spread
@@ -42,6 +42,8 @@ class Question:
     """"differs": above the margin in one direction or the other."""
     least: int | None = None
     """None: all."""
+    barred: bool = False
+    """No number of seeds can support it: the models were attacked unequally, or the effect is within what audits leave open."""
 
     @property
     def needed(self) -> int:
@@ -61,7 +63,8 @@ class Question:
         if not self.measured:
             return NOTHING
         doubts = [self.doubt_of(spread) for spread in self.spreads]
-        return all_of(doubts) if self.least is None else at_least(self.least, doubts)
+        found = all_of(doubts) if self.least is None else at_least(self.least, doubts)
+        return replace(found, for_=1.0) if self.barred else found
 
     def doubt_of(self, spread: Spread) -> Doubt:
         """Of one contrast by itself."""

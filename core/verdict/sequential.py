@@ -39,6 +39,8 @@ class Limit(StrEnum):
     """It lies too near to the margin for the seeds of the last look."""
     IMAGES = "images"
     """The test images say too little of it, however many seeds there are."""
+    ATTACKS = "attacks"
+    """Its models were attacked unequally, or too little to tell so small an effect (`Question.barred`)."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,8 @@ def _outlook(
     question: Question, seeds: Mapping[str, int], looks: Sequence[Look], ahead: Sequence[Look], family: int
 ) -> tuple[Prospect, Limit | None, int | None]:
     """What more seeds promise, why the question gets none, and the images that would do."""
+    if question.barred:
+        return Prospect((), 0.0, False, 0.0), Limit.ATTACKS, None
     if ahead:
         last = ahead[-1]
     else:

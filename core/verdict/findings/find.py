@@ -30,9 +30,15 @@ class Asked:
     parts: tuple[Part, ...]
     doubts: tuple[Doubt, ...]
     doubt: Doubt
+    barred: bool
+    """Of so many comparisons no number of seeds can support any that the question cannot be supported."""
     obstacles: tuple[Obstacle, ...]
     chosen: int | None
     """The comparison that says least for the claim; None where there is none."""
+
+
+_BARS = {Hindrance.UNEQUAL, Hindrance.UNAUDITED, Hindrance.WITHIN_AUDIT, Hindrance.ALL_INVALID}
+"""What more seeds cannot change."""
 
 
 def find(models: Sequence[Model], *, margin: float = MARGIN, error: float = ERROR, waiting: int = 0) -> list[Finding]:
@@ -55,12 +61,13 @@ def find(models: Sequence[Model], *, margin: float = MARGIN, error: float = ERRO
 def ask(question: Question, margin: float) -> Asked:
     """Carry out the comparisons of a question."""
     share = margin / 100.0
-    parts, doubts, obstacles = [], [], list(question.obstacles)
+    parts, doubts, obstacles, free = [], [], list(question.obstacles), 0
     for one in question.comparisons:
         found = contrast(one.groups, one.over, one.value)
         parts.append(Part(one.level, one.other, one.attack, found))
         doubt, against = _doubt(found, one, question.supposes, share)
         doubts.append(doubt)
+        free += not any(new.kind in _BARS for new in against)
         obstacles += [new for new in against if new not in obstacles]
     counted = [place for place, part in enumerate(parts) if part.found.spread is not None]
     chosen = None
@@ -71,6 +78,7 @@ def ask(question: Question, margin: float) -> Asked:
         tuple(parts),
         tuple(doubts),
         question.combine(doubts) if chosen is not None else NOTHING,
+        free < question.needed,
         tuple(_merged(obstacles)),
         chosen,
     )

@@ -6,13 +6,13 @@ To ask one more thing: a Question here. Claims about attacks count every attack 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.verdict.decisions import Doubt, all_of, any_of, at_least
+from core.verdict.decisions import Doubt, all_of, at_least
 from core.verdict.findings.contrast import Group, Value, against, interaction
 from core.verdict.findings.finding import Hindrance, Kind, Obstacle
 from core.verdict.findings.models import UNDEFENDED, Model, varying
@@ -42,7 +42,8 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Question:
-    """`combine` makes one doubt of those of the comparisons. Questions of one `family` are adjusted for together."""
+    """That `least` of the comparisons at least (None: all) come out as supposed. Questions of one `family` are adjusted for
+    together."""
 
     key: str
     kind: Kind
@@ -51,16 +52,23 @@ class Question:
     levels: tuple[str, ...]
     supposes: str
     comparisons: tuple[Comparison, ...]
-    combine: Callable[[Sequence[Doubt]], Doubt] = all_of
+    least: int | None = None
     obstacles: tuple[Obstacle, ...] = ()
     attacks: tuple[str, ...] = ()
 
     @property
+    def needed(self) -> int:
+        """Comparisons that must come out as supposed."""
+        return len(self.comparisons) if self.least is None else self.least
+
+    @property
     def sharing(self) -> int:
-        """How many of its comparisons share the question's error where the deciding one is tested."""
-        if self.combine is all_of:
-            return 1
-        return max(1, len(self.comparisons) - (1 if self.supposes == ABOVE else 0))
+        """How many comparisons share the question's error where the deciding one is tested (Holm)."""
+        return max(1, len(self.comparisons) - self.needed + 1)
+
+    def combine(self, doubts: Sequence[Doubt]) -> Doubt:
+        """One doubt of those of the comparisons."""
+        return all_of(doubts) if self.least is None else at_least(self.least, doubts)
 
 
 def questions(models: Sequence[Model]) -> list[Question]:
@@ -100,7 +108,7 @@ def _weakens(
     ]
     return Question(
         key, Kind.CLAIM, "claims", factor, (level,), BELOW,
-        () if obstacles else tuple(comparisons), all_of, tuple(obstacles), tuple(name for _, name in attacks),
+        () if obstacles else tuple(comparisons), None, tuple(obstacles), tuple(name for _, name in attacks),
     )  # fmt: skip
 
 
@@ -124,7 +132,7 @@ def _outperforms(models: Sequence[Model], attacks: Sequence[tuple[str, str]]) ->
     return Question(
         key, Kind.CLAIM, "claims", factor, (level, other), ABOVE,
         () if obstacles else tuple(comparisons),
-        lambda doubts: at_least(least, doubts), tuple(obstacles), tuple(name for _, name in attacks),
+        least, tuple(obstacles), tuple(name for _, name in attacks),
     )  # fmt: skip
 
 
@@ -147,7 +155,7 @@ def _changes_training(models: Sequence[Model]) -> list[Question]:
         ]
         found.append(
             Question(f"{key}:{factor}", Kind.CLAIM, "claims", factor, (), APART,
-                     () if obstacles else tuple(pairs), any_of, tuple(obstacles), attacks)
+                     () if obstacles else tuple(pairs), 1, tuple(obstacles), attacks)
         )  # fmt: skip
     return [*found, *(_interacts(models, key, factor, attacks) for factor in factors)]
 
@@ -173,7 +181,7 @@ def _interacts(models: Sequence[Model], key: str, factor: str, attacks: tuple[st
         for one, other in itertools.combinations(levels, 2)
     ]
     return Question(f"{key}:defense×{factor}", Kind.INTERACTION, "claims", factor, (), APART,
-                    () if obstacles else tuple(pairs), any_of, tuple(obstacles), attacks)  # fmt: skip
+                    () if obstacles else tuple(pairs), 1, tuple(obstacles), attacks)  # fmt: skip
 
 
 def effects(models: Sequence[Model]) -> list[Question]:
@@ -197,7 +205,7 @@ def effects(models: Sequence[Model]) -> list[Question]:
             )
             found.append(
                 Question(f"effect:{factor}:{level}", Kind.EFFECT, f"effect:{factor}", factor, (level, *others), APART,
-                         (comparison,), all_of, () if attacks else (Obstacle(Hindrance.NO_ATTACKS),), attacks)
+                         (comparison,), None, () if attacks else (Obstacle(Hindrance.NO_ATTACKS),), attacks)
             )  # fmt: skip
     return found
 
