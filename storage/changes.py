@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from core.records import ImportRecord, Threat, TrialSpec
+from core.verdict.findings.looked import Looked
+from storage.settling import MoreSeeds
 from storage.studies import Submission
 from storage.transfers import Crafted
 
@@ -101,6 +103,26 @@ class Level(Change[Queued]):
 
     KIND: ClassVar[str] = "level"
     study: str
+
+
+@dataclass(frozen=True)
+class SeedsQueued:
+    """Trials that were queued to settle findings."""
+
+    queued: int
+
+
+@dataclass(frozen=True)
+class Settle(Change[SeedsQueued]):
+    """Keep what looks at a study's findings came to, and train the variants that are open with more seeds. `seen` is what the
+    looks began from, `margin` in points."""
+
+    KIND: ClassVar[str] = "settle"
+    study: str
+    seen: tuple[Looked, ...]
+    now: tuple[Looked, ...]
+    margin: float
+    more: tuple[MoreSeeds, ...]
 
 
 @dataclass(frozen=True)
@@ -271,5 +293,6 @@ class Sweep(Change[Swept]):
 
 
 CHANGES: tuple[type[Change[Any]], ...] = (
-    Submit, Attack, Escalate, Audit, Level, Import, Delete, Retry, Cancel, Prioritise, Pause, Resume, Drain, Transfer, Sweep,
+    Submit, Attack, Escalate, Audit, Level, Settle, Import, Delete, Retry, Cancel, Prioritise, Pause, Resume, Drain, Transfer,
+    Sweep,
 )  # fmt: skip

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from core.errors import BadInput
 from core.records import TrialSpec
+from core.verdict.findings.looked import Looked
 from core.verdict.sequential import Decided
 from core.verdict.spending import Look
 from storage.codec import decoded, encoded
@@ -23,24 +24,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class FamilySettling:
-    """Of one family of claims: the looks at it and what they decided."""
-
-    family: str
-    looks: tuple[Look, ...]
-    decided: tuple[Decided, ...]
-
-
-@dataclass(frozen=True)
 class Settling:
     """Of one study. `margin` is in points: what every look decided against; None before the first."""
 
     margin: float | None
-    families: tuple[FamilySettling, ...]
+    families: tuple[Looked, ...]
 
-    def of(self, family: str) -> FamilySettling:
+    def of(self, family: str) -> Looked:
         """Empty where it has not been looked at."""
-        return next((one for one in self.families if one.family == family), FamilySettling(family, (), ()))
+        return next((one for one in self.families if one.family == family), Looked(family))
 
 
 @dataclass(frozen=True)
@@ -69,7 +61,7 @@ def settling(db: Database, study: str) -> Settling:
     return Settling(
         margin,
         tuple(
-            FamilySettling(family, tuple(looks.get(family, ())), tuple(decided.get(family, ())))
+            Looked(family, tuple(looks.get(family, ())), tuple(decided.get(family, ())))
             for family in dict.fromkeys([*looks, *decided])
         ),
     )
@@ -78,8 +70,8 @@ def settling(db: Database, study: str) -> Settling:
 def settle(
     db: Database,
     study: str,
-    seen: Sequence[FamilySettling],
-    now: Sequence[FamilySettling],
+    seen: Sequence[Looked],
+    now: Sequence[Looked],
     margin: float,
     more: Sequence[MoreSeeds],
 ) -> int:
@@ -137,16 +129,26 @@ def _queue(db: Database, study: str, more: Sequence[MoreSeeds]) -> int:
     return sum(settle_in(db, study, spec.id) == "queued" for spec in new)
 
 
-def seeds_held(db: Database, study: str) -> dict[str, tuple[int, ...]]:
-    """variant_id → the seeds of its trials in the study that have not failed, ascending."""
-    found: dict[str, list[int]] = {}
-    for variant_id, seed in db.execute(
-        "SELECT t.variant_id, t.seed FROM study_trial st JOIN trial t ON t.id = st.trial_id WHERE st.study = ? "
-        "AND st.state IN ('done', 'queued', 'running') AND t.seed IS NOT NULL AND t.imported IS NULL ORDER BY t.seed",
+@dataclass(frozen=True)
+class Seeds:
+    """Of one variant in a study: those whose trials are there or to come, and those that failed or were cancelled."""
+
+    held: tuple[int, ...]
+    lost: tuple[int, ...]
+
+
+def seeds_of(db: Database, study: str) -> dict[str, Seeds]:
+    """variant_id → its seeds, ascending; weights that were trained elsewhere have none."""
+    held: dict[str, list[int]] = {}
+    lost: dict[str, list[int]] = {}
+    for variant_id, seed, state in db.execute(
+        "SELECT t.variant_id, t.seed, st.state FROM study_trial st JOIN trial t ON t.id = st.trial_id WHERE st.study = ? "
+        "AND t.seed IS NOT NULL AND t.imported IS NULL ORDER BY t.seed",
         (study,),
     ).fetchall():
-        found.setdefault(str(variant_id), []).append(int(seed))
-    return {variant: tuple(seeds) for variant, seeds in found.items()}
+        held.setdefault(str(variant_id), [])
+        (lost if state in ("failed", "cancelled") else held).setdefault(str(variant_id), []).append(int(seed))
+    return {variant: Seeds(tuple(seeds), tuple(lost.get(variant, ()))) for variant, seeds in held.items()}
 
 
 def seconds_of(db: Database, study: str) -> Mapping[str, float]:

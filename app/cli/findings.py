@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import math
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,11 +12,14 @@ from app.cli.output import emit_document, emit_json, width
 from app.cli.results import Study
 from core.errors import BadInput
 
+if TYPE_CHECKING:
+    from app.context import Context
+
 
 def register(app: typer.Typer) -> None:
     app.command(
         "findings",
-        epilog="Examples: innate findings; innate findings --study quick --json; innate findings --margin 1",
+        epilog="Examples: innate findings; innate findings --study quick --json; innate findings --settle --budget 2",
     )(findings)
 
 
@@ -25,6 +29,13 @@ def findings(
     margin: Annotated[
         float | None, typer.Option(help="Points that a difference must exceed to matter; 0.5 if not given.")
     ] = None,
+    settle: Annotated[
+        bool,
+        typer.Option("--settle", help="Look, keep the verdicts, and queue the seeds that would settle what is open."),
+    ] = False,
+    budget: Annotated[
+        float | None, typer.Option(metavar="HOURS", help="With --settle: queue no more than takes so long here.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document; differences are fractions.")] = False,
 ) -> None:
     """What a study says: the paper's claims and every factor's effects, each supported, contradicted or inconclusive."""
@@ -33,9 +44,12 @@ def findings(
     from app.report.findings import findings as found_of
     from core.verdict.decisions import MARGIN
 
-    margin = MARGIN if margin is None else margin
-    if not 0.0 <= margin < 100.0:
+    if margin is not None and not 0.0 <= margin < 100.0:
         raise BadInput(f"--margin {margin:g}: give points of accuracy, from 0 to below 100")
+    if budget is not None and not settle:
+        raise BadInput("--budget: goes with --settle")
+    if budget is not None and not 0.0 < budget < math.inf:
+        raise BadInput(f"--budget {budget:g}: give hours, above 0")
     context = context_of(ctx)
     db = context.reading()
     name = chosen_study(db, study)
@@ -45,7 +59,10 @@ def findings(
         else:
             context.say("no study yet; start one: innate run quick --set seeds=3")
         return
-    found = found_of(db, name, margin)
+    if settle:
+        _settle(context, name, margin, budget, as_json=as_json)
+        return
+    found = found_of(db, name, MARGIN if margin is None else margin)
     if as_json:
         emit_document(
             {
@@ -56,3 +73,24 @@ def findings(
         )
     else:
         typer.echo(page(found, width()))
+
+
+def _settle(context: Context, study: str, margin: float | None, hours: float | None, *, as_json: bool) -> None:
+    """One look: what it would cost is said first, then it is kept, and exactly that is queued."""
+    from app.report.settle import as_rows, cost_text, outlook, told
+    from app.worker import changes
+    from storage.changes import Settle
+
+    db = context.writing()
+    found = outlook(db, study, margin, hours)
+    context.say(cost_text(found))
+    seen = tuple(found.before.of(family) for family in found.stages)
+    done = changes.perform(db, context.home, Settle(study, seen, found.now, found.margin, found.more))
+    if as_json:
+        emit_json("settle", as_rows(found))
+    else:
+        typer.echo(told(found, width()))
+    if done.queued:
+        context.say(
+            f"queued {done.queued} trials; innate worker start trains them, then look again: innate findings --settle"
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from core.verdict.findings.finding import Beside, Finding, Hindrance, Kind, Obstacle
+from core.verdict.findings.finding import Beside, Finding, Hindrance, Obstacle
 
 CLAIMS: Mapping[str, str] = {
     "claim-1": "Sigmoid activation weakens the model, whatever the attack",
@@ -27,20 +27,25 @@ class Way:
     command: str | None = None
 
 
-def claim(found: Finding) -> str:
-    """What is claimed, without a verdict."""
-    if found.key in CLAIMS:
-        return CLAIMS[found.key]
-    if found.kind is Kind.INTERACTION:
-        return f"The {found.factor} changes adversarially trained models otherwise than undefended ones"
-    level, *others = found.levels
-    rest = others[0] if len(others) == 1 else f"the other {found.factor} levels"
-    return f"{found.factor} {level} differs from {rest}"
+def claim(key: str) -> str:
+    """What a finding claims, by its key, without a verdict."""
+    if key in CLAIMS:
+        return CLAIMS[key]
+    kind, _, what = key.partition(":")
+    if kind != "effect":
+        factor = what.rpartition("×")[2]
+        return f"The {factor} changes adversarially trained models otherwise than undefended ones"
+    factor, _, level = what.partition(":")
+    return f"{_capital(factor)} {level} differs from the other {factor}s"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def sentence(found: Finding) -> str:
     """The verdict with what it rests on, as one would quote it."""
-    said = f"{claim(found)}: {found.verdict}"
+    said = f"{claim(found.key)}: {found.verdict}"
     measured = numbers(found)
     return f"{said}; {measured}." if measured else f"{said}."
 
@@ -57,6 +62,18 @@ def numbers(found: Finding) -> str:
         basis = f"over images only, {basis}"
     few = ", wide for there are two seeds" if found.seeds == 2 else ""
     return f"{than}{under}: {points(found.effect)} points ({interval(found.interval)}; {basis}{few})"
+
+
+def tested(found: Finding) -> str:
+    """The error that the verdict was allowed and what came of it; how far audits leave the effect open."""
+    bound = "not audited" if found.audit_bound is None else f"audit bound {100 * found.audit_bound:.1f} points"
+    if found.decided_at is not None:
+        return f"decided at look {found.decided_at}, adjusted p {found.p or 0.0:.2g}; {bound}"
+    if found.looks:
+        return f"open after look {found.looks}; {bound}"
+    if found.p is None or found.adjusted is None:
+        return bound
+    return f"adjusted p {found.p:.2g}, interval at that error {interval(found.adjusted)}; {bound}"
 
 
 def _won(found: Finding) -> str:

@@ -18,6 +18,7 @@ from core.verdict.findings import Finding, Hindrance, Model, find
 from core.verdict.findings.description import Description, describe
 from core.verdict.findings.finding import Beside, Kind
 from storage import queries
+from storage.settling import settling
 from storage.studies import study_row
 
 if TYPE_CHECKING:
@@ -42,12 +43,19 @@ class Findings:
 
 def findings(db: Database, study: str, margin: float = MARGIN) -> Findings:
     """Of the study's scored trials as they are now."""
-    rows = queries.scores(db, study, "worst_case")
-    models = study_models(db, study, rows)
+    models = scored_models(db, study)
     under_way = queries.unfinished_rows(db, study)
     waiting = under_way.get("queued", 0) + under_way.get("running", 0)
-    found = find(models, margin=margin, waiting=waiting)
+    known = settling(db, study)
+    margin = known.margin if known.margin is not None else margin
+    found = find(models, margin=margin, waiting=waiting, looked=known.families)
     return Findings(study, study_row(db, study).threat, margin, tuple(models), tuple(found), describe(models))
+
+
+def scored_models(db: Database, study: str) -> list[Model]:
+    """Those that a finding can count: trained here, with a score."""
+    rows = queries.scores(db, study, "worst_case")
+    return study_models(db, study, [row for row in rows if row.optimizer is not None])
 
 
 def page(found: Findings, width: int) -> str:
@@ -74,19 +82,27 @@ def _head(found: Findings, width: int) -> list[str]:
         f"{found.study}: {trials} at {at}. Supported: the paired difference exceeds {found.margin:g} points, the claims together "
         f"(and each factor's levels) wrong with {100 * ERROR:g} % at most (Holm), and exceeds what the audits leave open."
     )
-    return textwrap.wrap(text, width)
+    lines = textwrap.wrap(text, width)
+    looks = max((one.looks for one in found.found), default=0)
+    if looks:
+        said = (
+            f"Settled look by look ({looks} so far): verdicts are those of the looks, intervals hold whenever one stops; next "
+            f"look: innate findings --study {found.study} --settle"
+        )
+        lines += ["", *textwrap.wrap(said, width)]
+    return lines
 
 
 def _claims(found: Sequence[Finding], study: str, width: int) -> list[str]:
     lines = ["", "The paper's claims"]
     for one in found:
         if one.parts:
-            lines += ["", *_block(f"{one.verdict.upper()}  {words.claim(one)}", one, study, width)]
+            lines += ["", *_block(f"{one.verdict.upper()}  {words.claim(one.key)}", one, study, width)]
     unasked = [one for one in found if not one.parts]
     if unasked:
         lines += ["", "INCONCLUSIVE, for this study cannot say"]
     for one in unasked:
-        said = "; ".join([words.claim(one), *_ways(one, study)])
+        said = "; ".join([words.claim(one.key), *_ways(one, study)])
         lines += textwrap.wrap(f"  {said}", width, subsequent_indent="    ")
     return lines
 
@@ -99,11 +115,7 @@ def _block(title: str, found: Finding, study: str, width: int) -> list[str]:
         others = len(found.parts) - 1
         weakest = f"; of {len(found.parts)} comparisons the one that decides" if others else ""
         said.append(f"  {measured}{weakest}")
-        if found.p is not None and found.adjusted is not None:
-            bound = "not audited" if found.audit_bound is None else f"{percent(found.audit_bound)} points"
-            said.append(
-                f"  adjusted p {found.p:.2g}, interval at that error {words.interval(found.adjusted)}; audit bound {bound}"
-            )
+        said.append(f"  {words.tested(found)}")
         said += [f"  {line}" for line in words.beside(found)]
         said += [f"  {line}" for line in words.flipped(found)]
     said += [f"  {line}" for line in _ways(found, study)]
@@ -168,7 +180,7 @@ def _row(one: Finding, found: Findings) -> Options:
         "study": found.study,
         "key": one.key,
         "kind": one.kind.value,
-        "claim": words.claim(one),
+        "claim": words.claim(one.key),
         "verdict": one.verdict,
         "effect": one.effect,
         "interval": None if one.interval is None else list(one.interval),
@@ -206,6 +218,8 @@ def _row(one: Finding, found: Findings) -> Options:
         ],
         "without_doubted": _beside(one.trusted),
         "matched_clean": _beside(one.matched),
+        "looks": one.looks,
+        "decided_at_look": one.decided_at,
         "sign_flips": None
         if one.flips is None
         else {"p": one.flips.p, "exact": one.flips.exact, "pairs": one.flips.pairs, "pairs_needed": one.pairs_needed},

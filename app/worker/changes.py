@@ -16,7 +16,7 @@ from core.datasets import parse_source
 from core.errors import ExitCode, InnateError, Unavailable
 from core.study.plan import make_plan
 from core.study.resolve import parse_study
-from storage import commands, content, deletion, imports, queries, queue, studies, transfers, worker_state
+from storage import commands, content, deletion, imports, queries, queue, settling, studies, transfers, worker_state
 from storage.changes import (
     Admission,
     Attack,
@@ -39,6 +39,8 @@ from storage.changes import (
     Requeued,
     Resume,
     Retry,
+    SeedsQueued,
+    Settle,
     Submit,
     Sweep,
     Swept,
@@ -129,6 +131,10 @@ def _attack(db: Database, home: Home, asked: Attack) -> Attacked:
     return Attacked(study, attack.id, studies.add_attack(db, study, asked.trials, attack))
 
 
+def _settle(db: Database, _: Home, asked: Settle) -> SeedsQueued:
+    return SeedsQueued(settling.settle(db, asked.study, asked.seen, asked.now, asked.margin, asked.more))
+
+
 def _import(db: Database, home: Home, asked: Import) -> Admission:
     source = parse_source(asked.dataset, Path("/"))
     joined = imports.study_to_join(db, home, source, asked.study, asked.data_root)
@@ -188,6 +194,7 @@ _MAKERS: dict[type[Change[Any]], Callable[[Database, Home, Any], Any]] = {
     Escalate: escalation.add_next_rungs,
     Audit: equal_effort.add_audits,
     Level: equal_effort.add_what_some_lack,
+    Settle: _settle,
     Import: _import,
     Delete: _delete,
     Retry: _retry,

@@ -12,14 +12,19 @@ from core.verdict.decisions import ERROR, MARGIN, NOTHING, Decision, Doubt, abov
 from core.verdict.described.permutation import pairs_needed, two_sided
 from core.verdict.findings.contrast import Cell, Contrast, Group, contrast
 from core.verdict.findings.finding import Beside, Finding, Hindrance, Obstacle, Part
+from core.verdict.findings.looked import Looked
 from core.verdict.findings.models import Model, pooled_overstatement
-from core.verdict.findings.questions import ABOVE, APART, Comparison, Question, questions
+from core.verdict.findings.questions import ABOVE, APART, BELOW, Comparison, Question, questions
+from core.verdict.sequential import Decided
 from core.verdict.statistics import t_interval
 
 MOST_FLIPPED = 400
 """Pairs up to which sign flips are tried: with more, they and the t test agree."""
 MATCHED = 0.01
 """Difference in clean accuracy up to which two models are as good as each other on clean images."""
+
+_BARS = {Hindrance.UNEQUAL, Hindrance.UNAUDITED, Hindrance.WITHIN_AUDIT, Hindrance.ALL_INVALID}
+"""What more seeds cannot change."""
 
 
 @dataclass(frozen=True)
@@ -37,25 +42,43 @@ class Asked:
     """The comparison that says least for the claim; None where there is none."""
 
 
-_BARS = {Hindrance.UNEQUAL, Hindrance.UNAUDITED, Hindrance.WITHIN_AUDIT, Hindrance.ALL_INVALID}
-"""What more seeds cannot change."""
-
-
-def find(models: Sequence[Model], *, margin: float = MARGIN, error: float = ERROR, waiting: int = 0) -> list[Finding]:
+def find(
+    models: Sequence[Model],
+    *,
+    margin: float = MARGIN,
+    error: float = ERROR,
+    waiting: int = 0,
+    looked: Sequence[Looked] = (),
+) -> list[Finding]:
     """Verdicts on every question. `margin` is in points; `error` is of each family (the claims; each factor's levels); `waiting`
-    trials are still to come."""
+    trials are still to come. Families that are settled look by look, `looked`, have the verdicts of their looks and no other:
+    this is no look."""
     asked = [ask(question, margin) for question in questions(models)]
-    decisions: dict[str, Decision] = {}
-    sizes: dict[str, int] = {}
+    found: dict[str, Finding] = {}
     for family in dict.fromkeys(one.question.family for one in asked):
-        members = [one for one in asked if one.question.family == family and one.chosen is not None]
-        sizes[family] = len(members)
-        for one, decision in zip(members, holm([one.doubt for one in members], error), strict=True):
-            decisions[one.question.key] = decision
-    return [
-        finding(one, decisions.get(one.question.key), margin, waiting, sizes[one.question.family], error)
-        for one in asked
-    ]
+        members = [one for one in asked if one.question.family == family]
+        counted = [one for one in members if one.chosen is not None]
+        needed = pairs_needed(error, max(1, len(counted)))
+        history = next((one for one in looked if one.family == family and one.looks), None)
+        if history is None:
+            decisions = dict(
+                zip((one.question.key for one in counted), holm([one.doubt for one in counted], error), strict=True)
+            )
+        else:
+            decisions = {one.question.key: _decision(one, history, len(counted)) for one in counted}
+        for one in members:
+            decision = decisions.get(one.question.key)
+            found[one.question.key] = finding(one, decision, margin, waiting, needed, history)
+    return [found[one.question.key] for one in asked]
+
+
+def _decision(asked: Asked, history: Looked, family: int) -> Decision:
+    """Of the look that decided it; of one that none has, that it may err by its share of the last one's error."""
+    decided = history.of(asked.question.key)
+    if decided is not None:
+        return Decision(decided.verdict, decided.p, decided.error)
+    undecided = max(1, family - len(history.decided))
+    return Decision("inconclusive", 1.0, history.looks[-1].error / undecided)
 
 
 def ask(question: Question, margin: float) -> Asked:
@@ -152,9 +175,9 @@ def _merged(obstacles: Sequence[Obstacle]) -> list[Obstacle]:
 
 
 def finding(
-    asked: Asked, decision: Decision | None, margin: float, waiting: int, family: int, error: float = ERROR
+    asked: Asked, decision: Decision | None, margin: float, waiting: int, needed: int, history: Looked | None = None
 ) -> Finding:
-    """What came of a question, with what stands beside it; `family` questions were asked together."""
+    """What came of a question, with what stands beside it; `needed` pairs would do for sign flips."""
     question, obstacles = asked.question, list(asked.obstacles)
     if waiting:
         obstacles.append(Obstacle(Hindrance.RUNNING, waiting))
@@ -166,7 +189,8 @@ def finding(
         return Finding(
             verdict="inconclusive", effect=None, interval=None, adjusted=None, p=None, error=None, pairs=0, won=0, blocks=0,
             seeds=0, images=0, over_images=False, audit_bound=None, trust="ok", invalid=0, suspect=0, models=0,
-            obstacles=tuple(obstacles), trusted=None, matched=None, flips=None, pairs_needed=0, **common,  # type: ignore[arg-type]
+            obstacles=tuple(obstacles), trusted=None, matched=None, flips=None, pairs_needed=0, looks=0, decided_at=None,
+            **common,  # type: ignore[arg-type]
         )  # fmt: skip
     part, comparison = asked.parts[asked.chosen], question.comparisons[asked.chosen]
     spread = part.found.spread
@@ -174,12 +198,16 @@ def finding(
     models = list(
         {model.trial_id: model for one in asked.parts for group in one.found.used for model in group}.values()
     )
+    adjusted = None if decision is None else t_interval(spread, _confidence(decision, question))
+    decided = None if history is None else history.of(question.key)
     above_zero = part.found.won if spread.mean >= 0 else part.found.lost
     return Finding(
         verdict="inconclusive" if decision is None else decision.verdict,
         effect=spread.mean,
-        interval=t_interval(spread),
-        adjusted=None if decision is None else t_interval(spread, _confidence(decision, question)),
+        interval=t_interval(spread)
+        if adjusted is None or history is None
+        else _sequential(question, decided, adjusted),
+        adjusted=adjusted,
         p=None if decision is None else decision.p,
         error=None if decision is None else decision.error,
         pairs=part.found.pairs,
@@ -195,12 +223,23 @@ def finding(
         models=len(models),
         obstacles=tuple(obstacles),
         flips=two_sided(part.found.differences) if part.found.pairs <= MOST_FLIPPED else None,
-        pairs_needed=pairs_needed(error, max(1, family)),
+        pairs_needed=needed,
+        looks=0 if history is None else len(history.looks),
+        decided_at=None if decided is None else decided.look,
         deciding=part,
         trusted=_beside(comparison, part.found, trusted=True),
         matched=_beside(comparison, part.found, trusted=False),
         **common,  # type: ignore[arg-type]
     )
+
+
+def _sequential(question: Question, decided: Decided | None, now: tuple[float, float]) -> tuple[float, float]:
+    """The interval of the look that decided, which later data must not narrow; `now` where none has, or where the look's is about
+    the size of the largest of several differences."""
+    if decided is None or decided.interval is None or (question.supposes == APART and len(question.comparisons) > 1):
+        return now
+    low, high = decided.interval
+    return (-high, -low) if question.supposes == BELOW else (low, high)
 
 
 def _confidence(decision: Decision, question: Question) -> float:

@@ -87,7 +87,7 @@ class Finding:
     verdict: Outcome
     effect: float | None
     interval: tuple[float, float] | None
-    """95 %, by itself."""
+    """95 %, by itself; where looks are had, `adjusted`."""
     adjusted: tuple[float, float] | None
     """At the error that the verdict was allowed."""
     p: float | None
@@ -116,6 +116,10 @@ class Finding:
     that it says the same (`MOST_FLIPPED`)."""
     pairs_needed: int
     """That sign flips could get below the error with, all of the family counted."""
+    looks: int
+    """At its family, where it is settled look by look: then `interval` is a sequential one, right whenever one stops."""
+    decided_at: int | None
+    """The look that decided it, from 1."""
     deciding: Part | None = None
     """The comparison that `effect` is of."""
     parts: Sequence[Part] = ()

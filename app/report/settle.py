@@ -1,0 +1,249 @@
+"""What a look at a study's findings would settle and cost, before anything is kept or queued."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.report.finding_words import claim
+from app.report.findings import scored_models
+from app.worker.devices import cores
+from app.worker.narration import in_words
+from core.errors import BadInput
+from core.verdict.decisions import MARGIN
+from core.verdict.findings.find import ask
+from core.verdict.findings.looked import Looked
+from core.verdict.findings.questions import questions
+from core.verdict.findings.settle import claims
+from core.verdict.sequential import Limit, Stage, Undecided, stage
+from storage import queries
+from storage.settling import MoreSeeds, Seeds, seconds_of, seeds_of, settling
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+    from storage.reading import Options
+    from storage.settling import Settling
+
+
+NO_LOOK = "no look yet, for one seed says nothing of others"
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """One look at all families of a study."""
+
+    study: str
+    margin: float
+    before: Settling
+    stages: Mapping[str, Stage]
+    more: tuple[MoreSeeds, ...]
+    seconds: float | None
+    """That the trials to queue take on this machine; None where none like them has been run."""
+    expected_trials: float
+    """In all from now on, as things look now."""
+    expected_seconds: float | None
+    left_out: int
+    """Trials that the budget has no room for."""
+
+    @property
+    def trials(self) -> int:
+        return sum(len(one.seeds) for one in self.more)
+
+    @property
+    def now(self) -> tuple[Looked, ...]:
+        """What is to be kept."""
+        return tuple(Looked(family, one.looks, one.decided) for family, one in self.stages.items())
+
+
+def outlook(db: Database, study: str, margin: float | None, hours: float | None) -> Outlook:
+    """A look at the study as it is now. `hours` is the budget of this stage; None: what it takes.
+
+    Raises BadInput where trials are still to come, where another margin was decided against before, or for a budget that has
+    room for nothing.
+    """
+    before = settling(db, study)
+    if margin is not None and before.margin not in (None, margin):
+        raise BadInput(
+            f"--margin {margin:g}: {study} has been settled against {before.margin:g} points, and goes on with that"
+        )
+    margin = before.margin if before.margin is not None else MARGIN if margin is None else margin
+    under_way = queries.unfinished_rows(db, study)
+    waiting = under_way.get("queued", 0) + under_way.get("running", 0)
+    if waiting:
+        raise BadInput(
+            f"findings --settle: {waiting} trials of {study} are still to come; look when they are done: "
+            f"innate wait --study {study}"
+        )
+    models = scored_models(db, study)
+    if not models:
+        raise BadInput(f"findings --settle: {study} has no scored model; see innate trials --study {study}")
+    held = seeds_of(db, study)
+    counts = {variant: len(seeds.held) for variant, seeds in held.items()}
+    asked = [ask(question, margin) for question in questions(models)]
+    stages: dict[str, Stage] = {}
+    for family in dict.fromkeys(one.question.family for one in asked):
+        members = claims([one for one in asked if one.question.family == family], margin)
+        if members:
+            known = before.of(family)
+            stages[family] = stage(members, known.looks, known.decided, counts)
+    costs = seconds_of(db, study)
+    wanted = _merged([one.wanted for one in stages.values()])
+    every = _more(wanted, held)
+    chosen = every
+    if hours is not None:
+        chosen = _more(_within(stages, hours * 3600.0 * cores(), every, costs), held)
+        if every and not chosen:
+            least = min(_cost([one], costs) or 0.0 for one in every) / cores()
+            raise BadInput(
+                f"--budget {hours:g}: no open comparison fits into that; one more variant alone takes about {in_words(least)}"
+            )
+    expected = _expected(stages, counts)
+    return Outlook(
+        study,
+        margin,
+        before,
+        stages,
+        chosen,
+        _shared(_cost(chosen, costs)),
+        math.fsum(expected.values()),
+        _shared(_priced(expected, costs)),
+        sum(len(one.seeds) for one in every) - sum(len(one.seeds) for one in chosen),
+    )
+
+
+def _merged(wanted: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """Seeds that each variant is to have, by whichever family wants most."""
+    found: dict[str, int] = {}
+    for one in wanted:
+        found |= {variant: max(count, found.get(variant, 0)) for variant, count in one.items()}
+    return found
+
+
+def _more(wanted: Mapping[str, int], held: Mapping[str, Seeds]) -> tuple[MoreSeeds, ...]:
+    """The seeds to train: those that other variants of the study have come first, so that all stay paired."""
+    known = sorted({seed for one in held.values() for seed in one.held})
+    found = []
+    for variant, count in wanted.items():
+        own = held[variant]
+        short = count - len(own.held)
+        free = [seed for seed in known if seed not in own.held and seed not in own.lost]
+        following = (known[-1] if known else -1) + 1
+        seeds = [*free, *range(following, following + max(0, short - len(free)))][: max(0, short)]
+        if seeds:
+            found.append(MoreSeeds(variant, tuple(seeds)))
+    return tuple(found)
+
+
+def _within(
+    stages: Mapping[str, Stage], seconds: float, every: Sequence[MoreSeeds], costs: Mapping[str, float]
+) -> dict[str, int]:
+    """What to train within a budget of slot-seconds; families share it, the cheapest first, and what one trains serves all."""
+    price = {one.variant_id: _cost([one], costs) or 0.0 for one in every}
+    served: dict[str, int] = {}
+    for one in sorted(stages.values(), key=lambda one: math.fsum(price.get(variant, 0.0) for variant in one.wanted)):
+        left = seconds - math.fsum(price.get(variant, 0.0) for variant in served)
+        unpaid = {variant: 0.0 if variant in served else price.get(variant, 0.0) for variant in one.wanted}
+        served |= one.within(left, unpaid)
+    return served
+
+
+def _cost(more: Sequence[MoreSeeds], costs: Mapping[str, float]) -> float | None:
+    return _priced({one.variant_id: float(len(one.seeds)) for one in more}, costs)
+
+
+def _priced(trials: Mapping[str, float], costs: Mapping[str, float]) -> float | None:
+    """Slot-seconds of so many trials of each variant; variants that were never run cost what others do on average."""
+    if not costs:
+        return None
+    usual = math.fsum(costs.values()) / len(costs)
+    return math.fsum(count * costs.get(variant, usual) for variant, count in trials.items())
+
+
+def _shared(seconds: float | None) -> float | None:
+    """Over the machine's cores."""
+    return None if seconds is None else seconds / cores()
+
+
+def _expected(stages: Mapping[str, Stage], counts: Mapping[str, int]) -> dict[str, float]:
+    """Trials of each variant that are still to come, whichever family needs most of it."""
+    found: dict[str, float] = {}
+    for one in stages.values():
+        for variant, count in one.expected.items():
+            found[variant] = max(found.get(variant, 0.0), count - counts.get(variant, 0))
+    return {variant: max(0.0, count) for variant, count in found.items()}
+
+
+def told(found: Outlook, width: int) -> str:
+    """The look in words: what is decided, what stays open, what is given up and why."""
+    lines = []
+    for family, one in found.stages.items():
+        new = one.looks[-1] if len(one.looks) > len(found.before.of(family).looks) else None
+        name = "The paper's claims" if family == "claims" else f"Effects of the {family.partition(':')[2]}"
+        if new is None:
+            lines.append(
+                f"{name}: nothing new since the last look"
+                if one.looks
+                else f"{name}: no look yet, for one seed says nothing of others"
+            )
+        else:
+            spent = math.fsum(look.error for look in one.looks)
+            lines.append(
+                f"{name}: look {len(one.looks)}, at {new.seeds} seeds; error {new.error:.4f}, spent so far {spent:.4f} of 0.05"
+            )
+        lines += [f"  {decided.verdict} (look {decided.look}): {claim(decided.key)}" for decided in one.decided]
+        lines += [f"  {_left(left, found.study)}" for left in one.undecided]
+    return "\n".join(part for line in lines for part in textwrap.wrap(line, width, subsequent_indent="      "))
+
+
+def _left(one: Undecided, study: str) -> str:
+    said = claim(one.key)
+    match one.limit:
+        case Limit.SEEDS:
+            return f"given up ({one.chance:.0%} to be decided by the last look): {said}"
+        case Limit.IMAGES:
+            return (
+                f"limited by test images: {said}; set test_samples to {one.images or 0:,} in {study} and run it again"
+            )
+        case Limit.ATTACKS:
+            return f"limited by attacks and audits: {said}; innate findings --study {study} says which"
+    return f"open ({one.chance:.0%} to be decided by the last look): {said}"
+
+
+def cost_text(found: Outlook) -> str:
+    """How many trials, and how long they take."""
+    if not found.more:
+        return f"{found.study}: nothing to train"
+    took = (
+        "a time that is unknown until one has been run" if found.seconds is None else f"about {in_words(found.seconds)}"
+    )
+    text = f"{found.study}: {found.trials} more trials of {len(found.more)} variants, {took}"
+    if found.left_out:
+        text += f"; {found.left_out} others are beyond the budget"
+    if found.expected_seconds is not None and found.expected_trials > found.trials:
+        text += (
+            f"; until all is settled, by what is seen now, about {math.ceil(found.expected_trials)} trials, "
+            f"{in_words(found.expected_seconds)}"
+        )
+    return text
+
+
+def as_rows(found: Outlook) -> list[Options]:
+    """One row for each claim, for programs."""
+    rows: list[Options] = []
+    for family, one in found.stages.items():
+        rows += [
+            {"study": found.study, "family": family, "key": decided.key, "state": decided.verdict, "look": decided.look,
+             "chance": None, "test_samples": None}
+            for decided in one.decided
+        ]  # fmt: skip
+        rows += [
+            {"study": found.study, "family": family, "key": left.key,
+             "state": "open" if left.limit is None else f"limited by {left.limit.value}",
+             "look": None, "chance": left.chance, "test_samples": left.images}
+            for left in one.undecided
+        ]  # fmt: skip
+    return rows

@@ -1,0 +1,20 @@
+"""What has been seen of a family of claims that is settled look by look (`core.verdict.sequential`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.verdict.sequential import Decided
+from core.verdict.spending import Look
+
+
+@dataclass(frozen=True)
+class Looked:
+    """The looks at one family, with the error that each cost, and what they decided."""
+
+    family: str
+    looks: tuple[Look, ...] = ()
+    decided: tuple[Decided, ...] = ()
+
+    def of(self, key: str) -> Decided | None:
+        return next((one for one in self.decided if one.key == key), None)
