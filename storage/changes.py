@@ -106,14 +106,14 @@ class Level(Change[Queued]):
 
 
 @dataclass(frozen=True)
-class SeedsQueued:
-    """Trials that were queued to settle findings."""
+class SeedsAdded:
+    """Trials that a study got to settle its findings."""
 
-    queued: int
+    added: int
 
 
 @dataclass(frozen=True)
-class Settle(Change[SeedsQueued]):
+class Settle(Change[SeedsAdded]):
     """Keep what looks at a study's findings came to, and train the variants that are open with more seeds. `seen` is what the
     looks began from, `margin` in points."""
 

@@ -75,8 +75,8 @@ def settle(
     margin: float,
     more: Sequence[MoreSeeds],
 ) -> int:
-    """Store what looks at these families came to and queue the further seeds, in one transaction; returns how many trials are
-    queued. `seen` is what the looks began from.
+    """Store what looks at these families came to and add the further seeds, in one transaction; returns how many trials are
+    new in the study. Those that another study has trained need no training. `seen` is what the looks began from.
 
     Raises BadInput where somebody else has looked meanwhile: the same error would be spent twice.
     """
@@ -100,10 +100,10 @@ def settle(
                 "INSERT INTO settled (study, family, claim, content) VALUES (?, ?, ?, ?)",
                 [(study, one.family, decided.key, json.dumps(encoded(decided))) for decided in one.decided],
             )
-        return _queue(db, study, more)
+        return _add(db, study, more)
 
 
-def _queue(db: Database, study: str, more: Sequence[MoreSeeds]) -> int:
+def _add(db: Database, study: str, more: Sequence[MoreSeeds]) -> int:
     specs = []
     for one in more:
         row = db.execute(
@@ -126,7 +126,9 @@ def _queue(db: Database, study: str, more: Sequence[MoreSeeds]) -> int:
     db.conn.executemany(
         "INSERT INTO settling_trial (study, trial_id) VALUES (?, ?)", [(study, spec.id) for spec in new]
     )
-    return sum(settle_in(db, study, spec.id) == "queued" for spec in new)
+    for spec in new:
+        settle_in(db, study, spec.id)
+    return len(new)
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ def _settle(context: Context, study: str, margin: float | None, hours: float | N
         emit_json("settle", as_rows(found))
     else:
         typer.echo(told(found, width()))
-    if done.queued:
+    if done.added:
         context.say(
-            f"queued {done.queued} trials; innate worker start trains them, then look again: innate findings --settle"
+            f"added {done.added} trials; innate worker start trains them, then look again: innate findings --settle"
         )

@@ -57,7 +57,7 @@ def numbers(found: Finding) -> str:
         return ""
     than = f"{part.level} against {part.other}" if part.other else f"{part.level} against the mean of the others"
     under = f" under {part.attack}" if part.attack is not None else " in the worst case"
-    basis = f"{found.pairs} pairs, {_won(found)}"
+    basis = f"won {found.won} of {found.pairs} pairs"
     if found.over_images:
         basis = f"over images only, {basis}"
     few = ", wide for there are two seeds" if found.seeds == 2 else ""
@@ -74,10 +74,6 @@ def tested(found: Finding) -> str:
     if found.p is None or found.adjusted is None:
         return bound
     return f"adjusted p {found.p:.2g}, interval at that error {interval(found.adjusted)}; {bound}"
-
-
-def _won(found: Finding) -> str:
-    return f"{found.won} of them {'above' if (found.effect or 0.0) >= 0 else 'below'} 0"
 
 
 def beside(found: Finding) -> list[str]:

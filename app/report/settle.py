@@ -97,10 +97,8 @@ def outlook(db: Database, study: str, margin: float | None, hours: float | None)
     if hours is not None:
         chosen = _more(_within(stages, hours * 3600.0 * cores(), every, costs), held)
         if every and not chosen:
-            least = min(_cost([one], costs) or 0.0 for one in every) / cores()
-            raise BadInput(
-                f"--budget {hours:g}: no open comparison fits into that; one more variant alone takes about {in_words(least)}"
-            )
+            least = in_words(_cheapest(stages, every, costs) / cores())
+            raise BadInput(f"--budget {hours:g}: no open comparison fits into that; the cheapest takes about {least}")
     expected = _expected(stages, counts)
     return Outlook(
         study,
@@ -149,6 +147,17 @@ def _within(
         unpaid = {variant: 0.0 if variant in served else price.get(variant, 0.0) for variant in one.wanted}
         served |= one.within(left, unpaid)
     return served
+
+
+def _cheapest(stages: Mapping[str, Stage], every: Sequence[MoreSeeds], costs: Mapping[str, float]) -> float:
+    """Slot-seconds of the open comparison that takes least."""
+    price = {one.variant_id: _cost([one], costs) or 0.0 for one in every}
+    return min(
+        math.fsum(price.get(variant, 0.0) for variant in left.variants)
+        for one in stages.values()
+        for left in one.undecided
+        if left.variants & one.wanted.keys()
+    )
 
 
 def _cost(more: Sequence[MoreSeeds], costs: Mapping[str, float]) -> float | None:

@@ -39,7 +39,7 @@ from storage.changes import (
     Requeued,
     Resume,
     Retry,
-    SeedsQueued,
+    SeedsAdded,
     Settle,
     Submit,
     Sweep,
@@ -131,8 +131,8 @@ def _attack(db: Database, home: Home, asked: Attack) -> Attacked:
     return Attacked(study, attack.id, studies.add_attack(db, study, asked.trials, attack))
 
 
-def _settle(db: Database, _: Home, asked: Settle) -> SeedsQueued:
-    return SeedsQueued(settling.settle(db, asked.study, asked.seen, asked.now, asked.margin, asked.more))
+def _settle(db: Database, _: Home, asked: Settle) -> SeedsAdded:
+    return SeedsAdded(settling.settle(db, asked.study, asked.seen, asked.now, asked.margin, asked.more))
 
 
 def _import(db: Database, home: Home, asked: Import) -> Admission:

@@ -200,7 +200,6 @@ def finding(
     )
     adjusted = None if decision is None else t_interval(spread, _confidence(decision, question))
     decided = None if history is None else history.of(question.key)
-    above_zero = part.found.won if spread.mean >= 0 else part.found.lost
     return Finding(
         verdict="inconclusive" if decision is None else decision.verdict,
         effect=spread.mean,
@@ -211,7 +210,7 @@ def finding(
         p=None if decision is None else decision.p,
         error=None if decision is None else decision.error,
         pairs=part.found.pairs,
-        won=above_zero,
+        won=part.found.won,
         blocks=spread.blocks,
         seeds=part.found.seeds,
         images=spread.test_images,

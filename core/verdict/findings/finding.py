@@ -95,6 +95,7 @@ class Finding:
     margin: float
     pairs: int
     won: int
+    """Pairs in which the level is above the others."""
     blocks: int
     seeds: int
     images: int
