@@ -58,8 +58,8 @@ class Spread:
     def freedom(self) -> float:
         """Degrees of freedom of `variance`, at least 1: its parts' own, averaged harmonically with their shares as weights.
 
-        Satterthwaite's squares the shares and finds more, on the strength of a variance that two or three seeds may have shown too
-        small: intervals that say 95 % would then cover 92 % with three seeds and 87 % with two, where these cover 94 % and 91 %
+        Satterthwaite's squares the shares and finds more, on the strength of a variance that few seeds may have shown too small:
+        intervals that say 95 % would then cover 92 % with three seeds and 87 % with two, where these cover 94 % and 91 %
         (at worst, of a mean whose variance is known but for the seeds' part).
         """
         of_images = max(1.0, self.test_images - 1.0)
@@ -96,24 +96,22 @@ def crossed(blocks: Iterable[Block]) -> Spread:
     per_image = total / count
     images = float(per_image.var(ddof=1)) / n if n > 1 else 0.0
     trials = sum(len(one.seeds) for one in found)
-    common = {"mean": float(per_image.mean()), "images": images, "blocks": count, "trials": trials, "test_images": n}
     several = [one for one in found if len(one.seeds) > 1]
-    if not several:
-        return Spread(seeds=None, rest=0.0, df=None, df_rest=0.0, **common)  # type: ignore[arg-type]
-    # A block with a single seed is as uncertain as the others are on average.
-    usual = math.fsum(one.variance for one in several) / len(several)
-    usual_rest = math.fsum(one.rest for one in several) / len(several)
-    parts = [(one.variance if len(one.seeds) > 1 else usual) / len(one.seeds) / count**2 for one in found]
-    rests = [(one.rest if len(one.seeds) > 1 else usual_rest) / (len(one.seeds) * n) / count**2 for one in found]
-    seeds = math.fsum(parts)
-    df = _satterthwaite(
-        [(part, len(one.seeds) - 1) for part, one in zip(parts, found, strict=True) if len(one.seeds) > 1]
-    )
-    df_rest = float(sum((len(one.seeds) - 1) * (n - 1) for one in several))
-    alike = _alike(several, seeds, df, count)
-    if alike is not None:
-        return Spread(seeds=alike[0], rest=math.fsum(rests), df=alike[1], df_rest=df_rest, shared=True, **common)  # type: ignore[arg-type]
-    return Spread(seeds=seeds, rest=math.fsum(rests), df=df, df_rest=df_rest, **common)  # type: ignore[arg-type]
+    seeds: float | None = None
+    rest, df, df_rest, shared = 0.0, None, 0.0, False
+    if several:
+        # A block with a single seed is as uncertain as the others are on average.
+        alone = (count - len(several)) / len(several)
+        shares = [(1.0 / len(one.seeds) + alone) / count**2 for one in several]
+        parts = [share * one.variance for share, one in zip(shares, several, strict=True)]
+        seeds = math.fsum(parts)
+        rest = math.fsum(share * one.rest for share, one in zip(shares, several, strict=True)) / n
+        df = _satterthwaite([(part, len(one.seeds) - 1) for part, one in zip(parts, several, strict=True)])
+        df_rest = float(sum((len(one.seeds) - 1) * (n - 1) for one in several))
+        alike = _alike(several, df)
+        if alike is not None:
+            seeds, df, shared = seeds * alike[0], alike[1], True
+    return Spread(float(per_image.mean()), seeds, images, rest, df, df_rest, count, trials, n, shared)
 
 
 @dataclass(frozen=True)
@@ -151,25 +149,24 @@ def _satterthwaite(parts: Sequence[tuple[float, int]]) -> float:
     return min(most, max(fewest, math.fsum(part for part, _ in parts) ** 2 / fourth - 2.0))
 
 
-def _alike(several: Sequence[_Within], seeds: float, df: float, count: int) -> tuple[float, float] | None:
-    """Variance of the mean and its degrees of freedom where a seed is what is drawn, together with all its trials; None where
-    nothing says that seeds move blocks alike.
+def _alike(several: Sequence[_Within], df: float) -> tuple[float, float] | None:
+    """How much more the mean varies over seeds than trials that are independent would make it, and by how many degrees of freedom
+    that is known; None where nothing says that seeds move blocks alike.
 
     Over independent trials the squared sums of each seed's deviations, over all blocks that have it, expect the sum of their
     squares; what they exceed it by is shared. With the same seeds everywhere this is the F test of seeds against seeds × blocks.
     """
-    if len(several) == 1 or seeds <= _NOTHING:
-        return None
     places = {seed: place for place, seed in enumerate(sorted({seed for one in several for seed in one.seeds}))}
     sums = np.zeros(len(places))
     spread = np.zeros((len(places), len(places)))
     for one in several:
         size = len(one.seeds)
         at = [places[seed] for seed in one.seeds]
-        weight = 1.0 / (count * size)
-        sums[at] += weight * (one.means - one.means.mean())
-        spread[np.ix_(at, at)] += weight**2 * one.variance * (np.eye(size) - 1.0 / size)
+        sums[at] += (one.means - one.means.mean()) / size
+        spread[np.ix_(at, at)] += one.variance / size**2 * (np.eye(size) - 1.0 / size)
     expected = float(np.trace(spread))
+    if expected <= _NOTHING:
+        return None
     ratio = float(sums @ sums) / expected
     df_alike = expected**2 / float(np.einsum("ij,ij->", spread, spread))
     left = df - df_alike
@@ -183,4 +180,4 @@ def _alike(several: Sequence[_Within], seeds: float, df: float, count: int) -> t
         error = SHARED_ERROR_FEW if len(places) <= FEW else SHARED_ERROR
         if float(fdtrc(df_alike, left, ratio * (blocks - 1.0) / (blocks - ratio))) >= error:
             return None
-    return seeds * ratio, df_alike
+    return ratio, df_alike

@@ -49,7 +49,7 @@ def seed_deviation(accuracy: float, points: float) -> float:
 @dataclass(frozen=True)
 class Variant:
     """One variant: `accuracy` is the mean over seeds and images of those that do not collapse, `deviation` the accuracy's own
-    over seeds, `agreement` the correlation of the correctness of two seeds on an image, `collapse` the share of seeds at CHANCE."""
+    over seeds, `agreement` the correlation of the correctness of two seeds on an image, `collapse` the share at CHANCE."""
 
     accuracy: float
     deviation: float = 0.01
@@ -151,7 +151,7 @@ class Pairs:
     one_gone: bool = False
     """One model of one seed of one block is at chance, always."""
     missing: float = 0.0
-    """Of all seeds of all blocks; one stays in each block at least."""
+    """Of the seeds of all blocks but the first, which has them all; one stays in each at least."""
 
     @property
     def truth(self) -> float:
@@ -171,6 +171,7 @@ class Pairs:
         along = rng.standard_normal((2, self.seeds))
         there = rng.random((self.blocks, self.seeds)) >= self.missing
         there[np.arange(self.blocks), rng.integers(self.seeds, size=self.blocks)] = True
+        there[0] = True
         gone = rng.random((self.blocks, self.seeds, 2)) < self.collapse
         if self.one_gone:
             place = int(rng.integers(self.blocks))
