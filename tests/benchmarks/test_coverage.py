@@ -1,7 +1,7 @@
 """Table (f): how often intervals of scores and of paired comparisons hold the truth, how wide they are, and what they find.
 
-About a quarter of an hour on two cores: `pytest -m benchmark -s tests/benchmarks/test_coverage.py`. INNATE_BENCH_SIMULATIONS=400 is a
-first look, which chance may let miss a bar.
+About a quarter of an hour on two cores: `pytest -m benchmark -s tests/benchmarks/test_coverage.py`. A first look is
+INNATE_BENCH_SIMULATIONS=400.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def test_scores_of_seeds_and_images():
         "Accuracies: coverage of 95 % intervals / width against the oracle's",
         ["images", "accuracy", *(f"{seeds} seeds" for seeds in shown), "least"],
         rows,
-        f"{SIMULATIONS} simulations a cell, over {NEAR} neighbouring accuracies; seeds agree 0.3 to 0.8, deviate 0.3 to 2 points.\n"
+        f"{SIMULATIONS} simulations a cell over {NEAR} neighbouring accuracies; seeds agree 0.3 to 0.8, deviate 0.3 to 2 points\n"
         "least: coverage, from three seeds, of the neighbour or the world that has least.",
     )
     few = {
