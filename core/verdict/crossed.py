@@ -20,7 +20,7 @@ Values = NDArray[np.float64]
 SHARED_ERROR = 0.1
 """Of the test whether a seed moves all blocks alike; where it does, the seeds are what counts and not the trials."""
 SHARED_ERROR_FEW = 0.01
-"""The same with two or three seeds, where a false alarm costs an interval three times as wide, and with it the power."""
+"""The same with FEW seeds or less, where a false alarm makes an interval three times as wide, and takes its power."""
 FEW = 3
 _NOTHING = 1e-20
 """What rounding makes of a variance of 0. A single outcome of 30 million would give a mean of them more."""
@@ -44,7 +44,7 @@ class Spread:
     trials: int
     test_images: int
     shared: bool = False
-    """Whether seeds move all blocks alike, by an F test at SHARED_ERROR."""
+    """Whether seeds move all blocks alike, by an F test at SHARED_ERROR or SHARED_ERROR_FEW."""
 
     @property
     def variance(self) -> float:
