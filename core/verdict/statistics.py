@@ -7,22 +7,30 @@ import math
 from core.verdict.crossed import Spread
 
 CONFIDENCE = 0.95
+_PRIOR_ERRORS = 0.5
+"""Images' worth of belief that images count once each, against what the rare errors of a nearly perfect model show."""
 
 
 def t_interval(spread: Spread, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Two-sided t interval of a difference."""
+    """Two-sided t interval of a difference of shares. Where nothing varies, an image may still exist that tells the two apart."""
+    if spread.variance <= 0.0:
+        unseen = wilson(0.0, spread.test_images, t_quantile((1 + confidence) / 2, spread.freedom))[1]
+        return spread.mean - unseen, spread.mean + unseen
     half = t_quantile((1 + confidence) / 2, spread.freedom) * math.sqrt(spread.variance)
     return spread.mean - half, spread.mean + half
 
 
 def p_above(spread: Spread, margin: float) -> float:
     """One-sided p of "the mean is at most `margin`": small where it lies above."""
-    distance = spread.mean - margin
-    if spread.variance <= 0.0:
-        return 0.0 if distance > 0 else 1.0
     from scipy.special import stdtr
 
-    return float(stdtr(spread.freedom, -distance / math.sqrt(spread.variance)))
+    distance = spread.mean - margin
+    if spread.variance > 0.0:
+        return float(stdtr(spread.freedom, -distance / math.sqrt(spread.variance)))
+    # The quantile at which `t_interval` would end at the margin.
+    share = min(abs(distance), 1.0 - 1e-9)
+    quantile = math.copysign(math.sqrt(spread.test_images * share / (1.0 - share)), distance)
+    return float(stdtr(spread.freedom, -quantile))
 
 
 def unit_interval(spread: Spread, confidence: float = CONFIDENCE) -> tuple[float, float]:
@@ -58,7 +66,12 @@ def t_quantile(probability: float, freedom: float) -> float:
 def _effective(spread: Spread) -> float:
     """Independent images that would give the mean its variance."""
     binomial = max(0.0, spread.mean * (1 - spread.mean))
-    variance = spread.variance
-    if variance <= 0.0 or binomial <= 0.0:
+    if spread.variance <= 0.0 or binomial <= 0.0:
         return float(spread.test_images)
-    return min(binomial / variance, float(spread.test_images * spread.trials))
+    design = spread.test_images * spread.variance / binomial
+    # Where hardly an image is got wrong, the chance that the hard ones are missing is not in the variance. So a mean that would
+    # seem to rest on more images than there are does so only as far as errors, or hits, bear it out.
+    errors = spread.test_images * min(spread.mean, 1 - spread.mean)
+    if design < 1.0:
+        design = (errors * design + _PRIOR_ERRORS) / (errors + _PRIOR_ERRORS)
+    return spread.test_images / design
