@@ -20,8 +20,8 @@ LOOKS = (3, 5, 8, 12, 20)
 """Seeds of a variant at which a study is looked at. The first look is at however many there are; the last is the design's."""
 LEAST_SEEDS = 2
 """One seed says nothing of others: no look."""
-POWER = 1.5
-"""Of the spending function: 1 spends early and lacks it late, 3 keeps it for claims that few grids have (simulated)."""
+POWER = 2.0
+"""Of the spending function: 1 spends early and lacks it late, 3 keeps it for looks that few claims come to (simulated)."""
 PLANNED = 0.9
 """Share of the error that the planned looks spend; the rest is the reserve."""
 
