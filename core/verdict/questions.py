@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core.verdict.crossed import Spread
-from core.verdict.decisions import NOTHING, Doubt, above, all_of, at_least, differs
+from core.verdict.decisions import NOTHING, Doubt, above, differs
 from core.verdict.statistics import t_interval
 
 Sided = Literal["above", "differs"]
@@ -58,10 +58,16 @@ class Question:
 
     @property
     def doubt(self) -> Doubt:
+        """Partial conjunction (Benjamini, Heller 2008): that r of n hold is n - r + 1 times as doubtful as the r-th surest of them;
+        for all it is the least sure (intersection–union), for one n times the surest. That they do not, the same the other way.
+        """
         if not self.measured:
             return NOTHING
-        doubts = [self.doubt_of(spread) for spread in self.spreads]
-        return all_of(doubts) if self.least is None else at_least(self.least, doubts)
+        doubts, needed = [self.doubt_of(spread) for spread in self.spreads], self.needed
+        spare = len(doubts) - needed
+        held = sorted(one.for_ for one in doubts)[needed - 1] * (spare + 1)
+        denied = sorted(one.against for one in doubts)[spare] * needed
+        return Doubt(min(1.0, held), min(1.0, denied))
 
     def doubt_of(self, spread: Spread) -> Doubt:
         """Of one contrast by itself."""
