@@ -58,7 +58,7 @@ class Question:
 
     @property
     def doubt(self) -> Doubt:
-        """Partial conjunction (Benjamini, Heller 2008): that r of n hold is n - r + 1 times as doubtful as the r-th surest of them;
+        """Partial conjunction (Benjamini, Heller 2008): that r of n hold is n - r + 1 times as doubtful as the r-th surest;
         for all it is the least sure (intersection–union), for one n times the surest. That they do not, the same the other way.
         """
         if not self.measured:
