@@ -56,29 +56,22 @@ def differs(spread: Spread, margin: float) -> Doubt:
 
 
 def all_of(doubts: Sequence[Doubt]) -> Doubt:
-    """That each of several claims holds (intersection–union, Berger 1982); denied by the strongest denial, Bonferroni."""
-    if not doubts:
-        return NOTHING
-    return Doubt(max(one.for_ for one in doubts), min(1.0, len(doubts) * min(one.against for one in doubts)))
-
-
-def any_of(doubts: Sequence[Doubt]) -> Doubt:
-    """That one at least of several claims holds; denied where all are."""
-    return at_least(1, doubts)
+    """That each of several claims holds (intersection–union, Berger 1982)."""
+    return at_least(len(doubts), doubts)
 
 
 def at_least(least: int, doubts: Sequence[Doubt]) -> Doubt:
-    """That `least` at least of several claims hold: Holm over them rejects as many; denied where too few can hold still."""
-    count = len(doubts)
-    if count < least:
+    """That `least` at least of several claims hold: partial conjunction (Benjamini, Heller 2008).
+
+    That r of n hold is n - r + 1 times as doubtful as the r-th surest of them: for all it is the least sure, for one n times the
+    surest, and in between Holm's step at which r are rejected. That they do not, the same the other way.
+    """
+    if not 0 < least <= len(doubts):
         return NOTHING
-    rising = sorted(one.for_ for one in doubts)
-    holm = max((count - place) * p for place, p in enumerate(rising[:least]))
-    # Fewer than `least` hold where more than count - least are denied.
-    denied = sorted(one.against for one in doubts)
-    needed = count - least + 1
-    against = max((count - place) * p for place, p in enumerate(denied[:needed])) if least > 1 else denied[-1]
-    return Doubt(min(1.0, holm), min(1.0, against))
+    spare = len(doubts) - least
+    held = sorted(one.for_ for one in doubts)[least - 1] * (spare + 1)
+    denied = sorted(one.against for one in doubts)[spare] * least
+    return Doubt(min(1.0, held), min(1.0, denied))
 
 
 def holm(family: Sequence[Doubt], error: float = ERROR) -> list[Decision]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from core.verdict.crossed import Spread
-from core.verdict.decisions import NOTHING, Doubt, above, all_of, at_least, differs
+from core.verdict.decisions import NOTHING, Doubt, above, at_least, differs
 from core.verdict.statistics import t_interval
 
 Sided = Literal["above", "differs"]
@@ -62,8 +62,7 @@ class Question:
     def doubt(self) -> Doubt:
         if not self.measured:
             return NOTHING
-        doubts = [self.doubt_of(spread) for spread in self.spreads]
-        found = all_of(doubts) if self.least is None else at_least(self.least, doubts)
+        found = at_least(self.needed, [self.doubt_of(spread) for spread in self.spreads])
         return replace(found, for_=1.0) if self.barred else found
 
     def doubt_of(self, spread: Spread) -> Doubt:

@@ -5,8 +5,9 @@ Why no more than ERROR of the studies get any wrong verdict, however often they 
 no error and decides nothing. At any other, Holm's procedure (`decisions.holm`) over the claims still undecided errs with
 probability `error_now` at most; that family counts those given up too, whose silence depends on the data. Claims decided before
 leave it, as a claim does that Holm's procedure has decided: if no verdict so far is wrong they have no more to err by, and the
-first wrong verdict of a study is one of some look. The errors of the looks add up to ERROR at most (`core.verdict.spending`),
-whatever made the user, or a forecast, look again. Giving up decides nothing, so its rules need no error (non-binding).
+first wrong verdict of a study is one of some look. The errors of the looks add up to ERROR at most (`core.verdict.spending`). The
+next look is always at the next number of seeds, or there is none: outcomes choose what is trained for it, and not its error.
+Giving up decides nothing, so that its rules need no error (non-binding), and anyone may go on nevertheless.
 
 Intervals are repeated confidence intervals (Jennison, Turnbull 1989) at the error that the claim was tested at, hence wider than
 the plain ones, and right whenever one stops. Pure functions.
@@ -24,7 +25,7 @@ from core.verdict.prospects import Prospect, images_wanted, prospect
 from core.verdict.questions import Contrast, Question
 from core.verdict.spending import LOOKS, Look, error_now, errors_ahead
 
-FUTILE = 0.15
+FUTILE = 0.05
 """A claim less likely than this to be decided by the last look gets no more seeds."""
 EVEN = 0.5
 """Where images limit a claim it is asked for images if it is less likely than this to be decided without."""

@@ -1,9 +1,11 @@
 """What looking more than once may cost: a study's error is spent over the looks at it, and never more than all of it.
 
 Every look has an error of its own, and the errors add up (Bonferroni over looks: P(any look errs) ≤ Σ errors ≤ ERROR, however the
-looks depend on each other). Looks planned take what a spending function leaves them (Lan, DeMets 1983; the power family of Kim,
-DeMets 1987, over the seeds' share of the last look's); looks beyond the plan, with more test images or after the last, take half
-of what such a look would, so that there is always something left. Pure functions.
+looks depend on each other). A look at more seeds takes what a spending function leaves between those of the look before and its
+own (Lan, DeMets 1983; the power family of Kim, DeMets 1987, over the seeds' share of the last look's). Looks beyond the plan, at
+more test images or at more seeds than the last, halve a reserve, so that there is always something left and what is planned does
+not hang on whether they were had. Exact as long as the outcomes choose whether to go on but not at how many seeds to look next:
+`core.verdict.sequential` always asks for the next of LOOKS. Pure functions.
 """
 
 from __future__ import annotations
@@ -18,10 +20,10 @@ LOOKS = (3, 5, 8, 12, 20)
 """Seeds of a variant at which a study is looked at. The first look is at however many there are; the last is the design's."""
 LEAST_SEEDS = 2
 """One seed says nothing of others: no look."""
-POWER = 1.5
-"""Of the spending function: 1 spends early and lacks it late, 3 keeps it for claims that few grids have (simulated)."""
-PLANNED = 0.95
-"""Share of the error that the planned looks spend; the rest is for looks at more test images and beyond the last."""
+POWER = 2.0
+"""Of the spending function: 1 spends early and lacks it late, 3 keeps it for looks that few claims come to (simulated)."""
+PLANNED = 0.9
+"""Share of the error that the planned looks spend; the rest is the reserve."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +40,17 @@ class Look:
 def error_now(spent: Sequence[Look], seeds: int, images: int = 0) -> float:
     """Error of a look at `seeds` seeds and `images` test images after the looks `spent`: 0 for one that was had before, or with
     fewer seeds than a former one. Σ of all looks' errors stays within ERROR, whatever is asked in which order."""
-    left = ERROR - math.fsum(look.error for look in spent)
-    if left <= 0.0 or seeds < LEAST_SEEDS:
-        return 0.0
+    total = math.fsum(look.error for look in spent)
     most = max((look.seeds for look in spent), default=0)
-    if seeds > most:
-        return left * (_share(most, seeds) if most < LOOKS[-1] else 0.5)
-    if seeds == most and images > max(look.images for look in spent):
-        return left * _share(most, next_seeds(most)) / 2
-    return 0.0
+    if seeds < LEAST_SEEDS or seeds < most:
+        return 0.0
+    if min(seeds, LOOKS[-1]) > most:
+        error = _planned(seeds) - _planned(most)
+    elif seeds > most or images > max(look.images for look in spent):
+        error = (ERROR - _planned(LOOKS[-1]) - (total - _planned(most))) / 2
+    else:
+        return 0.0
+    return max(0.0, min(error, ERROR - total))
 
 
 def next_seeds(seeds: int) -> int | None:
@@ -64,13 +68,6 @@ def errors_ahead(spent: Sequence[Look], seeds: int) -> list[Look]:
     return ahead
 
 
-def _share(before: int, now: int | None) -> float:
-    """Of the error that is left after a look at `before`."""
-    if now is None:
-        return 1.0
-    spent = _spent_by(before)
-    return (_spent_by(now) - spent) / (1.0 - spent)
-
-
-def _spent_by(seeds: int) -> float:
-    return PLANNED * float(min(1.0, seeds / LOOKS[-1]) ** POWER)
+def _planned(seeds: int) -> float:
+    """What looks up to these seeds spend, however many they are."""
+    return PLANNED * ERROR * float(min(1.0, seeds / LOOKS[-1]) ** POWER)

@@ -15,6 +15,7 @@ import numpy as np
 
 from core.verdict.crossed import Block, Spread, crossed
 from core.verdict.decisions import holm
+from core.verdict.pooled import at_least_pooled
 from core.verdict.questions import Contrast, Question
 from core.verdict.sequential import Decided, Stage, stage
 from core.verdict.spending import Look
@@ -85,6 +86,9 @@ class Grid:
         seeds = seeds.min(axis=0)
         values = np.tensordot(weights[used], means, 1)
         bare = crossed(Block(tuple(range(n)), values[b, :n, None]) for b, n in enumerate(seeds))
+        if self.case.collapse and len(used) > 2:
+            tables = [means[:, b, :n] for b, n in enumerate(seeds)]
+            bare = at_least_pooled(bare, tables, weights[used].tolist())
         blocks, case, norm = len(seeds), self.case, float(weights @ weights)
         rest = norm * case.residual**2 / case.images * float((1 / seeds).sum()) / blocks**2
         own = norm * case.by_image**2 * (1 / blocks + 0.25) / case.images

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.verdict.crossed import Block, Spread, crossed
-from core.verdict.decisions import ERROR, holm
+from core.verdict.decisions import ERROR, above, all_of, at_least, holm
 from core.verdict.questions import Contrast, Question
 from core.verdict.sequential import FUTILE, WORTH, Decided, Limit, stage
 from core.verdict.spending import LOOKS, Look, error_now, errors_ahead, next_seeds
@@ -68,17 +68,20 @@ def test_how_much_was_spent_depends_on_the_seeds_and_not_on_how_often_was_looked
 def test_something_is_left_for_more_images_and_for_seeds_beyond_the_last_look():
     spent = [Look(LOOKS[-1], error_now([], LOOKS[-1], 1000), 1000)]
     images = error_now(spent, LOOKS[-1], 2000)
-    assert 0.0 < images < 0.002
+    assert 0.0 < images < 0.004
     spent.append(Look(LOOKS[-1], images, 2000))
     assert 0.0 < error_now(spent, LOOKS[-1] + 5, 2000) <= images
     assert error_now([], 1) == 0.0, "one seed says nothing of others"
 
 
-def test_an_early_look_at_more_images_leaves_most_for_what_was_planned():
+def test_a_look_at_more_images_takes_nothing_from_what_was_planned():
     first = [Look(3, error_now([], 3, 500), 500)]
     extra = Look(3, error_now(first, 3, 1000), 1000)
-    assert 0.0 < extra.error < errors_ahead(first, 3)[0].error
-    assert sum(look.error for look in errors_ahead([*first, extra], 3)) > 0.9 * (ERROR - first[0].error - extra.error)
+    assert 0.0 < extra.error < 0.1 * ERROR
+    ahead, after = errors_ahead(first, 3), errors_ahead([*first, extra], 3)
+    assert [look.error for look in after] == pytest.approx([look.error for look in ahead])
+    again = error_now([*first, extra], 3, 2000)
+    assert again == pytest.approx(extra.error / 2)
 
 
 def test_one_look_is_holm_at_that_look_s_error():
@@ -125,6 +128,22 @@ def test_an_interval_excludes_the_margin_exactly_where_the_claim_is_decided(mean
     else:
         low, high = undecided[0].interval
         assert low <= 0.5 <= high
+
+
+def test_a_claim_on_several_contrasts_is_their_partial_conjunction():
+    spreads = [spread(mean, 0.5) for mean in (0.9, 1.1, 0.2)]
+    contrasts = tuple(Contrast(one, frozenset("ab")) for one in spreads)
+    single = [above(one, 0.5) for one in spreads]
+    assert Question("q", contrasts, 0.5).doubt == all_of(single)
+    assert Question("q", contrasts, 0.5, least=1).doubt == at_least(1, single)
+    two = Question("q", contrasts, 0.5, least=2).doubt
+    assert two.for_ == pytest.approx(2 * single[0].for_), "the second surest of three, twice"
+    low = [above(spread(mean, 0.5), 0.5) for mean in (-0.5, 0.0, 0.2)]
+    lows = tuple(Contrast(spread(mean, 0.5), frozenset("ab")) for mean in (-0.5, 0.0, 0.2))
+    assert Question("q", lows, 0.5, least=2).doubt.against == pytest.approx(2 * low[1].against), (
+        "two are denied, of three"
+    )
+    assert two.for_ <= at_least(2, single).for_
 
 
 def test_an_interval_of_the_least_effect_is_of_the_least_effect():
