@@ -15,6 +15,7 @@ import typer
 from app.cli import (
     attack,
     catalogue,
+    compare,
     doctor,
     examples,
     export,
@@ -69,7 +70,21 @@ def root(
         raise typer.Exit(run_screens(ctx.obj))
 
 
-for group in (run, attack, importing, queue, worker, results, transfer, studies, examples, export, catalogue, doctor):
+for group in (
+    run,
+    attack,
+    importing,
+    queue,
+    worker,
+    results,
+    compare,
+    transfer,
+    studies,
+    examples,
+    export,
+    catalogue,
+    doctor,
+):
     group.register(app)
 
 
