@@ -15,6 +15,7 @@ import typer
 from app.cli import (
     attack,
     catalogue,
+    chart,
     compare,
     doctor,
     examples,
@@ -77,6 +78,7 @@ for group in (
     queue,
     worker,
     results,
+    chart,
     compare,
     transfer,
     studies,

@@ -16,7 +16,7 @@ from app.report.variants import grouped
 from core.names import worst
 from core.records import Floats
 from core.verdict.crossed import Block, crossed
-from core.verdict.findings.contrast import Contrast, Group, contrast
+from core.verdict.findings.contrast import Contrast, Group, Value, contrast
 from core.verdict.findings.models import Model
 from core.verdict.scoring import SCORES
 from core.verdict.scoring.trial_scores import interval_of, linear
@@ -148,6 +148,15 @@ def influences(models: Sequence[Model], score: str) -> dict[str, Floats]:
     return found
 
 
+def images_of(values: Mapping[str, Floats]) -> Value:
+    """What a contrast compares of each model: its influence values."""
+
+    def images(model: Model) -> Floats | None:
+        return values.get(model.trial_id)
+
+    return images
+
+
 def difference(score: str, found: Contrast) -> Difference | None:
     """A contrast of influence values in the score's unit."""
     if found.spread is None:
@@ -189,9 +198,7 @@ def _against(
     factors: Sequence[str],
     values: Mapping[str, Floats],
 ) -> Level:
-    found = contrast(
-        [Group(1.0, tuple(members)), Group(-1.0, tuple(leader))], factors, lambda model: values.get(model.trial_id)
-    )
+    found = contrast([Group(1.0, tuple(members)), Group(-1.0, tuple(leader))], factors, images_of(values))
     return replace(level, difference=difference(score, found))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.report.aggregate import influences
+from app.report.aggregate import images_of, influences
 from app.report.configuration import Differing, differing
 from app.report.sides import LEVEL, TRIAL, Side, find_sides
 from app.report.study_models import study_models
@@ -99,7 +99,7 @@ def compared(db: Database, study: str | None, first: str, second: str, score: st
             raise BadInput(
                 f"{outcome.side.named}: what became of each image is not stored in study {sides.study}; innate run does it"
             )
-    asked, uncommon = measures(models, threat, score, influences(models, score))
+    asked, uncommon = measures(models, threat, score, images_of(influences(models, score)))
     if sides.first.kind == TRIAL:
         measured = [of_two(one.models[0], other.models[0], measure) for measure in asked]
     else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from app.report import overstated
 from app.report.aggregate import Difference, Estimate, Level, over_seeds, verdicts
+from app.report.leaders import ties, ties_line
 from app.report.text import number, percent, table
 from app.report.variants import constant, levels, varying
 from app.report.waiting import waiting_note
@@ -82,6 +83,7 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[VariantRow], widt
         width,
         right=range(count, len(headings) - 1),
         fill=max(range(count), key=lambda index: max(len(line[index]) for line in lines)),
+        apart=True,
     )
     head = [f"{study}: {', '.join(part for part in (stored.dataset, constant(rows)) if part)}"]
     foot = ["; ".join([
@@ -103,6 +105,10 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[VariantRow], widt
         foot.append(
             "One seed: the intervals are over test images: they are about these models, and say nothing of other seeds."
         )
+    told = ties(db, study, "innate", trials, estimates)
+    if told is not None:
+        named = {row.variant_id: " ".join(names) for row, *names in zip(rows, *columns, strict=True)}
+        foot.append(ties_line(told, named, "innate"))
     foot += [f"[{index}] {_note(list(told))}" for index, told in enumerate(notes.values(), 1)]
     return "\n".join([*_wrapped(head, width), text, "", *_wrapped(foot, width)])
 
@@ -139,7 +145,7 @@ def by_table(
     count = len(factors)
     headings = [*factors, score, "95 % CI", "n", *(["from first", "95 % CI", "won"] if paired else [])]
     headings += [*([] if over is None else ["over"]), *(["trust"] if doubted else [])]
-    text = table(headings, lines, width, right=range(count, len(headings) - doubted), fill=0)
+    text = table(headings, lines, width, right=range(count, len(headings) - doubted), fill=0, apart=True)
     replicate = "trials" if "seed" in factors else "variants"
     unit = " in %" if full == 1.0 else ""
     single = any(row.basis == "images" for row in rows)

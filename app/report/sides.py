@@ -122,10 +122,8 @@ def _side(named: _Named, text: str) -> Side:
         found = _by_id(named, text.lower())
         if found is not None:
             return found
-    raise NotFound(
-        f"study {named.study} has no trial or variant {text!r}{nearest(text, named.known)}; see `innate results --study "
-        f"{named.study}`"
-    )
+    near = nearest(text, named.known) or f"; see `innate results --study {named.study}`"
+    raise NotFound(f"study {named.study} has no trial or variant {text!r}{near}")
 
 
 def _by_id(named: _Named, start: str) -> Side | None:

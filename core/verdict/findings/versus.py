@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.records import Floats, Threat
+from core.records import Threat
 from core.verdict.crossed import Block, crossed
 from core.verdict.described.mcnemar import McNemar, mcnemar
 from core.verdict.findings.contrast import Contrast, Group, Value, contrast
@@ -49,10 +49,10 @@ class Versus:
 
 
 def measures(
-    models: Sequence[Model], threat: Threat | None, score: str, values: Mapping[str, Floats]
+    models: Sequence[Model], threat: Threat | None, score: str, scored: Value
 ) -> tuple[list[Measure], list[UnderAttack]]:
-    """What all `models` have in common, and the attacks that only some of them had. `values` holds the score's influence values
-    by trial."""
+    """What all `models` have in common, and the attacks that only some of them had. `scored` gives a model's influence values
+    on the score."""
     common, uncommon = shared_attacks(models)
     found = [Measure("clean_accuracy", lambda model: model.outcomes.clean)]
     if threat is not None and all(model.outcomes.worst is not None for model in models):
@@ -60,8 +60,8 @@ def measures(
     found += [
         Measure("robust_accuracy", under(one.attack_id), one.name, one.attack_id, one.norm, one.eps) for one in common
     ]
-    if score not in NAMED and any(model.trial_id in values for model in models):
-        found.append(Measure(score, lambda model: values.get(model.trial_id), bits=False))
+    if score not in NAMED and any(scored(model) is not None for model in models):
+        found.append(Measure(score, scored, bits=False))
     return found, uncommon
 
 
