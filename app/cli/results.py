@@ -216,8 +216,8 @@ def score_named(name: str | None) -> str:
 
 def one_of(value: str, allowed: Sequence[str], where: str) -> str:
     """`value`; raises BadInput naming `where` and the nearest match if it is not one of `allowed`."""
-    from core.registry import nearest
+    from core.registry import meant
 
     if value not in allowed:
-        raise BadInput(f"{where} {value}: not one of {', '.join(allowed)}{nearest(value, allowed)}")
+        raise BadInput(f"{where} {value}: not one of {', '.join(allowed)}{meant(value, allowed)}")
     return value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from app.report.aggregate import images_of, influences
 from app.report.configuration import Differing, differing
 from app.report.sides import LEVEL, TRIAL, Side, find_sides
 from app.report.study_models import study_models
-from app.report.text import table
+from app.report.text import table, wrapped
 from core.errors import BadInput
 from core.names import NORM_SIGNS, short_id, worst
 from core.verdict.findings.contrast import Group
@@ -161,17 +160,17 @@ def _row(found: Comparison, one: Versus) -> Options:
 def comparison_page(found: Comparison, width: int) -> str:
     """For a person: who is who, what differs in how they were made, and the table of results with what it rests on."""
     parts = [
-        *_wrapped([_title(found)], width),
-        *_wrapped([f"{letter}  {_about(found, one)}" for letter, one in _lettered(found)], width),
+        *wrapped([_title(found)], width),
+        *wrapped([f"{letter}  {_about(found, one)}" for letter, one in _lettered(found)], width),
     ]
     if found.made.differing:
         headings = ["differs", "A", "B"]
         lines = [[key, _listed(one), _listed(other)] for key, (one, other) in found.made.differing.items()]
         parts += ["", table(headings, _fitting(lines, width), width)]
-    parts += ["", *_wrapped([_alike(found)], width)]
+    parts += ["", *wrapped([_alike(found)], width)]
     if not found.measured:
         return "\n".join([*parts, "", "Nothing was measured of both."])
-    return "\n".join([*parts, "", _results(found, width), "", *_wrapped(_foot(found), width)])
+    return "\n".join([*parts, "", _results(found, width), "", *wrapped(_foot(found), width)])
 
 
 def _lettered(found: Comparison) -> list[tuple[str, Outcome]]:
@@ -346,7 +345,7 @@ def _doubts(found: Comparison) -> list[str]:
     uneven = sum(model.uneven for side in (found.first, found.second) for model in side.models)
     if uneven:
         text.append(
-            f"{uneven} of these models {'was' if uneven == 1 else 'were'} attacked with less than what is known to break them; "
+            f"{uneven} of these models {'was' if uneven == 1 else 'were'} not attacked like the rest; "
             f"even out: innate attack --study {found.study} --level"
         )
     for one in found.measured:
@@ -375,7 +374,3 @@ def _times(scale: float, value: float | None) -> float | None:
 
 def _p(value: float) -> str:
     return "<0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _wrapped(lines: Sequence[str], width: int) -> list[str]:
-    return [part for line in lines for part in textwrap.wrap(line, width, subsequent_indent="    ")]

@@ -11,6 +11,7 @@ from app.report.effects import Effect, Effects, Interactions, effects, interacti
 from app.report.signed import Residue, Whisker, residues, whiskers
 from app.report.study_charts import SIGNS, verdict_signs, with_waiting
 from app.report.study_numbers import Scope
+from app.report.text import wrapped
 from core.verdict.scoring import SCORES
 
 _FAINT = 5.0
@@ -25,14 +26,14 @@ def level_effects(scope: Scope, canvas: Canvas, score: str, factor: str | None) 
     if found is None:
         return scope.nothing()
     if not found.factors:
-        what = f"{factor} is always {found.single}" if found.single else "no factor varies"
+        what = f"{factor} is always {found.single}" if found.single is not None else "no factor varies"
         return f"{scope.study}: {what}, so there is nothing to hold against each other"
     scale = 100.0 / SCORES[score].full
     only = found.factors[0][0] if len(found.factors) == 1 else None
     groups = [("" if only else name, [_whisker(one, scale) for one in levels]) for name, levels in found.factors]
     title = f"{scope.study}: {score} by {only or 'level'}, each against the mean of the others, in points"
     text = whiskers(title, groups, canvas.columns)
-    return with_waiting(scope, canvas, "\n".join([text, *_wrapped(_about_effects(scope, found), canvas)]))
+    return with_waiting(scope, canvas, "\n".join([text, *wrapped(_about_effects(scope, found), canvas.columns)]))
 
 
 def _whisker(one: Effect, scale: float) -> Whisker:
@@ -79,7 +80,7 @@ def factor_interactions(scope: Scope, canvas: Canvas, score: str, factors: tuple
     }
     first, second = table.factors
     title = f"{scope.study}: {score}, {first} × {second}: what a cell has beyond its row and its column, in points"
-    about = _wrapped(_about_interactions(scope, found), canvas)
+    about = wrapped(_about_interactions(scope, found), canvas.columns)
     if not cells:
         return "\n".join([*textwrap.wrap(title, canvas.columns), *about])
     full = max(_FAINT, *(abs(cell.value) for cell in cells.values()))
@@ -132,7 +133,3 @@ def _limits(scope: Scope, apart: Sequence[Difference | None], *, bound: bool, im
     if imported:
         text.append(f"{imported} imported model{'' if imported == 1 else 's'} left out: no seed to pair by")
     return text
-
-
-def _wrapped(lines: Sequence[str], canvas: Canvas) -> list[str]:
-    return [part for line in lines for part in textwrap.wrap(line, canvas.columns, subsequent_indent="    ")]

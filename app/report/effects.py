@@ -29,10 +29,11 @@ class Effect:
 
 @dataclass(frozen=True)
 class Effects:
-    """By factor, the best level first. `single` are factors that were asked for and do not vary."""
+    """By factor, the best level first."""
 
     factors: tuple[tuple[str, tuple[Effect, ...]], ...]
-    single: tuple[tuple[str, str], ...]
+    single: str | None
+    """The one level of the factor that was asked for, where it does not vary."""
     images: int
     bound: bool
     """Some of the numbers are upper bounds that nobody audited."""
@@ -62,8 +63,8 @@ def effects(scope: Scope, score: str, factor: str | None) -> Effects | None:
             found.append(
                 (name, tuple(_ordered([_effect(models, name, level, levels, value, score) for level in levels])))
             )
-    single = [(factor, models[0].levels[factor])] if factor is not None and not found else []
-    return Effects(tuple(found), tuple(single), len(models[0].outcomes.clean), _bound(models, score), imported)
+    single = models[0].levels[factor] if factor is not None and not found else None
+    return Effects(tuple(found), single, len(models[0].outcomes.clean), _bound(models, score), imported)
 
 
 def _effect(

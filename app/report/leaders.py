@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,11 @@ import numpy as np
 
 from app.report.aggregate import Estimate
 from core.records import Floats
-from core.verdict.crossed import Block, crossed
+from core.verdict.crossed import Block, Spread, crossed
 from core.verdict.scoring import SCORES
 from core.verdict.scoring.trial_scores import linear
-from core.verdict.statistics import t_interval
+from core.verdict.statistics import CONFIDENCE
+from core.verdict.student import two_sided
 from storage.image_outcomes import stored
 
 if TYPE_CHECKING:
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
     from storage.rows import ScoreRow
 
 MOST_NAMES = 12
-MOST_MODELS = 1500
+_PART = 500
+"""Trials that are read at once."""
+MOST_MODELS = 600
 """That a listing may look at: of more, the best are paired, and how many were not is said."""
 
 
@@ -33,9 +37,13 @@ class Ties:
     leader: str
     tied: tuple[str, ...]
     untried: tuple[str, ...]
-    """Whose own interval reaches the leader's, but which have no seed in common with it, or came after MOST_MODELS."""
+    """Whose own interval reaches the leader's, but which have no seed in common with it, or would be too many models."""
     over_images: bool
     """One seed each: other seeds may tell them apart, or not."""
+    paired: int
+    """Variants that were held against the leader."""
+    cut: bool
+    """There were more models than may be looked at."""
 
 
 def ties(
@@ -61,50 +69,89 @@ def ties(
     for row in rows:
         if row.variant_id in trials and row.seed is not None:
             trials[row.variant_id].append(row.trial_id)
-    best = _by_seed(db, study, score, trials[leader])
-    left = None if most is None else most - len(best)
-    tied, untried, seeds = [], [], 0
+    paired = {leader: trials[leader]}
+    count = len(trials[leader])
     for variant in near:
-        count = len(trials[variant])
-        if left is not None:
-            left -= count
-        found = {} if left is not None and left < 0 else _by_seed(db, study, score, trials[variant])
+        count += len(trials[variant])
+        if most is None or count <= most:
+            paired[variant] = trials[variant]
+    tied, tried, seeds = [], set(), 0
+    best: Mapping[int, Floats] = {}
+    for variant, found in _by_seed(db, study, score, paired if len(paired) > 1 else {}):
+        if variant == leader:
+            best = found
+            continue
         shared = tuple(sorted(best.keys() & found.keys()))
         if not shared:
-            untried.append(variant)
             continue
-        spread = crossed([Block(shared, np.stack([best[seed] - found[seed] for seed in shared]))])
-        low, high = t_interval(spread)
+        tried.add(variant)
         seeds = max(seeds, len(shared))
-        if low <= 0.0 <= high:
+        spread = crossed([Block(shared, np.stack([best[seed] - found[seed] for seed in shared]))])
+        if _may_be_zero(spread):
             tied.append(variant)
-    return Ties(leader, tuple(tied), tuple(untried), seeds == 1)
+    return Ties(
+        leader,
+        tuple(tied),
+        tuple(variant for variant in near if variant not in tried),
+        seeds == 1,
+        len(tried),
+        most is not None and count > most,
+    )
+
+
+def _may_be_zero(spread: Spread) -> bool:
+    """Whether the 95 % interval holds 0."""
+    if spread.variance <= 0.0:
+        return spread.mean == 0.0
+    return two_sided(spread.mean / math.sqrt(spread.variance), spread.freedom) >= 1.0 - CONFIDENCE
 
 
 def ties_line(found: Ties, names: Mapping[str, str], score: str) -> str:
     """In a sentence, with as many names as one reads."""
-    shown = [names[variant] for variant in found.tied[:MOST_NAMES]]
     over = "over images only, one seed" if found.over_images else "in pairs of seed and image"
-    if not shown:
-        said = f"Every other one that was paired with {names[found.leader]} can be told from it"
-    else:
-        more = len(found.tied) - len(shown)
-        said = f"Cannot be told from {names[found.leader]}: {', '.join(shown)}" + (f" and {more} more" if more else "")
-    text = f"{said} ({score} {over}, 95 % each)."
-    if found.untried:
-        count = len(found.untried)
-        text += f" {count} more {'was' if count == 1 else 'were'} not paired: no seed in common, or too many models."
-    return text
+    leader, count = names[found.leader], len(found.untried)
+    shown = [names[variant] for variant in found.tied[:MOST_NAMES]]
+    more = len(found.tied) - len(shown)
+    said = []
+    if shown:
+        said.append(f"Cannot be told from {leader}: {', '.join(shown)}{f' and {more} more' if more else ''}")
+    elif found.paired:
+        said.append(f"None of {found.paired} near enough to be paired is as good as {leader}")
+    elif not count:
+        said.append(f"None is as good as {leader}: no interval reaches its")
+    if found.paired:
+        said[0] += f" ({score}, {over}, 95 % each)"
+    if count:
+        why = "too many models; innate chart scores pairs all" if found.cut else "no seed in common"
+        said.append(
+            f"{count} whose own interval reaches that of {leader} {'was' if count == 1 else 'were'} not paired: {why}"
+        )
+    return "".join(f"{sentence}. " for sentence in said).rstrip()
 
 
-def _by_seed(db: Database, study: str, score: str, trial_ids: Sequence[str]) -> dict[int, Floats]:
-    """Seed → influence values [n] of trials that have them."""
-    found = {}
-    for one in stored(db, study, trial_ids):
+def _by_seed(
+    db: Database, study: str, score: str, trials: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[str, dict[int, Floats]]]:
+    """(variant, seed → influence values [n]) in the order of `trials`, of which few are in memory at a time."""
+    part: list[str] = []
+    for variant in trials:
+        part.append(variant)
+        if sum(len(trials[one]) for one in part) >= _PART:
+            yield from _read(db, study, score, {one: trials[one] for one in part})
+            part = []
+    yield from _read(db, study, score, {one: trials[one] for one in part})
+
+
+def _read(
+    db: Database, study: str, score: str, trials: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[str, dict[int, Floats]]]:
+    variant_of = {trial: variant for variant, members in trials.items() for trial in members}
+    values: dict[str, dict[int, Floats]] = {variant: {} for variant in trials}
+    for one in stored(db, study, list(variant_of)):
         near = linear(SCORES[score], one.found)
         if near is not None and one.seed is not None:
-            found[one.seed] = near.influence(one.found)
-    return found
+            values[variant_of[one.trial_id]][one.seed] = near.influence(one.found)
+    yield from values.items()
 
 
 def _low(estimate: Estimate) -> float:

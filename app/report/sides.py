@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from app.report.variants import FACTORS, labels, level, levels, trial_labels
 from core.errors import BadInput, NotFound
 from core.names import short_id
-from core.registry import nearest
+from core.registry import meant, nearest
 from storage import queries
 from storage.studies import studies, study_row
 
@@ -155,7 +155,7 @@ def _variant(named: _Named, variant_id: str) -> Side:
 def _level(named: _Named, text: str, factor: str, name: str) -> Side:
     """By its label, else by the registry's name, whatever the options."""
     if factor not in FACTORS:
-        raise BadInput(f"{text}: {factor!r} is not one of {', '.join(FACTORS)}{_meant(factor)}")
+        raise BadInput(f"{text}: {factor!r} is not one of {', '.join(FACTORS)}{meant(factor, FACTORS)}")
     column = levels(named.scored, factor)
     trials = frozenset(row.trial_id for row, found in zip(named.scored, column, strict=True) if found == name)
     if not trials:
@@ -163,12 +163,6 @@ def _level(named: _Named, text: str, factor: str, name: str) -> Side:
     if not trials:
         raise NotFound(f"study {named.study} has no result with {text}{nearest(name, dict.fromkeys(column))}")
     return Side(LEVEL, f"{factor}={name}", factor, trials)
-
-
-def _meant(factor: str) -> str:
-    """The nearest factor, if any is near."""
-    found = nearest(factor, FACTORS)
-    return found if "did you mean" in found else ""
 
 
 def _instead(named: _Named, one: Side, other: Side) -> str:

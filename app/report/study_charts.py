@@ -22,6 +22,7 @@ from app.report.study_numbers import (
     scale_of,
     unit_of,
 )
+from app.report.text import wrapped
 from app.report.waiting import waiting_note
 from storage import queries, transfers
 
@@ -52,7 +53,12 @@ def score_bars(scope: Scope, canvas: Canvas, score: str) -> str:
     text = charts.bars(title, bars, 100.0, canvas.columns)
     if told is not None:
         line = ties_line(told, {one.variant_id: one.label for one in found}, score)
-        text = "\n".join([text, *textwrap.wrap(f"= {line}" if tied else line, canvas.columns, subsequent_indent="  ")])
+        text = "\n".join(
+            [
+                text,
+                *wrapped([f"= {line}" if tied else line], canvas.columns, 2),
+            ]
+        )
     return with_waiting(scope, canvas, text)
 
 

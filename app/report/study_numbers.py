@@ -73,7 +73,8 @@ class Placed:
 
     @property
     def bar(self) -> charts.Bar:
-        return charts.Bar(self.label, self.estimate.value, self.estimate.low, self.estimate.high, self.note)
+        low = None if self.estimate.bound else self.estimate.low
+        return charts.Bar(self.label, self.estimate.value, low, self.estimate.high, self.note)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import textwrap
 from collections.abc import Sequence
 
 
@@ -76,11 +77,40 @@ def _end(name: str, width: int) -> str:
 
 def _middle(name: str, width: int) -> str:
     half = (width - 1) // 2
-    return name if len(name) <= width else f"{name[: width - 1 - half]}…{name[-half:]}"
+    return name if len(name) <= width else f"{name[: width - 1 - half]}…{_tail(name, half)}"
 
 
 def _start(name: str, width: int) -> str:
-    return name if len(name) <= width else f"…{name[1 - width :]}"
+    return name if len(name) <= width else f"…{_tail(name, width - 1)}"
+
+
+def _tail(name: str, width: int) -> str:
+    """The last `width` characters, without what is left of an option's name: of "steps=2" not "eps=2" but "=2"."""
+    tail = name[-width:]
+    word, space, rest = tail.partition(" ")
+    if not name[:-width].endswith(" ") and "=" in word:
+        word = word[word.index("=") :]
+    return word + space + rest
+
+
+def ranges(places: Sequence[int]) -> str:
+    """Ascending numbers in few characters: "1,3–5"."""
+    runs: list[list[int]] = []
+    for place in places:
+        if runs and place == runs[-1][-1] + 1:
+            runs[-1].append(place)
+        else:
+            runs.append([place])
+    return ",".join(f"{run[0]}–{run[-1]}" if len(run) > 2 else ",".join(map(str, run)) for run in runs)
+
+
+def wrapped(lines: Sequence[str], width: int, indent: int = 4) -> list[str]:
+    """Prose folded to the width, continued with an indent; names and options of commands stay whole."""
+    return [
+        part
+        for line in lines
+        for part in textwrap.wrap(line, width, subsequent_indent=" " * indent, break_on_hyphens=False)
+    ]
 
 
 def percent(value: float | None) -> str:
