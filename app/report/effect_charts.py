@@ -16,6 +16,8 @@ from core.verdict.scoring import SCORES
 
 _FAINT = 5.0
 """Points up to which the largest residual is not drawn in the darkest shade: small ones stay pale."""
+_NARROW = 60
+"""Columns below which verdicts are signs."""
 _MOST_CELLS = 6
 """That are named where results are missing."""
 
@@ -30,14 +32,20 @@ def level_effects(scope: Scope, canvas: Canvas, score: str, factor: str | None) 
         return f"{scope.study}: {what}, so there is nothing to hold against each other"
     scale = 100.0 / SCORES[score].full
     only = found.factors[0][0] if len(found.factors) == 1 else None
-    groups = [("" if only else name, [_whisker(one, scale) for one in levels]) for name, levels in found.factors]
+    narrow = canvas.columns < _NARROW
+    groups = [
+        ("" if only else name, [_whisker(one, scale, narrow=narrow) for one in levels])
+        for name, levels in found.factors
+    ]
     title = f"{scope.study}: {score} by {only or 'level'}, each against the mean of the others, in points"
-    text = whiskers(title, groups, canvas.columns)
-    return with_waiting(scope, canvas, "\n".join([text, *wrapped(_about_effects(scope, found), canvas.columns)]))
+    text = whiskers("\n".join(textwrap.wrap(title, canvas.columns)), groups, canvas.columns)
+    return with_waiting(
+        scope, canvas, "\n".join([text, *wrapped(_about_effects(scope, found, narrow=narrow), canvas.columns)])
+    )
 
 
-def _whisker(one: Effect, scale: float) -> Whisker:
-    trust = "" if one.trust == "ok" else one.trust
+def _whisker(one: Effect, scale: float, *, narrow: bool) -> Whisker:
+    trust = SIGNS[one.trust] if narrow or one.trust == "ok" else one.trust
     apart = one.difference
     if apart is None:
         return Whisker(one.level, None, None, None, f"no pairs {trust}".rstrip())
@@ -50,7 +58,7 @@ def _whisker(one: Effect, scale: float) -> Whisker:
     )
 
 
-def _about_effects(scope: Scope, found: Effects) -> list[str]:
+def _about_effects(scope: Scope, found: Effects, *, narrow: bool) -> list[str]:
     levels = [one for _, several in found.factors for one in several]
     text = [
         "├──┤: 95 %, each by itself, paired by seed, image and every other choice; behind it in how many pairs it is above 0"
@@ -62,7 +70,7 @@ def _about_effects(scope: Scope, found: Effects) -> list[str]:
             f"{missing} combination{'' if missing == 1 else 's'} of seed and other choices without all levels left out; "
             f"innate trials --study {scope.study}"
         )
-    return text
+    return [*text, *(verdict_signs(one.trust for one in levels) if narrow else [])]
 
 
 def factor_interactions(scope: Scope, canvas: Canvas, score: str, factors: tuple[str, str] | None) -> str:

@@ -75,6 +75,7 @@ def ties(
         count += len(trials[variant])
         if most is None or count <= most:
             paired[variant] = trials[variant]
+    cut = most is not None and count > most
     tied, tried, seeds = [], set(), 0
     best: Mapping[int, Floats] = {}
     for variant, found in _by_seed(db, study, score, paired if len(paired) > 1 else {}):
@@ -95,7 +96,7 @@ def ties(
         tuple(variant for variant in near if variant not in tried),
         seeds == 1,
         len(tried),
-        most is not None and count > most,
+        cut,
     )
 
 

@@ -53,21 +53,26 @@ def find_sides(db: Database, study: str | None, first: str, second: str) -> Side
     wanted = " ".join(first.split()), " ".join(second.split())
     if study is not None:
         return _within(_Named.of(db, study_row(db, study).name), *wanted)
-    refusal: NotFound | None = None
+    absent: NotFound | None = None
+    refusal: BadInput | None = None
     for row in studies(db):
         try:
             return _within(_Named.of(db, row.study), *wanted)
         except NotFound as error:
+            absent = absent or error
+        except (
+            BadInput
+        ) as error:  # both are there, but cannot be compared, or not yet; another study may have them, too
             refusal = refusal or error
+    if refusal is not None:
+        raise refusal
     if all(_is_id(text) for text in wanted):
         for text in wanted:
             queries.find_trial(db, text)
         raise BadInput(
             f"{first} and {second} are in no study together: other test images, other attacks; put both into one study file"
         )
-    raise refusal or NotFound(
-        f"there is nothing to compare with {first!r}: no study has been run yet; innate run quick"
-    )
+    raise absent or NotFound(f"there is nothing to compare with {first!r}: no study has been run yet; innate run quick")
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,16 @@ class _Named:
 
 
 def _within(named: _Named, first: str, second: str) -> Sides:
-    one, other = _side(named, first), _side(named, second)
+    sides: list[Side] = []
+    refusal: BadInput | None = None
+    for text in (first, second):
+        try:
+            sides.append(_side(named, text))
+        except BadInput as error:  # that the other is not there at all says more
+            refusal = refusal or error
+    if refusal is not None:
+        raise refusal
+    one, other = sides
     if one.kind != other.kind:
         raise BadInput(
             f"{first} is a {one.kind} and {second} a {other.kind}: compare two trials, two variants or two levels"

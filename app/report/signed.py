@@ -42,9 +42,10 @@ def whiskers(title: str, groups: Sequence[tuple[str, Sequence[Whisker]]], width:
     note_width = max(len(item.note) for item in everything)
     noted = note_width + 1 if note_width else 0
     fixed = len(indent) + 9 + noted
-    labels = [distinct([item.label for item in items], max(10, width - fixed - _LEAST_AXIS)) for _, items in groups]
+    labels = [distinct([item.label for item in items], max(8, width - fixed - _LEAST_AXIS)) for _, items in groups]
     label_width = max(len(label) for names in labels for label in names)
-    room = max(11, width - fixed - label_width) // 2 * 2 - 1  # odd, so that 0 has the middle
+    room = max(9, width - fixed - label_width)
+    room -= 1 - room % 2  # odd, so that 0 has the middle
     limit = _limit(everything)
     lines = [title]
     for (heading, items), names in zip(groups, labels, strict=True):
