@@ -34,7 +34,7 @@ class Canvas:
 
 @dataclass(frozen=True)
 class Bar:
-    """One labelled value with its interval; `note` stands behind it. Of an upper bound there is no `low`."""
+    """One labelled value with its interval; `note` stands behind it."""
 
     label: str
     value: float | None
@@ -228,11 +228,6 @@ def bar(item: Bar, full: float, room: int) -> str:
             for position in range(low + 1, high):
                 cells[position] = "─"
             cells[low], cells[high] = "├", "┤"
-    elif item.high is not None:
-        high = min(room - 1, max(0, round((room - 1) * min(1.0, item.high / full))))
-        for position in range(-(-eighths // 8), high):
-            cells[position] = "─"
-        cells[high] = "┤"
     return "".join(cells[:room])
 
 

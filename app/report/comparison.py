@@ -18,7 +18,6 @@ from core.verdict.findings.find import bound_of
 from core.verdict.findings.models import FACTORS, Model
 from core.verdict.findings.versus import Versus, measures, of_groups, of_two
 from core.verdict.scoring import SCORES
-from core.verdict.statistics import t_interval
 from storage import queries
 from storage.studies import study_row
 
@@ -130,7 +129,7 @@ def as_rows(found: Comparison) -> list[Options]:
 def _row(found: Comparison, one: Versus) -> Options:
     full = _full(one)
     spread, test = one.found.spread, one.mcnemar
-    low, high = (None, None) if spread is None else t_interval(spread)
+    low, high = one.interval or (None, None)
     return {
         "study": found.study,
         "first": found.first.side.named,
@@ -151,8 +150,8 @@ def _row(found: Comparison, one: Versus) -> Options:
         "upper_bound_b": _bounded(found.second, one),
         "trust_a": found.first.trust,
         "trust_b": found.second.trust,
-        "only_a": None if test is None else test.first_only,
-        "only_b": None if test is None else test.second_only,
+        "only_a": None if test is None else test.only_first,
+        "only_b": None if test is None else test.only_second,
         "p": None if test is None else test.p,
     }
 
@@ -243,7 +242,7 @@ def _results(found: Comparison, width: int) -> str:
         cells += _difference(one, scale)
         if found.of_trials:
             test = one.mcnemar
-            cells += ["", "", ""] if test is None else [str(test.first_only), str(test.second_only), _p(test.p)]
+            cells += ["", "", ""] if test is None else [str(test.only_first), str(test.only_second), _p(test.p)]
         else:
             cells.append(f"{one.found.won}/{one.found.pairs}" if one.found.pairs else "-")
         lines.append(cells)
@@ -252,9 +251,9 @@ def _results(found: Comparison, width: int) -> str:
 
 
 def _difference(one: Versus, scale: float) -> list[str]:
-    if one.found.spread is None:
+    if one.found.spread is None or one.interval is None:
         return ["-", "-"]
-    low, high = t_interval(one.found.spread)
+    low, high = one.interval
     return [f"{scale * one.found.spread.mean:+.1f}", f"{scale * low:+.1f} to {scale * high:+.1f}"]
 
 
@@ -285,7 +284,7 @@ def _foot(found: Comparison) -> list[str]:
     if found.of_trials:
         text.append(
             "This model against that one, over images: it says nothing of other seeds. only A, only B: images that one alone "
-            "classifies rightly; p: McNemar's exact test."
+            "classifies rightly; p: McNemar's exact test, the interval of an accuracy Tango's."
         )
     elif found.paired:
         over = "seed and image" if found.first.side.kind != LEVEL else "seed, image and every other choice"

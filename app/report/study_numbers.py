@@ -73,8 +73,10 @@ class Placed:
 
     @property
     def bar(self) -> charts.Bar:
-        low = None if self.estimate.bound else self.estimate.low
-        return charts.Bar(self.label, self.estimate.value, low, self.estimate.high, self.note)
+        """Of an upper bound, which has no lower end, with what lies above it only."""
+        estimate = self.estimate
+        low = estimate.value if estimate.bound else estimate.low
+        return charts.Bar(self.label, estimate.value, low, estimate.high, self.note)
 
 
 @dataclass(frozen=True)

@@ -141,12 +141,6 @@ def test_whiskers_share_one_axis_and_fit(width):
     assert third.rstrip().endswith("no pairs")
 
 
-def test_an_upper_bound_has_a_bar_with_one_end():
-    assert charts.bar(Bar("", 50.0, None, 70.0), 100.0, 21) == "██████████▌───┤      "
-    assert charts.bar(Bar("", 50.0, 30.0, 70.0), 100.0, 21) == "██████├───────┤      "
-    assert charts.bar(Bar("", 50.0, None, None), 100.0, 21) == "██████████▌          "
-
-
 def test_bars_with_long_names_never_look_alike():
     names = [f"adam lr={lr} tanh pgd-at steps={steps}" for lr in ("0.001", "0.002") for steps in (7, 10)]
     for width in (40, 60, 80):

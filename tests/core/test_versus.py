@@ -1,4 +1,4 @@
-"""Two sides against each other, McNemar's exact test, and interactions: against numbers worked out by hand."""
+"""Two sides against each other, and interactions: against numbers worked out by hand."""
 
 import math
 
@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 
 from core.records import Threat
-from core.verdict.described.mcnemar import mcnemar
 from core.verdict.findings.models import FACTORS, Model
 from core.verdict.findings.residuals import residuals
 from core.verdict.findings.versus import measures, of_groups, of_two
 from core.verdict.scoring.outcomes import Outcomes, UnderAttack
-from core.verdict.statistics import t_interval
 from core.verdict.student import two_sided
 
 THREAT = Threat("linf", 0.1)
@@ -35,31 +33,6 @@ def measured(models, name, score="clean_accuracy", scored=lambda model: None):
     return next(one for one in found if name in (one.name, one.attack))
 
 
-# --- McNemar ---
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "table", "p"),
-    [
-        ("1" * 11 + "0", "0" * 4 + "1" * 7 + "0", (4, 0, 7, 1), 2 / 2**4),
-        ("1" * 4 + "0" * 7, "0" * 4 + "1" * 7, (4, 7, 0, 0), 2 * (1 + 11 + 55 + 165 + 330) / 2**11),
-        ("1100", "1100", (0, 0, 2, 2), 1.0),
-        ("1010", "0101", (2, 2, 0, 0), 1.0),
-        ("1", "0", (1, 0, 0, 0), 1.0),
-    ],
-)
-def test_mcnemar_counts_who_alone_is_right_and_throws_a_fair_coin(first, second, table, p):
-    found = mcnemar(bits(first), bits(second))
-    assert (found.first_only, found.second_only, found.both, found.neither) == table
-    assert found.p == pytest.approx(p)
-    assert mcnemar(bits(second), bits(first)).p == pytest.approx(p)
-
-
-def test_mcnemar_of_other_images_is_refused():
-    with pytest.raises(ValueError, match="3 and 2 images"):
-        mcnemar(bits("111"), bits("11"))
-
-
 # --- two sides ---
 
 
@@ -67,9 +40,14 @@ def test_two_models_are_compared_over_images_whatever_their_seeds():
     one, other = model(seed=0, worst="11100000", clean="1" * 8), model(seed=5, worst="00111000", clean="1" * 8)
     found = of_two(one, other, measured([one, other], "worst_case"))
     assert (found.first, found.second) == (3 / 8, 3 / 8)
-    assert found.mcnemar.first_only == found.mcnemar.second_only == 2
+    assert found.mcnemar.only_first == found.mcnemar.only_second == 2
+    assert found.interval == (found.mcnemar.low, found.mcnemar.high)
     assert found.found.spread.seeds is None
-    low, high = t_interval(found.found.spread)
+    scored = of_two(
+        one, other, measured([one, other], "innate", "innate", lambda model: model.outcomes.worst.astype(float))
+    )
+    assert scored.mcnemar is None
+    low, high = scored.interval
     # Differences 1, 1, 0, -1, -1, 0, 0, 0: variance 4 / 7 by hand, of the mean 1 / 14; t with 7 degrees of freedom is 2.3646.
     assert high == pytest.approx(2.364624 / math.sqrt(14), rel=1e-5)
     assert low == pytest.approx(-high)

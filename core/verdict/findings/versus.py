@@ -15,6 +15,7 @@ from core.verdict.findings.contrast import Contrast, Group, Value, contrast
 from core.verdict.findings.models import Model
 from core.verdict.findings.questions import under, worst_case
 from core.verdict.scoring.outcomes import UnderAttack
+from core.verdict.statistics import t_interval
 
 NAMED = ("clean_accuracy", "worst_case")
 """Scores that are accuracies, compared image by image whatever score is asked for."""
@@ -46,6 +47,13 @@ class Versus:
     found: Contrast
     mcnemar: McNemar | None = None
     """Of two models, where the measure counts images."""
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 %, of the difference; of two models' counts McNemar's, which has a width also where they never differ."""
+        if self.mcnemar is not None:
+            return self.mcnemar.low, self.mcnemar.high
+        return None if self.found.spread is None else t_interval(self.found.spread)
 
 
 def measures(
