@@ -18,7 +18,7 @@ from core.verdict.findings.find import bound_of
 from core.verdict.findings.models import FACTORS, Model
 from core.verdict.findings.versus import Versus, measures, of_groups, of_two
 from core.verdict.scoring import SCORES
-from storage import queries
+from storage import listing, queries
 from storage.studies import study_row
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from core.records import Threat
     from core.verdict.scoring.outcomes import UnderAttack
     from storage.reading import Options
-    from storage.rows import TrialRow
+    from storage.rows import ListedTrial
 
 SHORT = {"clean_accuracy": "clean", "worst_case": "worst"}
 """Columns of the results, by score."""
@@ -103,7 +103,7 @@ def compared(db: Database, study: str | None, first: str, second: str, score: st
     else:
         over = FACTORS if sides.first.factor is None else (sides.first.factor,)
         measured = [of_groups(one.models, other.models, over, measure) for measure in asked]
-    rows = queries.trials(db, sides.study)
+    rows = listing.page(db, listing.EVERYTHING.narrowed("study", sides.study), "study", limit=-1)
     return Comparison(
         sides.study,
         score,
@@ -117,7 +117,7 @@ def compared(db: Database, study: str | None, first: str, second: str, score: st
     )
 
 
-def _rows(rows: Sequence[TrialRow], outcome: Outcome) -> list[TrialRow]:
+def _rows(rows: Sequence[ListedTrial], outcome: Outcome) -> list[ListedTrial]:
     return [row for row in rows if row.trial_id in outcome.side.trials]
 
 

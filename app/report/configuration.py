@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from app.report.variants import FACTORS, choice_text, level, options, seed_text, short
 
 if TYPE_CHECKING:
-    from storage.rows import TrialRow
+    from storage.rows import ListedTrial
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Differing:
     """Keys with several values, the same ones on both sides."""
 
 
-def configuration(row: TrialRow) -> dict[str, str]:
+def configuration(row: ListedTrial) -> dict[str, str]:
     """Everything that was chosen for a trial, options by dotted names."""
     found = {"dataset": row.dataset, "train_samples": str(row.train_samples or "all")}
     for factor in FACTORS:
@@ -34,7 +34,7 @@ def configuration(row: TrialRow) -> dict[str, str]:
     return found
 
 
-def differing(first: Sequence[TrialRow], second: Sequence[TrialRow]) -> Differing:
+def differing(first: Sequence[ListedTrial], second: Sequence[ListedTrial]) -> Differing:
     """In the order of the keys; an option that a choice does not have is "-"."""
     sides = [[configuration(row) for row in rows] for rows in (first, second)]
     keys = list(dict.fromkeys(key for side in sides for one in side for key in one))

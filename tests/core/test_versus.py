@@ -44,7 +44,7 @@ def test_two_models_are_compared_over_images_whatever_their_seeds():
     assert found.interval == (found.mcnemar.low, found.mcnemar.high)
     assert found.found.spread.seeds is None
     scored = of_two(
-        one, other, measured([one, other], "innate", "innate", lambda model: model.outcomes.worst.astype(float))
+        one, other, measured([one, other], "innate", "innate", lambda model: model.outcomes.worst.astype(np.float32))
     )
     assert scored.mcnemar is None
     low, high = scored.interval
@@ -89,7 +89,7 @@ def test_only_what_all_models_had_is_measured():
     found, uncommon = measures(models, THREAT, "innate", lambda model: None)
     assert [one.attack or one.name for one in found] == ["clean_accuracy", "worst_case", "pgd"]
     assert [one.name for one in uncommon] == ["fgsm", "apgd"]
-    found, _ = measures(models, None, "innate", lambda model: np.zeros(4))
+    found, _ = measures(models, None, "innate", lambda model: np.zeros(4, np.float32))
     assert [one.name for one in found] == ["clean_accuracy", "robust_accuracy", "innate"]
     assert not found[-1].bits
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass, replace
 
 from core.records import Threat
-from core.verdict.crossed import Block, crossed
 from core.verdict.described.mcnemar import McNemar, mcnemar
 from core.verdict.findings.contrast import Contrast, Group, Value, contrast
-from core.verdict.findings.models import Model
+from core.verdict.findings.models import FACTORS, Model
 from core.verdict.findings.questions import under, worst_case
 from core.verdict.scoring.outcomes import UnderAttack
 from core.verdict.statistics import t_interval
@@ -97,17 +94,14 @@ def of_groups(first: Sequence[Model], second: Sequence[Model], over: Sequence[st
 
 def of_two(first: Model, second: Model, measure: Measure) -> Versus:
     """One model less another over their images, whatever their seeds: of these two, and of no others trained like them."""
+    # As if of one seed of one block: what is paired are the images.
+    beside = replace(second, seed=first.seed)
+    found = contrast([Group(1.0, (first,)), Group(-1.0, (beside,))], FACTORS, measure.value)
     one, other = measure.value(first), measure.value(second)
-    if one is None or other is None:
-        none = Contrast(None, 0, 0, 1, ((), ()))
-        return Versus(measure, _mean([first], measure.value), _mean([second], measure.value), none)
-    apart = one.astype(np.float32) - other.astype(np.float32)
-    spread = crossed([Block((0,), apart[None, :])])
-    found = Contrast(spread, int(spread.mean > 0), int(spread.mean < 0), 0, ((first,), (second,)), 1)
-    test = mcnemar(one.astype(np.bool_), other.astype(np.bool_)) if measure.bits else None
-    return Versus(measure, float(one.mean()), float(other.mean()), found, test)
+    test = mcnemar(one, other) if measure.bits and one is not None and other is not None else None
+    return Versus(measure, _mean([first], measure.value), _mean([second], measure.value), found, test)
 
 
 def _mean(models: Sequence[Model], value: Value) -> float | None:
-    found: list[NDArray[np.generic]] = [one for one in map(value, models) if one is not None]
-    return float(np.mean([one.mean() for one in found])) if found else None
+    found = [float(one.mean()) for one in map(value, models) if one is not None]
+    return math.fsum(found) / len(found) if found else None
