@@ -15,6 +15,8 @@ import typer
 from app.cli import (
     attack,
     catalogue,
+    chart,
+    compare,
     doctor,
     examples,
     export,
@@ -78,6 +80,8 @@ for group in (
     worker,
     results,
     findings,
+    chart,
+    compare,
     transfer,
     studies,
     examples,

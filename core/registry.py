@@ -170,6 +170,12 @@ def nearest(name: str, known: Any) -> str:
     return f"; known: {', '.join(names)}" if len(names) <= 12 else ""
 
 
+def meant(name: str, known: Any) -> str:
+    """As `nearest`, for a message that lists `known` itself; empty where none is near."""
+    found = nearest(name, known)
+    return found if "did you mean" in found else ""
+
+
 def _as_float(value: float | Fraction) -> float:
     """A number too large for a float is as infinite as a user needs it."""
     try:

@@ -1,10 +1,9 @@
-"""`results` and `chart`."""
+"""`results`."""
 
 from __future__ import annotations
 
-import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,8 +26,8 @@ Study = Annotated[
     str | None, typer.Option("--study", help="The study; the one run last if not given.", autocompletion=complete_study)
 ]
 FORMATS = ("table", "json", "csv", "markdown", "latex")
-BY = ("architecture", "optimizer", "activation", "defense", "seed")
-KINDS = ("scores", "curves", "heatmap", "tradeoff", "training", "transfer")
+FACTORS = ("architecture", "optimizer", "activation", "defense")
+BY = (*FACTORS, "seed")
 
 
 def register(app: typer.Typer) -> None:
@@ -36,10 +35,6 @@ def register(app: typer.Typer) -> None:
         "results",
         epilog="Examples: innate results; innate results --by optimizer --score worst_case; innate results --format latex",
     )(results)
-    app.command(
-        "chart",
-        epilog="Examples: innate chart scores; innate chart curves --where activation=relu; innate chart heatmap",
-    )(chart)
 
 
 def results(
@@ -57,7 +52,7 @@ def results(
     db = context.reading()
     name = chosen_study(db, study)
     factors = [one_of(factor.strip(), BY, "--by") for factor in by.split(",")] if by else []
-    score_name = _score(score)
+    score_name = score_named(score)
     if name is None:
         found = _Found(())
     elif factors:
@@ -150,58 +145,7 @@ def _descending(value: float | None) -> tuple[bool, float]:
     return value is None, -(value or 0.0)
 
 
-def chart(
-    ctx: typer.Context,
-    kind: Annotated[
-        str, typer.Argument(help=", ".join(KINDS) + ".", autocompletion=lambda: list(KINDS), metavar="KIND")
-    ],
-    study: Study = None,
-    score: Annotated[str | None, typer.Option(help="For scores, heatmap and tradeoff.")] = None,
-    by: Annotated[str | None, typer.Option(help="For heatmap: two factors, such as optimizer,activation.")] = None,
-    attack: Annotated[
-        str | None,
-        typer.Option(help="For curves: one attack, not the worst case; for transfer: not the last one."),
-    ] = None,
-    where: Annotated[list[str] | None, typer.Option(help="Only these, such as activation=relu; repeatable.")] = None,
-    trial: Annotated[list[str] | None, typer.Option(help="Only the variants of these trials; repeatable.")] = None,
-    columns: Annotated[
-        int | None, typer.Option("--width", min=40, help="Columns; the terminal's if not given.")
-    ] = None,
-    lines: Annotated[int | None, typer.Option("--height", min=10, help="Rows.")] = None,
-) -> None:
-    """Draw a study's results: scores, curves (accuracy against ε), heatmap, tradeoff, training, transfer."""
-    from app.report import study_charts
-
-    one_of(kind, KINDS, "chart")
-    context = context_of(ctx)
-    db = context.reading()
-    name = chosen_study(db, study)
-    if name is None:
-        return
-    scope = study_charts.Scope(db, name, pairs(where or ()), variants_of(db, trial) if trial else None)
-    canvas = _canvas(
-        context, columns, lines or (min(24, shutil.get_terminal_size().lines - 4) if sys.stdout.isatty() else 20)
-    )
-    draw: dict[str, Callable[[], str]] = {
-        "scores": lambda: study_charts.score_bars(scope, canvas, _score(score)),
-        "curves": lambda: study_charts.robustness_curves(scope, canvas, attack),
-        "heatmap": lambda: study_charts.score_heatmap(scope, canvas, _score(score), _two_factors(by)),
-        "tradeoff": lambda: study_charts.tradeoff(scope, canvas, _score(score or "worst_case")),
-        "training": lambda: study_charts.training_curves(scope, canvas),
-        "transfer": lambda: study_charts.transfer_heatmap(scope, canvas, attack),
-    }
-    typer.echo(draw[kind]())
-
-
-def variants_of(db: Database, trials: Sequence[str]) -> frozenset[str]:
-    """The variants of some trials; raises NotFound or BadInput as `find_trial` does."""
-    from storage.queries import find_trial
-    from storage.trial import trial_detail
-
-    return frozenset(trial_detail(db, find_trial(db, prefix)).variant_id for prefix in trials)
-
-
-def _canvas(context: Context, columns: int | None, lines: int) -> Canvas:
+def canvas_of(context: Context, columns: int | None, lines: int) -> Canvas:
     from app.report.charts import Canvas
 
     return Canvas(columns or width(), lines, context.colour and sys.stdout.isatty())
@@ -228,7 +172,7 @@ def after_run(db: Database, context: Context, study: str) -> str:
     text = leaderboard_table(db, study, rows, width())
     if not rows:
         return text
-    drawn = study_charts.score_bars(study_charts.Scope(db, study), _canvas(context, None, 20), "innate")
+    drawn = study_charts.score_bars(study_charts.Scope(db, study), canvas_of(context, None, 20), "innate")
     return f"{text}\n\n{drawn}"
 
 
@@ -266,25 +210,16 @@ def _latex(text: str) -> str:
     return text
 
 
-def _score(name: str | None) -> str:
+def score_named(name: str | None) -> str:
     from core.verdict.scoring import SCORES
 
     return SCORES.find(name or "innate", "--score").name
 
 
-def _two_factors(by: str | None) -> tuple[str, str] | None:
-    if by is None:
-        return None
-    factors = [one_of(factor.strip(), BY, "--by") for factor in by.split(",")]
-    if len(factors) != 2 or factors[0] == factors[1]:
-        raise BadInput(f"--by {by}: a heatmap needs two different factors, such as optimizer,activation")
-    return factors[0], factors[1]
-
-
 def one_of(value: str, allowed: Sequence[str], where: str) -> str:
     """`value`; raises BadInput naming `where` and the nearest match if it is not one of `allowed`."""
-    from core.registry import nearest
+    from core.registry import meant
 
     if value not in allowed:
-        raise BadInput(f"{where} {value}: not one of {', '.join(allowed)}{nearest(value, allowed)}")
+        raise BadInput(f"{where} {value}: not one of {', '.join(allowed)}{meant(value, allowed)}")
     return value

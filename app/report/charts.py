@@ -1,7 +1,7 @@
 """Charts as text: pure functions from rows to a string, coloured or plain, that fit the width they are given.
 
 plotext draws what has two axes; bars and heatmaps, which need their numbers beside them, are drawn here. plotext's figure
-is global, so one chart is built at a time. To add a chart: a function here and a line in `app/cli/results.py`.
+is global, so one chart is built at a time. To add a chart: a function here and a line in `app/cli/chart.py`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.report.text import distinct
+
 MARKERS = "●◆▲■○◇△□×+*#"
 _COLOURS = ("cyan", "orange", "green", "magenta", "blue", "red", "cyan+", "magenta+")
 """Of the terminal's sixteen, those that can be seen on a light and on a dark background."""
 _BLOCKS = " ▏▎▍▌▋▊▉█"
 _SHADES = " ░▒▓█"
+_LEAST_BAR = 24
+"""Characters that a bar keeps beside a long label, where the chart is wide enough."""
 MOST_CURVES = 8
 """Curves in one chart before it turns into a thicket."""
 
@@ -52,12 +56,14 @@ def bars(title: str, items: Sequence[Bar], full: float, width: int) -> str:
     """Horizontal bars from 0 to `full`, the interval drawn over them as ├─┤, the value in front."""
     if not items:
         return f"{title}\n(nothing to show yet)"
-    label_width = min(max(len(item.label) for item in items), max(10, width // 3))
     note_width = max(len(item.note) for item in items)
-    room = max(10, width - label_width - 9 - (note_width + 1 if note_width else 0))
+    noted = note_width + 1 if note_width else 0
+    most = max(10, width // 3, width - 9 - noted - _LEAST_BAR)
+    labels = distinct([item.label for item in items], most)
+    label_width = max(map(len, labels))
+    room = max(10, width - label_width - 9 - noted)
     lines = [title]
-    for item in items:
-        label = item.label if len(item.label) <= label_width else item.label[: label_width - 1] + "…"
+    for item, label in zip(items, labels, strict=True):
         value = "    -" if item.value is None else f"{item.value:5.1f}"
         lines.append(f"{label:<{label_width}} {value} {bar(item, full, room)} {item.note}".rstrip())
     lines.append(" " * (label_width + 7) + axis(full, room))
@@ -169,27 +175,31 @@ def heatmap(
     """A table of numbers, each with a block whose shade grows from 0 to `full`, and its sign from `signs` behind it."""
     signs = signs or {}
     tail = 1 if any(signs.values()) else 0
-    first = max(len(row) for row in rows)
-    size = max(8, min(max(len(column) for column in columns), (width - first) // max(1, len(columns)) - 2))
+    cells = {
+        key: f"{shade(value, full)}{value:5.1f}{signs.get(key, ''):<{tail}}"
+        for key, value in values.items()
+        if value is not None
+    }
+    return grid(title, rows, columns, cells, width)
+
+
+def grid(
+    title: str, rows: Sequence[str], columns: Sequence[str], cells: Mapping[tuple[str, str], str], width: int
+) -> str:
+    """Cells by (row, column) under the columns' names, "-" where there is none; columns that do not fit stand below."""
+    names = dict(zip(rows, distinct(rows, max(16, width // 3)), strict=True))
+    first = max(map(len, names.values()))
+    least = max(8, *map(len, cells.values())) if cells else 8
+    size = max(least, min(max(map(len, columns)), (width - first) // max(1, len(columns)) - 2))
     fitting = max(1, (width - first) // (size + 2))
-
-    def cut(text: str) -> str:
-        return text if len(text) <= size else text[: size - 1] + "…"
-
+    headed = dict(zip(columns, distinct(columns, size), strict=True))
     parts = [title]
     for start in range(0, len(columns), fitting):
         shown = columns[start : start + fitting]
-        parts.append(" " * first + "".join(f"  {cut(column):>{size}}" for column in shown))
+        parts.append(" " * first + "".join(f"  {headed[column]:>{size}}" for column in shown))
         for row in rows:
-            cells = []
-            for column in shown:
-                value = values.get((row, column))
-                if value is None:
-                    cells.append(f"  {'-':>{size}}")
-                else:
-                    sign = f"{signs.get((row, column), ''):<{tail}}"
-                    cells.append(f"  {f'{shade(value, full)}{value:5.1f}{sign}':>{size}}")
-            parts.append(f"{row:<{first}}" + "".join(cells))
+            line = (f"  {cells.get((row, column), '-'):>{size}}" for column in shown)
+            parts.append(f"{names[row]:<{first}}" + "".join(line))
     return "\n".join(line.rstrip() for line in parts)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from app.report import overstated
 from app.report.aggregate import Difference, Level, over_seeds, verdicts
-from app.report.text import interval, number, percent, table
+from app.report.leaders import ties, ties_line
+from app.report.text import interval, number, percent, ranges, table, wrapped
 from app.report.variants import constant, levels, varying
 from app.report.waiting import waiting_note
 from core.names import NORM_SIGNS, short_id
@@ -53,7 +53,7 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[VariantRow], widt
         for reason in reasons_of[row.variant_id]:
             notes.setdefault(reason.check, {})[reason.text] = None
         checks = {reason.check for reason in reasons_of[row.variant_id]}
-        marks = ",".join(str(place) for place, check in enumerate(notes, 1) if check in checks)
+        marks = ranges([place for place, check in enumerate(notes, 1) if check in checks])
         lines.append(
             [
                 *names,
@@ -82,6 +82,7 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[VariantRow], widt
         width,
         right=range(count, len(headings) - 1),
         fill=max(range(count), key=lambda index: max(len(line[index]) for line in lines)),
+        apart=True,
     )
     head = [f"{study}: {', '.join(part for part in (stored.dataset, constant(rows)) if part)}"]
     foot = ["; ".join([
@@ -103,8 +104,12 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[VariantRow], widt
         foot.append(
             "One seed: the intervals are over test images: they are about these models, and say nothing of other seeds."
         )
+    told = ties(db, study, "innate", trials, estimates)
+    if told is not None:
+        named = {row.variant_id: " ".join(names) for row, *names in zip(rows, *columns, strict=True)}
+        foot.append(ties_line(told, named, "innate"))
     foot += [f"[{index}] {_note(list(told))}" for index, told in enumerate(notes.values(), 1)]
-    return "\n".join([*_wrapped(head, width), text, "", *_wrapped(foot, width)])
+    return "\n".join([*wrapped(head, width), text, "", *wrapped(foot, width)])
 
 
 def by_table(
@@ -139,7 +144,7 @@ def by_table(
     count = len(factors)
     headings = [*factors, score, "95 % CI", "n", *(["from first", "95 % CI", "won"] if paired else [])]
     headings += [*([] if over is None else ["over"]), *(["trust"] if doubted else [])]
-    text = table(headings, lines, width, right=range(count, len(headings) - doubted), fill=0)
+    text = table(headings, lines, width, right=range(count, len(headings) - doubted), fill=0, apart=True)
     replicate = "trials" if "seed" in factors else "variants"
     unit = " in %" if full == 1.0 else ""
     single = any(row.basis == "images" for row in rows)
@@ -162,7 +167,7 @@ def by_table(
             "(invalid: models that learned nothing, so many of the trials; they count, "
             + ("as 0)" if score == "innate" else "as they are)")
         )
-    return "\n".join([f"{study}: {score}{unit} by {', '.join(factors)}", text, *_wrapped(foot, width)])
+    return "\n".join([f"{study}: {score}{unit} by {', '.join(factors)}", text, *wrapped(foot, width)])
 
 
 def _difference_cells(found: Difference | None, scale: float, *, first: bool) -> list[str]:
@@ -197,7 +202,3 @@ def _note(said: Sequence[str]) -> str:
 
 def _threat(threat: Threat | None) -> str:
     return "no ε (the study has no attacks)" if threat is None else f"{NORM_SIGNS[threat.norm]} ε = {threat.eps:g}"
-
-
-def _wrapped(lines: Sequence[str], width: int) -> list[str]:
-    return [part for line in lines for part in textwrap.wrap(line, width, subsequent_indent="    ")]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from app.report import charts, transfer_matrix
 from app.report.charts import Canvas
+from app.report.leaders import ties, ties_line
 from app.report.study_numbers import (
     Point,
     Robustness,
@@ -21,6 +22,7 @@ from app.report.study_numbers import (
     scale_of,
     unit_of,
 )
+from app.report.text import wrapped
 from app.report.waiting import waiting_note
 from storage import queries, transfers
 
@@ -39,15 +41,28 @@ SIGNS = {"ok": "", "suspect": "?", "invalid": "!"}
 
 
 def score_bars(scope: Scope, canvas: Canvas, score: str) -> str:
-    """One bar per variant, best first."""
+    """One bar per variant, best first; those that cannot be told from the first are marked, and named below."""
     found = ranking(scope, score)
     if not found:
         return scope.nothing()
     title = f"{scope.study}: {score}{unit_of(score)}, with 95 % intervals"
-    return _with_waiting(scope, canvas, charts.bars(title, [one.bar for one in found], 100.0, canvas.columns))
+    rows = scope.kept(queries.scores(scope.db, scope.study, score))
+    told = ties(scope.db, scope.study, score, rows, {one.variant_id: one.estimate for one in found}, most=None)
+    tied = frozenset(told.tied) if told is not None else frozenset()
+    bars = [replace(one.bar, note=f"= {one.note}".rstrip()) if one.variant_id in tied else one.bar for one in found]
+    text = charts.bars(title, bars, 100.0, canvas.columns)
+    if told is not None:
+        line = ties_line(told, {one.variant_id: one.label for one in found}, score)
+        text = "\n".join(
+            [
+                text,
+                *wrapped([f"= {line}" if tied else line], canvas.columns, 2),
+            ]
+        )
+    return with_waiting(scope, canvas, text)
 
 
-def _with_waiting(scope: Scope, canvas: Canvas, text: str) -> str:
+def with_waiting(scope: Scope, canvas: Canvas, text: str) -> str:
     """The chart, and below it what scored trials wait for, if any does."""
     note = waiting_note(scope.db, scope.study)
     return text if note is None else "\n".join([text, *textwrap.wrap(note, canvas.columns)])
@@ -80,8 +95,14 @@ def score_heatmap(scope: Scope, canvas: Canvas, score: str, factors: tuple[str, 
         return scope.nothing()
     signs = {key: SIGNS[trust] for key, trust in found.trust.items()}
     text = charts.heatmap(found.title, found.rows, found.columns, found.values, canvas.columns, full=100.0, signs=signs)
-    verdicts = [f"{SIGNS[trust]} {trust}" for trust in SIGNS if SIGNS[trust] and trust in found.trust.values()]
-    return _with_waiting(scope, canvas, "\n".join([text, *(["   ".join(verdicts)] if verdicts else [])]))
+    return with_waiting(scope, canvas, "\n".join([text, *verdict_signs(found.trust.values())]))
+
+
+def verdict_signs(trust: Iterable[str]) -> list[str]:
+    """The signs that stand in a table, explained."""
+    there = set(trust)
+    words = [f"{SIGNS[one]} {one}" for one in SIGNS if SIGNS[one] and one in there]
+    return ["   ".join(words)] if words else []
 
 
 def tradeoff(scope: Scope, canvas: Canvas, score: str) -> str:
@@ -92,7 +113,7 @@ def tradeoff(scope: Scope, canvas: Canvas, score: str) -> str:
     best = ", ".join(point.label for point in found if point.front)
     text = drawn_tradeoff(scope.study, score, found, canvas)
     named = textwrap.wrap(f"* Pareto front, no other is better in both: {best}", canvas.columns, subsequent_indent="  ")
-    return _with_waiting(scope, canvas, "\n".join([text, *named]))
+    return with_waiting(scope, canvas, "\n".join([text, *named]))
 
 
 def drawn_tradeoff(study: str, score: str, found: Sequence[Point], canvas: Canvas, *, legend: bool = True) -> str:

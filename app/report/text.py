@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import datetime
+import textwrap
 from collections.abc import Sequence
 
 
 def table(
-    headings: Sequence[str], rows: Sequence[Sequence[str]], width: int, *, right: Sequence[int] = (), fill: int = -1
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    width: int,
+    *,
+    right: Sequence[int] = (),
+    fill: int = -1,
+    apart: bool = False,
 ) -> str:
     """Columns of text, two spaces apart. `right` names columns to align right; `fill` the one that is cut with "…" when a
-    line would be wider than `width` (the last by default)."""
+    line would be wider than `width` (the last by default); `apart`: names that must stay different (`distinct`)."""
     sizes = [max(len(cell) for cell in column) for column in zip(headings, *rows, strict=True)]
     fill %= len(sizes)
     overflow = sum(sizes) + 2 * (len(sizes) - 1) - width
     if overflow > 0:
         sizes[fill] = max(8, sizes[fill] - overflow)
+        if apart:
+            names = distinct([row[fill] for row in rows], sizes[fill])
+            rows = [[*row[:fill], name, *row[fill + 1 :]] for row, name in zip(rows, names, strict=True)]
 
     def line(cells: Sequence[str]) -> str:
         shown = []
@@ -25,6 +35,82 @@ def table(
         return "  ".join(shown).rstrip()
 
     return "\n".join([line(headings), line(["─" * size for size in sizes]), *(line(row) for row in rows)])
+
+
+def distinct(names: Sequence[str], width: int) -> list[str]:
+    """Each in at most `width` characters (at least 8), so that different names stay different.
+
+    Words that all of them have go first, where they are too long; then each is cut, at its end, in its middle or at its start,
+    whichever leaves them all apart; where nothing does they are numbered.
+    """
+    width = max(8, width)
+    different = list(dict.fromkeys(names))
+    if all(len(name) <= width for name in different):
+        return list(names)
+    bare = {name: _without(name, _in_all(different)) for name in different}
+    for cut in (_end, _middle, _start):
+        shown = {name: cut(bare[name], width) for name in different}
+        if len(set(shown.values())) == len(different):
+            break
+    else:
+        digits = len(str(len(different)))
+        shown = {
+            name: f"{number:>{digits}} {_end(bare[name], width - digits - 1)}"
+            for number, name in enumerate(different, 1)
+        }
+    return [shown[name] for name in names]
+
+
+def _in_all(names: Sequence[str]) -> set[str]:
+    """The words that every name has; none of a single name."""
+    return set.intersection(*(set(name.split()) for name in names)) if len(names) > 1 else set()
+
+
+def _without(name: str, words: set[str]) -> str:
+    """A name that consists of nothing else keeps them."""
+    return " ".join(word for word in name.split() if word not in words) or name
+
+
+def _end(name: str, width: int) -> str:
+    return name if len(name) <= width else f"{name[: width - 1]}…"
+
+
+def _middle(name: str, width: int) -> str:
+    half = (width - 1) // 2
+    return name if len(name) <= width else f"{name[: width - 1 - half]}…{_tail(name, half)}"
+
+
+def _start(name: str, width: int) -> str:
+    return name if len(name) <= width else f"…{_tail(name, width - 1)}"
+
+
+def _tail(name: str, width: int) -> str:
+    """The last `width` characters, without what is left of an option's name: of "steps=2" not "eps=2" but "=2"."""
+    tail = name[-width:]
+    word, space, rest = tail.partition(" ")
+    if not name[:-width].endswith(" ") and "=" in word:
+        word = word[word.index("=") :]
+    return word + space + rest
+
+
+def ranges(places: Sequence[int]) -> str:
+    """Ascending numbers in few characters: "1,3–5"."""
+    runs: list[list[int]] = []
+    for place in places:
+        if runs and place == runs[-1][-1] + 1:
+            runs[-1].append(place)
+        else:
+            runs.append([place])
+    return ",".join(f"{run[0]}–{run[-1]}" if len(run) > 2 else ",".join(map(str, run)) for run in runs)
+
+
+def wrapped(lines: Sequence[str], width: int, indent: int = 4) -> list[str]:
+    """Prose folded to the width, continued with an indent; names and options of commands stay whole."""
+    return [
+        part
+        for line in lines
+        for part in textwrap.wrap(line, width, subsequent_indent=" " * indent, break_on_hyphens=False)
+    ]
 
 
 def percent(value: float | None) -> str:

@@ -3,9 +3,17 @@
 import numpy as np
 import pytest
 
-from app.report import charts, images, study_charts
-from app.report.charts import Canvas
+from app.report import charts, effect_charts, images, leaders, study_charts
+from app.report.aggregate import Estimate, difference, images_of, influences, over_seeds
+from app.report.charts import Bar, Canvas
+from app.report.effects import default_pair, effects, interactions
+from app.report.leaders import Ties, ties, ties_line
+from app.report.signed import Residue, Whisker, residues, whisker, whiskers
+from app.report.study_models import study_models
 from app.report.study_numbers import Scope, heat_table, pareto_front, points, ranking, robustness
+from core.verdict.findings.contrast import Group, contrast
+from core.verdict.findings.models import FACTORS
+from storage import queries
 from storage.database import connect
 from storage.trial import ExampleRow
 
@@ -93,6 +101,203 @@ def test_charts_leave_the_terminals_background_alone(db):
     text = study_charts.robustness_curves(scope(db), Canvas(80, 20, colour=True), None)
     assert "\x1b[38;5;" in text
     assert "\x1b[48;5;" not in text
+
+
+# --- differences: effects, interactions, who is as good as the best ---
+
+
+@pytest.mark.parametrize(
+    ("item", "line"),
+    [
+        (Whisker("", 0.0, -5.0, 5.0), "     ├────●────┤     "),
+        (Whisker("", 5.0, 2.0, 8.0), "          │ ├──●──┤  "),
+        (Whisker("", -5.0, -8.0, -2.0), "  ├──●──┤ │          "),
+        (Whisker("", 4.0, -2.0, 10.0), "        ├─┼───●─────┤"),
+        (Whisker("", 10.0, 9.9, 10.0), "          │         ●"),
+        (Whisker("", 3.0, 0.2, 6.0), "          │├─●──┤    "),
+        (Whisker("", -3.0, -6.0, -0.2), "    ├──●─┤│          "),
+        (Whisker("", None, None, None), "          │          "),
+    ],
+)
+def test_a_whisker_lies_where_its_numbers_do(item, line):
+    assert whisker(item, 10.0, 21) == line
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 140])
+def test_whiskers_share_one_axis_and_fit(width):
+    items = [
+        Whisker("adam lr=0.001 with a name", 12.3, 8.0, 16.6, "9/9 suspect" if width > 40 else "9/9 ?"),
+        Whisker("sgd", -12.3, -16.6, -8.0, "0/9"),
+    ]
+    lines = whiskers(
+        "t", [("optimizer", items), ("activation", [Whisker("relu", None, None, None, "no pairs")])], width
+    )
+    _, heading, first, second, other, third, axis = lines.splitlines()
+    assert (heading, other) == ("optimizer", "activation")
+    assert max(map(len, lines.splitlines())) <= width
+    assert first.index("│") == second.index("│") == third.index("│") == axis.index("0", axis.index("-20") + 3)
+    assert first.index("●") - first.index("│") == second.index("│") - second.index("●") > 0
+    assert "+12.3" in first
+    assert third.rstrip().endswith("no pairs")
+
+
+def test_bars_with_long_names_never_look_alike():
+    names = [f"adam lr={lr} tanh pgd-at steps={steps}" for lr in ("0.001", "0.002") for steps in (7, 10)]
+    for width in (40, 60, 80):
+        lines = charts.bars("t", [Bar(name, 50.0, 40.0, 60.0) for name in names], 100.0, width).splitlines()
+        assert len(set(lines[1:-1])) == 4
+        assert max(map(len, lines)) <= width
+
+
+def test_residuals_are_signed_shaded_and_marked():
+    cells = {("a", "x"): Residue(5.0, True, "?"), ("a", "y"): Residue(-5.0, True), ("b", "x"): Residue(0.1, False)}
+    head, columns, first, second = residues("t", ["a", "b"], ["x", "y"], cells, 80, 5.0).splitlines()
+    assert head == "t"
+    assert columns.split() == ["x", "y"]
+    assert first.split() == ["a", "██", "+5.0*?", "██", "-5.0*"]
+    assert second.split() == ["b", "+0.1", "-"]
+
+
+def test_effects_are_the_paired_differences_of_levels(db):
+    found = effects(scope(db), "innate", None)
+    assert [name for name, _ in found.factors] == ["optimizer", "activation"]
+    for name, (best, other) in found.factors:
+        # Of two levels the one is as much above as the other is below.
+        assert best.difference.value == pytest.approx(-other.difference.value)
+        assert best.difference.value > 0
+        assert (best.difference.low, best.difference.high) == pytest.approx(
+            (-other.difference.high, -other.difference.low)
+        )
+        assert best.difference.pairs == 4
+        assert best.difference.won + other.difference.won == 4
+        rows = [one for one in queries.scores(db, "tiny", "innate") if getattr(one, name) == best.level]
+        rest = [one for one in queries.scores(db, "tiny", "innate") if getattr(one, name) == other.level]
+        means = [sum(one.value for one in side) / len(side) for side in (rows, rest)]
+        assert best.difference.value == pytest.approx(means[0] - means[1], abs=1e-3)
+    (only,) = effects(scope(db), "worst_case", "activation").factors
+    assert only[0] == "activation"
+
+
+def test_effects_say_what_they_rest_on(db):
+    text = effect_charts.level_effects(scope(db, where={"seed": "0"}), CANVAS, "innate", None)
+    assert "One seed: over images only" in " ".join(text.split())
+    assert "Upper bounds: not all is audited" in " ".join(text.split())
+    assert "architecture is always mlp" in effect_charts.level_effects(scope(db), CANVAS, "innate", "architecture")
+    nothing = effect_charts.level_effects(scope(db, where={"optimizer": "adamax"}), CANVAS, "innate", None)
+    assert "nothing to draw yet" in nothing
+    alone = effect_charts.level_effects(
+        scope(db, where={"optimizer": "adam", "activation": "relu"}), CANVAS, "innate", None
+    )
+    assert "no factor varies" in alone
+
+
+def test_interactions_of_two_by_two_are_one_number_with_four_signs(db):
+    found = interactions(scope(db), "worst_case", None)
+    assert found.found.factors == ("optimizer", "activation")
+    values = {cell: apart.value for cell, apart in found.differences.items()}
+    means = {
+        (optimizer, activation): np.mean([
+            one.value
+            for one in queries.scores(db, "tiny", "worst_case")
+            if (one.optimizer, one.activation) == (optimizer, activation)
+        ])
+        for optimizer in ("adam", "sgd")
+        for activation in ("relu", "tanh")
+    }  # fmt: skip
+    quarter = (
+        means["adam", "relu"] - means["adam", "tanh"] - means["sgd", "relu"] + means["sgd", "tanh"]
+    ) / 4  # worked out from the stored scores
+    for (optimizer, activation), value in values.items():
+        sign = 1 if (optimizer, activation) in (("adam", "relu"), ("sgd", "tanh")) else -1
+        assert value == pytest.approx(sign * quarter, abs=1e-6)
+
+
+def test_interactions_without_two_levels_say_so(db):
+    one = interactions(scope(db, where={"optimizer": "adam"}), "innate", None)
+    assert one == "an interaction needs two factors that vary; here only activation does"
+    named = effect_charts.factor_interactions(scope(db), CANVAS, "innate", ("optimizer", "defense"))
+    assert "two levels of defense; here it is always none" in named
+
+
+def test_the_pair_of_an_interaction_is_the_defense_and_the_factor_with_most_levels(db):
+    from dataclasses import replace
+
+    models = study_models(db, "tiny", queries.scores(db, "tiny", "innate"))
+    assert default_pair(models) == ("optimizer", "activation")
+    more = [replace(models[0], levels={**models[0].levels, "activation": "elu"}), *models]
+    assert default_pair(more) == ("activation", "optimizer")
+    defended = [replace(models[0], levels={**models[0].levels, "defense": "pgd-at"}), *more]
+    assert default_pair(defended) == ("activation", "defense")
+    assert default_pair(models[:1]) is None
+
+
+def tied_by_contrasts(db, score):
+    """The leader, and the variants whose paired difference from it may be 0: by the contrasts that tables show."""
+    rows = queries.scores(db, "tiny", score)
+    models = study_models(db, "tiny", rows)
+    values = images_of(influences(models, score))
+    best = max(over_seeds(db, "tiny", score, rows).items(), key=lambda item: item[1].value)[0]
+    found = set()
+    for variant in {model.variant_id for model in models} - {best}:
+        groups = [
+            Group(sign, tuple(model for model in models if model.variant_id == name))
+            for sign, name in ((1.0, best), (-1.0, variant))
+        ]
+        if not difference(score, contrast(groups, FACTORS, values)).apart:
+            found.add(variant)
+    return best, found
+
+
+@pytest.mark.parametrize("score", ["innate", "clean_accuracy", "worst_case", "retention", "curve_area"])
+def test_who_cannot_be_told_from_the_best_is_decided_in_pairs(score, db, monkeypatch):
+    rows = queries.scores(db, "tiny", score)
+    best, expected = tied_by_contrasts(db, score)
+    for part in (1, 500):  # however many are read at once
+        monkeypatch.setattr(leaders, "_PART", part)
+        told = ties(db, "tiny", score, rows, over_seeds(db, "tiny", score, rows))
+        assert told.leader == best
+        assert set(told.tied) == expected
+        assert (told.untried, told.cut) == ((), False)
+
+
+def test_more_models_than_may_be_looked_at_are_said(db):
+    rows = queries.scores(db, "tiny", "innate")
+    wide = {variant: Estimate(50.0 + place, 0.0, 100.0, 2, "seeds") for place, variant in enumerate(
+        dict.fromkeys(row.variant_id for row in rows))}  # fmt: skip
+    told = ties(db, "tiny", "innate", rows, wide, most=4)
+    assert (told.paired, len(told.untried), told.cut) == (1, 2, True)
+    nothing = ties(db, "tiny", "innate", rows, wide, most=2)
+    assert (nothing.paired, len(nothing.untried), nothing.cut) == (0, 3, True)
+    names = {variant: variant[:6] for variant in wide}
+    assert "3 whose own interval reaches that of" in ties_line(nothing, names, "innate")
+    assert "too many models" in ties_line(nothing, names, "innate")
+
+
+def test_ties_are_told_in_a_sentence():
+    names = {"a": "adam", "b": "sgd", "c": "rmsprop"}
+    assert ties_line(Ties("a", ("b", "c"), (), False, 2, False), names, "innate") == (
+        "Cannot be told from adam: sgd, rmsprop (innate, in pairs of seed and image, 95 % each)."
+    )
+    assert ties_line(Ties("a", (), (), False, 0, False), names, "innate") == (
+        "None is as good as adam: no interval reaches its."
+    )
+    assert ties_line(Ties("a", (), ("b",), True, 1, False), names, "innate") == (
+        "None of 1 near enough to be paired is as good as adam (innate, over images only, one seed, 95 % each). "
+        "1 whose own interval reaches that of adam was not paired: no seed in common."
+    )
+
+
+def test_bars_and_the_leaderboard_name_who_is_as_good_as_the_first(db):
+    from app.report.leaderboard import leaderboard_table
+
+    _, expected = tied_by_contrasts(db, "innate")
+    text = study_charts.score_bars(scope(db), CANVAS, "innate")
+    assert sum(" = " in line or line.endswith(" =") for line in text.splitlines()[1:5]) == len(expected)
+    board = leaderboard_table(db, "tiny", queries.leaderboard(db, "tiny"), 80)
+    for page in (text, board):
+        words = " ".join(page.split())
+        assert ("Cannot be told from" in words) == bool(expected)
+        assert "95 % each" in words or not expected
 
 
 def example(size, channels=1):

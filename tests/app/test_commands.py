@@ -135,7 +135,7 @@ def test_catalogues_name_summary_and_source(noun, rows, read):
     assert all(row["name"] in out for row in found)
 
 
-@pytest.mark.parametrize("kind", ["scores", "curves", "heatmap", "tradeoff", "training"])
+@pytest.mark.parametrize("kind", ["scores", "effects", "interactions", "curves", "heatmap", "tradeoff", "training"])
 def test_charts_are_plain_when_piped_and_fit_80_columns(kind, read):
     out, _ = read("chart", kind)
     assert ESCAPE not in out
@@ -223,7 +223,7 @@ def test_a_database_named_by_db_is_never_written(read, filled, tmp_path):
 COMMANDS = [
     "run", "plan", "init", "presets", "datasets", "architectures", "optimizers", "activations", "attacks", "defenses",
     "scores", "studies", "trials", "show", "results", "chart", "attack", "examples", "export", "delete", "retry", "doctor",
-    "transfer", "status", "wait", "cancel", "priority", "gc",
+    "transfer", "compare", "status", "wait", "cancel", "priority", "gc",
 ]  # fmt: skip
 
 
@@ -404,6 +404,15 @@ def test_seeds_with_training_subsets_of_their_own_are_told_apart(innate, tmp_pat
         (["chart", "score"], 2, "'scores'"),
         (["chart", "heatmap", "--by", "optimizer"], 2, "two different factors"),
         (["chart", "curves", "--attack", "pdg"], 3, "'pgd'"),
+        (["chart", "effects", "--by", "seed"], 2, "not one of architecture, optimizer, activation, defense"),
+        (["chart", "effects", "--by", "optimizer,activation"], 2, "effects are of one factor"),
+        (["chart", "interactions", "--by", "optimizer"], 2, "interactions need two different factors"),
+        (["compare", "adam relu", "adam relu"], 2, "the same variant"),
+        (["compare", "adam relu", "optimizer=adam"], 2, "compare two trials, two variants or two levels"),
+        (["compare", "adam rleu", "sgd relu"], 3, "did you mean 'adam relu'"),
+        (["compare", "adam relu", "sgd relu", "--study", "tin"], 3, "did you mean 'tiny'"),
+        (["compare", "adam relu", "sgd relu", "--score", "inate"], 2, "'innate'"),
+        (["compare", "0123456789abcdef", "fedcba9876543210"], 3, "no trial"),
         (["trials", "--where", "optimiser=adam"], 2, "'optimizer'"),
         (["trials", "--where", "adam"], 2, "KEY=VALUE"),
         (["trials", "--state", "finished"], 2, "--state finished"),
@@ -462,7 +471,7 @@ def test_a_foreign_or_newer_database_is_refused_and_left_alone(innate, home):
 @pytest.mark.parametrize(
     "arguments",
     [["--help"], ["results"], ["trials"], ["studies"], ["chart", "curves"], ["plan", "quick"], ["optimizers"], ["doctor"],
-     ["export", "csv", "/dev/null"]],
+     ["chart", "effects"], ["compare", "adam relu", "sgd relu"], ["export", "csv", "/dev/null"]],
 )  # fmt: skip
 def test_nothing_but_training_loads_torch(arguments, filled):
     code = (

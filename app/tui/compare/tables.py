@@ -9,7 +9,7 @@ from typing import ClassVar
 from app.report import charts
 from app.report.aggregate import Estimate
 from app.report.study_numbers import HeatTable, Placed, Point, Robustness
-from app.report.text import interval
+from app.report.text import distinct, interval
 from app.tui.compare.views import Differences, Loaded
 from app.tui.shell.themes import STATE_COLOURS
 from app.tui.widgets.grid import Cell, Column, Grid, Line, named_cell
@@ -56,6 +56,7 @@ def table(loaded: Loaded, width: int, *, wide: bool) -> Table:
 def _bars(found: Sequence[Placed], score: str, width: int, *, wide: bool) -> Table:
     longest = max(len(one.label) for one in found)
     name = min(max(longest, 8), 44 if wide else 24)
+    labels = distinct([one.label for one in found], name)
     judged = any(one.trust != "ok" for one in found)
     fixed = [
         Column(f"bars variant {name}", "variant", name, named_cell("label")),
@@ -74,7 +75,7 @@ def _bars(found: Sequence[Placed], score: str, width: int, *, wide: bool) -> Tab
             Line(
                 one.variant_id,
                 {
-                    "label": (one.label, ""),
+                    "label": (label, ""),
                     "value": (_number(one.estimate.value), ""),
                     "interval": (_interval(one.estimate), ""),
                     "n": (str(one.estimate.n), ""),
@@ -84,7 +85,7 @@ def _bars(found: Sequence[Placed], score: str, width: int, *, wide: bool) -> Tab
                 _in_words(one, score),
                 one.trial_ids,
             )
-            for one in found
+            for one, label in zip(found, labels, strict=True)
         ),
     )
 
@@ -142,12 +143,13 @@ def _lines(found: Robustness, *, wide: bool) -> Table:
             for x in marks
         ),
     ]
+    labels = distinct([line.curve.label for line in found.lines], 30 if wide else 15)
     lines = [
         Line(
             line.variant_id,
             {
                 "mark": (charts.MARKERS[index] if index < charts.MOST_CURVES else "", ""),
-                "label": (line.curve.label, ""),
+                "label": (label, ""),
                 "trust": (line.trust, line.trust),
                 **{f"at {x:g}": ("-", "") for x in marks},
                 **{f"at {x:g}": (_number(y), "") for x, y in zip(line.curve.x, line.curve.y, strict=True)},
@@ -160,7 +162,7 @@ def _lines(found: Robustness, *, wide: bool) -> Table:
             + _trust_words(line.trust, line.reasons),
             line.trial_ids,
         )
-        for index, line in enumerate(found.lines)
+        for index, (line, label) in enumerate(zip(found.lines, labels, strict=True))
     ]
     return Table(tuple(columns), tuple(lines))
 
@@ -175,12 +177,13 @@ def _points(found: Sequence[Point], score: str, *, wide: bool) -> Table:
         Column("points clean", "clean", 6, named_cell("clean"), right=True),
         Column("points robust", score, max(6, len(score)), named_cell("robust"), right=True),
     ]
+    labels = distinct([point.label for point in found], 30 if wide else 15)
     lines = [
         Line(
             point.variant_id,
             {
                 "letter": (charts.letter_of(index), ""),
-                "label": (point.label, ""),
+                "label": (labels[index], ""),
                 "clean": (_number(point.clean), ""),
                 "robust": (_number(point.robust), ""),
                 "front": ("★" if point.front else "", ""),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from app.report.configuration import configuration
 from app.report.study_numbers import (
     HeatTable,
     Placed,
@@ -17,10 +18,9 @@ from app.report.study_numbers import (
     ranking,
     robustness,
 )
-from app.report.variants import FACTORS, choice_text, constant, level, options, seed_text, short
+from app.report.variants import constant
 from app.report.waiting import waiting_note
 from core.errors import NotFound
-from core.records import SEED_ALONE
 from storage import listing, queries
 from storage.rows import ListedTrial
 from storage.studies import latest_study, studies
@@ -133,7 +133,7 @@ def differences(db: Database, study: str, marks: Sequence[tuple[str, str]]) -> D
         left_out = listing.count(db, chosen) - len(rows)
     if len(rows) < 2:
         return None
-    configs = {(row.study, row.trial_id): _configuration(row) for row in rows}
+    configs = {(row.study, row.trial_id): {"study": row.study, **configuration(row)} for row in rows}
     keys = list(dict.fromkeys(key for config in configs.values() for key in config))
     differing = tuple(key for key in keys if len({config.get(key, "-") for config in configs.values()}) > 1)
     scores = {(row.study, row.trial_id): _outcome(row) for row in rows}
@@ -141,18 +141,6 @@ def differences(db: Database, study: str, marks: Sequence[tuple[str, str]]) -> D
     values = {(key, run): config.get(key, "-") for run, config in configs.items() for key in differing}
     values |= {(name, run): outcome[name] for run, outcome in scores.items() for name in names}
     return Differences(tuple(configs), differing, values, names, left_out)
-
-
-def _configuration(row: ListedTrial) -> dict[str, str]:
-    """Everything that was chosen for a run, options by dotted names."""
-    found = {"study": row.study, "dataset": row.dataset, "train_samples": str(row.train_samples or "all")}
-    for factor in FACTORS:
-        found[factor] = level(row, factor) or "unknown"
-        found |= {f"{factor}.{key}": short(value) for key, value in options(row, factor).items()}
-    found |= {f"training.{key}": choice_text(value) for key, value in (row.training or {}).items()}
-    found["seed"] = seed_text(row)
-    found["vary"] = ", ".join(row.vary or SEED_ALONE)
-    return found
 
 
 def _outcome(row: ListedTrial) -> dict[str, str]:
