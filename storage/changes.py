@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from core.records import ImportRecord, Threat, TrialSpec
-from core.verdict.findings.looked import Looked
+from core.verdict.settling.looked import Looked
 from storage.settling import MoreSeeds
 from storage.studies import Submission
 from storage.transfers import Crafted

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from core.errors import BadInput
 from core.records import TrialSpec
-from core.verdict.findings.looked import Looked
-from core.verdict.sequential import Decided
-from core.verdict.spending import Look
+from core.verdict.settling.looked import Looked
+from core.verdict.settling.spending import Look
+from core.verdict.settling.stage import Decided
 from storage.codec import decoded, encoded
 from storage.database import transaction
 from storage.states import settle_in

@@ -14,11 +14,11 @@ from app.worker.devices import cores
 from app.worker.narration import in_words
 from core.errors import BadInput
 from core.verdict.decisions import MARGIN
+from core.verdict.findings.claims import claims
 from core.verdict.findings.find import ask
-from core.verdict.findings.looked import Looked
 from core.verdict.findings.questions import questions
-from core.verdict.findings.settle import claims
-from core.verdict.sequential import Limit, Stage, Undecided, stage
+from core.verdict.settling.looked import Looked
+from core.verdict.settling.stage import Limit, Stage, Undecided, stage
 from storage import queries
 from storage.settling import MoreSeeds, Seeds, seconds_of, seeds_of, settling
 

@@ -16,9 +16,9 @@ import numpy as np
 from core.verdict.crossed import Block, Spread, crossed
 from core.verdict.decisions import holm
 from core.verdict.pooled import at_least_pooled
-from core.verdict.questions import Contrast, Question
-from core.verdict.sequential import Decided, Stage, stage
-from core.verdict.spending import Look
+from core.verdict.settling.claim import Claim, Difference
+from core.verdict.settling.spending import Look
+from core.verdict.settling.stage import Decided, Stage, stage
 
 CHANCE_DROP = 50.0
 """Points that a trial which learned nothing is below the others."""
@@ -100,8 +100,8 @@ class Grid:
             df_rest=float(case.images * blocks),
         )
 
-    def questions(self, held: np.ndarray) -> tuple[list[Question], list[tuple[float, ...]]]:
-        """With the true effects of each one's contrasts."""
+    def claims(self, held: np.ndarray) -> tuple[list[Claim], list[tuple[float, ...]]]:
+        """With the true effects of each one's differences."""
         found, truths = [], []
         for factor in self.case.factors:
             levels = np.array(self.case.effects[factor])
@@ -113,7 +113,7 @@ class Grid:
                     weights[a], weights[b] = 1, -1
                     spread = self.spread(factor, weights, held)
                     where = frozenset(names[[a, b]].ravel().tolist())
-                    found.append(Question(f"{factor}:{a}-{b}", (Contrast(spread, where),), self.case.margin, "differs"))
+                    found.append(Claim(f"{factor}:{a}-{b}", (Difference(spread, where),), self.case.margin, "differs"))
                     truths.append((levels[a] - levels[b],))
             elif self.case.family == "levels":
                 for a in range(count):
@@ -121,7 +121,7 @@ class Grid:
                     weights[a] = 1
                     spread = self.spread(factor, weights, held)
                     where = frozenset(names.ravel().tolist())
-                    found.append(Question(f"{factor}:{a}", (Contrast(spread, where),), self.case.margin))
+                    found.append(Claim(f"{factor}:{a}", (Difference(spread, where),), self.case.margin))
                     truths.append((float(weights @ levels),))
             else:
                 pair = {}
@@ -132,23 +132,23 @@ class Grid:
                     pair[b, a] = replace(pair[a, b], mean=-pair[a, b].mean)
                 for a in range(count):
                     others = [b for b in range(count) if b != a]
-                    contrasts = [Contrast(pair[a, b], frozenset(names[[a, b]].ravel().tolist())) for b in others]
-                    found.append(Question(f"{factor}:{a}", tuple(contrasts), self.case.margin))
+                    differences = [Difference(pair[a, b], frozenset(names[[a, b]].ravel().tolist())) for b in others]
+                    found.append(Claim(f"{factor}:{a}", tuple(differences), self.case.margin))
                     truths.append(tuple(levels[a] - levels[b] for b in others))
         return found, truths
 
 
-def right(question: Question, truths: Sequence[float], place: int) -> str:
+def right(claim: Claim, truths: Sequence[float], place: int) -> str:
     """The right verdict. Of effects exactly on the margin every other counts as just above it, so that either verdict may be
-    wrong; but for two-sided questions about 0, of which nothing can be just within."""
-    decisive = min(abs(one) if question.sided == "differs" else one for one in truths) - question.margin
-    if abs(decisive) < 1e-9 and (question.sided == "above" or question.margin > 0):
+    wrong; but for two-sided claims about 0, of which nothing can be just within."""
+    decisive = min(abs(one) if claim.sided == "differs" else one for one in truths) - claim.margin
+    if abs(decisive) < 1e-9 and (claim.sided == "above" or claim.margin > 0):
         decisive = 1.0 if place % 2 else -1.0
     return "supported" if decisive > 1e-9 else "contradicted"
 
 
-def correct(questions: Sequence[Question], truths: Sequence[Sequence[float]]) -> dict[str, str]:
-    pairs = zip(questions, truths, strict=True)
+def correct(claims: Sequence[Claim], truths: Sequence[Sequence[float]]) -> dict[str, str]:
+    pairs = zip(claims, truths, strict=True)
     return {one.key: right(one, truth, place) for place, (one, truth) in enumerate(pairs)}
 
 
@@ -178,14 +178,12 @@ def settle(grid: Grid, start: int = 3) -> Outcome:
     decided: tuple[Decided, ...] = ()
     stages = []
     while True:
-        questions, truths = grid.questions(held)
-        seen = stage(questions, looks, decided, dict(zip(grid.names.ravel(), held.ravel().tolist(), strict=True)))
+        claims, truths = grid.claims(held)
+        seen = stage(claims, looks, decided, dict(zip(grid.names.ravel(), held.ravel().tolist(), strict=True)))
         looks, decided = seen.looks, seen.decided
         stages.append(seen)
         if not seen.wanted:
-            return Outcome(
-                {one.key: one.verdict for one in decided}, correct(questions, truths), int(held.sum()), stages
-            )
+            return Outcome({one.key: one.verdict for one in decided}, correct(claims, truths), int(held.sum()), stages)
         for name, count in seen.wanted.items():
             held[grid.names == name] = count
 
@@ -193,11 +191,11 @@ def settle(grid: Grid, start: int = 3) -> Outcome:
 def fixed(grid: Grid, seeds: int) -> Outcome:
     """The whole grid with as many seeds, tested once."""
     held = np.full(grid.shape, seeds)
-    questions, truths = grid.questions(held)
-    found = holm([one.doubt for one in questions])
+    claims, truths = grid.claims(held)
+    found = holm([one.doubt for one in claims])
     verdicts = {
         one.key: decision.verdict
-        for one, decision in zip(questions, found, strict=True)
+        for one, decision in zip(claims, found, strict=True)
         if decision.verdict != "inconclusive"
     }
-    return Outcome(verdicts, correct(questions, truths), int(held.sum()), [])
+    return Outcome(verdicts, correct(claims, truths), int(held.sum()), [])

@@ -6,9 +6,9 @@ import pytest
 
 from core.errors import BadInput
 from core.records import TrialSpec
-from core.verdict.findings.looked import Looked
-from core.verdict.sequential import Decided
-from core.verdict.spending import Look
+from core.verdict.settling.looked import Looked
+from core.verdict.settling.spending import Look
+from core.verdict.settling.stage import Decided
 from storage import database, queries, settling, studies
 from storage.changes import Settle
 from storage.codec import decoded, encoded

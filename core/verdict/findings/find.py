@@ -12,10 +12,10 @@ from core.verdict.decisions import ERROR, MARGIN, NOTHING, Decision, Doubt, abov
 from core.verdict.described.permutation import pairs_needed, two_sided
 from core.verdict.findings.contrast import Cell, Contrast, Group, contrast
 from core.verdict.findings.finding import Beside, Finding, Hindrance, Obstacle, Part
-from core.verdict.findings.looked import Looked
 from core.verdict.findings.models import Model, pooled_overstatement
 from core.verdict.findings.questions import ABOVE, APART, BELOW, Comparison, Question, questions
-from core.verdict.sequential import Decided
+from core.verdict.settling.looked import Looked
+from core.verdict.settling.stage import Decided
 from core.verdict.statistics import t_interval
 
 MOST_FLIPPED = 400

@@ -5,7 +5,7 @@ looks depend on each other). A look at more seeds takes what a spending function
 own (Lan, DeMets 1983; the power family of Kim, DeMets 1987, over the seeds' share of the last look's). Looks beyond the plan, at
 more test images or at more seeds than the last, halve a reserve, so that there is always something left and what is planned does
 not hang on whether they were had. Exact as long as the outcomes choose whether to go on but not at how many seeds to look next:
-`core.verdict.sequential` always asks for the next of LOOKS. Pure functions.
+`core.verdict.settling.stage` always asks for the next of LOOKS. Pure functions.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Look:
     """A look at a study and the error that was spent on it; a study's looks are kept for good."""
 
     seeds: int
-    """Of the question that had most."""
+    """Of the claim that had most."""
     error: float
     images: int = 0
     """Test images; 0 where it is not known."""

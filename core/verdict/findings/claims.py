@@ -8,8 +8,7 @@ from core.verdict.crossed import Spread
 from core.verdict.decisions import mirrored
 from core.verdict.findings.find import Asked
 from core.verdict.findings.questions import APART, BELOW
-from core.verdict.questions import Contrast
-from core.verdict.questions import Question as Claim
+from core.verdict.settling.claim import Claim, Difference
 
 
 def claims(asked: Sequence[Asked], margin: float) -> list[Claim]:
@@ -25,7 +24,7 @@ def _claim(asked: Asked, margin: float) -> Claim:
         spread = part.found.spread
         assert spread is not None, "chosen: every comparison has pairs"
         variants = frozenset(model.variant_id for group in comparison.groups for model in group.models)
-        contrasts.append(Contrast(_turned(spread, question.supposes), variants))
+        contrasts.append(Difference(_turned(spread, question.supposes), variants))
     return Claim(
         question.key,
         tuple(contrasts),

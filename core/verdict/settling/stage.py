@@ -5,7 +5,7 @@ Why no more than ERROR of the studies get any wrong verdict, however often they 
 no error and decides nothing. At any other, Holm's procedure (`decisions.holm`) over the claims still undecided errs with
 probability `error_now` at most; that family counts those given up too, whose silence depends on the data. Claims decided before
 leave it, as a claim does that Holm's procedure has decided: if no verdict so far is wrong they have no more to err by, and the
-first wrong verdict of a study is one of some look. The errors of the looks add up to ERROR at most (`core.verdict.spending`). The
+first wrong verdict of a study is one of some look. The errors of the looks add up to ERROR at most (`settling.spending`). The
 next look is always at the next number of seeds, or there is none: outcomes choose what is trained for it, and not its error.
 Giving up decides nothing, so that its rules need no error (non-binding), and anyone may go on nevertheless.
 
@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from core.verdict.decisions import Outcome, holm
-from core.verdict.prospects import Prospect, images_wanted, prospect
-from core.verdict.questions import Contrast, Question
-from core.verdict.spending import LOOKS, Look, error_now, errors_ahead
+from core.verdict.settling.claim import Claim, Difference
+from core.verdict.settling.prospects import Prospect, images_wanted, prospect
+from core.verdict.settling.spending import LOOKS, Look, error_now, errors_ahead
 
 FUTILE = 0.05
 """A claim less likely than this to be decided by the last look gets no more seeds."""
@@ -41,7 +41,7 @@ class Limit(StrEnum):
     IMAGES = "images"
     """The test images say too little of it, however many seeds there are."""
     ATTACKS = "attacks"
-    """Its models were attacked unequally, or too little to tell so small an effect (`Question.barred`)."""
+    """Its models were attacked unequally, or too little to tell so small an effect (`Claim.barred`)."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Stage:
     decided: tuple[Decided, ...]
     """Those of former looks as they were, then those of this one."""
     undecided: tuple[Undecided, ...]
-    """In the order of the questions."""
+    """In the order of the claims."""
     wanted: Mapping[str, int]
     """Seeds that each variant of an open claim is to have at the next look; variants that have them are left out."""
     expected: Mapping[str, float]
@@ -124,17 +124,17 @@ class Stage:
 
 
 def stage(
-    questions: Sequence[Question], spent: Sequence[Look], decided: Sequence[Decided], seeds: Mapping[str, int]
+    claims: Sequence[Claim], spent: Sequence[Look], decided: Sequence[Decided], seeds: Mapping[str, int]
 ) -> Stage:
-    """One look at a study's questions. `seeds` are those that each variant has, `spent` and `decided` what the last stage left.
+    """One look at a study's claims. `seeds` are those that each variant has, `spent` and `decided` what the last stage left.
 
-    A study that has grown has its further claims in the family from then on. Raises ValueError for two questions of one key.
+    A study that has grown has its further claims in the family from then on. Raises ValueError for two claims of one key.
     """
-    if len({one.key for one in questions}) < len(questions):
-        raise ValueError("two questions of one key")
+    if len({one.key for one in claims}) < len(claims):
+        raise ValueError("two claims of one key")
     before = {one.key for one in decided}
-    family = [one for one in questions if one.key not in before]
-    held = max((contrast.seeds(seeds) for one in family for contrast in one.contrasts), default=0)
+    family = [one for one in claims if one.key not in before]
+    held = max((difference.seeds(seeds) for one in family for difference in one.differences), default=0)
     images = max((one.images for one in family), default=0)
     error = error_now(spent, held, images) if family else 0.0
     looks = (*spent, Look(held, error, images)) if error > 0.0 else tuple(spent)
@@ -153,7 +153,7 @@ def stage(
         seen, limit, enough = _outlook(one, seeds, looks, ahead, len(left))
         variants = frozenset[str]()
         if limit is None and ahead:
-            variants = variants.union(*(contrast.variants for contrast in contested(one, share)))
+            variants = variants.union(*(difference.variants for difference in contested(one, share)))
         undecided.append(Undecided(one.key, share, one.interval(share), p, seen.last, limit, enough, variants))
         expected |= {variant: max(seen.seeds, expected.get(variant, 0.0)) for variant in variants}
     following = ahead[0].seeds if ahead else 0
@@ -168,19 +168,19 @@ def stage(
     )
 
 
-def contested(question: Question, share: float) -> list[Contrast]:
-    """The contrasts that more seeds are for: not those of several which hold by themselves at the error of the look just had."""
-    if not question.measured:
-        return list(question.contrasts)
-    level = share / (len(question.contrasts) - question.needed + 1)
-    return [one for one in question.contrasts if question.doubt_of(one.spread).for_ > level] or list(question.contrasts)
+def contested(claim: Claim, share: float) -> list[Difference]:
+    """The differences that more seeds are for: not those of several which hold by themselves at the error of the last look."""
+    if not claim.measured:
+        return list(claim.differences)
+    level = share / (len(claim.differences) - claim.needed + 1)
+    return [one for one in claim.differences if claim.doubt_of(one.spread).for_ > level] or list(claim.differences)
 
 
 def _outlook(
-    question: Question, seeds: Mapping[str, int], looks: Sequence[Look], ahead: Sequence[Look], family: int
+    claim: Claim, seeds: Mapping[str, int], looks: Sequence[Look], ahead: Sequence[Look], family: int
 ) -> tuple[Prospect, Limit | None, int | None]:
-    """What more seeds promise, why the question gets none, and the images that would do."""
-    if question.barred:
+    """What more seeds promise, why the claim gets none, and the images that would do."""
+    if claim.barred:
         return Prospect((), 0.0, False, 0.0), Limit.ATTACKS, None
     if ahead:
         last = ahead[-1]
@@ -188,9 +188,9 @@ def _outlook(
         # The plan is through; more images at as many seeds would still be a look.
         most = max((look.seeds for look in looks), default=LOOKS[-1])
         last = Look(most, error_now(looks, most, 1 + max((look.images for look in looks), default=0)))
-    seen = prospect(question, seeds, ahead, family, last)
+    seen = prospect(claim, seeds, ahead, family, last)
     if seen.last < EVEN and not seen.seeds_limit and seen.with_images >= WORTH:
-        enough = images_wanted(question, seeds, last, family, WORTH)
+        enough = images_wanted(claim, seeds, last, family, WORTH)
         if enough is not None:
             return seen, Limit.IMAGES, enough
     return seen, Limit.SEEDS if seen.last < FUTILE else None, None

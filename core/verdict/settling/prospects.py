@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from core.verdict.crossed import Spread
-from core.verdict.questions import Contrast, Question
-from core.verdict.spending import Look
+from core.verdict.settling.claim import Claim, Difference
+from core.verdict.settling.spending import Look
 from core.verdict.statistics import t_quantile
 
 MOST_IMAGES = 1e6
@@ -39,63 +39,61 @@ class Prospect:
         return max(self.chances, default=0.0)
 
 
-def prospect(question: Question, held: Mapping[str, int], ahead: Sequence[Look], family: int, last: Look) -> Prospect:
-    """Of a question whose variants hold that many seeds and that shares each error with `family` claims. `ahead` are the looks to
+def prospect(claim: Claim, held: Mapping[str, int], ahead: Sequence[Look], family: int, last: Look) -> Prospect:
+    """Of a claim whose variants hold that many seeds and that shares each error with `family` claims. `ahead` are the looks to
     come, `last` the one at which images are judged: the last of them or, after it, what still can be had."""
-    if not question.measured:
+    if not claim.measured:
         return Prospect(tuple(1.0 for _ in ahead), 1.0, True, float(ahead[0].seeds if ahead else 0))
-    chances = tuple(chance(question, held, look.seeds, look.error / family) for look in ahead)
-    at_last = [_later(contrast, held, last.seeds, 1.0) for contrast in question.contrasts]
+    chances = tuple(chance(claim, held, look.seeds, look.error / family) for look in ahead)
+    at_last = [_later(difference, held, last.seeds, 1.0) for difference in claim.differences]
     return Prospect(
         chances,
-        chance(question, held, last.seeds, last.error / family, math.inf),
+        chance(claim, held, last.seeds, last.error / family, math.inf),
         math.fsum((one.seeds or 0.0) - one.rest for one in at_last)
         > math.fsum(one.images - one.rest for one in at_last),
         _seeds(chances, ahead),
     )
 
 
-def images_wanted(
-    question: Question, held: Mapping[str, int], last: Look, family: int, least_chance: float
-) -> int | None:
+def images_wanted(claim: Claim, held: Mapping[str, int], last: Look, family: int, least_chance: float) -> int | None:
     """The fewest test images, to two digits, with which the claim would be decided at the last look with `least_chance`;
     None where none would do."""
-    now, error = max(1, question.images), last.error / family
+    now, error = max(1, claim.images), last.error / family
     low, high = 0.0, math.log(MOST_IMAGES / now)
-    if high <= 0 or chance(question, held, last.seeds, error, math.exp(high)) < least_chance:
+    if high <= 0 or chance(claim, held, last.seeds, error, math.exp(high)) < least_chance:
         return None
     while high - low > 0.005:
         middle = (low + high) / 2
-        if chance(question, held, last.seeds, error, math.exp(middle)) < least_chance:
+        if chance(claim, held, last.seeds, error, math.exp(middle)) < least_chance:
             low = middle
         else:
             high = middle
     return _two_digits(now * math.exp(high))
 
 
-def chance(question: Question, held: Mapping[str, int], then: int, error: float, more: float = 1.0) -> float:
-    """That the question is decided at `then` seeds with an error of its own, and `more` times the images.
+def chance(claim: Claim, held: Mapping[str, int], then: int, error: float, more: float = 1.0) -> float:
+    """That the claim is decided at `then` seeds with an error of its own, and `more` times the images.
 
-    Of several contrasts the least likely that is needed counts: an upper bound, so that nothing is given up for the others' sake.
+    Of several differences the least likely that is needed counts: an upper bound, so that nothing is given up for others' sake.
     """
     if not 0.0 < error < 1.0:
         return 0.0
-    count, needed = len(question.contrasts), question.needed
+    count, needed = len(claim.differences), claim.needed
     up, down = [], []
-    for contrast in question.contrasts:
-        spread, later = contrast.spread, _later(contrast, held, then, more)
-        moves = math.sqrt(_moves(spread, _fewer(contrast, held, then), more))
+    for difference in claim.differences:
+        spread, later = difference.spread, _later(difference, held, then, more)
+        moves = math.sqrt(_moves(spread, _fewer(difference, held, then), more))
         width, freedom = math.sqrt(later.variance), later.freedom
         level = error / (count - needed + 1)
-        out = t_quantile(1 - (level / 2 if question.sided == "differs" else level), freedom) * width
+        out = t_quantile(1 - (level / 2 if claim.sided == "differs" else level), freedom) * width
         within = t_quantile(1 - error / needed, freedom) * width
-        over = _beyond(spread.mean - question.margin - out, moves)
-        if question.sided == "above":
+        over = _beyond(spread.mean - claim.margin - out, moves)
+        if claim.sided == "above":
             up.append(over)
-            down.append(_beyond(question.margin - within - spread.mean, moves))
+            down.append(_beyond(claim.margin - within - spread.mean, moves))
         else:
-            up.append(min(1.0, over + _beyond(-spread.mean - question.margin - out, moves)))
-            room = question.margin - within
+            up.append(min(1.0, over + _beyond(-spread.mean - claim.margin - out, moves)))
+            room = claim.margin - within
             inside = _beyond(room - spread.mean, moves) + _beyond(room + spread.mean, moves) - 1.0
             down.append(max(0.0, inside) if room > 0 else 0.0)
     return min(1.0, sorted(up, reverse=True)[needed - 1] + sorted(down, reverse=True)[count - needed])
@@ -109,15 +107,15 @@ def _seeds(chances: Sequence[float], ahead: Sequence[Look]) -> float:
     return total
 
 
-def _fewer(contrast: Contrast, held: Mapping[str, int], then: int) -> float:
+def _fewer(difference: Difference, held: Mapping[str, int], then: int) -> float:
     """Seeds' variance then as a share of what it is."""
-    now = max(1, contrast.seeds(held))
+    now = max(1, difference.seeds(held))
     return now / max(now, then)
 
 
-def _later(contrast: Contrast, held: Mapping[str, int], then: int, more: float) -> Spread:
-    """As the contrast's spread would be expected with `then` seeds, and `more` times the images."""
-    spread, fewer = contrast.spread, _fewer(contrast, held, then)
+def _later(difference: Difference, held: Mapping[str, int], then: int, more: float) -> Spread:
+    """As the difference's spread would be expected with `then` seeds, and `more` times the images."""
+    spread, fewer = difference.spread, _fewer(difference, held, then)
     of_seeds, rest_then = spread.seeds or 0.0, spread.rest * fewer / more
     trials, floor = max(0.0, of_seeds - spread.rest), max(0.0, spread.images - spread.rest)
     # Freedom grows about as the variance falls, and faster from few seeds.

@@ -1,4 +1,4 @@
-"""A claim while it is being settled: the contrasts that it rests on, what they leave of doubt, its interval at any error."""
+"""A claim while it is being settled: the differences that it rests on, what they leave of doubt, its interval at any error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Sided = Literal["above", "differs"]
 
 
 @dataclass(frozen=True)
-class Contrast:
+class Difference:
     """A paired difference, in points, and the variants on both its sides.
 
     It is as good as the seeds that all its variants have: they are paired by seed, for what a seed moves in all of them cancels
@@ -30,12 +30,12 @@ class Contrast:
 
 
 @dataclass(frozen=True)
-class Question:
+class Claim:
     """ "`least` of these effects are above the margin", in points; by default all of them, and mostly there is one."""
 
     key: str
     """What it is called from one look to the next."""
-    contrasts: tuple[Contrast, ...]
+    differences: tuple[Difference, ...]
     """Empty where nothing was measured."""
     margin: float
     sided: Sided = "above"
@@ -47,16 +47,16 @@ class Question:
 
     @property
     def needed(self) -> int:
-        return len(self.contrasts) if self.least is None else self.least
+        return len(self.differences) if self.least is None else self.least
 
     @property
     def spreads(self) -> list[Spread]:
-        return [contrast.spread for contrast in self.contrasts]
+        return [difference.spread for difference in self.differences]
 
     @property
     def measured(self) -> bool:
-        """False while some contrast has a single seed, which tells nothing of others."""
-        return bool(self.contrasts) and all(spread.seeds is not None for spread in self.spreads)
+        """False while some difference has a single seed, which tells nothing of others."""
+        return bool(self.differences) and all(spread.seeds is not None for spread in self.spreads)
 
     @property
     def doubt(self) -> Doubt:
@@ -66,7 +66,7 @@ class Question:
         return replace(found, for_=1.0) if self.barred else found
 
     def doubt_of(self, spread: Spread) -> Doubt:
-        """Of one contrast by itself."""
+        """Of one difference by itself."""
         return (above if self.sided == "above" else differs)(spread, self.margin)
 
     @property
@@ -76,11 +76,11 @@ class Question:
     def interval(self, error: float, denied: bool = False) -> tuple[float, float] | None:
         """Of the effect that decides it, the `least`-th largest, so that it says what the verdict at that error says.
 
-        Each end is wrong with probability `error` at most, and both together where the question is two-sided and not denied. With
-        several contrasts a lower end holds for the count - least + 1 smallest effects and an upper end for the `least` largest,
-        Bonferroni over each; of a two-sided question with several it is the size of the effect. None without contrasts or error.
+        Each end is wrong with probability `error` at most, and both together where the claim is two-sided and not denied. With
+        several differences a lower end holds for the count - least + 1 smallest effects and an upper end for the `least` largest,
+        Bonferroni over each; of a two-sided claim with several it is the size of the effect. None without differences or error.
         """
-        count, needed = len(self.contrasts), self.needed
+        count, needed = len(self.differences), self.needed
         if not self.measured or not 0.0 < error < 1.0:
             return None
         if self.sided == "differs" and not denied:

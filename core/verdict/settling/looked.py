@@ -1,11 +1,11 @@
-"""What has been seen of a family of claims that is settled look by look (`core.verdict.sequential`)."""
+"""What has been seen of a family of claims that is settled look by look (`core.verdict.settling.stage`)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.verdict.sequential import Decided
-from core.verdict.spending import Look
+from core.verdict.settling.spending import Look
+from core.verdict.settling.stage import Decided
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from core.verdict.crossed import Block, Spread, crossed
 from core.verdict.decisions import ERROR, above, all_of, at_least, holm
-from core.verdict.questions import Contrast, Question
-from core.verdict.sequential import FUTILE, WORTH, Decided, Limit, stage
-from core.verdict.spending import LOOKS, Look, error_now, errors_ahead, next_seeds
+from core.verdict.settling.claim import Claim, Difference
+from core.verdict.settling.spending import LOOKS, Look, error_now, errors_ahead, next_seeds
+from core.verdict.settling.stage import FUTILE, WORTH, Decided, Limit, stage
 from core.verdict.statistics import t_interval
 
 
@@ -32,11 +32,11 @@ def spread(mean, deviation, seeds=3, images=0.0, blocks=5, test_images=10_000):
     )
 
 
-def question(key, mean, deviation=1.0, variants=("a", "b"), margin=0.5, sided="above", **more):
-    return Question(key, (Contrast(spread(mean, deviation, **more), frozenset(variants)),), margin, sided)
+def claim(key, mean, deviation=1.0, variants=("a", "b"), margin=0.5, sided="above", **more):
+    return Claim(key, (Difference(spread(mean, deviation, **more), frozenset(variants)),), margin, sided)
 
 
-CLEAR, DENIED, OPEN = question("clear", 4.0), question("denied", -3.0), question("open", 1.2, 1.5, ("c", "d"))
+CLEAR, DENIED, OPEN = claim("clear", 4.0), claim("denied", -3.0), claim("open", 1.2, 1.5, ("c", "d"))
 THREE = dict.fromkeys("abcdef", 3)
 
 
@@ -86,7 +86,7 @@ def test_a_look_at_more_images_takes_nothing_from_what_was_planned():
 
 def test_one_look_is_holm_at_that_look_s_error():
     rng = np.random.default_rng(4)
-    family = [question(str(place), mean) for place, mean in enumerate(rng.normal(0.5, 1.5, size=12))]
+    family = [claim(str(place), mean) for place, mean in enumerate(rng.normal(0.5, 1.5, size=12))]
     found = stage(family, [], [], dict.fromkeys("ab", 3))
     expected = holm([one.doubt for one in family], error_now([], 3))
     assert found.looks == (Look(3, error_now([], 3), 10_000),)
@@ -100,10 +100,10 @@ def test_one_look_is_holm_at_that_look_s_error():
 
 
 def test_intervals_are_those_of_the_look_and_say_what_the_verdict_says():
-    found = stage([CLEAR, DENIED, OPEN, question("two-sided", -4.0, sided="differs")], [], [], THREE)
+    found = stage([CLEAR, DENIED, OPEN, claim("two-sided", -4.0, sided="differs")], [], [], THREE)
     by_key = {one.key: one for one in found.decided}
     low, high = by_key["clear"].interval
-    plain = t_interval(CLEAR.contrasts[0].spread)
+    plain = t_interval(CLEAR.differences[0].spread)
     assert by_key["clear"].verdict == "supported"
     assert 0.5 < low < plain[0] < plain[1] < high
     assert by_key["denied"].verdict == "contradicted"
@@ -117,10 +117,10 @@ def test_intervals_are_those_of_the_look_and_say_what_the_verdict_says():
 @pytest.mark.parametrize("sided", ["above", "differs"])
 @pytest.mark.parametrize("least", [1, 2, None])
 def test_an_interval_excludes_the_margin_exactly_where_the_claim_is_decided(mean, sided, least):
-    contrasts = tuple(Contrast(spread(value, 0.4), frozenset("ab")) for value in (mean, 1.0))
-    one = Question("q", contrasts, 0.5, sided, least)
+    differences = tuple(Difference(spread(value, 0.4), frozenset("ab")) for value in (mean, 1.0))
+    one = Claim("q", differences, 0.5, sided, least)
     if least == 1 and sided == "above":
-        one = replace(one, contrasts=(contrasts[0], Contrast(spread(0.3, 0.4), frozenset("ab"))))
+        one = replace(one, differences=(differences[0], Difference(spread(0.3, 0.4), frozenset("ab"))))
     (decided, undecided) = (lambda s: (s.decided, s.undecided))(stage([one], [], [], THREE))
     if decided:
         low, high = decided[0].interval
@@ -132,25 +132,23 @@ def test_an_interval_excludes_the_margin_exactly_where_the_claim_is_decided(mean
 
 def test_a_claim_on_several_contrasts_is_their_partial_conjunction():
     spreads = [spread(mean, 0.5) for mean in (0.9, 1.1, 0.2)]
-    contrasts = tuple(Contrast(one, frozenset("ab")) for one in spreads)
+    differences = tuple(Difference(one, frozenset("ab")) for one in spreads)
     single = [above(one, 0.5) for one in spreads]
-    assert Question("q", contrasts, 0.5).doubt == all_of(single)
-    assert Question("q", contrasts, 0.5, least=1).doubt == at_least(1, single)
-    two = Question("q", contrasts, 0.5, least=2).doubt
+    assert Claim("q", differences, 0.5).doubt == all_of(single)
+    assert Claim("q", differences, 0.5, least=1).doubt == at_least(1, single)
+    two = Claim("q", differences, 0.5, least=2).doubt
     assert two.for_ == pytest.approx(2 * single[0].for_), "the second surest of three, twice"
     low = [above(spread(mean, 0.5), 0.5) for mean in (-0.5, 0.0, 0.2)]
-    lows = tuple(Contrast(spread(mean, 0.5), frozenset("ab")) for mean in (-0.5, 0.0, 0.2))
-    assert Question("q", lows, 0.5, least=2).doubt.against == pytest.approx(2 * low[1].against), (
-        "two are denied, of three"
-    )
+    lows = tuple(Difference(spread(mean, 0.5), frozenset("ab")) for mean in (-0.5, 0.0, 0.2))
+    assert Claim("q", lows, 0.5, least=2).doubt.against == pytest.approx(2 * low[1].against), "two are denied, of three"
     assert two.for_ <= at_least(2, single).for_
 
 
 def test_an_interval_of_the_least_effect_is_of_the_least_effect():
-    contrasts = tuple(Contrast(spread(mean, 0.5), frozenset("ab")) for mean in (1.0, 2.0, 7.0))
-    one = Question("all", contrasts, 0.5)
+    differences = tuple(Difference(spread(mean, 0.5), frozenset("ab")) for mean in (1.0, 2.0, 7.0))
+    one = Claim("all", differences, 0.5)
     low, high = one.interval(0.01)
-    assert low == t_interval(contrasts[0].spread, 0.98)[0]
+    assert low == t_interval(differences[0].spread, 0.98)[0]
     assert low < 1.0 < high < 2.0
     least, most = replace(one, least=1).interval(0.01)
     assert 6.0 < least < 7.0 < most
@@ -161,7 +159,7 @@ def test_looking_again_spends_nothing_and_decides_nothing_even_where_outcomes_ch
     again = stage([CLEAR, OPEN], first.looks, first.decided, THREE)
     assert again.looks == first.looks
     assert again == first
-    moved = question("open", 9.0, 0.1, ("c", "d"))
+    moved = claim("open", 9.0, 0.1, ("c", "d"))
     peeked = stage([CLEAR, moved], first.looks, first.decided, THREE)
     assert peeked.decided == first.decided, "no error is left for that look"
     later = stage([CLEAR, moved], first.looks, first.decided, THREE | {"c": 5, "d": 5})
@@ -173,8 +171,8 @@ def test_looking_again_spends_nothing_and_decides_nothing_even_where_outcomes_ch
 def test_what_is_decided_stays_whatever_is_seen_later_and_leaves_the_family():
     first = stage([CLEAR, OPEN], [], [], THREE)
     assert [one.key for one in first.decided] == ["clear"]
-    turned = question("clear", -9.0)
-    grown = question("open", 1.2, 0.6, ("c", "d"), seeds=5)
+    turned = claim("clear", -9.0)
+    grown = claim("open", 1.2, 0.6, ("c", "d"), seeds=5)
     second = stage([turned, grown], first.looks, first.decided, THREE | {"c": 5, "d": 5})
     assert second.decided[0] == first.decided[0]
     assert second.decided[1] == Decided(
@@ -198,19 +196,19 @@ def test_only_variants_of_open_comparisons_get_seeds_and_only_those_that_lack_th
 
 
 def test_of_several_contrasts_only_the_contested_get_seeds():
-    contrasts = (
-        Contrast(spread(6.0, 1.0), frozenset("ab")),
-        Contrast(spread(1.2, 1.5), frozenset("ac")),
-        Contrast(spread(7.0, 1.0), frozenset("ad")),
+    differences = (
+        Difference(spread(6.0, 1.0), frozenset("ab")),
+        Difference(spread(1.2, 1.5), frozenset("ac")),
+        Difference(spread(7.0, 1.0), frozenset("ad")),
     )
-    found = stage([Question("best", contrasts, 0.5)], [], [], THREE)
+    found = stage([Claim("best", differences, 0.5)], [], [], THREE)
     assert found.open == ("best",)
     assert found.wanted == {"a": 5, "c": 5}
 
 
 def test_a_budget_serves_whole_claims_the_likeliest_for_what_they_cost_first():
-    likely, unlikely = question("likely", 1.9, 1.5, "cd"), question("unlikely", 1.0, 1.5, "ef")
-    found = stage([question("shared", 1.1, 1.5, "de"), unlikely, likely], [], [], THREE)
+    likely, unlikely = claim("likely", 1.9, 1.5, "cd"), claim("unlikely", 1.0, 1.5, "ef")
+    found = stage([claim("shared", 1.1, 1.5, "de"), unlikely, likely], [], [], THREE)
     assert set(found.open) == {"shared", "unlikely", "likely"}
     costs = dict.fromkeys("cdef", 1.0)
     assert found.within(4.0, costs) == found.wanted == dict.fromkeys("cdef", 5)
@@ -221,9 +219,9 @@ def test_a_budget_serves_whole_claims_the_likeliest_for_what_they_cost_first():
 
 
 def test_a_claim_at_the_margin_gives_up_for_want_of_seeds_and_not_at_once():
-    early = stage([question("q", 0.7, 1.0)], [], [], THREE)
+    early = stage([claim("q", 0.7, 1.0)], [], [], THREE)
     assert early.open == ("q",)
-    late = stage([question("q", 0.5, 1.0, seeds=12)], [], [], dict.fromkeys("ab", 12))
+    late = stage([claim("q", 0.5, 1.0, seeds=12)], [], [], dict.fromkeys("ab", 12))
     (one,) = late.undecided
     assert (one.limit, one.images) == (Limit.SEEDS, None)
     assert one.chance < FUTILE
@@ -233,29 +231,29 @@ def test_a_claim_at_the_margin_gives_up_for_want_of_seeds_and_not_at_once():
 
 def test_where_images_limit_it_asks_for_images_that_would_do():
     held = dict.fromkeys("ab", 3)
-    one = question("q", 1.2, 0.3, images=0.5, test_images=1000)
+    one = claim("q", 1.2, 0.3, images=0.5, test_images=1000)
     found = stage([one], [], [], held)
     (limited,) = found.undecided
     assert limited.limit == Limit.IMAGES
     assert 1000 < limited.images < 20_000
     assert not found.wanted
     # With them, and what they show as it was, it is decided.
-    more = question("q", 1.2, 0.3, images=0.5 * math.sqrt(1000 / limited.images), test_images=limited.images)
+    more = claim("q", 1.2, 0.3, images=0.5 * math.sqrt(1000 / limited.images), test_images=limited.images)
     after = stage([more], found.looks, found.decided, held)
     assert after.looks[1].images == limited.images
     assert [one.verdict for one in after.decided] == ["supported"] or after.undecided[0].chance > WORTH / 2
     # With few images and seeds that vary as much, seeds are asked for.
-    assert stage([question("q", 1.5, 3.0, images=0.2, test_images=1000)], [], [], held).open == ("q",)
+    assert stage([claim("q", 1.5, 3.0, images=0.2, test_images=1000)], [], [], held).open == ("q",)
 
 
 def test_a_claim_that_gave_up_keeps_its_share_of_the_family():
     """Its silence depends on the data: were it to leave the family, the promising of many null claims would get all the error."""
     held = dict.fromkeys("ab", 12) | dict.fromkeys("cd", 12)
-    given_up = [question(str(place), 0.5, seeds=12) for place in range(9)]
-    still = question("open", 1.05, 1.6, ("c", "d"), seeds=12)
+    given_up = [claim(str(place), 0.5, seeds=12) for place in range(9)]
+    still = claim("open", 1.05, 1.6, ("c", "d"), seeds=12)
     first = stage([*given_up, still], [], [], held)
     assert first.open == ("open",)
-    grown = replace(still, contrasts=(Contrast(spread(1.05, 1.6, seeds=20), frozenset("cd")),))
+    grown = replace(still, differences=(Difference(spread(1.05, 1.6, seeds=20), frozenset("cd")),))
     last = stage([*given_up, grown], first.looks, first.decided, held | {"c": 20, "d": 20})
     found = {one.key: one.error for one in (*last.decided, *last.undecided)}
     assert found["open"] == pytest.approx(last.looks[-1].error / 10)
@@ -263,7 +261,7 @@ def test_a_claim_that_gave_up_keeps_its_share_of_the_family():
 
 def test_after_the_last_look_nothing_is_wanted():
     held = dict.fromkeys("cd", LOOKS[-1])
-    found = stage([question("open", 0.9, 1.5, ("c", "d"), seeds=LOOKS[-1])], [], [], held)
+    found = stage([claim("open", 0.9, 1.5, ("c", "d"), seeds=LOOKS[-1])], [], [], held)
     assert not found.open
     assert not found.wanted
     assert next_seeds(LOOKS[-1]) is None
@@ -271,7 +269,7 @@ def test_after_the_last_look_nothing_is_wanted():
 
 def test_one_seed_is_no_look_and_asks_for_the_first():
     single = replace(spread(4.0, 1.0), seeds=None, df=None, rest=0.0)
-    one = Question("q", (Contrast(single, frozenset("ab")),), 0.5)
+    one = Claim("q", (Difference(single, frozenset("ab")),), 0.5)
     found = stage([one], [], [], {"a": 1, "b": 1})
     assert found.looks == ()
     assert found.decided == ()
@@ -280,7 +278,7 @@ def test_one_seed_is_no_look_and_asks_for_the_first():
 
 
 def test_a_claim_that_nothing_was_measured_for_is_inconclusive():
-    found = stage([Question("nothing", (), 0.5)], [], [], {})
+    found = stage([Claim("nothing", (), 0.5)], [], [], {})
     assert [one.key for one in found.undecided] == ["nothing"]
     assert not found.wanted
 
@@ -323,10 +321,10 @@ def test_wrong_verdicts_are_rare_however_long_one_goes_on():
         for seeds in LOOKS:
             # More seeds for all, asked for or not.
             held = dict.fromkeys(held, seeds)
-            questions = [of_outcomes(str(place), outcomes[place], held) for place in range(4)]
-            found = stage(questions, looks, decided, held)
+            claims = [of_outcomes(str(place), outcomes[place], held) for place in range(4)]
+            found = stage(claims, looks, decided, held)
             looks, decided = found.looks, found.decided
-            peeks |= {one.verdict for one in holm([question.doubt for question in questions])}
+            peeks |= {one.verdict for one in holm([claim.doubt for claim in claims])}
         wrong += any(one.verdict == "supported" for one in decided)
         naive += "supported" in peeks
     assert wrong <= 10, "P(> 10 of 100) is 1 % at 5 %"
@@ -336,4 +334,4 @@ def test_wrong_verdicts_are_rare_however_long_one_goes_on():
 def of_outcomes(key, outcomes, held):
     seeds = held[key]
     blocks = [Block(tuple(range(seeds)), row[:seeds, None]) for row in outcomes]
-    return Question(key, (Contrast(crossed(blocks), frozenset({key})),), 0.5)
+    return Claim(key, (Difference(crossed(blocks), frozenset({key})),), 0.5)
