@@ -165,7 +165,7 @@ def test_the_page_of_variants_says_what_differs_what_is_alike_and_what_it_is_pai
     assert "activation relu tanh" in text
     assert "optimizer adam" in text
     assert "no defense" in text
-    assert "Paired by seed (0, 1)" in text
+    assert "Paired by seed (0,1)" in text
     assert "won: pairs in which A is the better" in text
     assert "retention" in text
     assert "optimizer.lr" not in text
