@@ -187,10 +187,8 @@ def _gaps(found: Comparison) -> list[str]:
         return [*text, f"No pairs, so no difference: {why}."]
     missing = max(one.found.missing for one in found.measured)
     if missing:
-        text.append(
-            f"{missing} model{'' if missing == 1 else 's'} without a counterpart {'is' if missing == 1 else 'are'} left out; "
-            f"{_mend(found)}."
-        )
+        lack = "1 pair lacks a side and is" if missing == 1 else f"{missing} pairs lack a side and are"
+        text.append(f"{lack} left out; {_mend(found)}.")
     if all(one.found.spread is None or one.found.spread.seeds is None for one in found.measured):
         text.append(
             "One seed: the intervals are over images only, and say nothing of other seeds; more seeds: innate run FILE --set "
