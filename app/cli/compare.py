@@ -36,7 +36,8 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document, accuracies as fractions.")] = False,
 ) -> None:
     """What differs between two trials, variants or levels: how they were made, and their results in pairs."""
-    from app.report.comparison import as_rows, compared, comparison_page
+    from app.report.comparison import as_rows, compared
+    from app.report.comparison_page import comparison_page
     from core.verdict.scoring import SCORES
 
     name = SCORES.find(score or "innate", "--score").name

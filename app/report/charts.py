@@ -187,9 +187,10 @@ def grid(
     title: str, rows: Sequence[str], columns: Sequence[str], cells: Mapping[tuple[str, str], str], width: int
 ) -> str:
     """Cells by (row, column) under the columns' names, "-" where there is none; columns that do not fit stand below."""
-    names = dict(zip(rows, distinct(rows, max(16, width // 3)), strict=True))
+    least = max([8, *map(len, cells.values())])
+    # Rows may have what columns leave at their narrowest, and a third of the width in any case.
+    names = dict(zip(rows, distinct(rows, max(16, width // 3, width - len(columns) * (least + 2))), strict=True))
     first = max(map(len, names.values()))
-    least = max(8, *map(len, cells.values())) if cells else 8
     size = max(least, min(max(map(len, columns)), (width - first) // max(1, len(columns)) - 2))
     fitting = max(1, (width - first) // (size + 2))
     headed = dict(zip(columns, distinct(columns, size), strict=True))

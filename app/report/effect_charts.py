@@ -66,10 +66,8 @@ def _about_effects(scope: Scope, found: Effects, *, narrow: bool) -> list[str]:
     text += _limits(scope, [one.difference for one in levels], bound=found.bound, imported=found.imported)
     missing = max(one.missing for one in levels)
     if missing:
-        text.append(
-            f"{missing} combination{'' if missing == 1 else 's'} of seed and other choices without all levels left out; "
-            f"innate trials --study {scope.study}"
-        )
+        lack = "1 pair lacks a level and is" if missing == 1 else f"{missing} pairs lack a level and are"
+        text.append(f"{lack} left out; innate trials --study {scope.study}")
     return [*text, *(verdict_signs(one.trust for one in levels) if narrow else [])]
 
 
@@ -123,9 +121,8 @@ def _about_interactions(scope: Scope, found: Interactions) -> list[str]:
         text.append(f"Without results: {lacking}{f' and {more} more' if more > 0 else ''}; so left out: {gone}")
     incomplete = max((one.missing for one in table.cells.values()), default=0)
     if apart and incomplete:
-        text.append(
-            f"{incomplete} table{'' if incomplete == 1 else 's'} that lack{'s' if incomplete == 1 else ''} cells left out"
-        )
+        lack = "1 table lacks cells and is" if incomplete == 1 else f"{incomplete} tables lack cells and are"
+        text.append(f"{lack} left out; innate trials --study {scope.study}")
     return [*text, *verdict_signs(found.trust.values())]
 
 

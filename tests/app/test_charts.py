@@ -158,6 +158,16 @@ def test_residuals_are_signed_shaded_and_marked():
     assert second.split() == ["b", "+0.1", "-"]
 
 
+def test_rows_of_a_heatmap_are_whole_where_there_is_room_and_never_alike():
+    names = [f"adam lr=0.001 tanh pgd-at steps={steps}" for steps in (7, 10)]
+    values = {(name, column): 50.0 for name in names for column in "xyz"}
+    wide = charts.heatmap("t", names, ["x", "y", "z"], values, 80, full=100.0)
+    assert all(name in wide for name in names)
+    narrow = charts.heatmap("t", names, ["x", "y", "z"], values, 46, full=100.0).splitlines()
+    assert len(set(narrow)) == len(narrow) == 4
+    assert max(map(len, narrow)) <= 46
+
+
 def test_effects_are_the_paired_differences_of_levels(db):
     found = effects(scope(db), "innate", None)
     assert [name for name, _ in found.factors] == ["optimizer", "activation"]

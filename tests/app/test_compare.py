@@ -165,7 +165,7 @@ def test_the_page_of_variants_says_what_differs_what_is_alike_and_what_it_is_pai
     assert "activation relu tanh" in text
     assert "optimizer adam" in text
     assert "no defense" in text
-    assert "Paired by seed (0, 1)" in text
+    assert "Paired by seed (0,1)" in text
     assert "won: pairs in which A is the better" in text
     assert "retention" in text
     assert "optimizer.lr" not in text
@@ -197,7 +197,7 @@ def test_a_model_without_a_counterpart_is_left_out_and_one_seed_said(own, tmp_pa
     own.execute("UPDATE study_trial SET state = 'cancelled' WHERE trial_id = ?", (trial,))
     own.conn.commit()
     text = " ".join(innate_command("compare", "adam relu", "sgd relu", home=tmp_path / "home").stdout.split())
-    assert "1 model without a counterpart is left out" in text
+    assert "1 pair lacks a side and is left out" in text
     assert "One seed: the intervals are over images only" in text
 
 
