@@ -24,7 +24,7 @@ GRIDS = int(os.environ.get("INNATE_BENCH_GRIDS", "2000"))
 BAR = 0.062
 """Of 2,000 grids at 5 % more than 6.2 % would err by chance in 1 of 100 benchmarks."""
 SAVED = 0.4
-"""Of trials, on grids like the paper's, where it is asked which level is the best, over effects of the design difference and more."""
+"""Of trials, on grids like the paper's, where the best level is asked for, over effects of the design difference and more."""
 
 HALF = ((2.0,) * 4 + (0.0,) * 3, (2.0,) * 3 + (0.0,) * 2)
 """Half of the levels 2 points above the others. Against the mean of the others that is exactly 1 point, or 1.3 beneath."""
