@@ -1,8 +1,8 @@
 """From p values to verdicts: one test decides, Holm's over a family of claims. Pure functions, no scipy.
 
 A claim is that an effect lies above the margin. Of its two nulls, "not above" and "above", exactly one is true, so a family of
-m claims has m true nulls at most, and Holm divides by m and not by 2 m. Where a claim lies exactly on the margin a right
-decision on it leaves its own false one out of the count, which costs error² / 2 at most (0.1 points at 5 %).
+m claims has m true nulls at most, and Holm divides by m and not by 2 m. A right decision on a claim that lies exactly on the
+margin makes room for others, which costs error² / 2 where claims are independent (0.1 points at 5 %).
 """
 
 from __future__ import annotations
@@ -78,11 +78,13 @@ def holm(family: Sequence[Doubt], error: float = ERROR) -> list[Decision]:
     """Verdicts on a family of claims that err in any with probability `error` at most."""
     order = sorted(range(len(family)), key=lambda place: _least(family[place]))
     found: dict[int, Decision] = {}
-    adjusted, stopped = 0.0, False
+    adjusted, stopped = 0.0, 0
     for rank, place in enumerate(order):
         doubt, left = family[place], len(family) - rank
         adjusted = max(adjusted, min(1.0, left * _least(doubt)))
-        stopped = stopped or adjusted > error
+        if adjusted > error and not stopped:
+            stopped = left  # all that are left share the error: none of them was rejected to make room for another
+        left = stopped or left
         verdict: Outcome = "inconclusive" if stopped else "supported" if doubt.for_ <= doubt.against else "contradicted"
         found[place] = Decision(verdict, adjusted, error / left)
     return [found[place] for place in range(len(family))]

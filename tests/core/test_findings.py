@@ -57,6 +57,23 @@ def test_a_level_is_held_against_the_mean_of_the_others_cell_by_cell():
     assert found.spread.mean == pytest.approx(np.mean(each), abs=1e-6)
 
 
+def test_a_level_whose_seeds_all_came_through_is_no_surer_than_its_neighbours():
+    """Each other activation lost a model in some block, this one by luck in none."""
+    models = study(equal, levels={**FULL, "activation": ("relu", "tanh", "elu")})
+    lost = {"kumar-cnn-adam-relu-none-0", "kumar-cnn-sgd-tanh-none-1", "kumar-cnn-rmsprop-relu-none-2"}
+    zero = np.zeros(400, bool)
+    models = [
+        replace(model, trust="invalid", outcomes=replace(model.outcomes, worst=zero))
+        if model.trial_id in lost
+        else model
+        for model in models
+    ]
+    spared = by_key(models)["effect:activation:elu"]
+    plain = contrast(against(models, "activation", "elu", ["relu", "tanh"]), ("activation",), worst_case).spread
+    assert spared.deciding.found.spread.seeds > 1.2 * plain.seeds
+    assert spared.verdict == "inconclusive"
+
+
 def test_an_interaction_is_a_difference_of_differences():
     levels = {**FULL, "defense": ("none", "pgd-at")}
     helped = study(
@@ -283,6 +300,9 @@ def test_holm_by_a_worked_example():
     assert [one.p for one in found] == pytest.approx([0.04, 0.04, 0.5, 0.04])
     assert [one.verdict for one in found] == ["supported", "supported", "inconclusive", "supported"]
     assert [one.error for one in found] == pytest.approx([0.025, 0.0125, 0.05, 0.05 / 3])
+    assert [one.error for one in holm([Doubt(0.01, 0.99), Doubt(0.2, 0.8), Doubt(0.4, 0.6), Doubt(0.9, 0.1)])] == (
+        pytest.approx([0.0125, 0.05 / 3, 0.05 / 3, 0.05 / 3])
+    )
 
 
 def test_a_verdict_is_what_the_interval_at_its_error_says():

@@ -28,7 +28,8 @@ def test_is_the_contrasts_own_variance_on_average_where_levels_vary_alike():
         own.append(against_the_others(tables).seeds)
         pooled.append(at_least_pooled(crossed([Block((0, 1), np.zeros((2, 1)))]), tables, WEIGHTS).seeds)
     assert np.mean(pooled) == pytest.approx((1 + 1 / 6) / 4 / 5, rel=0.05)
-    assert np.mean(own) == pytest.approx(np.mean(pooled), rel=0.15)
+    # A tenth of these grids look as if seeds moved all blocks alike (`crossed.SHARED_ERROR`), and count as more uncertain.
+    assert np.mean(own) == pytest.approx(np.mean(pooled), rel=0.25)
 
 
 def test_a_level_that_was_spared_is_no_surer_than_its_neighbours():

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from core.verdict.crossed import Block, Spread, crossed
 from core.verdict.findings.models import FACTORS, Model
+from core.verdict.pooled import at_least_pooled
 
 Cell = Sequence[list[Model]]
 """Of one seed of one block, the models of each group."""
@@ -59,9 +60,11 @@ def contrast(
     over: Sequence[str],
     value: Value,
     keep: Callable[[Cell], bool] | None = None,
+    *,
+    pooled: bool = False,
 ) -> Contrast:
     """The groups' weighted sum over the blocks of the factors that are not in `over`; `keep` may leave pairs out by their models,
-    a list for each group."""
+    a list for each group. `pooled`: no group's seeds are surer than the others' (`core.verdict.pooled`)."""
     cells: dict[tuple[str, ...], dict[int, Cell]] = {}
     fixed = [factor for factor in FACTORS if factor not in over]
     for place, group in enumerate(groups):
@@ -82,13 +85,19 @@ def contrast(
     if not blocks:
         return Contrast(None, (), missing, tuple(() for _ in groups))
     differences: list[float] = []
+    tables: list[NDArray[np.float64]] = []
 
     def drawn(by_seed: Mapping[int, Cell]) -> Block:
-        values = _differences(groups, list(by_seed.values()), value)
+        found = [_values(list(by_seed.values()), place, value) for place in range(len(groups))]
+        if pooled:
+            tables.append(np.array([one.mean(axis=1) for one in found]))
+        values = _difference(groups, found)
         differences.extend(values.mean(axis=1).tolist())
         return Block(tuple(by_seed), values)
 
     spread = crossed(drawn(by_seed) for by_seed in blocks)
+    if pooled:
+        spread = at_least_pooled(spread, tables, [group.weight for group in groups])
     used = tuple(
         tuple(model for by_seed in blocks for cell in by_seed.values() for model in cell[place])
         for place in range(len(groups))
@@ -102,15 +111,20 @@ def contrast(
     )
 
 
-def _differences(groups: Sequence[Group], cells: Sequence[Cell], value: Value) -> NDArray[np.float32]:
-    """[S, n]: a row for each cell of a block."""
+def _values(cells: Sequence[Cell], place: int, value: Value) -> NDArray[np.bool_] | NDArray[np.float32]:
+    """[S, n] of one group: a row for each cell of a block."""
+    if all(len(cell[place]) == 1 for cell in cells):
+        return np.array([value(cell[place][0]) for cell in cells])
+    return np.array([np.array([value(model) for model in cell[place]]).mean(axis=0) for cell in cells])
+
+
+def _difference(
+    groups: Sequence[Group], found: Sequence[NDArray[np.bool_] | NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    """[S, n]: the groups' weighted sum."""
     total: NDArray[np.float32] | None = None
-    for place, group in enumerate(groups):
-        if all(len(cell[place]) == 1 for cell in cells):
-            found = np.array([value(cell[place][0]) for cell in cells])
-        else:
-            found = np.array([np.array([value(model) for model in cell[place]]).mean(axis=0) for cell in cells])
-        weighted = np.multiply(found, np.float32(group.weight), dtype=np.float32)
+    for group, values in zip(groups, found, strict=True):
+        weighted = np.multiply(values, np.float32(group.weight), dtype=np.float32)
         total = weighted if total is None else np.add(total, weighted, out=total)
     assert total is not None, "a contrast has groups"
     return total

@@ -86,7 +86,7 @@ def ask(question: Question, margin: float) -> Asked:
     share = margin / 100.0
     parts, doubts, obstacles, free = [], [], list(question.obstacles), 0
     for one in question.comparisons:
-        found = contrast(one.groups, one.over, one.value)
+        found = contrast(one.groups, one.over, one.value, pooled=_some_may_collapse(one))
         parts.append(Part(one.level, one.other, one.attack, found))
         doubt, against = _doubt(found, one, question.supposes, share)
         doubts.append(doubt)
@@ -105,6 +105,13 @@ def ask(question: Question, margin: float) -> Asked:
         tuple(_merged(obstacles)),
         chosen,
     )
+
+
+def _some_may_collapse(one: Comparison) -> bool:
+    """Whether a level is held against the mean of several where some model learned nothing: one whose seeds all came through
+    would look surer than it is. Pairs need no such care (simulated)."""
+    several = one.other == ""
+    return several and any(model.trust == "invalid" for group in one.groups for model in group.models)
 
 
 def _doubt(found: Contrast, one: Comparison, supposes: str, margin: float) -> tuple[Doubt, list[Obstacle]]:
