@@ -166,6 +166,19 @@ def attacks_tried(db: Database, study: str) -> list[AttackSpec]:
     return []
 
 
+def score_grid(db: Database, study: str) -> tuple[float, ...]:
+    """The ε, ascending, that `curve_area` and `innate` of a study integrate over, from 0: those that its own attacks have in the
+    score's norm; where they only have distances, the score's."""
+    rows = db.execute(
+        "SELECT DISTINCT e.value FROM study s JOIN study_attack sa ON sa.study = s.name JOIN attack a ON a.id = sa.attack_id, "
+        "json_each(a.spec, '$.eps') e WHERE s.name = ? AND a.norm = s.threat_norm ORDER BY 1",
+        (study,),
+    )
+    found = tuple(float(eps) for (eps,) in rows.fetchall())
+    threat = study_row(db, study).threat
+    return found or (() if threat is None else (threat.eps,))
+
+
 def added_attacks(db: Database, study: str) -> list[AttackSpec]:
     """The attacks that were added to any trial of `study`, each once, in the order in which they were first asked for."""
     rows = db.execute(

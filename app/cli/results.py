@@ -82,6 +82,7 @@ class _Found:
 def _by_factors(db: Database, study: str, factors: Sequence[str], score: str) -> _Found:
     from app.report import overstated
     from app.report.aggregate import by_factors, trials_by_level
+    from app.report.grid import integrated
     from app.report.leaderboard import by_table
     from storage.queries import scores
 
@@ -94,7 +95,7 @@ def _by_factors(db: Database, study: str, factors: Sequence[str], score: str) ->
         {**dict(zip(factors, one.names, strict=True)), "score": one.score, "low": one.low, "high": one.high, "n": one.n}
         for one in found
     ]
-    table = by_table(study, found, factors, score, width(), over)
+    table = by_table(study, found, factors, score, width(), over, integrated(db, study, score))
     return _Found(rows, table, [_difference(factors, one) for one in found])
 
 

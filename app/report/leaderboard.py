@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from app.report import overstated
 from app.report.aggregate import Difference, Level, over_seeds, verdicts
+from app.report.grid import over_grid
 from app.report.leaders import ties, ties_line
 from app.report.text import interval, number, percent, ranges, table, wrapped
 from app.report.variants import constant, levels, varying
@@ -89,6 +90,7 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[VariantRow], widt
         f"clean{', worst and kept' if 'kept' in headings else ' and worst'} in %",
         f"worst: survives every attack at {threat}",
         *(["kept: worst / clean"] if "kept" in headings else []),
+        *([f"innate over {over_grid(db, study)}"] if stored.threat else []),
         *(["n: seeds"] if "n" in headings else [f"{max(row.seeds for row in rows)} seeds"] if several else []),
     ])]  # fmt: skip
     if audited:
@@ -119,9 +121,10 @@ def by_table(
     score: str,
     width: int,
     over: Mapping[tuple[str, ...], float | None] | None = None,
+    grid: str | None = None,
 ) -> str:
     """Means over all other factors with their intervals, paired differences from the first, trust; `over`: what each is too high
-    by at most."""
+    by at most, `grid`: the ε that the score is the mean over."""
     full = SCORES[score].full
     scale = 100.0 / full
     paired = any(row.difference is not None for row in rows)
@@ -149,7 +152,8 @@ def by_table(
     unit = " in %" if full == 1.0 else ""
     single = any(row.basis == "images" for row in rows)
     basis = "images only, one seed" if single else "seeds and images"
-    foot = [f"({score}{unit}: mean over n {replicate}, its interval over {basis})"]
+    radii = "" if grid is None else f" over {grid}"
+    foot = [f"({score}{unit}{radii}: mean over n {replicate}, its interval over {basis})"]
     if paired:
         foot.append(
             "(from first: points, paired by seed, image and every other choice; won: pairs in which it is the "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from app.report import charts, transfer_matrix
 from app.report.charts import Canvas
+from app.report.grid import integrated
 from app.report.leaders import ties, ties_line
 from app.report.study_numbers import (
     Point,
@@ -45,7 +46,9 @@ def score_bars(scope: Scope, canvas: Canvas, score: str) -> str:
     found = ranking(scope, score)
     if not found:
         return scope.nothing()
-    title = f"{scope.study}: {score}{unit_of(score)}, with 95 % intervals"
+    radii = integrated(scope.db, scope.study, score)
+    over = "" if radii is None else f" over {radii}"
+    title = f"{scope.study}: {score}{unit_of(score)}{over}, with 95 % intervals"
     rows = scope.kept(queries.scores(scope.db, scope.study, score))
     told = ties(scope.db, scope.study, score, rows, {one.variant_id: one.estimate for one in found}, most=None)
     tied = frozenset(told.tied) if told is not None else frozenset()
