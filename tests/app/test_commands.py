@@ -114,7 +114,7 @@ def test_show_tells_everything_of_one_trial(rows, read):
     assert {score["name"] for score in detail["scores"]} >= {"innate", "clean_accuracy", "retention"}
     assert detail["attempts"][0]["environment"]["threads"] == 1
     out, _ = read("show", trial[:8])
-    for word in (trial, "torch", "pgd", "bootstrap", "attempt 1 on cpu"):
+    for word in (trial, "torch", "pgd", "of this model, not of others", "attempt 1 on cpu"):
         assert word in out
 
 

@@ -79,6 +79,8 @@ def test_a_study_without_attacks_has_a_clean_score_only():
     found = values(score_trial(clean_of([1] * 90 + [0] * 10), [], None))
     assert found["clean_accuracy"] == 0.9
     assert found["worst_case"] is found["retention"] is found["curve_area"] is found["innate"] is None
+    rows = outcomes_of(clean_of([1] * 90 + [0] * 10), [], None).rows
+    assert (rows.shape, rows.dtype) == ((1, 100), np.bool_)
 
 
 rows_of_bits = st.integers(2, 40).flatmap(

@@ -73,7 +73,7 @@ def outcomes_of(
         worthless=degenerate(clean).trust != "ok",
         eps=tuple(grid),
         clean=clean.correct,
-        robust=np.array([standing(eps) for eps in grid]).reshape(len(grid), len(clean.correct)),
+        robust=np.array([standing(eps) for eps in grid], np.bool_).reshape(len(grid), len(clean.correct)),
         worst=standing(threat.eps) if threat and within else None,
         attacks=tuple(_alone(clean, [*results, *added], threat)),
     )
