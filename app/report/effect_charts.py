@@ -6,9 +6,9 @@ import textwrap
 from collections.abc import Sequence
 
 from app.report.aggregate import Difference
-from app.report.charts import Canvas
+from app.report.charts import Bar, Canvas
 from app.report.effects import Effect, Effects, Interactions, effects, interactions
-from app.report.signed import Residue, Whisker, residues, whiskers
+from app.report.signed import Residue, residues, whiskers
 from app.report.study_charts import SIGNS, verdict_signs, with_waiting
 from app.report.study_numbers import Scope
 from app.report.text import wrapped
@@ -44,12 +44,12 @@ def level_effects(scope: Scope, canvas: Canvas, score: str, factor: str | None) 
     )
 
 
-def _whisker(one: Effect, scale: float, *, narrow: bool) -> Whisker:
+def _whisker(one: Effect, scale: float, *, narrow: bool) -> Bar:
     trust = SIGNS[one.trust] if narrow or one.trust == "ok" else one.trust
     apart = one.difference
     if apart is None:
-        return Whisker(one.level, None, None, None, f"no pairs {trust}".rstrip())
-    return Whisker(
+        return Bar(one.level, None, None, None, f"no pairs {trust}".rstrip())
+    return Bar(
         one.level,
         scale * apart.value,
         scale * apart.low,

@@ -6,22 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from app.report.charts import grid, shade
+from app.report.charts import Bar, grid, shade
 from app.report.text import distinct
 
 _LEAST_AXIS = 21
 """Characters that the axis keeps beside long labels."""
-
-
-@dataclass(frozen=True)
-class Whisker:
-    """A difference with its interval; `value` None where there is none. `note` stands behind it."""
-
-    label: str
-    value: float | None
-    low: float | None
-    high: float | None
-    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -33,7 +22,7 @@ class Residue:
     sign: str = ""
 
 
-def whiskers(title: str, groups: Sequence[tuple[str, Sequence[Whisker]]], width: int) -> str:
+def whiskers(title: str, groups: Sequence[tuple[str, Sequence[Bar]]], width: int) -> str:
     """Each group under its heading (none where it is empty), one axis for all: ├──●──┤ beside a line at 0, values in front."""
     everything = [item for _, items in groups for item in items]
     if not everything:
@@ -57,7 +46,7 @@ def whiskers(title: str, groups: Sequence[tuple[str, Sequence[Whisker]]], width:
     return "\n".join([*lines, (" " * (len(indent) + label_width + 8) + _axis(limit, room)).rstrip()])
 
 
-def whisker(item: Whisker, limit: float, room: int) -> str:
+def whisker(item: Bar, limit: float, room: int) -> str:
     """One line `room` (odd) characters wide, from -`limit` to `limit`."""
     middle = room // 2
     cells = [" "] * room
@@ -99,7 +88,7 @@ def residues(
     return grid(title, rows, columns, text, width)
 
 
-def _limit(items: Sequence[Whisker]) -> float:
+def _limit(items: Sequence[Bar]) -> float:
     """A round number that no end exceeds."""
     ends = [abs(end) for item in items for end in (item.value, item.low, item.high) if end is not None]
     largest = max(ends, default=0.0)

@@ -8,7 +8,7 @@ from app.report.aggregate import Estimate, difference, images_of, influences, ov
 from app.report.charts import Bar, Canvas
 from app.report.effects import default_pair, effects, interactions
 from app.report.leaders import Ties, ties, ties_line
-from app.report.signed import Residue, Whisker, residues, whisker, whiskers
+from app.report.signed import Residue, residues, whisker, whiskers
 from app.report.study_models import study_models
 from app.report.study_numbers import Scope, heat_table, pareto_front, points, ranking, robustness
 from core.verdict.findings.contrast import Group, contrast
@@ -109,14 +109,14 @@ def test_charts_leave_the_terminals_background_alone(db):
 @pytest.mark.parametrize(
     ("item", "line"),
     [
-        (Whisker("", 0.0, -5.0, 5.0), "     ├────●────┤     "),
-        (Whisker("", 5.0, 2.0, 8.0), "          │ ├──●──┤  "),
-        (Whisker("", -5.0, -8.0, -2.0), "  ├──●──┤ │          "),
-        (Whisker("", 4.0, -2.0, 10.0), "        ├─┼───●─────┤"),
-        (Whisker("", 10.0, 9.9, 10.0), "          │         ●"),
-        (Whisker("", 3.0, 0.2, 6.0), "          │├─●──┤    "),
-        (Whisker("", -3.0, -6.0, -0.2), "    ├──●─┤│          "),
-        (Whisker("", None, None, None), "          │          "),
+        (Bar("", 0.0, -5.0, 5.0), "     ├────●────┤     "),
+        (Bar("", 5.0, 2.0, 8.0), "          │ ├──●──┤  "),
+        (Bar("", -5.0, -8.0, -2.0), "  ├──●──┤ │          "),
+        (Bar("", 4.0, -2.0, 10.0), "        ├─┼───●─────┤"),
+        (Bar("", 10.0, 9.9, 10.0), "          │         ●"),
+        (Bar("", 3.0, 0.2, 6.0), "          │├─●──┤    "),
+        (Bar("", -3.0, -6.0, -0.2), "    ├──●─┤│          "),
+        (Bar("", None, None, None), "          │          "),
     ],
 )
 def test_a_whisker_lies_where_its_numbers_do(item, line):
@@ -126,12 +126,10 @@ def test_a_whisker_lies_where_its_numbers_do(item, line):
 @pytest.mark.parametrize("width", [40, 60, 80, 140])
 def test_whiskers_share_one_axis_and_fit(width):
     items = [
-        Whisker("adam lr=0.001 with a name", 12.3, 8.0, 16.6, "9/9 suspect" if width > 40 else "9/9 ?"),
-        Whisker("sgd", -12.3, -16.6, -8.0, "0/9"),
+        Bar("adam lr=0.001 with a name", 12.3, 8.0, 16.6, "9/9 suspect" if width > 40 else "9/9 ?"),
+        Bar("sgd", -12.3, -16.6, -8.0, "0/9"),
     ]
-    lines = whiskers(
-        "t", [("optimizer", items), ("activation", [Whisker("relu", None, None, None, "no pairs")])], width
-    )
+    lines = whiskers("t", [("optimizer", items), ("activation", [Bar("relu", None, None, None, "no pairs")])], width)
     _, heading, first, second, other, third, axis = lines.splitlines()
     assert (heading, other) == ("optimizer", "activation")
     assert max(map(len, lines.splitlines())) <= width

@@ -94,7 +94,32 @@ def _weakens(
         obstacles.append(Obstacle(Hindrance.ONE_LEVEL, names=(factor, level)))
     if not attacks:
         obstacles.append(Obstacle(Hindrance.NO_ATTACKS))
-    comparisons = [
+    comparisons = _under_each(models, attacks, factor, level, others)
+    return Question(
+        key, Kind.CLAIM, "claims", factor, (level,), BELOW,
+        () if obstacles else comparisons, None, tuple(obstacles), tuple(name for _, name in attacks),
+    )  # fmt: skip
+
+
+def _outperforms(models: Sequence[Model], attacks: Sequence[tuple[str, str]]) -> Question:
+    key, factor, level, other, least = BETTER
+    there = {model.names[factor] for model in models}
+    obstacles = [Obstacle(Hindrance.NO_LEVEL, names=(factor, name)) for name in (level, other) if name not in there]
+    if len(attacks) < least:
+        obstacles.append(Obstacle(Hindrance.FEW_ATTACKS, len(attacks), tuple(name for _, name in attacks)))
+    comparisons = _under_each(models, attacks, factor, level, [other])
+    return Question(
+        key, Kind.CLAIM, "claims", factor, (level, other), ABOVE,
+        () if obstacles else comparisons,
+        least, tuple(obstacles), tuple(name for _, name in attacks),
+    )  # fmt: skip
+
+
+def _under_each(
+    models: Sequence[Model], attacks: Sequence[tuple[str, str]], factor: str, level: str, others: Sequence[str]
+) -> tuple[Comparison, ...]:
+    """A level against each of others, by the registry's names, under each attack by itself."""
+    return tuple(
         Comparison(
             level,
             other,
@@ -105,35 +130,7 @@ def _weakens(
         )
         for other in others
         for attack_id, name in attacks
-    ]
-    return Question(
-        key, Kind.CLAIM, "claims", factor, (level,), BELOW,
-        () if obstacles else tuple(comparisons), None, tuple(obstacles), tuple(name for _, name in attacks),
-    )  # fmt: skip
-
-
-def _outperforms(models: Sequence[Model], attacks: Sequence[tuple[str, str]]) -> Question:
-    key, factor, level, other, least = BETTER
-    there = {model.names[factor] for model in models}
-    obstacles = [Obstacle(Hindrance.NO_LEVEL, names=(factor, name)) for name in (level, other) if name not in there]
-    if len(attacks) < least:
-        obstacles.append(Obstacle(Hindrance.FEW_ATTACKS, len(attacks), tuple(name for _, name in attacks)))
-    comparisons = [
-        Comparison(
-            level,
-            other,
-            name,
-            tuple(against(models, factor, level, [other], by_name=True)),
-            (factor,),
-            under(attack_id),
-        )
-        for attack_id, name in attacks
-    ]
-    return Question(
-        key, Kind.CLAIM, "claims", factor, (level, other), ABOVE,
-        () if obstacles else tuple(comparisons),
-        least, tuple(obstacles), tuple(name for _, name in attacks),
-    )  # fmt: skip
+    )
 
 
 def _changes_training(models: Sequence[Model]) -> list[Question]:

@@ -85,7 +85,7 @@ def test_every_tab_shows_what_it_is_for(filled_home, size):
             assert first_trial(filled_home)[:10] in texts[name]
             await press_and_wait(pilot, "tab")
         assert "[Overview]" in shown(app)
-        for word in ("done", "clean_accuracy %", "innate", "trust", "bootstrap", "pgd ℓ∞"):
+        for word in ("done", "clean_accuracy %", "innate", "trust", "of this model", "pgd ℓ∞"):
             assert word in texts["Overview"], texts["Overview"]
         for word in ("epoch", "loss", "acc %", "● loss"):
             assert word in texts["Training"]
