@@ -33,10 +33,9 @@ class Asked:
 
     question: Question
     parts: tuple[Part, ...]
-    doubts: tuple[Doubt, ...]
     doubt: Doubt
     barred: bool
-    """Of so many comparisons no number of seeds can support any that the question cannot be supported."""
+    """No number of seeds can support it: too many of its comparisons rest on unequal attacks, or on what audits leave open."""
     obstacles: tuple[Obstacle, ...]
     chosen: int | None
     """The comparison that says least for the claim; None where there is none."""
@@ -99,7 +98,6 @@ def ask(question: Question, margin: float) -> Asked:
     return Asked(
         question,
         tuple(parts),
-        tuple(doubts),
         question.combine(doubts) if chosen is not None else NOTHING,
         free < question.needed,
         tuple(_merged(obstacles)),
