@@ -8,10 +8,14 @@ import pytest
 from core.attacks import resolve
 from core.errors import BadInput
 from core.records import Choice, Threat, TransferCell, TrialSpec
+from core.verdict.settling.looked import Looked
+from core.verdict.settling.spending import Look
+from core.verdict.settling.stage import Decided
 from storage import changes, commands, database
 from storage.changes import Arrival, NextRung
 from storage.codec import Misfit, decoded, encoded
 from storage.journal import AttackEnded
+from storage.settling import MoreSeeds
 from storage.studies import Submission
 from storage.transfers import Crafted
 
@@ -19,12 +23,14 @@ TRIAL = TrialSpec("d" * 64, None, Choice("mlp", {"hidden": [24]}), Choice("relu"
 ARRIVAL = Arrival(TRIAL, Path("incoming/1/weights.pt"), "f" * 64, {"device": "cpu"}, Path("/net.pt"), None, 7)
 PGD = resolve("pgd", {"eps": [0.1]}, "test")
 CRAFTED = Crafted(PGD, "a", (TransferCell("b", 4, 1, 0.5),), {"a": "1", "b": "2"}, "s", 60, "fp32")
+LOOKED = Looked("claims", (Look(3, 0.003, 60),), (Decided("claim-4", "supported", 1, 0.0015, None, 0.001),))
 ASKED = (
     (changes.Submit({"name": "s", "seeds": 2}, "s.toml", Path("/data")), Submission("s", 8, 8, 0, 0, 0, 16, 16)),
     (changes.Attack("s", ("a", "b"), "pgd", {"eps": ["8/255"]}), changes.Attacked("s", "c", 2)),
     (changes.Escalate("s", ("a",), Threat("linf", 0.1)), changes.Climb((NextRung("a", "c", 1),), 5)),
     (changes.Audit("s", {"depth": "full"}), changes.Queued(3, ("audit",))),
     (changes.Level("s"), changes.Queued(0, ())),
+    (changes.Settle("s", (Looked("claims"),), (LOOKED,), 0.5, (MoreSeeds("v", (2, 3)),)), changes.SeedsAdded(2)),
     (changes.Import("digits", Path("/data"), None, ARRIVAL), changes.Admission("imported", "a", known=False)),
     (changes.Delete(("a",)), changes.Deleted(("a",))),
     (changes.Delete(study="s"), changes.Deleted(())),

@@ -10,8 +10,6 @@ from core.verdict.settling.looked import Looked
 from core.verdict.settling.spending import Look
 from core.verdict.settling.stage import Decided
 from storage import database, queries, settling, studies
-from storage.changes import Settle
-from storage.codec import decoded, encoded
 from storage.settling import MoreSeeds
 from tests.conftest import plan_of, tiny
 from tests.storage import stored
@@ -109,8 +107,3 @@ def test_a_trial_costs_what_it_took(db):
     seconds = settling.seconds_of(db, "tiny")
     assert set(seconds) == set(variants(db))
     assert all(value == pytest.approx(0.5 + 2 * 0.5, abs=0.6) for value in seconds.values())
-
-
-def test_the_change_goes_through_the_database_whole():
-    change = Settle("tiny", (Looked("claims"),), (FIRST,), 0.5, (MoreSeeds("a", (2, 3)),))
-    assert decoded(Settle, json.loads(json.dumps(encoded(change)))) == change
