@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -36,6 +37,10 @@ def findings(
     budget: Annotated[
         float | None, typer.Option(metavar="HOURS", help="With --settle: queue no more than takes so long here.")
     ] = None,
+    about: Annotated[
+        list[str] | None,
+        typer.Option(metavar="WHAT", help="With --settle: only claims, or the effects of a factor; repeatable."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document; differences are fractions.")] = False,
 ) -> None:
     """What a study says: the paper's claims and every factor's effects, each supported, contradicted or inconclusive."""
@@ -46,8 +51,9 @@ def findings(
 
     if margin is not None and not 0.0 <= margin < 100.0:
         raise BadInput(f"--margin {margin:g}: give points of accuracy, from 0 to below 100")
-    if budget is not None and not settle:
-        raise BadInput("--budget: goes with --settle")
+    for option, given in (("--budget", budget), ("--about", about)):
+        if given is not None and not settle:
+            raise BadInput(f"{option}: goes with --settle")
     if budget is not None and not 0.0 < budget < math.inf:
         raise BadInput(f"--budget {budget:g}: give hours, above 0")
     context = context_of(ctx)
@@ -60,7 +66,7 @@ def findings(
             context.say("no study yet; start one: innate run quick --set seeds=3")
         return
     if settle:
-        _settle(context, name, margin, budget, as_json=as_json)
+        _settle(context, name, margin, budget, about or (), as_json=as_json)
         return
     found = found_of(db, name, MARGIN if margin is None else margin)
     if as_json:
@@ -75,14 +81,16 @@ def findings(
         typer.echo(page(found, width()))
 
 
-def _settle(context: Context, study: str, margin: float | None, hours: float | None, *, as_json: bool) -> None:
+def _settle(
+    context: Context, study: str, margin: float | None, hours: float | None, about: Sequence[str], *, as_json: bool
+) -> None:
     """One look: what it would cost is said first, then it is kept, and exactly that is queued."""
     from app.report.settle import as_rows, cost_text, outlook, told
     from app.worker import changes
     from storage.changes import Settle
 
     db = context.writing()
-    found = outlook(db, study, margin, hours)
+    found = outlook(db, study, margin, hours, about)
     context.say(cost_text(found))
     seen = tuple(found.before.of(family) for family in found.stages)
     done = changes.perform(db, context.home, Settle(study, seen, found.now, found.margin, found.more))

@@ -13,6 +13,7 @@ from app.report.findings import scored_models
 from app.worker.devices import cores
 from app.worker.narration import in_words
 from core.errors import BadInput
+from core.registry import nearest
 from core.verdict.decisions import MARGIN
 from core.verdict.findings.claims import claims
 from core.verdict.findings.find import ask
@@ -59,11 +60,12 @@ class Outlook:
         return tuple(Looked(family, one.looks, one.decided) for family, one in self.stages.items())
 
 
-def outlook(db: Database, study: str, margin: float | None, hours: float | None) -> Outlook:
-    """A look at the study as it is now. `hours` is the budget of this stage; None: what it takes.
+def outlook(db: Database, study: str, margin: float | None, hours: float | None, about: Sequence[str] = ()) -> Outlook:
+    """A look at the study as it is now. `hours` is the budget of this stage (None: what it takes), `about` narrows it down to
+    "claims" or the effects of some factors.
 
-    Raises BadInput where trials are still to come, where another margin was decided against before, or for a budget that has
-    room for nothing.
+    Raises BadInput for something else to be about, where trials are still to come, where another margin was decided against
+    before, or for a budget that has room for nothing.
     """
     before = settling(db, study)
     if margin is not None and before.margin not in (None, margin):
@@ -85,7 +87,7 @@ def outlook(db: Database, study: str, margin: float | None, hours: float | None)
     counts = {variant: len(seeds.held) for variant, seeds in held.items()}
     asked = [ask(question, margin) for question in questions(models)]
     stages: dict[str, Stage] = {}
-    for family in dict.fromkeys(one.question.family for one in asked):
+    for family in _families([one.question.family for one in asked], about):
         members = claims([one for one in asked if one.question.family == family], margin)
         if members:
             known = before.of(family)
@@ -111,6 +113,15 @@ def outlook(db: Database, study: str, margin: float | None, hours: float | None)
         _shared(_priced(expected, costs)),
         sum(len(one.seeds) for one in every) - sum(len(one.seeds) for one in chosen),
     )
+
+
+def _families(there: Sequence[str], about: Sequence[str]) -> list[str]:
+    """Those of a study's families, each once, that a look is to be about."""
+    names = {family.rpartition(":")[2]: family for family in there}
+    for one in about:
+        if one not in names:
+            raise BadInput(f"--about {one}: not one of {', '.join(names)}{nearest(one, list(names))}")
+    return [family for name, family in names.items() if name in about or not about]
 
 
 def _merged(wanted: Sequence[Mapping[str, int]]) -> dict[str, int]:

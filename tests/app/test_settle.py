@@ -41,6 +41,14 @@ def test_one_seed_asks_for_the_first_look_s_and_spends_nothing(db, home):
     assert re.search(r"8 more trials of 4 variants, about ", cost_text(found))
 
 
+def test_a_look_may_be_about_claims_or_a_factor_only(db, home):
+    ran(db, home, seeds=1)
+    assert list(outlook(db, "tiny", None, None).stages) == ["effect:optimizer", "effect:activation"]
+    assert list(outlook(db, "tiny", None, None, ["activation"]).stages) == ["effect:activation"]
+    with pytest.raises(BadInput, match=r"--about activations: not one of claims, optimizer, activation.*'activation'"):
+        outlook(db, "tiny", None, None, ["activations"])
+
+
 def test_what_more_seeds_cannot_change_asks_for_none(db, home):
     """The tiny study is not audited: its numbers are upper bounds, which no seed turns into findings."""
     ran(db, home, seeds=2)
@@ -116,6 +124,7 @@ def test_from_the_command_line_it_queues_exactly_what_it_says(filled, tmp_path):
     ("arguments", "said"),
     [
         (["--budget", "2"], "--budget: goes with --settle"),
+        (["--about", "claims"], "--about: goes with --settle"),
         (["--settle", "--budget", "0"], "--budget 0: give hours, above 0"),
         (["--settle", "--budget", "nan"], "--budget nan: give hours, above 0"),
     ],
