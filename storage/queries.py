@@ -11,7 +11,7 @@ from core.errors import BadInput, NotFound
 from core.registry import nearest
 from storage import listing
 from storage.reading import columns, read
-from storage.rows import EpochRow, ResultRow, RobustnessRow, ScoreRow, TrainingRow, TrialRow, VariantRow
+from storage.rows import AuditedRow, EpochRow, ResultRow, RobustnessRow, ScoreRow, TrainingRow, TrialRow, VariantRow
 from storage.studies import study_row
 
 if TYPE_CHECKING:
@@ -268,17 +268,20 @@ def results(db: Database, study: str | None = None, trial_id: str | None = None)
     return read(db, ResultRow, sql, [value for _, value in conditions])
 
 
-def robustness(
-    db: Database, study: str | None = None, trial_id: str | None = None, at: Threat | None = None
-) -> list[RobustnessRow]:
-    """Rows of v_robustness, of one study, one trial and one norm and ε if named."""
-    named = (("study", study), ("trial_id", trial_id), ("norm", at and at.norm), ("eps", at and at.eps))
-    conditions = [(column, value) for column, value in named if value is not None]
+def robustness(db: Database, study: str | None = None, trial_id: str | None = None) -> list[RobustnessRow]:
+    """Rows of v_robustness, of one study and one trial if named."""
+    conditions = [(column, value) for column, value in (("study", study), ("trial_id", trial_id)) if value is not None]
     sql = f"SELECT {columns(RobustnessRow)} FROM v_robustness"
     if conditions:
         sql += " WHERE " + " AND ".join(f"{column} = ?" for column, _ in conditions)
     sql += " ORDER BY study, variant_id, seed, norm, eps"
     return read(db, RobustnessRow, sql, [value for _, value in conditions])
+
+
+def audited(db: Database, study: str, at: Threat) -> list[AuditedRow]:
+    """What audits say of every scored trial of a study at one norm and ε."""
+    sql = f"SELECT {columns(AuditedRow)} FROM v_robustness WHERE study = ? AND norm = ? AND eps = ?"
+    return read(db, AuditedRow, sql, (study, at.norm, at.eps))
 
 
 def waiting_trials(db: Database, study: str) -> int:

@@ -166,6 +166,24 @@ class RobustnessRow:
 
 
 @dataclass(frozen=True)
+class AuditedRow:
+    """Of a row of v_robustness what its audit says, for listings of ten thousand."""
+
+    trial_id: str
+    eps: float
+    samples: int
+    robust_accuracy: float
+    compared_accuracy: float
+    audited: int | None
+    fell: int | None
+    audited_of: int | None
+    broken: int | None
+    rounds: int | None
+    audit_attacks: Sequence[str] | None
+    felled_by: Sequence[str] | None
+
+
+@dataclass(frozen=True)
 class ResultRow:
     """One attack at one ε on one trial of a study: a row of v_results."""
 

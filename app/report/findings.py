@@ -13,6 +13,7 @@ from app.report.study_models import study_models
 from app.report.text import percent, table
 from app.report.variants import FACTORS
 from core.names import NORM_SIGNS
+from core.verdict.crossed import FEW
 from core.verdict.decisions import ERROR, MARGIN
 from core.verdict.findings import Finding, Hindrance, Model, find
 from core.verdict.findings.description import Description, describe
@@ -83,6 +84,13 @@ def _head(found: Findings, width: int) -> list[str]:
         f"(and each factor's levels) wrong with {100 * ERROR:g} % at most (Holm), and exceeds what the audits leave open."
     )
     lines = textwrap.wrap(text, width)
+    seeds = max((one.seeds for one in found.found), default=0)
+    if 1 < seeds <= FEW:
+        said = (
+            f"With {seeds} seeds, what a seed does to all models alike is hardly seen, and intervals may be too narrow for it; "
+            "with 5 it is found and counted."
+        )
+        lines += ["", *textwrap.wrap(said, width)]
     looks = max((one.looks for one in found.found), default=0)
     if looks:
         said = (
@@ -204,6 +212,7 @@ def _row(one: Finding, found: Findings) -> Options:
         "seeds": one.seeds,
         "images": one.images,
         "over_images_only": one.over_images,
+        "seeds_move_all_alike": one.seeds_alike,
         "compared": [
             {
                 "level": part.level,

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from core.audit import AuditedRadius
 from core.verdict.findings.models import Audited, pooled_overstatement
-from storage.queries import robustness
+from storage.queries import audited
 from storage.studies import study_row
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-    from storage.rows import RobustnessRow
+    from storage.rows import AuditedRow
 
 
 K = TypeVar("K")
@@ -24,7 +24,7 @@ def at_score(db: Database, study: str) -> dict[str, Audited]:
     threat = study_row(db, study).threat
     if threat is None:
         return {}
-    return {row.trial_id: _audited(row) for row in robustness(db, study, at=threat)}
+    return {row.trial_id: _audited(row) for row in audited(db, study, threat)}
 
 
 def by_group(found: Mapping[str, Audited], groups: Mapping[K, Iterable[str]]) -> dict[K, float | None]:
@@ -32,7 +32,7 @@ def by_group(found: Mapping[str, Audited], groups: Mapping[K, Iterable[str]]) ->
     return {name: pooled_overstatement([found.get(trial) for trial in trials]) for name, trials in groups.items()}
 
 
-def _audited(row: RobustnessRow) -> Audited:
+def _audited(row: AuditedRow) -> Audited:
     radius = None
     if row.audited is not None and row.audited_of is not None and row.fell is not None and row.rounds is not None:
         radius = AuditedRadius(

@@ -33,6 +33,7 @@ def test_every_finding_has_what_programs_rely_on(read):
     assert one["interval"][0] < one["effect"] < one["interval"][1]
     assert (one["n"], one["blocks"], one["seeds"], one["images"]) == (4, 2, 2, 60)
     assert one["attacks"] == ["fgsm", "pgd"]
+    assert one["seeds_move_all_alike"] in (True, False)
     assert {row["factor"] for row in document["ranks"]} == {"optimizer", "activation"}
     assert [row["term"] for row in document["variance"]] == ["optimizer", "activation", "optimizer×activation", "rest"]
     assert sum(row["share"] for row in document["variance"]) == pytest.approx(1.0)
@@ -51,6 +52,7 @@ def test_what_cannot_be_said_names_the_command_that_would_change_it(read):
     assert unaudited["command"] == "innate attack --study tiny --audit"
     assert found["claim-1"]["obstacles"][0]["what"] == "the study has no sigmoid"
     page = flat(read("findings")[0])
+    assert "With 2 seeds, what a seed does to all models alike is hardly seen" in page
     assert "innate attack --study tiny --audit" in page
     assert "the study has no sigmoid" in page
     assert "Described: variance of the worst case over 8 models" in page

@@ -193,7 +193,7 @@ def finding(
     if asked.chosen is None:
         return Finding(
             verdict="inconclusive", effect=None, interval=None, adjusted=None, p=None, error=None, pairs=0, won=0, blocks=0,
-            seeds=0, images=0, over_images=False, audit_bound=None, trust="ok", invalid=0, suspect=0, models=0,
+            seeds=0, images=0, seeds_alike=False, over_images=False, audit_bound=None, trust="ok", invalid=0, suspect=0, models=0,
             obstacles=tuple(obstacles), trusted=None, matched=None, flips=None, pairs_needed=0, looks=0, decided_at=None,
             **common,  # type: ignore[arg-type]
         )  # fmt: skip
@@ -219,6 +219,7 @@ def finding(
         blocks=spread.blocks,
         seeds=part.found.seeds,
         images=spread.test_images,
+        seeds_alike=spread.shared,
         over_images=spread.seeds is None,
         audit_bound=bound_of(part.found, comparison.groups),
         trust=worst([model.trust for model in models]),

@@ -99,6 +99,8 @@ class Finding:
     blocks: int
     seeds: int
     images: int
+    seeds_alike: bool
+    """Seeds move all blocks alike (`Spread.shared`), and are what counts, not pairs."""
     over_images: bool
     """One seed: the interval is over images only."""
     attacks: tuple[str, ...]
