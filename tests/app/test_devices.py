@@ -5,8 +5,11 @@ from types import SimpleNamespace
 import pynvml
 import pytest
 
-from app.worker import conditions, devices
-from app.worker.devices import Gpu, resolve_slots, visible_gpus
+from app.worker import conditions, devices, visible
+from app.worker.devices import resolve_slots
+from app.worker.driver import Gpu, memory_of_processes
+from app.worker.torch_build import TorchBuild
+from app.worker.visible import Visible, visible_gpus
 from core.errors import BadInput, Unavailable
 from core.executors.protocol import Slot
 from storage import database, queue, studies
@@ -18,28 +21,88 @@ GIB = 1 << 30
 UUIDS = ["GPU-aaaa1111", "GPU-bbbb2222", "GPU-cccc3333"]
 
 
+class Imaginary:
+    """A driver of three devices of 8 GiB, each of which may be filled, divided or lost."""
+
+    def __init__(self, monkeypatch):
+        self.free = dict.fromkeys(UUIDS, 8 * GIB)
+        self.held = {}
+        self.parts = {}
+        """uuid → {(GPU instance, compute instance): uuid}, of those in MIG mode."""
+        self.lost = {}
+        """uuid → the code that NVML answers with, whatever it is asked."""
+        self.fault = None
+        """The code that NVML answers with when it is begun."""
+        self.cuda = 13000
+        answers = {
+            "nvmlInit": self._init,
+            "nvmlShutdown": lambda: None,
+            "nvmlDeviceGetCount": lambda: len(UUIDS),
+            "nvmlDeviceGetHandleByIndex": lambda index: self._there(UUIDS[index]),
+            "nvmlDeviceGetHandleByUUID": lambda uuid: uuid,
+            "nvmlDeviceGetUUID": self._there,
+            "nvmlDeviceGetName": lambda handle: (
+                "Imaginary 8000 MIG 1g.1gb" if handle[:3] == "MIG" else "Imaginary 8000"
+            ),
+            "nvmlDeviceGetMemoryInfo": self._memory,
+            "nvmlDeviceGetUtilizationRates": self._utilisation,
+            "nvmlDeviceGetComputeRunningProcesses": lambda handle: [
+                SimpleNamespace(pid=p, usedGpuMemory=m) for p, m in self.held.get(handle, {}).items()
+            ],
+            "nvmlDeviceGetMigMode": self._mig_mode,
+            "nvmlDeviceGetMaxMigDeviceCount": lambda handle: 7,
+            "nvmlDeviceGetMigDeviceHandleByIndex": self._part,
+            "nvmlDeviceGetGpuInstanceId": lambda handle: self._ids(handle)[0],
+            "nvmlDeviceGetComputeInstanceId": lambda handle: self._ids(handle)[1],
+            "nvmlSystemGetCudaDriverVersion_v2": lambda: self.cuda,
+        }
+        for name, answer in answers.items():
+            monkeypatch.setattr(pynvml, name, answer)
+
+    def _init(self):
+        if self.fault is not None:
+            raise pynvml.NVMLError(self.fault)
+
+    def _there(self, uuid):
+        if uuid in self.lost:
+            raise pynvml.NVMLError(self.lost[uuid])
+        return uuid
+
+    def _memory(self, handle):
+        if handle in self.parts:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NO_PERMISSION)
+        return SimpleNamespace(total=8 * GIB, free=self.free[handle])
+
+    def _utilisation(self, handle):
+        if handle[:3] == "MIG":
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+        return SimpleNamespace(gpu=37)
+
+    def _mig_mode(self, handle):
+        if handle == UUIDS[2]:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+        return [int(handle in self.parts), 1]
+
+    def _part(self, handle, index):
+        """Places 0, 2, 4, … are taken."""
+        if index % 2 or index // 2 >= len(self.parts[handle]):
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
+        return list(self.parts[handle].values())[index // 2]
+
+    def _ids(self, part):
+        return next(ids for parts in self.parts.values() for ids, uuid in parts.items() if uuid == part)
+
+    def divide(self, uuid, *names):
+        """Put a device into MIG mode, with these instances."""
+        self.parts[uuid] = {(7 + number, 0): name for number, name in enumerate(names)}
+        self.free.update(dict.fromkeys(names, GIB))
+
+
 @pytest.fixture
 def driver(monkeypatch):
-    """Three devices of 8 GiB; `free` by uuid may be changed."""
-    free = dict.fromkeys(UUIDS, 8 * GIB)
-    held = {}
-    monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
-    monkeypatch.setattr(pynvml, "nvmlShutdown", lambda: None)
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: len(UUIDS))
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", lambda index: UUIDS[index])
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", lambda uuid: uuid)
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetUUID", lambda handle: handle)
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetName", lambda handle: "Imaginary 8000")
-    monkeypatch.setattr(
-        pynvml, "nvmlDeviceGetMemoryInfo", lambda handle: SimpleNamespace(total=8 * GIB, free=free[handle])
-    )
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetUtilizationRates", lambda handle: SimpleNamespace(gpu=37))
-    monkeypatch.setattr(
-        pynvml,
-        "nvmlDeviceGetComputeRunningProcesses",
-        lambda handle: [SimpleNamespace(pid=p, usedGpuMemory=m) for p, m in held.get(handle, {}).items()],
-    )
-    return SimpleNamespace(free=free, held=held)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(visible, "installed_torch", lambda: TorchBuild("2.9.0+cu130", (13, 0)))
+    return Imaginary(monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +117,10 @@ def driver(monkeypatch):
         ("0,7,1", UUIDS[:1]),
         ("GPU-bbbb", UUIDS[1:2]),
         ("GPU-", []),
-        ("0,0", UUIDS[:1]),
+        ("0,0", []),
+        ("+1,2nd", UUIDS[1:]),
+        ("none", []),
+        ("NoDevFiles", []),
     ],
 )
 def test_visible_devices_are_those_that_cuda_would_see_in_its_order(driver, variable, expected):
@@ -71,22 +137,22 @@ def test_without_a_driver_there_are_no_gpus(monkeypatch):
 
     monkeypatch.setattr(pynvml, "nvmlInit", absent)
     assert visible_gpus({}) == []
-    assert devices.memory_of_processes(UUIDS) == {}
+    assert memory_of_processes(UUIDS) == {}
 
 
 def fake(count):
-    return lambda: [Gpu(f"cuda:{n}", f"GPU-{n}", "Imaginary", 8 * GIB, 8 * GIB) for n in range(count)]
+    return lambda: Visible([Gpu(f"cuda:{n}", f"GPU-{n}", "Imaginary", 8 * GIB, 8 * GIB) for n in range(count)])
 
 
 def test_slots_one_per_core_or_device_unless_asked(monkeypatch):
     monkeypatch.setattr(devices, "cores", lambda: 6)
     monkeypatch.setattr(devices, "has_mps", lambda: False)
-    assert resolve_slots((), None, None, gpus=fake(0)) == [Slot("cpu", 1)] * 6
-    assert resolve_slots(["cpu"], None, 2, gpus=fake(2)) == [Slot("cpu", 2)] * 3
-    assert resolve_slots((), None, None, gpus=fake(2)) == [Slot("cuda:0", 1), Slot("cuda:1", 1)]
-    assert resolve_slots(["cuda:1"], None, None, gpus=fake(2)) == [Slot("cuda:1", 1)]
-    assert [s.device for s in resolve_slots(["cuda:1", "cpu"], None, None, gpus=fake(2))] == ["cuda:1"] + ["cpu"] * 6
-    assert [s.device for s in resolve_slots(["cuda:0", "cuda:1"], 3, None, gpus=fake(2))] == [
+    assert resolve_slots((), None, None, look=fake(0)) == [Slot("cpu", 1)] * 6
+    assert resolve_slots(["cpu"], None, 2, look=fake(2)) == [Slot("cpu", 2)] * 3
+    assert resolve_slots((), None, None, look=fake(2)) == [Slot("cuda:0", 1), Slot("cuda:1", 1)]
+    assert resolve_slots(["cuda:1"], None, None, look=fake(2)) == [Slot("cuda:1", 1)]
+    assert [s.device for s in resolve_slots(["cuda:1", "cpu"], None, None, look=fake(2))] == ["cuda:1"] + ["cpu"] * 6
+    assert [s.device for s in resolve_slots(["cuda:0", "cuda:1"], 3, None, look=fake(2))] == [
         "cuda:0",
         "cuda:1",
         "cuda:0",
@@ -94,26 +160,26 @@ def test_slots_one_per_core_or_device_unless_asked(monkeypatch):
 
 
 def test_slots_that_share_a_device_share_its_memory():
-    two = resolve_slots(["cuda:0"], 2, None, gpus=fake(1))
+    two = resolve_slots(["cuda:0"], 2, None, look=fake(1))
     assert [slot.memory_fraction for slot in two] == [0.5, 0.5]
-    assert resolve_slots(["cuda:0"], 2, None, 0.3, gpus=fake(1))[0].memory_fraction == 0.3
-    assert resolve_slots(["cuda:0"], None, None, gpus=fake(1))[0].memory_fraction is None
+    assert resolve_slots(["cuda:0"], 2, None, 0.3, look=fake(1))[0].memory_fraction == 0.3
+    assert resolve_slots(["cuda:0"], None, None, look=fake(1))[0].memory_fraction is None
     for fraction, slots in ((0.6, 2), (0.0, 1), (1.5, 1), (-1.0, 1)):
         with pytest.raises(BadInput, match="memory-fraction"):
-            resolve_slots(["cuda:0"], slots, None, fraction, gpus=fake(1))
+            resolve_slots(["cuda:0"], slots, None, fraction, look=fake(1))
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "cpu:0", "CUDA"])
 def test_a_misspelt_device_is_bad_input(name):
     with pytest.raises(BadInput, match="expected auto"):
-        resolve_slots([name], None, None, gpus=fake(1))
+        resolve_slots([name], None, None, look=fake(1))
 
 
 def test_an_absent_device_is_unavailable():
     with pytest.raises(Unavailable, match="no NVIDIA GPU"):
-        resolve_slots(["cuda"], None, None, gpus=fake(0))
+        resolve_slots(["cuda"], None, None, look=fake(0))
     with pytest.raises(Unavailable, match="shows 2 GPU"):
-        resolve_slots(["cuda:2"], None, None, gpus=fake(2))
+        resolve_slots(["cuda:2"], None, None, look=fake(2))
 
 
 def test_a_device_that_others_fill_makes_trials_wait_with_the_reason(driver, home):
@@ -184,7 +250,7 @@ def test_a_device_that_disappears_is_waited_for(driver, home, monkeypatch):
 def test_memory_is_told_by_process(driver):
     driver.held[UUIDS[0]] = {11: 3 * GIB, 12: GIB}
     driver.held[UUIDS[2]] = {11: GIB}
-    assert devices.memory_of_processes(UUIDS) == {11: 4 * GIB, 12: GIB}
+    assert memory_of_processes(UUIDS) == {11: 4 * GIB, 12: GIB}
 
 
 def test_the_memory_fraction_reaches_torch(monkeypatch, tmp_path, cache):
