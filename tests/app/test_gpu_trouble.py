@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pynvml
@@ -324,22 +325,24 @@ def test_the_worker_screen_tells_of_a_lost_gpu_and_shows_the_others(driver):
 
 
 class OnGpu(InlineExecutor):
-    def capacity(self):
-        return (Slot("cuda:0", 1),)
+    def __init__(self, run, slots):
+        super().__init__(run)
+        self._slots = (Slot("cuda:0", 1),) * slots
 
 
 @pytest.fixture
 def at_work(driver, home, cache):
-    """`at_work(run)`: works on one trial of `run` on cuda:0 for some turns; returns its row and what was told."""
+    """`at_work(run)`: works for some turns on as many trials as slots, all on cuda:0; returns what became of them and what
+    was told."""
     from app.worker import owner
 
     db = database.connect(home.database)
-    studies.submit(db, plan_of(tiny(seeds=1, optimizers=["adam"], activations=["relu"]), cache))
     ownership = owner.acquire(home, owner.DETACHED)
 
-    def work(run, turns=40):
+    def work(run, turns=40, slots=1):
+        studies.submit(db, plan_of(tiny(seeds=slots, optimizers=["adam"], activations=["relu"]), cache))
         watcher, left = Silent(), iter([Stop.NO] * turns)
-        worker = Worker(home, db, OnGpu(run), watcher, ownership, role=owner.DETACHED, stay=True)
+        worker = Worker(home, db, OnGpu(run, slots), watcher, ownership, role=owner.DETACHED, stay=True)
         worker.work(None, lambda: next(left, Stop.CLEANLY))
         crashes = db.execute("SELECT crashes FROM trial").fetchone()[0]
         ended = [row[0] for row in db.execute("SELECT exit_kind FROM attempt")]
@@ -350,13 +353,15 @@ def at_work(driver, home, cache):
 
 
 def failing(driver, *events, lose=True):
-    """A job that begins, loses its device, and says this of it."""
+    """A job that begins, loses its device, and says this of it, one event or several from each function."""
 
     def run(job, stop):
         yield Started({"device": "cuda:0"}, os.getpid(), "0" * 64)
         if lose:
             driver.lost[UUIDS[0]] = pynvml.NVML_ERROR_GPU_IS_LOST
-        yield from events(job) if callable(events) else (event(job) for event in events)
+        for event in events:
+            made = event(job)
+            yield from made if isinstance(made, Iterator) else [made]
 
     return run
 
@@ -387,6 +392,26 @@ def test_a_lost_device_is_not_the_trials_fault(at_work, driver, last):
     assert last.reason.startswith("cuda:0 is lost")
     assert not last.trial_at_fault
     assert not any(isinstance(event, EvaluationFailed) for event in watcher.events)
+
+
+def test_what_goes_on_upon_a_lost_device_is_killed(at_work, driver):
+    said = []
+
+    def endless(job):
+        for _ in range(1000):
+            said.append(job)
+            yield unattacked(job)
+        yield Finished()
+
+    remaining, crashes, ended, _ = at_work(failing(driver, endless))
+    assert (remaining, crashes, ended) == ({"queued": 1}, 0, ["crashed"])
+    assert len(said) < 5
+
+
+def test_many_trials_that_lose_one_device_do_not_end_the_worker(at_work, driver):
+    remaining, _, ended, watcher = at_work(failing(driver, broken), slots=6)
+    assert (remaining, ended) == ({"queued": 6}, ["crashed"] * 6)
+    assert len(watcher.notes) == 1
 
 
 def test_a_failure_on_a_sound_device_is_the_trials_own(at_work, driver):
