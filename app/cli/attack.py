@@ -11,7 +11,7 @@ import typer
 from app.cli.context import chosen_study, complete_study, context_of
 from app.cli.output import emit_rows, width
 from app.cli.run import work_on
-from app.cli.worker import Crafting, Device, Fraction, Slots, Threads, check_crafting
+from app.cli.worker import Crafting, Device, Fraction, Slots, Threads, check_crafting, slots_asked
 from app.context import Context
 from core.errors import BadInput, ExitCode, NotFound
 from core.names import short_id
@@ -72,7 +72,6 @@ def attack(
 ) -> None:
     """Attack trained trials more, without training again. What it breaks counts in a model's own worst case and goes into the
     verdict; rankings count it once all models of the study have had it (--level)."""
-    from app.worker.devices import resolve_slots
     from core.study.resolve import apply_overrides
 
     asked = {"--attack": name is not None, "--escalate": escalate, "--level": level, "--audit": audit}
@@ -93,7 +92,7 @@ def attack(
         raise NotFound("attack: no study has been run yet; see innate presets")
     db = context.writing()
     check_crafting(crafting)
-    how = _How(resolve_slots(device or (), slots, threads, memory_fraction), crafting, as_json)
+    how = _How(slots_asked(context, slots, device, threads, memory_fraction), crafting, as_json)
     options = apply_overrides({}, sets or ())
     if of_study:
         _whole_study(context, db, chosen_study(db, study), options if audit else None, how)

@@ -70,7 +70,7 @@ def _checks(context: Context) -> Iterator[tuple[str, str, str]]:
     yield _database(context)
     yield _lock(home)
     yield _logout()
-    yield _devices()
+    yield from _devices()
     yield _memory()
     yield _disk(home)
     yield from _data_sets(context)
@@ -139,18 +139,30 @@ def _logout() -> tuple[str, str, str]:
     return "logout", "note" if warning else "ok", warning or "a detached worker outlives your login"
 
 
-def _devices() -> tuple[str, str, str]:
-    from app.worker.devices import cores, has_mps, visible_gpus
+def _devices() -> Iterator[tuple[str, str, str]]:
+    from app.worker.devices import cores, has_mps
+    from app.worker.gpu_trouble import driver_and_torch, hidden, refusal, remarks
+    from app.worker.visible import look
 
+    seen = look()
     found = [
         f"{cores()} CPU cores",
         *(
             f"{gpu.name} {gpu.model} ({gpu.free / 2**30:.1f} of {gpu.total / 2**30:.1f} GiB free)"
-            for gpu in visible_gpus()
+            for gpu in seen.gpus
+            if gpu.fault is None
         ),
         *(["Apple GPU"] if has_mps() else []),
     ]
-    return "devices", "ok", ", ".join(found) + ("" if len(found) > 1 else " (no GPU: trials run on the CPU)")
+    wrong = refusal(seen)
+    none = hidden(seen) or ("" if wrong else "no GPU: trials run on the CPU")
+    yield "devices", "ok", ", ".join(found) + (f" ({none})" if len(found) == 1 and none else "")
+    if seen.driver.boards:
+        yield "CUDA", "ok", driver_and_torch(seen)
+    if wrong is not None:
+        yield "GPU", "bad", f"{wrong}; --device cpu trains on the CPU all the same"
+    for remark in remarks(seen):
+        yield "GPU", "note", remark
 
 
 def _memory() -> tuple[str, str, str]:

@@ -9,7 +9,7 @@ import typer
 
 from app.cli.context import complete_study, context_of
 from app.cli.output import emit_document
-from app.cli.worker import Crafting, Device, Fraction, Slots, Threads, check_crafting
+from app.cli.worker import Crafting, Device, Fraction, Slots, Threads, check_crafting, slots_asked
 from app.context import Context
 from app.report.text import percent
 from core.errors import BadInput, ExitCode, NotFound
@@ -100,7 +100,6 @@ def import_(
     be several functions: what the file does not prove is asked for, and a guess is a reason of trust. Never trained here, only
     attacked."""
     from app.cli.run import work_on
-    from app.worker.devices import resolve_slots
     from app.worker.importing import Foreign, take_in
     from core.jobs.orders import Stated
     from storage import queue
@@ -111,7 +110,7 @@ def import_(
     if not weights.exists():
         raise NotFound(f"{weights}: there is no such file")
     check_crafting(crafting)
-    resolved = resolve_slots(device or (), slots, threads, memory_fraction)
+    resolved = slots_asked(context, slots, device, threads, memory_fraction)
     chosen, function, given = _choices(architecture, activation, sets or [])
     stated = Stated(
         key=key,

@@ -8,7 +8,7 @@ import typer
 
 from app.cli.context import complete_preset, context_of
 from app.cli.output import emit_json, emit_rows
-from app.cli.worker import Crafting, Device, Fraction, Slots, Threads, begin, check_crafting
+from app.cli.worker import Crafting, Device, Fraction, Slots, Threads, begin, check_crafting, slots_asked
 from app.context import Context
 from core.errors import BadInput, ExitCode
 
@@ -55,7 +55,6 @@ def run(
     from app.report.portrait import other_content_warning
     from app.worker import foreground
     from app.worker.conditions import refuse_full_disk, refuse_precision
-    from app.worker.devices import resolve_slots
     from core import datasets
     from core.study.plan import examine
     from core.study.resolve import load_study, refuse_large_grid
@@ -66,7 +65,7 @@ def run(
         raise BadInput("--db opens a database to read only; run writes: use --home DIR")
     study = load_study(spec, sets or ())
     check_crafting(crafting)
-    resolved = resolve_slots(device or (), slots, threads, memory_fraction)
+    resolved = slots_asked(context, slots, device, threads, memory_fraction)
     refuse_precision(study, resolved)
     # Nothing is written to the home before the study is known to fit its data; the owner of the home plans it.
     refuse_large_grid(study, large=yes)
@@ -81,7 +80,7 @@ def run(
     refuse_full_disk(context.home)
     if detach:
         # Before the study is queued: the worker's children import torch meanwhile.
-        begin(context, slots, device, threads, memory_fraction, crafting, succeed=True)
+        begin(context, resolved, crafting, succeed=True)
     submission = foreground.submit(db, context.home, study)
     _announce(context, submission)
     if detach:

@@ -10,7 +10,7 @@ import typer
 from app.cli.context import chosen_study, context_of
 from app.cli.output import emit_json, width
 from app.cli.results import BY, Study, one_of, pairs
-from app.cli.worker import Crafting, Threads, check_crafting
+from app.cli.worker import Crafting, Threads, check_crafting, slots_asked
 from app.context import Context
 from core.errors import ExitCode, NotFound
 from core.names import short_id
@@ -57,7 +57,6 @@ def transfer(
 ) -> None:
     """Try the adversarial images of each trained model on the others, as a matrix. What was tried before is kept, so
     after Ctrl-C the same command goes on."""
-    from app.worker.devices import resolve_slots
     from app.worker.transfer_plan import Wish, plan_transfer, refuse_too_few, results, transfer_job
     from core.study.resolve import apply_overrides
 
@@ -71,7 +70,7 @@ def transfer(
     name = chosen_study(db, study)
     if name is None:
         raise NotFound("transfer: there is no study yet; start with: innate run quick")
-    (slot,) = resolve_slots([device] if device else (), 1, threads)
+    (slot,) = slots_asked(context, 1, [device] if device else None, threads)
     options = apply_overrides({}, sets or ())
     plan = plan_transfer(db, context.home, Wish(name, attack, eps, norm, options, pairs(where or ()), limit, samples))
     _say_left_out(context, plan)

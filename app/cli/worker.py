@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -18,6 +19,7 @@ from core.names import short_id
 
 if TYPE_CHECKING:
     from app.report.status import WorkerView
+    from core.executors.protocol import Slot
     from storage.changes import Change
 
 Answer = TypeVar("Answer")
@@ -56,33 +58,38 @@ def start(
     """Start the worker in the background; returns once it works, or says why not."""
     context = context_of(ctx)
     context.writing().conn.close()
-    begin(context, slots, device, threads, memory_fraction, crafting)
+    check_crafting(crafting)
+    begin(context, slots_asked(context, slots, device, threads, memory_fraction), crafting)
     _emit(context, as_json)
 
 
-def begin(
+def slots_asked(
     context: Context,
     slots: int | None,
     device: list[str] | None,
     threads: int | None,
-    memory_fraction: float | None,
-    crafting: str,
-    *,
-    succeed: bool = False,
-) -> None:
+    memory_fraction: float | None = None,
+) -> Sequence[Slot]:
+    """The slots of these options, once what there is to know of their GPUs has been said. Raises as `resolve_slots`."""
+    from app.worker.devices import remarks, resolve_slots
+
+    resolved = resolve_slots(device or (), slots, threads, memory_fraction)
+    for remark in remarks(device or ()):
+        context.say(remark)
+    return resolved
+
+
+def begin(context: Context, slots: Sequence[Slot], crafting: str, *, succeed: bool = False) -> None:
     """Make sure that a worker lives, and say which."""
     from app.worker import control, login
-    from app.worker.devices import resolve_slots
 
-    check_crafting(crafting)
-    resolved = resolve_slots(device or (), slots, threads, memory_fraction)
-    started = control.start(context.home, resolved, crafting, succeed=succeed)
+    started = control.start(context.home, slots, crafting, succeed=succeed)
     if started.waits_for is not None:
         context.say(f"an innate run (pid {started.waits_for}) owns this home; the worker takes over when it ends")
     elif started.already:
         context.say(f"a worker is running already (pid {started.pid})")
     else:
-        context.say(f"worker started (pid {started.pid}, {len(resolved)} slots: {', '.join(_devices(resolved))})")
+        context.say(f"worker started (pid {started.pid}, {len(slots)} slots: {', '.join(_devices(slots))})")
         warning = login.logout_warning()
         if warning:
             context.say(warning)

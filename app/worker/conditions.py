@@ -1,4 +1,4 @@
-"""What keeps a trial from starting though a slot is free: too little disk, a device that others have filled."""
+"""What keeps a trial from starting though a slot is free: too little disk, a device that others have filled or that is lost."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from app.worker.devices import Gpu, visible_gpus
+from app.worker import gpu_trouble
+from app.worker.driver import Gpu, ask_driver
+from app.worker.visible import visible_gpus
 from core.errors import BadInput
+from core.events import AuditFailed, Crashed, EvaluationFailed, Event, LookFailed, TrialFailed
 from core.executors.protocol import Slot
 from core.records import Study
 from storage import queue
@@ -57,7 +60,7 @@ def free_disk(home: Home) -> int:
 
 
 def crowded(db: Database, slots: Sequence[Slot], gpus: Callable[[], Sequence[Gpu]] = visible_gpus) -> Mapping[str, str]:
-    """Device → why a trial waits for it: those of `slots` that are CUDA devices with too little free memory.
+    """Device → why a trial waits for it: those of `slots` that are CUDA devices with too little free memory, or are lost.
 
     Needed is what the largest trial measured so far on a GPU took, and a quarter more, beside CUDA's own share; a slot
     with a memory fraction needs no more than that. So a device that somebody else has filled makes trials wait.
@@ -71,8 +74,8 @@ def crowded(db: Database, slots: Sequence[Slot], gpus: Callable[[], Sequence[Gpu
     reasons = {}
     for name, slot in asked.items():
         gpu = found.get(name)
-        if gpu is None:
-            reasons[name] = f"{name} is gone; the driver no longer shows it"
+        if gpu is None or gpu.fault is not None:
+            reasons[name] = _lost(name, gpu)
             continue
         limit = gpu.total if slot.memory_fraction is None else int(gpu.total * slot.memory_fraction)
         need = min(wanted, int(0.9 * limit))
@@ -82,3 +85,28 @@ def crowded(db: Database, slots: Sequence[Slot], gpus: Callable[[], Sequence[Gpu
                 "other processes fill it"
             )
     return reasons
+
+
+def lost(device: str, gpus: Callable[[], Sequence[Gpu]] = visible_gpus) -> str | None:
+    """Why a CUDA device can be used no more, None while NVML finds nothing wrong with it."""
+    gpu = next((gpu for gpu in gpus() if gpu.name == device), None)
+    return _lost(device, gpu) if gpu is None or gpu.fault is not None else None
+
+
+def loss_behind(event: Event, device: str, gpus: Callable[[], Sequence[Gpu]] = visible_gpus) -> str | None:
+    """Why an event that tells of a failure is not the trial's fault: NVML says that its device can be used no more.
+
+    None for all other events, and for a failure on a device that NVML finds nothing wrong with.
+    """
+    failed = isinstance(event, TrialFailed | EvaluationFailed | LookFailed | AuditFailed | Crashed)
+    return lost(device, gpus) if failed and device.startswith("cuda") else None
+
+
+def _lost(name: str, gpu: Gpu | None) -> str:
+    if gpu is not None and gpu.fault is not None:
+        return gpu_trouble.lost(name, gpu.fault)
+    driver = ask_driver()
+    # One that is lost altogether no longer tells the name that it was asked for by.
+    faults = [driver.fault, *(board.gpu.fault for board in driver.boards)]
+    fault = next((fault for fault in faults if fault is not None), None)
+    return f"{name} is gone; the driver no longer shows it" if fault is None else gpu_trouble.lost(name, fault)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.worker import conditions
+from app.worker.devices import remarks
 from app.worker.foreground import StopSignals
 from app.worker.loop import Worker
 from app.worker.narration import logged
@@ -94,6 +95,8 @@ def main(arguments: Sequence[str]) -> int:
                 queue.reclaim(db)
                 slots = [Slot(**slot) for slot in setup["slots"]]
                 log.info("worker %d begins, %d slots: %s", os.getpid(), len(slots), ", ".join(s.device for s in slots))
+                for remark in remarks(()):
+                    log.warning("%s", remark)
                 book = Logbook(lambda: answer.give(pid=os.getpid(), already=False, waits_for=None))
                 _stay(home, db, slots, setup["crafting"], ownership, book, stopping)
             finally:

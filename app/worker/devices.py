@@ -1,118 +1,15 @@
-"""Which slots this machine has, found without torch: GPUs through NVML, cores through the scheduler's mask."""
+"""Which slots this machine has, found without torch: GPUs as a child would see them, cores through the scheduler's mask."""
 
 from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
 
+from app.worker import gpu_trouble
+from app.worker.visible import VARIABLE, Visible, look
 from core.errors import BadInput, Unavailable
 from core.executors.protocol import Slot
-
-
-@dataclass(frozen=True)
-class Gpu:
-    """One NVIDIA device that a child would see, under torch's name for it ("cuda:0"). Memory in bytes.
-
-    `uuid` stays the same whatever order devices are counted in; CUDA's numbers do not.
-    """
-
-    name: str
-    uuid: str
-    model: str
-    total: int
-    free: int
-    utilisation: float | None = None
-    """Share of the last sampling period in which a kernel ran."""
-
-
-@contextmanager
-def _nvml() -> Iterator[Any]:
-    """NVML while the block runs; None on a machine without the NVIDIA driver."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        yield None
-        return
-    try:
-        yield pynvml
-    finally:
-        pynvml.nvmlShutdown()
-
-
-def visible_gpus(environment: Mapping[str, str] = os.environ) -> Sequence[Gpu]:
-    """The devices that a child would see, in CUDA's order: NVML's list, narrowed by CUDA_VISIBLE_DEVICES.
-
-    Numbers in that variable count in PCI order, which the children are given too (CUDA_DEVICE_ORDER).
-    """
-    with _nvml() as nvml:
-        if nvml is None:
-            return []
-        found = []
-        for index in range(int(nvml.nvmlDeviceGetCount())):
-            handle = nvml.nvmlDeviceGetHandleByIndex(index)
-            memory = nvml.nvmlDeviceGetMemoryInfo(handle)
-            found.append(
-                Gpu(
-                    name="",
-                    uuid=_text(nvml.nvmlDeviceGetUUID(handle)),
-                    model=_text(nvml.nvmlDeviceGetName(handle)),
-                    total=int(memory.total),
-                    free=int(memory.free),
-                    utilisation=_utilisation(nvml, handle),
-                )
-            )
-    chosen = _narrowed(found, environment.get("CUDA_VISIBLE_DEVICES"))
-    return [
-        Gpu(f"cuda:{number}", gpu.uuid, gpu.model, gpu.total, gpu.free, gpu.utilisation)
-        for number, gpu in enumerate(chosen)
-    ]
-
-
-def memory_of_processes(uuids: Sequence[str]) -> dict[int, int]:
-    """Process id → bytes that it holds on these devices, as far as the driver tells (in containers it may not)."""
-    held: dict[int, int] = {}
-    with _nvml() as nvml:
-        for uuid in uuids if nvml is not None else ():
-            try:
-                handle = nvml.nvmlDeviceGetHandleByUUID(uuid)
-                for process in nvml.nvmlDeviceGetComputeRunningProcesses(handle):
-                    held[int(process.pid)] = held.get(int(process.pid), 0) + int(process.usedGpuMemory or 0)
-            except nvml.NVMLError:
-                continue
-    return held
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
-
-
-def _utilisation(nvml: Any, handle: Any) -> float | None:
-    try:
-        return float(nvml.nvmlDeviceGetUtilizationRates(handle).gpu) / 100
-    except nvml.NVMLError:
-        return None
-
-
-def _narrowed(gpus: Sequence[Gpu], names: str | None) -> list[Gpu]:
-    """What CUDA makes of the variable: it stops reading at the first name that is no device, "-1" by convention."""
-    if names is None:
-        return list(gpus)
-    chosen: list[Gpu] = []
-    for name in (part.strip() for part in names.split(",")):
-        if name.isdigit():
-            match = list(gpus[int(name) : int(name) + 1])
-        else:
-            match = [gpu for gpu in gpus if name and gpu.uuid.startswith(name)]
-        if len(match) != 1 or match[0] in chosen:
-            break
-        chosen += match
-    return chosen
 
 
 def has_mps() -> bool:
@@ -132,16 +29,17 @@ def resolve_slots(
     slots: int | None,
     threads: int | None,
     memory_fraction: float | None = None,
-    gpus: Callable[[], Sequence[Gpu]] = visible_gpus,
+    look: Callable[[], Visible] = look,
 ) -> Sequence[Slot]:
     """The slots for `--device` (any number of them; none is auto), `--slots`, `--threads`, `--memory-fraction`.
 
     CPU: one slot per core, one thread each, so that digests do not depend on how many cores there are (on two cores that
     also beats one slot of two threads). GPU: one per device unless `slots` asks for more; slots that share a device
     share its memory evenly unless `memory_fraction` says how much each may take. Raises BadInput for a device that is
-    not spelled right, Unavailable for one that is not there.
+    not spelled right, Unavailable for one that is not there or cannot be used; so auto is the CPU only where there is no
+    GPU, where they are hidden on purpose, or where torch is built without CUDA.
     """
-    names = list(dict.fromkeys(name for device in devices or ("auto",) for name in _named(device, gpus)))
+    names = list(dict.fromkeys(name for device in devices or ("auto",) for name in _named(device, look)))
     if slots is None:
         per_cpu = max(1, cores() // (threads or 1))
         chosen = [name for name in names for _ in range(per_cpu if name == "cpu" else 1)]
@@ -163,7 +61,15 @@ def _fraction(device: str, sharing: int, asked: float | None) -> float | None:
     return 1 / sharing if sharing > 1 else None
 
 
-def _named(device: str, gpus: Callable[[], Sequence[Gpu]]) -> list[str]:
+def remarks(devices: Sequence[str], look: Callable[[], Visible] = look) -> list[str]:
+    """What whoever asked for these devices is to know before the first trial: GPUs that stay idle and names that CUDA does
+    not know. Nothing where no GPU was asked for."""
+    if all(device.partition(":")[0] in ("cpu", "mps") for device in devices or ("auto",)):
+        return []
+    return gpu_trouble.remarks(look())
+
+
+def _named(device: str, look: Callable[[], Visible]) -> list[str]:
     kind, colon, index = device.partition(":")
     if (
         (colon and not index)
@@ -172,14 +78,36 @@ def _named(device: str, gpus: Callable[[], Sequence[Gpu]]) -> list[str]:
     ):
         raise BadInput(f"--device {device}: expected auto, cpu, cuda, cuda:N or mps")
     if kind == "auto":
-        kind = "cuda" if gpus() else "mps" if has_mps() else "cpu"
+        return _automatic(look())
     if kind == "cuda":
-        there = [gpu.name for gpu in gpus()]
-        if not there:
-            raise Unavailable(f"--device {device}: no NVIDIA GPU is visible here; use --device cpu")
-        if index and device not in there:
-            raise Unavailable(f"--device {device}: this machine shows {len(there)} GPU(s), counted from 0")
-        return [device] if index else there
+        return _on_cuda(device, look())
     if kind == "mps" and not has_mps():
         raise Unavailable("--device mps: this is no Apple-silicon Mac; use --device cpu")
     return [kind]
+
+
+def _automatic(seen: Visible) -> list[str]:
+    wrong = gpu_trouble.refusal(seen)
+    if wrong is not None:
+        raise Unavailable(f"{wrong}; --device cpu trains on the CPU all the same")
+    return [gpu.name for gpu in seen.usable] or ["mps" if has_mps() else "cpu"]
+
+
+def _on_cuda(device: str, seen: Visible) -> list[str]:
+    wrong = gpu_trouble.refusal(seen)
+    if wrong is not None:
+        raise Unavailable(f"--device {device}: {wrong}; or use --device cpu")
+    if not seen.gpus:
+        hidden = bool(seen.driver.boards) and seen.variable is not None
+        why = f"{VARIABLE} is {seen.variable!r}, which hides them; " if hidden else ""
+        raise Unavailable(f"--device {device}: no NVIDIA GPU is visible here; {why}use --device cpu")
+    if seen.torch is not None and seen.without_cuda:
+        raise Unavailable(f"--device {device}: torch {seen.torch.version} is built without CUDA; use --device cpu")
+    if device == "cuda":
+        return [gpu.name for gpu in seen.usable]
+    chosen = next((gpu for gpu in seen.gpus if gpu.name == device), None)
+    if chosen is None:
+        raise Unavailable(f"--device {device}: this machine shows {len(seen.gpus)} GPU(s), counted from 0")
+    if chosen.fault is not None:
+        raise Unavailable(f"--device {device}: {gpu_trouble.lost(device, chosen.fault)}")
+    return [device]

@@ -13,10 +13,11 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
 from app.worker import changes, conditions, pulse, retention
-from app.worker.devices import Gpu, visible_gpus
+from app.worker.driver import Gpu
 from app.worker.owner import Ownership
 from app.worker.pulse import Pulse
 from app.worker.recorder import Recorder
+from app.worker.visible import visible_gpus
 from core.errors import BadInput, InnateError, Unavailable
 from core.events import LAST_EVENTS, Audited, Crashed, EpochFinished, EvaluationFinished, Event, Finished, TrialFailed
 from core.executors.protocol import Executor, Slot
@@ -64,6 +65,8 @@ class _Running:
     kill_at: float | None = None
     """Monotonic; set once the trial was asked to stop."""
     killed: bool = False
+    lost: str | None = None
+    """Why its device can be used no more, once something of it failed for that."""
 
 
 @dataclass(frozen=True)
@@ -262,6 +265,13 @@ class Worker:
 
     def _take(self, key: str, event: Event) -> None:
         running = self._running[key]
+        running.lost = running.lost or conditions.loss_behind(event, running.pulse.slot.device, self._gpus)
+        if running.lost is not None:
+            if not isinstance(event, LAST_EVENTS):  # nothing that comes from a lost device is worth recording
+                running.killed = True
+                self._executor.cancel(key, now=True)
+                return
+            event = Crashed(running.lost, None, trial_at_fault=False)
         running.pulse.take(event)
         asked = running.kill_at is not None or running.killed
         at_fault = isinstance(event, Crashed) and event.trial_at_fault and not asked
@@ -278,7 +288,8 @@ class Worker:
             self._blameless_crashes = 0
         if isinstance(event, Crashed):
             self._looked_at = -1e9  # a device that others fill must be seen to be full before the next claim
-        if isinstance(event, Crashed) and not at_fault and not asked:
+        # A lost device is waited for by the next claim; whoever has another goes on.
+        if isinstance(event, Crashed) and not at_fault and not asked and running.lost is None:
             self._blameless_crashes += 1
             if self._blameless_crashes >= _BLAMELESS_CRASHES:
                 raise Unavailable(f"{event.reason}; the trials are back in the queue, the same command resumes them")

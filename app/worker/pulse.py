@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import psutil
 
-from app.worker.devices import memory_of_processes
+from app.worker.driver import memory_of_processes
 from core.events import AttackProgress, CleanEvaluated, Event, Started, Trained, TrainingProgress
 from core.executors.protocol import Slot
 from storage.worker_state import AttackPhase, LoadingPhase, Phase, RunningRow, TrainedPhase, TrainingPhase

@@ -1,45 +1,19 @@
 """Slots and waiting, against a driver that is made up: there is no GPU where the suite runs."""
 
-from types import SimpleNamespace
-
 import pynvml
 import pytest
 
 from app.worker import conditions, devices
-from app.worker.devices import Gpu, resolve_slots, visible_gpus
+from app.worker.devices import resolve_slots
+from app.worker.driver import Gpu, memory_of_processes
+from app.worker.visible import Visible, visible_gpus
 from core.errors import BadInput, Unavailable
 from core.executors.protocol import Slot
 from storage import database, queue, studies
 from storage.worker_state import SlotRow
+from tests.app.imaginary import GIB, UUIDS
 from tests.conftest import plan_of, tiny
 from tests.storage import stored
-
-GIB = 1 << 30
-UUIDS = ["GPU-aaaa1111", "GPU-bbbb2222", "GPU-cccc3333"]
-
-
-@pytest.fixture
-def driver(monkeypatch):
-    """Three devices of 8 GiB; `free` by uuid may be changed."""
-    free = dict.fromkeys(UUIDS, 8 * GIB)
-    held = {}
-    monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
-    monkeypatch.setattr(pynvml, "nvmlShutdown", lambda: None)
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: len(UUIDS))
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", lambda index: UUIDS[index])
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", lambda uuid: uuid)
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetUUID", lambda handle: handle)
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetName", lambda handle: "Imaginary 8000")
-    monkeypatch.setattr(
-        pynvml, "nvmlDeviceGetMemoryInfo", lambda handle: SimpleNamespace(total=8 * GIB, free=free[handle])
-    )
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetUtilizationRates", lambda handle: SimpleNamespace(gpu=37))
-    monkeypatch.setattr(
-        pynvml,
-        "nvmlDeviceGetComputeRunningProcesses",
-        lambda handle: [SimpleNamespace(pid=p, usedGpuMemory=m) for p, m in held.get(handle, {}).items()],
-    )
-    return SimpleNamespace(free=free, held=held)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +28,10 @@ def driver(monkeypatch):
         ("0,7,1", UUIDS[:1]),
         ("GPU-bbbb", UUIDS[1:2]),
         ("GPU-", []),
-        ("0,0", UUIDS[:1]),
+        ("0,0", []),
+        ("+1,2nd", UUIDS[1:]),
+        ("none", []),
+        ("NoDevFiles", []),
     ],
 )
 def test_visible_devices_are_those_that_cuda_would_see_in_its_order(driver, variable, expected):
@@ -71,22 +48,22 @@ def test_without_a_driver_there_are_no_gpus(monkeypatch):
 
     monkeypatch.setattr(pynvml, "nvmlInit", absent)
     assert visible_gpus({}) == []
-    assert devices.memory_of_processes(UUIDS) == {}
+    assert memory_of_processes(UUIDS) == {}
 
 
 def fake(count):
-    return lambda: [Gpu(f"cuda:{n}", f"GPU-{n}", "Imaginary", 8 * GIB, 8 * GIB) for n in range(count)]
+    return lambda: Visible([Gpu(f"cuda:{n}", f"GPU-{n}", "Imaginary", 8 * GIB, 8 * GIB) for n in range(count)])
 
 
 def test_slots_one_per_core_or_device_unless_asked(monkeypatch):
     monkeypatch.setattr(devices, "cores", lambda: 6)
     monkeypatch.setattr(devices, "has_mps", lambda: False)
-    assert resolve_slots((), None, None, gpus=fake(0)) == [Slot("cpu", 1)] * 6
-    assert resolve_slots(["cpu"], None, 2, gpus=fake(2)) == [Slot("cpu", 2)] * 3
-    assert resolve_slots((), None, None, gpus=fake(2)) == [Slot("cuda:0", 1), Slot("cuda:1", 1)]
-    assert resolve_slots(["cuda:1"], None, None, gpus=fake(2)) == [Slot("cuda:1", 1)]
-    assert [s.device for s in resolve_slots(["cuda:1", "cpu"], None, None, gpus=fake(2))] == ["cuda:1"] + ["cpu"] * 6
-    assert [s.device for s in resolve_slots(["cuda:0", "cuda:1"], 3, None, gpus=fake(2))] == [
+    assert resolve_slots((), None, None, look=fake(0)) == [Slot("cpu", 1)] * 6
+    assert resolve_slots(["cpu"], None, 2, look=fake(2)) == [Slot("cpu", 2)] * 3
+    assert resolve_slots((), None, None, look=fake(2)) == [Slot("cuda:0", 1), Slot("cuda:1", 1)]
+    assert resolve_slots(["cuda:1"], None, None, look=fake(2)) == [Slot("cuda:1", 1)]
+    assert [s.device for s in resolve_slots(["cuda:1", "cpu"], None, None, look=fake(2))] == ["cuda:1"] + ["cpu"] * 6
+    assert [s.device for s in resolve_slots(["cuda:0", "cuda:1"], 3, None, look=fake(2))] == [
         "cuda:0",
         "cuda:1",
         "cuda:0",
@@ -94,26 +71,26 @@ def test_slots_one_per_core_or_device_unless_asked(monkeypatch):
 
 
 def test_slots_that_share_a_device_share_its_memory():
-    two = resolve_slots(["cuda:0"], 2, None, gpus=fake(1))
+    two = resolve_slots(["cuda:0"], 2, None, look=fake(1))
     assert [slot.memory_fraction for slot in two] == [0.5, 0.5]
-    assert resolve_slots(["cuda:0"], 2, None, 0.3, gpus=fake(1))[0].memory_fraction == 0.3
-    assert resolve_slots(["cuda:0"], None, None, gpus=fake(1))[0].memory_fraction is None
+    assert resolve_slots(["cuda:0"], 2, None, 0.3, look=fake(1))[0].memory_fraction == 0.3
+    assert resolve_slots(["cuda:0"], None, None, look=fake(1))[0].memory_fraction is None
     for fraction, slots in ((0.6, 2), (0.0, 1), (1.5, 1), (-1.0, 1)):
         with pytest.raises(BadInput, match="memory-fraction"):
-            resolve_slots(["cuda:0"], slots, None, fraction, gpus=fake(1))
+            resolve_slots(["cuda:0"], slots, None, fraction, look=fake(1))
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "cpu:0", "CUDA"])
 def test_a_misspelt_device_is_bad_input(name):
     with pytest.raises(BadInput, match="expected auto"):
-        resolve_slots([name], None, None, gpus=fake(1))
+        resolve_slots([name], None, None, look=fake(1))
 
 
 def test_an_absent_device_is_unavailable():
     with pytest.raises(Unavailable, match="no NVIDIA GPU"):
-        resolve_slots(["cuda"], None, None, gpus=fake(0))
+        resolve_slots(["cuda"], None, None, look=fake(0))
     with pytest.raises(Unavailable, match="shows 2 GPU"):
-        resolve_slots(["cuda:2"], None, None, gpus=fake(2))
+        resolve_slots(["cuda:2"], None, None, look=fake(2))
 
 
 def test_a_device_that_others_fill_makes_trials_wait_with_the_reason(driver, home):
@@ -184,7 +161,7 @@ def test_a_device_that_disappears_is_waited_for(driver, home, monkeypatch):
 def test_memory_is_told_by_process(driver):
     driver.held[UUIDS[0]] = {11: 3 * GIB, 12: GIB}
     driver.held[UUIDS[2]] = {11: GIB}
-    assert devices.memory_of_processes(UUIDS) == {11: 4 * GIB, 12: GIB}
+    assert memory_of_processes(UUIDS) == {11: 4 * GIB, 12: GIB}
 
 
 def test_the_memory_fraction_reaches_torch(monkeypatch, tmp_path, cache):

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import psutil
 
 from app.worker import conditions
-from app.worker.devices import Gpu, visible_gpus
+from app.worker.driver import Gpu
+from app.worker.visible import visible_gpus
 from storage.home import Home
 
 _WITHOUT_GPU_SECONDS = 30.0

@@ -24,6 +24,7 @@ from app.tui.widgets.log import LogView
 from app.tui.widgets.text import TextLines, bar, coarse, cut, size, sparkline
 from app.tui.worker.log import TIME, shown_line
 from app.tui.worker.machine import Gauges, Machine
+from app.worker.gpu_trouble import lost
 from app.worker.log import Piece, Place, read_on
 from core.names import short_id
 from storage import queries, worker_state
@@ -401,6 +402,9 @@ def _gpus(machine: Machine, room: int) -> list[tuple[Sequence[Part], Sequence[Pa
         return [([(machine.trouble, "$error")], [])]
     found: list[tuple[Sequence[Part], Sequence[Part]]] = []
     for gpu in machine.gpus:
+        if gpu.fault is not None:
+            found.append(([(lost(gpu.name, gpu.fault), "$error")], []))
+            continue
         used = gpu.total - gpu.free
         share = used / max(1, gpu.total)
         busy = "" if gpu.utilisation is None else f"  busy {gpu.utilisation:.0%}".replace("%", " %")

@@ -14,7 +14,7 @@ from app.tui.widgets.log import LogLine, LogView
 from app.tui.worker.log import shown_line
 from app.tui.worker.machine import Gauges
 from app.worker import control
-from app.worker.devices import Gpu
+from app.worker.driver import Gpu
 from app.worker.log import read_on
 from storage import database, studies, worker_state
 from storage.changes import Drain, Resume
