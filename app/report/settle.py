@@ -230,7 +230,9 @@ def _left(one: Undecided, study: str) -> str:
             )
         case Limit.ATTACKS:
             return f"limited by attacks and audits: {said}; innate findings --study {study} says which"
-    return f"open ({one.chance:.0%} to be decided by the last look): {said}"
+    # One seed tells no chance.
+    chance = "" if one.interval is None else f" ({one.chance:.0%} to be decided by the last look)"
+    return f"open{chance}: {said}"
 
 
 def cost_text(found: Outlook) -> str:
@@ -263,7 +265,7 @@ def as_rows(found: Outlook) -> list[Options]:
         rows += [
             {"study": found.study, "family": family, "key": left.key,
              "state": "open" if left.limit is None else f"limited by {left.limit.value}",
-             "look": None, "chance": left.chance, "test_samples": left.images}
+             "look": None, "chance": None if left.interval is None else left.chance, "test_samples": left.images}
             for left in one.undecided
         ]  # fmt: skip
     return rows

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from app.report.settle import _more, cost_text, outlook, told
+from app.report.settle import _more, as_rows, cost_text, outlook, told
 from core.errors import BadInput
 from storage import database, queries, settling, studies
 from storage.settling import MoreSeeds, Seeds
@@ -38,6 +38,8 @@ def test_one_seed_asks_for_the_first_look_s_and_spends_nothing(db, home):
     assert {seeds.seeds for seeds in found.more} == {(1, 2)}
     assert all(one.looks == () for one in found.now)
     assert "no look yet, for one seed says nothing of others" in told(found, 200)
+    assert "open: Activation relu differs" in told(found, 200)
+    assert all(row["chance"] is None for row in as_rows(found))
     assert re.search(r"8 more trials of 4 variants, about ", cost_text(found))
 
 
