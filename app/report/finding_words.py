@@ -146,10 +146,10 @@ def way(one: Obstacle, found: Finding, study: str) -> Way:
                 f"innate run, with the seeds of both in {study}",
             )
         case Hindrance.MISSING:
-            return Way(
-                f"{count} pairs lack a model and are left out",
-                f"innate retry --all, or innate trials --study {study} --state failed",
+            lack = (
+                "1 pair lacks a model and is left out" if count == 1 else f"{count} pairs lack a model and are left out"
             )
+            return Way(lack, f"innate trials --study {study} --state failed")
         case Hindrance.ONE_SEED:
             return Way("one seed: what other seeds would give is unknown", f"innate findings --study {study} --settle")
         case Hindrance.ALL_INVALID:
@@ -173,7 +173,8 @@ def way(one: Obstacle, found: Finding, study: str) -> Way:
                 f"innate attack --study {study} --audit --set samples=256 --set share=1",
             )
         case Hindrance.RUNNING:
-            return Way(f"{count} trials are still to come", f"innate wait --study {study}")
+            left = "1 trial is still to come" if count == 1 else f"{count} trials are still to come"
+            return Way(left, f"innate wait --study {study}")
 
 
 def deeper_audit(study: str) -> str:
