@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 NORM_SIGNS = {"linf": "ℓ∞", "l2": "ℓ2"}
 """How a norm is written for people."""
+FACTORS = ("architecture", "optimizer", "activation", "defense")
+"""The choices that make a variant, in the order in which they are shown."""
 TRUST = ("ok", "suspect", "invalid")
 """The verdicts, from the best to the worst."""
 _SHORT = 10

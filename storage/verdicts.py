@@ -46,6 +46,22 @@ def verdict(db: Database, study: str, trial_id: str) -> Verdict:
 def rescore(db: Database, study: str, trial_id: str) -> None:
     """Scores, worst cases, verdict and checks of one trial in one study; and of all others, where by this one the attacks that
     all have had become others. Scores count those, and the study's own; their radii are the study's own."""
+    image_outcomes.refresh(db, study, _variants(db, _rescored(db, study, trial_id)))
+
+
+def rescore_all(db: Database) -> None:
+    """Every trial that is done or scored in a study: after what scores mean has changed. Variants come last, each once."""
+    rows = db.execute(
+        "SELECT study, trial_id FROM study_trial st WHERE state = 'done' OR (state IN ('queued', 'running') "
+        "AND EXISTS (SELECT 1 FROM score sc WHERE sc.study = st.study AND sc.trial_id = st.trial_id))"
+    ).fetchall()
+    for study in dict.fromkeys(str(row[0]) for row in rows):
+        scored = [one for name, trial_id in rows if name == study for one in _rescored(db, study, trial_id)]
+        image_outcomes.refresh(db, study, _variants(db, scored))
+
+
+def _rescored(db: Database, study: str, trial_id: str) -> list[str]:
+    """The trials that `rescore` is about, with all but what their variants' trials together come to."""
     before = common_attacks(db, study)
     now = _had_by_all(db, study, trial_id)
     scored = [trial_id]
@@ -58,7 +74,7 @@ def rescore(db: Database, study: str, trial_id: str) -> None:
             _score(db, study, other)
             scored.append(str(other))
     _score(db, study, trial_id)
-    image_outcomes.refresh(db, study, _variants(db, scored))
+    return scored
 
 
 def _variants(db: Database, trial_ids: Sequence[str]) -> list[str]:
@@ -66,12 +82,6 @@ def _variants(db: Database, trial_ids: Sequence[str]) -> list[str]:
         "SELECT DISTINCT variant_id FROM trial WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(trial_ids),)
     )
     return [str(variant_id) for (variant_id,) in rows.fetchall()]
-
-
-def rescore_all(db: Database) -> None:
-    """Every trial that is done in a study: after what scores mean has changed."""
-    for study, trial_id in db.execute("SELECT study, trial_id FROM study_trial WHERE state = 'done'").fetchall():
-        rescore(db, study, trial_id)
 
 
 def _had_by_all(db: Database, study: str, trial_id: str) -> list[str]:

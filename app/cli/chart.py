@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.context import chosen_study, context_of
-from app.cli.results import BY, FACTORS, Study, canvas_of, one_of, pairs, score_named
+from app.cli.results import BY, Study, canvas_of, one_of, pairs, score_named
 from core.errors import BadInput
+from core.names import FACTORS
 
 if TYPE_CHECKING:
     from sqlite_utils import Database

@@ -47,7 +47,6 @@ def findings(
     from app.report.described import rank_rows, variance_rows
     from app.report.findings import as_rows, page
     from app.report.findings import findings as found_of
-    from core.verdict.decisions import MARGIN
 
     if margin is not None and not 0.0 <= margin < 100.0:
         raise BadInput(f"--margin {margin:g}: give points of accuracy, from 0 to below 100")
@@ -68,7 +67,7 @@ def findings(
     if settle:
         _settle(context, name, margin, budget, about or (), as_json=as_json)
         return
-    found = found_of(db, name, MARGIN if margin is None else margin)
+    found = found_of(db, name, margin)
     if as_json:
         emit_document(
             {
@@ -85,7 +84,8 @@ def _settle(
     context: Context, study: str, margin: float | None, hours: float | None, about: Sequence[str], *, as_json: bool
 ) -> None:
     """One look: what it would cost is said first, then it is kept, and exactly that is queued."""
-    from app.report.settle import as_rows, cost_text, outlook, told
+    from app.report.settle import outlook
+    from app.report.settle_words import as_rows, cost_text, told
     from app.worker import changes
     from storage.changes import Settle
 

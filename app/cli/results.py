@@ -13,6 +13,7 @@ from app.cli.context import chosen_study, complete_study, context_of
 from app.cli.output import emit_document, width
 from app.context import Context
 from core.errors import BadInput
+from core.names import FACTORS
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -26,7 +27,6 @@ Study = Annotated[
     str | None, typer.Option("--study", help="The study; the one run last if not given.", autocompletion=complete_study)
 ]
 FORMATS = ("table", "json", "csv", "markdown", "latex")
-FACTORS = ("architecture", "optimizer", "activation", "defense")
 BY = (*FACTORS, "seed")
 
 

@@ -11,8 +11,8 @@ from app.report.configuration import Differing, differing
 from app.report.sides import TRIAL, Side, find_sides
 from app.report.study_models import study_models
 from core.errors import BadInput
-from core.names import worst
-from core.verdict.findings.models import FACTORS, Model
+from core.names import FACTORS, worst
+from core.verdict.findings.models import Model
 from core.verdict.findings.versus import Versus, measures, of_groups, of_two
 from core.verdict.scoring import SCORES
 from storage import listing, queries

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from app.report.comparison import Comparison, Outcome, is_bound
 from app.report.sides import LEVEL
 from app.report.text import ranges, table, wrapped
-from core.names import NORM_SIGNS, short_id
+from core.names import FACTORS, NORM_SIGNS, short_id
 from core.verdict.findings.contrast import Group
 from core.verdict.findings.find import bound_of
-from core.verdict.findings.models import FACTORS
 from core.verdict.findings.versus import Versus
 from core.verdict.scoring import SCORES
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.report.variants import FACTORS, choice_text, level, options, seed_text, short
+from app.report.variants import choice_text, level, options, seed_text, short
+from core.names import FACTORS
 from core.records import SEED_ALONE
 
 if TYPE_CHECKING:

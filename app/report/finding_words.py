@@ -126,7 +126,7 @@ def way(one: Obstacle, found: Finding, study: str) -> Way:
             return Way("no attack has been tried on all models", f"innate attack --study {study} --level")
         case Hindrance.NO_LEVEL:
             factor, level = names
-            return Way(f"the study has no {level}", f"add it to {_axis(factor)} and run {study} again")
+            return Way(f"no scored model has {level}", f"add it to {_axis(factor)} and run {study} again")
         case Hindrance.ONE_LEVEL:
             factor, *levels = names
             only = f"{levels[0]} is the only {factor}" if levels else f"there is no {factor} to compare"
@@ -143,7 +143,7 @@ def way(one: Obstacle, found: Finding, study: str) -> Way:
         case Hindrance.NO_PAIRS:
             return Way(
                 f"{' and '.join(name for name in names if name)} share no seed of any block",
-                f"innate run, with the seeds of both in {study}",
+                f"innate trials --study {study}",
             )
         case Hindrance.MISSING:
             lack = (
@@ -170,7 +170,7 @@ def way(one: Obstacle, found: Finding, study: str) -> Way:
             bound = "" if found.audit_bound is None else f" of {100 * found.audit_bound:.1f} points"
             return Way(
                 f"the effect lies within the audit's bound{bound}",
-                f"innate attack --study {study} --audit --set samples=256 --set share=1",
+                deeper_audit(study),
             )
         case Hindrance.RUNNING:
             left = "1 trial is still to come" if count == 1 else f"{count} trials are still to come"

@@ -11,8 +11,8 @@ from app.report import finding_words as words
 from app.report.described import ranks_text, variance_table
 from app.report.study_models import study_models
 from app.report.text import percent, table
-from app.report.variants import FACTORS
-from core.names import NORM_SIGNS
+from core.errors import BadInput
+from core.names import FACTORS, NORM_SIGNS
 from core.verdict.crossed import FEW
 from core.verdict.decisions import ERROR, MARGIN
 from core.verdict.findings import Finding, Hindrance, Model, find
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from core.records import Threat
     from storage.reading import Options
+    from storage.settling import Settling
 
 
 @dataclass(frozen=True)
@@ -42,15 +43,27 @@ class Findings:
     described: Description
 
 
-def findings(db: Database, study: str, margin: float = MARGIN) -> Findings:
-    """Of the study's scored trials as they are now."""
+def findings(db: Database, study: str, margin: float | None = None) -> Findings:
+    """Of the study's scored trials as they are now, against `margin_of`. Raises BadInput as that does."""
     models = scored_models(db, study)
     under_way = queries.unfinished_rows(db, study)
     waiting = under_way.get("queued", 0) + under_way.get("running", 0)
     known = settling(db, study)
-    margin = known.margin if known.margin is not None else margin
+    margin = margin_of(known, study, margin)
     found = find(models, margin=margin, waiting=waiting, looked=known.families)
     return Findings(study, study_row(db, study).threat, margin, tuple(models), tuple(found), describe(models))
+
+
+def margin_of(known: Settling, study: str, asked: float | None) -> float:
+    """In points: what the study is settled against, else what is asked for, else MARGIN. Raises BadInput where another is asked
+    for than it is settled against: one study cannot be decided twice."""
+    if known.margin is None:
+        return MARGIN if asked is None else asked
+    if asked not in (None, known.margin):
+        raise BadInput(
+            f"--margin {asked:g}: {study} has been settled against {known.margin:g} points, and goes on with that"
+        )
+    return known.margin
 
 
 def scored_models(db: Database, study: str) -> list[Model]:
@@ -169,7 +182,7 @@ def _effects(factor: str, found: Sequence[Finding], study: str, width: int) -> l
     )
     within = [one.levels[0] for one in found if any(two.kind is Hindrance.WITHIN_AUDIT for two in one.obstacles)]
     if within:
-        command = f"innate attack --study {study} --audit --set samples=256 --set share=1"
+        command = words.deeper_audit(study)
         lines += textwrap.wrap(
             f"within what the audits leave open: {', '.join(within)}; {command}", width, subsequent_indent="    "
         )

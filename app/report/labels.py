@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.report.variants import FACTORS, level, options, told
+from app.report.variants import level, options, told
+from core.names import FACTORS
 from core.records import Choice, TrialSpec
 
 if TYPE_CHECKING:

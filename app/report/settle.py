@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.report.finding_words import claim
-from app.report.findings import scored_models
+from app.report.findings import margin_of, scored_models
 from app.worker.devices import cores
 from app.worker.narration import in_words
 from core.errors import BadInput
 from core.registry import nearest
-from core.verdict.decisions import MARGIN
 from core.verdict.findings.claims import claims
 from core.verdict.findings.find import ask
 from core.verdict.findings.questions import questions
 from core.verdict.settling.looked import Looked
-from core.verdict.settling.stage import Limit, Stage, Undecided, stage
+from core.verdict.settling.stage import Stage, stage
 from storage import queries
 from storage.settling import MoreSeeds, Seeds, seconds_of, seeds_of, settling
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-    from storage.reading import Options
     from storage.settling import Settling
-
-
-NO_LOOK = "no look yet, for one seed says nothing of others"
 
 
 @dataclass(frozen=True)
@@ -68,11 +61,7 @@ def outlook(db: Database, study: str, margin: float | None, hours: float | None,
     before, or for a budget that has room for nothing.
     """
     before = settling(db, study)
-    if margin is not None and before.margin not in (None, margin):
-        raise BadInput(
-            f"--margin {margin:g}: {study} has been settled against {before.margin:g} points, and goes on with that"
-        )
-    margin = before.margin if before.margin is not None else MARGIN if margin is None else margin
+    margin = margin_of(before, study, margin)
     under_way = queries.unfinished_rows(db, study)
     waiting = under_way.get("queued", 0) + under_way.get("running", 0)
     if waiting:
@@ -195,77 +184,3 @@ def _expected(stages: Mapping[str, Stage], counts: Mapping[str, int]) -> dict[st
         for variant, count in one.expected.items():
             found[variant] = max(found.get(variant, 0.0), count - counts.get(variant, 0))
     return {variant: max(0.0, count) for variant, count in found.items()}
-
-
-def told(found: Outlook, width: int) -> str:
-    """The look in words: what is decided, what stays open, what is given up and why."""
-    lines = []
-    for family, one in found.stages.items():
-        new = one.looks[-1] if len(one.looks) > len(found.before.of(family).looks) else None
-        name = "The paper's claims" if family == "claims" else f"Effects of the {family.partition(':')[2]}"
-        if new is None:
-            lines.append(
-                f"{name}: nothing new since the last look"
-                if one.looks
-                else f"{name}: no look yet, for one seed says nothing of others"
-            )
-        else:
-            spent = math.fsum(look.error for look in one.looks)
-            lines.append(
-                f"{name}: look {len(one.looks)}, at {new.seeds} seeds; error {new.error:.4f}, spent so far {spent:.4f} of 0.05"
-            )
-        lines += [f"  {decided.verdict} (look {decided.look}): {claim(decided.key)}" for decided in one.decided]
-        lines += [f"  {_left(left, found.study)}" for left in one.undecided]
-    return "\n".join(part for line in lines for part in textwrap.wrap(line, width, subsequent_indent="      "))
-
-
-def _left(one: Undecided, study: str) -> str:
-    said = claim(one.key)
-    match one.limit:
-        case Limit.SEEDS:
-            return f"given up ({one.chance:.0%} to be decided by the last look): {said}"
-        case Limit.IMAGES:
-            return (
-                f"limited by test images: {said}; set test_samples to {one.images or 0:,} in {study} and run it again"
-            )
-        case Limit.ATTACKS:
-            return f"limited by attacks and audits: {said}; innate findings --study {study} says which"
-    # One seed tells no chance.
-    chance = "" if one.interval is None else f" ({one.chance:.0%} to be decided by the last look)"
-    return f"open{chance}: {said}"
-
-
-def cost_text(found: Outlook) -> str:
-    """How many trials, and how long they take."""
-    if not found.more:
-        return f"{found.study}: nothing to train"
-    took = (
-        "a time that is unknown until one has been run" if found.seconds is None else f"about {in_words(found.seconds)}"
-    )
-    text = f"{found.study}: {found.trials} more trials of {len(found.more)} variants, {took}"
-    if found.left_out:
-        text += f"; {found.left_out} others are beyond the budget"
-    if found.expected_seconds is not None and found.expected_trials > found.trials:
-        text += (
-            f"; until all is settled, by what is seen now, about {math.ceil(found.expected_trials)} trials, "
-            f"{in_words(found.expected_seconds)}"
-        )
-    return text
-
-
-def as_rows(found: Outlook) -> list[Options]:
-    """One row for each claim, for programs."""
-    rows: list[Options] = []
-    for family, one in found.stages.items():
-        rows += [
-            {"study": found.study, "family": family, "key": decided.key, "state": decided.verdict, "look": decided.look,
-             "chance": None, "test_samples": None}
-            for decided in one.decided
-        ]  # fmt: skip
-        rows += [
-            {"study": found.study, "family": family, "key": left.key,
-             "state": "open" if left.limit is None else f"limited by {left.limit.value}",
-             "look": None, "chance": None if left.interval is None else left.chance, "test_samples": left.images}
-            for left in one.undecided
-        ]  # fmt: skip
-    return rows

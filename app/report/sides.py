@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.report.variants import FACTORS, labels, level, levels, trial_labels
+from app.report.variants import labels, level, levels, trial_labels
 from core.errors import BadInput, NotFound
-from core.names import short_id
+from core.names import FACTORS, short_id
 from core.registry import meant, nearest
 from storage import queries
 from storage.studies import studies, study_row

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from app.report import overstated
-from app.report.variants import FACTORS, level, levels
+from app.report.variants import level, levels
+from core.names import FACTORS
 from core.verdict.findings.models import Model
 from storage.image_outcomes import stored
 from storage.verdicts import unevenly_attacked

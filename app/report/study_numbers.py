@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from app.report import charts
 from app.report.aggregate import Estimate, over_seeds, verdicts
-from app.report.variants import FACTORS, GROUPS, grouped, labels, level, varying
+from app.report.variants import GROUPS, grouped, labels, level, varying
 from core.errors import BadInput, NotFound
-from core.names import NORM_SIGNS, worst
+from core.names import FACTORS, NORM_SIGNS, worst
 from core.registry import nearest
 from core.verdict.scoring import SCORES
 from storage import queries

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from app.report.text import interval, moment, number, percent, table
-from app.report.variants import FACTORS, level, options, seed_text
+from app.report.variants import level, options, seed_text
 from app.report.worst_cases import worst_case_table
-from core.names import short_id
+from core.names import FACTORS, short_id
 from core.verdict.scoring import SCORES
 
 if TYPE_CHECKING:

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from core.names import FACTORS
+
 if TYPE_CHECKING:
     from storage.reading import Json, Options
     from storage.rows import Levels, Trial
 
-FACTORS = ("architecture", "optimizer", "activation", "defense")
 GROUPS = (*FACTORS, "seed")
 """What results can be averaged by."""
 

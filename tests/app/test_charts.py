@@ -11,8 +11,8 @@ from app.report.leaders import Ties, ties, ties_line
 from app.report.signed import Residue, residues, whisker, whiskers
 from app.report.study_models import study_models
 from app.report.study_numbers import Scope, heat_table, pareto_front, points, ranking, robustness
+from core.names import FACTORS
 from core.verdict.findings.contrast import Group, contrast
-from core.verdict.findings.models import FACTORS
 from storage import queries
 from storage.database import connect
 from storage.trial import ExampleRow

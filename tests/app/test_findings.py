@@ -50,11 +50,11 @@ def test_what_cannot_be_said_names_the_command_that_would_change_it(read):
     found = {row["key"]: row for row in json.loads(read("findings", "--json")[0])["findings"]}
     (unaudited,) = [one for one in found["effect:activation:relu"]["obstacles"] if one["kind"] == "unaudited"]
     assert unaudited["command"] == "innate attack --study tiny --audit"
-    assert found["claim-1"]["obstacles"][0]["what"] == "the study has no sigmoid"
+    assert found["claim-1"]["obstacles"][0]["what"] == "no scored model has sigmoid"
     page = flat(read("findings")[0])
     assert "With 2 seeds, what a seed does to all models alike is hardly seen" in page
     assert "innate attack --study tiny --audit" in page
-    assert "the study has no sigmoid" in page
+    assert "no scored model has sigmoid" in page
     assert "Described: variance of the worst case over 8 models" in page
 
 

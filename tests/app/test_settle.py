@@ -5,7 +5,9 @@ import re
 
 import pytest
 
-from app.report.settle import _more, as_rows, cost_text, outlook, told
+from app.report.findings import findings
+from app.report.settle import _more, outlook
+from app.report.settle_words import as_rows, cost_text, told
 from core.errors import BadInput
 from storage import database, queries, settling, studies
 from storage.settling import MoreSeeds, Seeds
@@ -92,6 +94,9 @@ def test_a_study_is_settled_against_one_margin(db, home):
     assert outlook(db, "tiny", None, None).margin == 1.0
     with pytest.raises(BadInput, match="has been settled against 1 points"):
         outlook(db, "tiny", 0.5, None)
+    assert findings(db, "tiny").margin == 1.0
+    with pytest.raises(BadInput, match="has been settled against 1 points"):
+        findings(db, "tiny", 0.5)
 
 
 def test_looking_again_at_the_same_spends_nothing_more(db, home):

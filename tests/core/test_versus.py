@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from core.names import FACTORS
 from core.records import Threat
-from core.verdict.findings.models import FACTORS, Model
+from core.verdict.findings.models import Model
 from core.verdict.findings.residuals import residuals
 from core.verdict.findings.versus import measures, of_groups, of_two
 from core.verdict.scoring.outcomes import Outcomes, UnderAttack

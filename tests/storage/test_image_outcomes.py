@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from core.verdict.scoring import SCORES
 from core.verdict.scoring.outcomes import Outcomes, UnderAttack
-from storage import database, deletion, image_outcomes, queries, studies
+from storage import database, deletion, image_outcomes, queries, studies, verdicts
 from tests.conftest import plan_of, tiny
 from tests.storage import stored
 
@@ -70,6 +70,21 @@ def test_what_is_stored_is_what_would_be_worked_out(db):
         assert image_outcomes.of_variants(db, "tiny", name, members(db)) == kept
         image_outcomes.refresh(db, "tiny", list(members(db)))
         assert db.execute("SELECT count(*) FROM variant_score").fetchone()[0] == len(SCORES) * 2
+
+
+def test_scoring_all_anew_counts_trials_that_wait_for_more_and_works_each_variant_out_once(db, monkeypatch):
+    """As after a migration: a trial that another attack is wanted of keeps its scores, so its images count, too."""
+    kept = image_outcomes.of_variants(db, "tiny", "worst_case", members(db))
+    db.execute("DELETE FROM outcome")
+    db.execute("DELETE FROM variant_score")
+    waiting = members(db)[next(iter(kept))][0]
+    db.execute("UPDATE study_trial SET state = 'queued' WHERE trial_id = ?", (waiting,))
+    asked = []
+    refresh = image_outcomes.refresh
+    monkeypatch.setattr(image_outcomes, "refresh", lambda db, study, ids: (asked.extend(ids), refresh(db, study, ids)))
+    verdicts.rescore_all(db)
+    assert sorted(asked) == sorted(kept)
+    assert image_outcomes.of_variants(db, "tiny", "worst_case", members(db)) == kept
 
 
 def test_other_trials_than_the_stored_ones_are_worked_out_anew(db):

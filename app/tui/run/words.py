@@ -9,12 +9,12 @@ from textual.content import Content
 
 from app.report.text import interval
 from app.report.trial_page import drawn_text, import_text
-from app.report.variants import FACTORS, choice_text, level, options, seed_text, short
+from app.report.variants import choice_text, level, options, seed_text, short
 from app.report.worst_cases import audit_text
 from app.tui.run.data import Run, results_of
 from app.tui.shell.themes import STATE_COLOURS
 from app.tui.widgets.grid import Cell, Column, Line, named_cell
-from core.names import NORM_SIGNS, full_name, short_id
+from core.names import FACTORS, NORM_SIGNS, full_name, short_id
 from core.verdict.scoring import SCORES
 from storage.reading import Options
 from storage.rows import EpochRow, ListedTrial, ResultRow, RobustnessRow

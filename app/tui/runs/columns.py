@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from textual.content import Content
 
-from app.report.variants import FACTORS, level, options, seed_text, short, told
+from app.report.variants import level, options, seed_text, short, told
 from app.tui.shell.themes import STATE_COLOURS
 from app.tui.widgets.grid import Cell, Column
-from core.names import short_id
+from core.names import FACTORS, short_id
 from storage.rows import ListedTrial
 
 Part = str | tuple[str, str]

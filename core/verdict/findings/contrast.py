@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from core.names import FACTORS
 from core.verdict.crossed import Block, Spread, crossed
-from core.verdict.findings.models import FACTORS, Model
+from core.verdict.findings.models import Model
 from core.verdict.pooled import at_least_pooled
 
 Cell = Sequence[list[Model]]

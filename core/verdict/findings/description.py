@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from core.names import FACTORS
 from core.verdict.described.ranks import Ranking, complete_blocks, ranking
 from core.verdict.described.variance import Analysis, analysis_of_variance
-from core.verdict.findings.models import FACTORS, Model, varying
+from core.verdict.findings.models import Model, varying
 from core.verdict.findings.questions import worst_case
 
 _DECIMALS = 12

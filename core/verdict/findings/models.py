@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from core.audit import AuditedRadius
+from core.names import FACTORS
 from core.verdict.audited import pooled_at_most
 from core.verdict.scoring.outcomes import Outcomes
 
-FACTORS = ("architecture", "optimizer", "activation", "defense")
 UNDEFENDED = "none"
 """Of the factor defense: trained on clean images."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from core.verdict.decisions import Doubt, all_of, at_least
 from core.verdict.findings.contrast import Group, Value, against, interaction
 from core.verdict.findings.finding import Hindrance, Kind, Obstacle
 from core.verdict.findings.models import UNDEFENDED, Model, varying
+from core.verdict.scoring.outcomes import UnderAttack
 
 WEAK = (("claim-1", "activation", "sigmoid"), ("claim-2", "optimizer", "adagrad"), ("claim-3", "optimizer", "adamax"))
 """The paper's claims 1 to 3: these levels weaken the model, whatever the attack."""
@@ -73,7 +74,8 @@ class Question:
 
 def questions(models: Sequence[Model]) -> list[Question]:
     """All of them, the paper's claims first. What cannot be asked has no comparisons, and says why."""
-    return [*claims(models), *effects(models)]
+    found = [*claims(models), *effects(models)]
+    return found if models else [replace(one, obstacles=(Obstacle(Hindrance.NO_MODELS),)) for one in found]
 
 
 def claims(models: Sequence[Model]) -> list[Question]:
@@ -222,13 +224,19 @@ def under(attack_id: str) -> Value:
 
 
 def common_attacks(models: Sequence[Model]) -> list[tuple[str, str]]:
-    """(id, what to call it) of every attack that all models had, in the order of the study; namesakes with norm and ε."""
-    if not models:
-        return []
+    """(id, what to call it) of every attack that all models had; namesakes with norm and ε."""
+    common, _ = shared_attacks(models)
+    shared = {one.name for one in common if sum(other.name == one.name for other in common) > 1}
+    return [(one.attack_id, f"{one.name} {one.norm} {one.eps:g}" if one.name in shared else one.name) for one in common]
+
+
+def shared_attacks(models: Sequence[Model]) -> tuple[list[UnderAttack], list[UnderAttack]]:
+    """Those that all models had, and those that some did, in the order in which they are met."""
+    seen: dict[str, UnderAttack] = {}
     counts: dict[str, int] = {}
     for model in models:
         for one in model.outcomes.attacks:
+            seen.setdefault(one.attack_id, one)
             counts[one.attack_id] = counts.get(one.attack_id, 0) + 1
-    common = [one for one in models[0].outcomes.attacks if counts[one.attack_id] == len(models)]
-    shared = {one.name for one in common if sum(other.name == one.name for other in common) > 1}
-    return [(one.attack_id, f"{one.name} {one.norm} {one.eps:g}" if one.name in shared else one.name) for one in common]
+    common = [one for key, one in seen.items() if counts[key] == len(models)]
+    return common, [one for key, one in seen.items() if counts[key] < len(models)]

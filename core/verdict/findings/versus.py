@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from core.names import FACTORS
 from core.records import Threat
 from core.verdict.described.mcnemar import McNemar, mcnemar
 from core.verdict.findings.contrast import Contrast, Group, Value, contrast
-from core.verdict.findings.models import FACTORS, Model
-from core.verdict.findings.questions import under, worst_case
+from core.verdict.findings.models import Model
+from core.verdict.findings.questions import shared_attacks, under, worst_case
 from core.verdict.scoring.outcomes import UnderAttack
 from core.verdict.statistics import t_interval
 
@@ -68,18 +69,6 @@ def measures(
     if score not in NAMED and any(scored(model) is not None for model in models):
         found.append(Measure(score, scored, bits=False))
     return found, uncommon
-
-
-def shared_attacks(models: Sequence[Model]) -> tuple[list[UnderAttack], list[UnderAttack]]:
-    """Those that all models had, and those that some did, in the order in which they are met."""
-    seen: dict[str, UnderAttack] = {}
-    counts: dict[str, int] = {}
-    for model in models:
-        for one in model.outcomes.attacks:
-            seen.setdefault(one.attack_id, one)
-            counts[one.attack_id] = counts.get(one.attack_id, 0) + 1
-    common = [one for key, one in seen.items() if counts[key] == len(models)]
-    return common, [one for key, one in seen.items() if counts[key] < len(models)]
 
 
 def of_groups(first: Sequence[Model], second: Sequence[Model], over: Sequence[str], measure: Measure) -> Versus:
