@@ -145,8 +145,14 @@ def by_table(
             cells.append(f"{row.trust} ({row.invalid} of {row.trials})" if row.invalid else row.trust)
         lines.append(cells)
     count = len(factors)
-    headings = [*factors, score, "95 % CI", "n", *(["from first", "95 % CI", "won"] if paired else [])]
+    headings = [*factors, score, "95 % CI", "n", *(["Δ first", "95 % CI", "won"] if paired else [])]
     headings += [*([] if over is None else ["over"]), *(["trust"] if doubted else [])]
+    left_out = []
+    for name in ("n", "over", "won"):
+        if name in headings and _width([headings, *lines]) > width:
+            place = headings.index(name)
+            headings, *lines = ([*cells[:place], *cells[place + 1 :]] for cells in (headings, *lines))
+            left_out.append(name)
     text = table(headings, lines, width, right=range(count, len(headings) - doubted), fill=0, apart=True)
     replicate = "trials" if "seed" in factors else "variants"
     unit = " in %" if full == 1.0 else ""
@@ -155,16 +161,16 @@ def by_table(
     radii = "" if grid is None else f" over {grid}"
     foot = [f"({score}{unit}{radii}: mean over n {replicate}, its interval over {basis})"]
     if paired:
-        foot.append(
-            "(from first: points, paired by seed, image and every other choice; won: pairs in which it is the "
-            "better one)"
-        )
+        won = "; won: pairs in which it is the better one" if "won" in headings else ""
+        foot.append(f"(Δ first: points, paired by seed, image and every other choice{won})")
         tied = [" ".join(row.names) for row in rows if row.difference is not None and not row.difference.apart]
         if tied:
             foot.append(f"Cannot be told from {' '.join(rows[0].names)}: {', '.join(tied)}.")
     if any(row.bound for row in rows):
         foot.append("(≤: not audited, so an upper bound only, whose interval has no lower end)")
-    if over is not None:
+    if left_out:
+        foot.append(f"(no room for {', '.join(left_out)}: a wider terminal has it)")
+    if "over" in headings:
         foot.append("(over: points too high at most, against what the audits tried; 95 %, pooled)")
     if any(row.invalid for row in rows):
         foot.append(

@@ -75,6 +75,8 @@ def test_levels_are_held_against_the_first_in_pairs(read):
     assert second["difference"] == pytest.approx(other["score"] - best["score"], abs=1e-6)
     assert second["low"] <= second["difference"] <= second["high"]
     assert (second["pairs"], second["trials"]) == (4, 4)
+    wide, _ = read("results", "--by", "optimizer,activation", "--score", "worst_case")
+    assert max(map(len, wide.splitlines())) <= 80
     out, _ = read("results", "--by", "optimizer")
     assert "paired by seed, image and every other choice" in out.replace("\n    ", " ")
 
