@@ -11,17 +11,22 @@ from contextlib import contextmanager
 
 import torch
 
+from core.lanes.alone import ALONE
+
 
 @contextmanager
 def multiplying_in(precision: str) -> Iterator[None]:
     """Within, "tf32" lets a GPU round factors to TF32; every other precision (fp32, and what autocast makes bf16 or fp16)
-    multiplies fp32 numbers as they are. As before afterwards. Costs nothing where there is no GPU."""
-    convolutions, products = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = convolutions, products
+    multiplies fp32 numbers as they are. As before afterwards. Costs nothing where there is no GPU.
+
+    The process has one such setting, so other lanes wait for their turn."""
+    with ALONE:
+        convolutions, products = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        try:
+            yield
+        finally:
+            torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = convolutions, products
 
 
 def in_force(precision: str) -> dict[str, bool]:
