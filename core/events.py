@@ -73,7 +73,8 @@ class TrainingProgress:
 
 @dataclass(frozen=True)
 class EpochFinished:
-    """An epoch ended and its checkpoint is on disk; `warning` says in a line what first shows in it, if anything."""
+    """An epoch ended and its checkpoint is on disk, in a lane that records one of the last ten seconds; `warning` says in a
+    line what first shows in it, if anything."""
 
     record: EpochRecord
     warning: str | None = None
@@ -91,6 +92,8 @@ class Trained:
     """Bytes; the resident peak of the process, or of the device where there is one."""
     earlier: bool = False
     """They were there when this attempt began."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know of how it went."""
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,7 @@ class TrainingEnded:
     """In this attempt or over several: `seconds` of all epochs."""
 
     seconds: float
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,7 @@ def entries(event: events.Event) -> list[Entry]:
             ended = EpochEnded(record.epoch, record.loss, record.accuracy, record.probe_accuracy, record.seconds)
             return [ended, *([Warned(warning)] if warning else [])]
         case events.Trained(history=history, earlier=False) if history:
-            return [TrainingEnded(sum(record.seconds for record in history))]
+            return [TrainingEnded(sum(record.seconds for record in history), event.notes)]
         case events.EvaluationFinished():
             return [_ended(event)]
         case events.Audited():

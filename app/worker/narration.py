@@ -65,8 +65,8 @@ def _lines(entry: journal.Entry, clean: float | None = None) -> list[str]:
             return [_epoch(entry)]
         case journal.Warned(warning):
             return [f"warning: {warning}"]
-        case journal.TrainingEnded(seconds):
-            return [f"trained in {in_words(seconds)}"]
+        case journal.TrainingEnded(seconds, notes):
+            return [f"trained in {in_words(seconds)}", *notes]
         case journal.AttackEnded():
             known = "" if clean is None else f"clean {clean:.1%}, "
             return [f"{known}{_accuracies(entry)} in {in_words(entry.seconds)}", *entry.notes]

@@ -5,6 +5,7 @@ give the same bits. Imports torch: for children only.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import queue
 import threading
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.datasets.arrays import Arrays, ImageReader, Images
+from core.datasets.resident import resident
 
 _SHARE = 0.25
 """Of the free memory that images may take whole: the model, its gradients and other slots want some, too, and what is staged
@@ -99,6 +101,8 @@ def images_on(
     place = torch.device(device)
     if not fits(len(rows) * int(np.prod(images.shape[1:])), place, memory_fraction):
         return StagedImages(images, rows, place)
+    if place.type == "cuda":
+        return resident(place, images, rows, lambda: whole(images, rows).to(place))
     return whole(images, rows).to(place)
 
 
@@ -111,12 +115,12 @@ def whole(images: Images, rows: NDArray[np.int64]) -> Tensor:
 
 def ahead(
     images: Tensor | StagedImages, order: Tensor, pieces: Sequence[tuple[int, int]]
-) -> contextlib.AbstractContextManager[Iterator[Tensor]]:
-    """For each (first, last) of `pieces`, the images at `order[first:last]`."""
+) -> contextlib.AbstractContextManager[Iterator[Tensor | None]]:
+    """For each (first, last) of `pieces`, the images at `order[first:last]`; None where all are on the device anyway."""
     if isinstance(images, StagedImages):
         places = order.cpu().numpy()
         return images.ahead([places[first:last] for first, last in pieces])
-    return contextlib.nullcontext(images[order[first:last]] for first, last in pieces)
+    return contextlib.nullcontext(itertools.repeat(None, len(pieces)))
 
 
 def fits(size: int, device: torch.device, memory_fraction: float | None = None) -> bool:

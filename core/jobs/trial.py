@@ -101,9 +101,9 @@ def _run(job: Job, stop: Callable[[], bool]) -> Iterator[Event]:
     )
     if trained is None:
         _refuse_earlier_engine(job.trial)
-        yield from train(job.trial, model, data, job.folder, initial, resume, stop)
+        told = yield from train(job.trial, model, data, job.folder, initial, resume, stop)
         trained = _store_weights(job, model, initial, resume)
-        yield _trained(job.folder, trained, job.device)
+        yield _trained(job.folder, trained, job.device, notes=told)
     else:
         model.load_state_dict(trained["model"])
         yield _trained(trained["folder"], trained, job.device, earlier=True)
@@ -209,7 +209,9 @@ def _store_weights(job: Job, model: PixelModel, initial: str, resume: dict[str, 
     return content
 
 
-def _trained(folder: Path, content: dict[str, Any], device: str, *, earlier: bool = False) -> Trained:
+def _trained(
+    folder: Path, content: dict[str, Any], device: str, *, earlier: bool = False, notes: tuple[str, ...] = ()
+) -> Trained:
     return Trained(
         weights=folder / checkpoints.WEIGHTS,
         initial_digest=content["initial_digest"],
@@ -217,4 +219,5 @@ def _trained(folder: Path, content: dict[str, Any], device: str, *, earlier: boo
         history=checkpoints.unpack(content["history"]),
         peak_memory=peak_memory(device),
         earlier=earlier,
+        notes=notes,
     )

@@ -55,6 +55,8 @@ class Lane:
         self._recorder = recorder
         self._launched = 0
         self._mark: torch.cuda.Event | None = None
+        self.work = 0
+        """Images that went through a model in training, each once for every slope taken; read by other threads."""
 
     @property
     def records(self) -> bool:
@@ -75,12 +77,11 @@ class Lane:
     @contextlib.contextmanager
     def drawing(self, seed: int) -> Iterator[None]:
         """For eager work: within, torch's default generators are the lane's, begun at `seed`, and no other lane's turn."""
-        with ALONE:
-            with contextlib.ExitStack() as standing:
-                if self._generator is not None:
-                    standing.enter_context(_standing_in(_default(self.device), self._generator))
-                self.reseed(seed)
-                yield
+        with ALONE, contextlib.ExitStack() as standing:
+            if self._generator is not None:
+                standing.enter_context(_standing_in(_default(self.device), self._generator))
+            self.reseed(seed)
+            yield
 
     def reseed(self, seed: int) -> None:
         """Begin the lane's generator anew: within `drawing`, or before a replay.
@@ -102,6 +103,10 @@ class Lane:
         assert self._recorder is not None, "asked of a lane that records"
         with ALONE:
             return self._recorder(work)
+
+    def worked(self, images: int) -> None:
+        """Count work that is done, or as good as."""
+        self.work += images
 
     def pace(self) -> None:
         """To be called after each replay: waits until the device is no more than two marks behind."""

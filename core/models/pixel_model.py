@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from core.errors import BadInput
 from core.identity import stream_seed
+from core.lanes.alone import ALONE
 from core.models.activations import factory
 from core.models.architectures import ARCHITECTURES
 from core.records import TrialSpec
@@ -49,10 +50,11 @@ def build_model(
     mean, deviation = [0.0] * channels, [1.0] * channels
     if options.pop("normalise"):
         mean, deviation = channel_statistics(images) if normalisation is None else normalisation
-    torch.manual_seed(stream_seed(trial.seed, "initialisation"))
-    network = entry.build((channels, height, width), classes, factory(trial.activation), options)
-    if trial.training is not None and trial.training.initialisation == "glorot":
-        _glorot(network)
+    with ALONE:
+        torch.manual_seed(stream_seed(trial.seed, "initialisation"))
+        network = entry.build((channels, height, width), classes, factory(trial.activation), options)
+        if trial.training is not None and trial.training.initialisation == "glorot":
+            _glorot(network)
     return PixelModel(network, mean, deviation)
 
 
@@ -72,7 +74,8 @@ def trained_model(
     """
     options = dict(trial.architecture.options)
     options.pop("normalise")
-    network = ARCHITECTURES[trial.architecture.name].build(shape, classes, factory(trial.activation), options)
+    with ALONE:  # it draws weights, to be replaced at once
+        network = ARCHITECTURES[trial.architecture.name].build(shape, classes, factory(trial.activation), options)
     try:
         model = PixelModel(network, state["mean"].flatten().tolist(), state["deviation"].flatten().tolist())
         model.load_state_dict(state)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,18 +19,25 @@ from core.datasets.staging import StagedImages, ahead
 from core.errors import InnateError
 from core.events import EpochFinished, EpochRecord, TrainingProgress
 from core.identity import stream_seed
+from core.lanes.lane import current_lane
+from core.precision import multiplying_in
 from core.records import Choice, TrialSpec
-from core.training import checkpoints
+from core.training import checkpoints, optimizers
+from core.training.aside import Aside
 from core.training.defenses import DEFENSES
 from core.training.defenses.inner import eval_mode
 from core.training.overfitting import overfitting
 from core.training.probe import Probe, probe_accuracy
 from core.training.schedules import learning_rate
-from core.training.step import Epoch, Learner, fresh_epoch, learner, pixels, take_step
+from core.training.step import Epoch, Learner, fresh_epoch, learner, pixels
+from core.training.steps import Batch, Steps
 
 _PROGRESS_SECONDS = 0.25
 _FINITE_CHECK_STEPS = 50
-"""Looking at the loss stops a GPU's queue, so it is looked at now and then."""
+"""Looking at the loss stops a device's queue, so it is looked at now and then; in a lane that records whenever progress is
+told."""
+_RECORDED_CHECKPOINT_SECONDS = 10.0
+"""Between two checkpoints of a lane that records, where an epoch may take a second."""
 _EVALUATION_BATCH = 512
 
 
@@ -62,48 +69,59 @@ def train(
     initial_digest: str,
     resume: Mapping[str, Any] | None,
     stop: Callable[[], bool],
-) -> Iterator[TrainingProgress | EpochFinished]:
+) -> Generator[TrainingProgress | EpochFinished, None, tuple[str, ...]]:
     """Train `model` in place, from `resume` (a checkpoint of this trial) or from the start.
 
-    Yields progress a few times a second and each epoch once its checkpoint in `folder` is durable. Raises Diverged, or
-    TrainingStopped once `stop()` was true and the state is on disk. A resumed training ends with the weights of an
-    undisturbed one, bit for bit, on the same device kind and thread count.
+    Yields progress a few times a second and each epoch, once its checkpoint in `folder` is durable; in a lane that records
+    (`core.lanes`) checkpoints are written aside, at most one in ten seconds. Returns what a reader should know of how it
+    went. Raises Diverged, or TrainingStopped once `stop()` was true and the state is on disk. A resumed training ends with
+    the weights of an undisturbed one, bit for bit, on the same device kind and thread count.
     """
     assert trial.defense is not None
     assert trial.training is not None
     defense, device = trial.defense, data.images.device
+    lane = current_lane(device)
     bounds = batch_bounds(len(data.labels), trial.training.batch_size)
     largest = max(last - first for first, last in bounds)
-    state = _State(learner(trial, model, data.images[:largest]), fresh_epoch(1, device), [])
+    learned = learner(trial, model, data.images[:largest], recorded=lane.records)
+    state = _State(learned, fresh_epoch(1, device), [])
     if resume is not None:
-        state.restore(resume, device)
+        state.restore(resume)
     model.train()
+    steps = Steps(learned, data.images, data.labels, state.epoch, lane)
+    aside = Aside(folder / checkpoints.LAST, _RECORDED_CHECKPOINT_SECONDS if lane.records else 0.0)
     clock = _Clock()
     while state.epoch.number <= trial.training.epochs:
         order = _order(trial.seed, state.epoch.number, len(data.labels)).to(device)
         begun = time.monotonic() - state.epoch.seconds
         replays = DEFENSES[defense.name].replays(defense.options)
         pieces = [bounds[batch // replays] for batch in range(state.epoch.batch, len(bounds))]
-        with ahead(data.images, order, pieces) as batches:
-            for (first, last), images in zip(pieces, batches, strict=True):
+        with ahead(data.images, order, pieces) as staged:
+            for (first, last), images in zip(pieces, staged, strict=True):
                 if stop():
                     state.epoch.seconds = time.monotonic() - begun
-                    state.save(folder, trial, initial_digest)
+                    aside.write_now(state.content(trial, initial_digest))
                     raise TrainingStopped
-                rate = _rate(trial, state.epoch.batch, state.epoch.number, len(bounds))
-                take_step(trial, state.learner, images, data.labels[order[first:last]], rate, state.epoch)
-                if state.epoch.batch % _FINITE_CHECK_STEPS == 0:
+                learned.learn_at(_rate(trial, state.epoch.batch, state.epoch.number, len(bounds)))
+                steps.take(Batch(order[first:last], images))
+                if not lane.records and state.epoch.batch % _FINITE_CHECK_STEPS == 0:
                     _refuse_divergence(state.epoch, trial)
                 if clock.due():
+                    if lane.records:
+                        _refuse_divergence(state.epoch, trial)
                     yield _progress(state.epoch, trial.training.epochs, len(bounds), time.monotonic() - begun)
         _refuse_divergence(state.epoch, trial)
         rate = _rate(trial, len(bounds) - 1, state.epoch.number, len(bounds))
         record = _record(state.epoch, defense, model, data, rate, begun)
         warned = any(_overfitting(defense, state.history[:count]) for count in range(1, len(state.history) + 1))
         state.history.append(record)
-        state.epoch = fresh_epoch(record.epoch + 1, device)
-        state.save(folder, trial, initial_digest)
+        state.epoch.begin(record.epoch + 1)
+        if record.epoch == trial.training.epochs:
+            aside.write_now(state.content(trial, initial_digest))
+        elif aside.due():
+            aside.write(state.content(trial, initial_digest))
         yield EpochFinished(record, None if warned else _overfitting(defense, state.history))
+    return () if steps.gave_up is None or not lane.records else (f"trained without CUDA graphs: {steps.gave_up}",)
 
 
 @dataclass
@@ -114,34 +132,33 @@ class _State:
     epoch: Epoch
     history: list[EpochRecord]
 
-    def save(self, folder: Path, trial: TrialSpec, initial_digest: str) -> None:
-        checkpoints.write(
-            folder / checkpoints.LAST,
-            {
-                "trial": trial.id,
-                "initial_digest": initial_digest,
-                "model": self.learner.model.state_dict(),
-                "optimizer": self.learner.optimizer.state_dict(),
-                "scaler": self.learner.scaler.state_dict(),
-                "memory": self.learner.memory,
-                "history": checkpoints.pack(self.history),
-                "epoch": self.epoch.number,
-                "batch": self.epoch.batch,
-                "seconds": self.epoch.seconds,
-                "seen": self.epoch.seen,
-                "loss": float(self.epoch.loss),
-                "right": float(self.epoch.right),
-            },
-        )
+    def content(self, trial: TrialSpec, initial_digest: str) -> dict[str, Any]:
+        return {
+            "trial": trial.id,
+            "initial_digest": initial_digest,
+            "model": self.learner.model.state_dict(),
+            "optimizer": self.learner.optimizer.state_dict(),
+            "scaler": self.learner.scaler.state_dict(),
+            "memory": self.learner.memory,
+            "history": checkpoints.pack(self.history),
+            "epoch": self.epoch.number,
+            "batch": self.epoch.batch,
+            "seconds": self.epoch.seconds,
+            "seen": self.epoch.seen,
+            "loss": float(self.epoch.loss),
+            "right": float(self.epoch.right),
+        }
 
-    def restore(self, saved: Mapping[str, Any], device: torch.device) -> None:
+    def restore(self, saved: Mapping[str, Any]) -> None:
         self.learner.model.load_state_dict(saved["model"])
         self.learner.optimizer.load_state_dict(saved["optimizer"])
+        if self.learner.rate is not None:
+            optimizers.rebind(self.learner.optimizer, self.learner.rate)
         self.learner.scaler.load_state_dict(saved["scaler"])
         for name, remembered in saved.get("memory", {}).items():
             self.learner.memory[name].copy_(remembered)
         self.history = list(checkpoints.unpack(saved["history"]))
-        self.epoch = fresh_epoch(saved["epoch"], device)
+        self.epoch.begin(saved["epoch"])
         self.epoch.batch, self.epoch.seconds, self.epoch.seen = saved["batch"], saved["seconds"], saved["seen"]
         self.epoch.loss += saved["loss"]
         self.epoch.right += saved["right"]
@@ -209,13 +226,13 @@ def batch_bounds(samples: int, batch_size: int) -> list[tuple[int, int]]:
 def _validation_accuracy(model: nn.Module, data: TrainingData) -> float | None:
     if len(data.validation_labels) == 0:
         return None
-    with eval_mode(model), torch.no_grad():
-        right = 0
+    right = torch.zeros_like(data.validation_labels[0])
+    with eval_mode(model), torch.no_grad(), multiplying_in("fp32"):
         for first in range(0, len(data.validation_labels), _EVALUATION_BATCH):
             part = slice(first, first + _EVALUATION_BATCH)
             predictions = model(pixels(data.validation_images[part])).argmax(dim=1)
-            right += int((predictions == data.validation_labels[part]).sum())
-    return right / len(data.validation_labels)
+            right += (predictions == data.validation_labels[part]).sum()
+    return int(right) / len(data.validation_labels)
 
 
 def _probe_accuracy(defense: Choice, model: nn.Module, data: TrainingData) -> float | None:

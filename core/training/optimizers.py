@@ -250,7 +250,9 @@ def resolve(name: str, given: Mapping[str, Any], profile: str, weight_decay: flo
     return Choice(name, options)
 
 
-def build(choice: Choice, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
+def build(
+    choice: Choice, parameters: Iterable[torch.nn.Parameter], rate: torch.Tensor | None = None
+) -> torch.optim.Optimizer:
     """The torch optimizer; a fresh one for each model (the notebooks shared one object, and models collapsed)."""
     options = dict(choice.options)
     if options.pop("rule", "torch") == "keras":

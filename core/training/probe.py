@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from core.datasets.arrays import Arrays
 from core.engine.geometry import ascent_direction, noise, project
 from core.engine.losses import lifted, log_odds
+from core.precision import multiplying_in
 from core.training.defenses.inner import eval_mode
 
 SAMPLES = 128
@@ -68,8 +69,9 @@ def probe_accuracy(model: nn.Module, probe: Probe, eps: float, norm: str) -> flo
             if len(y) == 0:
                 break
             adversarial = adversarial.detach().requires_grad_()
-            logits = model(adversarial)
-            (gradient,) = torch.autograd.grad(lifted(log_odds)(logits, y).sum(), adversarial)
+            with multiplying_in("fp32"):
+                logits = model(adversarial)
+                (gradient,) = torch.autograd.grad(lifted(log_odds)(logits, y).sum(), adversarial)
             moved = adversarial.detach() + eps / 4 * ascent_direction(gradient, norm)
             stands = logits.argmax(dim=1) == y  # what is broken already is not attacked any further
             x, y = x[stands], y[stands]
@@ -80,6 +82,6 @@ def probe_accuracy(model: nn.Module, probe: Probe, eps: float, norm: str) -> flo
 def _right(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     if len(y) == 0:  # not every model takes an empty batch
         return torch.zeros_like(y, dtype=torch.bool)
-    with torch.no_grad():
+    with torch.no_grad(), multiplying_in("fp32"):
         right: Tensor = model(x).argmax(dim=1) == y
     return right

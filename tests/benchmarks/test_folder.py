@@ -48,7 +48,9 @@ from core.datasets.staging import ahead, exact_normalisation, images_on
 from core.models.pixel_model import build_model
 from core.records import Choice, TrialSpec
 from core.study.resolve import load_study
-from core.training.step import fresh_epoch, learner, take_step
+from core.lanes.lane import current_lane
+from core.training.step import fresh_epoch, learner
+from core.training.steps import Batch, Steps
 torch.set_num_threads(1)
 folder, size, cache, road, batch, steps = sys.argv[1:]
 batch, steps = int(batch), int(steps)
@@ -67,7 +69,10 @@ shape = torch.empty((0, *arrays.train_images.shape[1:]), dtype=torch.uint8)
 model = build_model(trial, shape, 2, normalisation).to(memory_format=torch.channels_last)
 images = images_on("cpu", arrays.train_images, rows[:batch] if road == "model" else rows)
 labels = torch.from_numpy(np.array(arrays.train_labels))
-state, epoch = learner(trial, model, images[:batch]), fresh_epoch(1, torch.device("cpu"))
+state = learner(trial, model, images[:batch])
+state.learn_at(1e-3)
+device = torch.device("cpu")
+training = Steps(state, images, labels, fresh_epoch(1, device), current_lane(device))
 ready = time.monotonic() - begun
 order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
 if road == "model":
@@ -76,7 +81,7 @@ pieces = [(first, first + batch) for first in range(0, batch * steps, batch)]
 begun, used = time.monotonic(), time.process_time()
 with ahead(images, order, pieces) as batches:
     for (first, last), x in zip(pieces, batches):
-        take_step(trial, state, x, labels[order[first:last]], 1e-3, epoch)
+        training.take(Batch(order[first:last], x))
 begun, used = time.monotonic() - begun, time.process_time() - used
 weights = float(sum(p.double().abs().sum() for p in model.parameters()))
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -161,9 +161,10 @@ def test_on_a_gpu_too_what_is_staged_is_what_is_held_whole(mapped):
     tensor = torch.from_numpy(mapped[1]).to("cuda")
     order = torch.randperm(50, device="cuda")
     pieces = [(first, first + 10) for first in range(0, 50, 10)] * 20
-    with ahead(staged, order, pieces) as batches, ahead(tensor, order, pieces) as expected:
-        for batch, right in zip(batches, expected, strict=True):
-            assert torch.equal(batch, right)
+    with ahead(staged, order, pieces) as batches, ahead(tensor, order, pieces) as there_anyway:
+        for batch, (first, last), none in zip(batches, pieces, there_anyway, strict=True):
+            assert torch.equal(batch, tensor[order[first:last]])
+            assert none is None
     assert torch.equal(staged[order], tensor[order])
 
 
@@ -206,9 +207,10 @@ def test_staged_images_answer_as_a_tensor_does(mapped):
     assert torch.equal(staged[5:9], tensor[5:9])
     assert staged[:0].shape == tensor[:0].shape
     order, pieces = torch.randperm(25), [(0, 10), (10, 20), (20, 25), (0, 10)]
-    with ahead(staged, order, pieces) as batches, ahead(tensor, order, pieces) as expected:
-        for batch, right in zip(batches, expected, strict=True):
-            assert torch.equal(batch, right)
+    with ahead(staged, order, pieces) as batches, ahead(tensor, order, pieces) as there_anyway:
+        for batch, (first, last), none in zip(batches, pieces, there_anyway, strict=True):
+            assert torch.equal(batch, tensor[order[first:last]])
+            assert none is None
 
 
 def test_a_fault_in_the_reading_thread_is_raised_where_the_batch_is_used(mapped):

@@ -436,11 +436,11 @@ def test_a_look_that_fails_is_told_and_leaves_the_attacks_alone(tmp_path, cache,
 
 
 def test_augmentation_moves_and_mirrors_colour_images(real_data, tmp_path, cache):
-    from core.training.step import _augmented
+    from core.training.step import _moved
 
     images = torch.arange(2 * 3 * 8 * 8).view(2, 3, 8, 8).to(torch.uint8)
     torch.manual_seed(0)
-    moved = _augmented(images)
+    moved = _moved(images)
     assert moved.shape == images.shape
     assert not torch.equal(moved, images)
     study = tiny(dataset=f"npz:{real_data}/cifar10-mini.npz", training={"epochs": 1, "augment": True})
