@@ -108,6 +108,11 @@ class Lane:
         """Count work that is done, or as good as."""
         self.work += images
 
+    def finish(self) -> None:
+        """Wait until the device has done all that the lane was given."""
+        if self._stream is not None:
+            self._stream.synchronize()
+
     def pace(self) -> None:
         """To be called after each replay: waits until the device is no more than two marks behind."""
         if self._stream is None:
@@ -121,16 +126,19 @@ class Lane:
 
 
 class _CudaGraphs:
-    """CUDA graphs of this thread's current stream, all in one pool of memory: in a lane one is replayed after another, and
-    what has to outlast a replay lies outside of the pool.
+    """CUDA graphs of `stream`, all in one pool of memory: in a lane one is replayed after another, and what has to outlast a
+    replay lies outside of the pool.
 
     Not torch.cuda.graph: that waits for all streams of the device, and gives cached memory back, before every capture.
     """
 
-    def __init__(self, default: torch.Generator, generator: torch.Generator) -> None:
+    def __init__(self, stream: torch.cuda.Stream, default: torch.Generator, generator: torch.Generator) -> None:
         self._default = default
         self._generator = generator
         self._pool = torch.cuda.graph_pool_handle()
+        # A pool whose last graph is destroyed takes no other: this one stays, so that a trial can follow another.
+        with ALONE, torch.cuda.stream(stream):
+            self._anchor = self(lambda: torch.zeros((), device=stream.device))
 
     def __call__(self, work: Callable[[], Result]) -> tuple[Replay, Result]:
         graph = torch.cuda.CUDAGraph()
@@ -174,13 +182,20 @@ def _default(device: torch.device) -> torch.Generator:
 _thread = threading.local()
 
 
+LANES = 32
+"""Of one device in a process: torch has no more streams, and hands the first out again after that."""
+
+
 def open_lane(device: torch.device) -> Lane:
-    """A new lane of `device`, with a stream, a generator and graphs of its own on CUDA."""
+    """A new lane of `device`, with a stream, a generator and graphs of its own on CUDA.
+
+    To be kept for one trial after another: memory that was cached for its stream, and the pool of its graphs, serve no other.
+    """
     if device.type != "cuda":
         return Lane(device)
     generator = torch.Generator(device)
     stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-    return Lane(device, stream, generator, _CudaGraphs(_default(device), generator))
+    return Lane(device, stream, generator, _CudaGraphs(stream, _default(device), generator))
 
 
 def current_lane(device: torch.device) -> Lane:

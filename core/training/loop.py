@@ -102,8 +102,8 @@ def train(
                     state.epoch.seconds = time.monotonic() - begun
                     aside.write_now(state.content(trial, initial_digest))
                     raise TrainingStopped
-                learned.learn_at(_rate(trial, state.epoch.batch, state.epoch.number, len(bounds)))
-                steps.take(Batch(order[first:last], images))
+                rate = _rate(trial, state.epoch.batch, state.epoch.number, len(bounds))
+                steps.take(Batch(order[first:last], images), rate)
                 if not lane.records and state.epoch.batch % _FINITE_CHECK_STEPS == 0:
                     _refuse_divergence(state.epoch, trial)
                 if clock.due():

@@ -59,7 +59,7 @@ class Learner:
     """The learning rate on the device, where steps are recorded; elsewhere the optimizer is given a number."""
 
     def learn_at(self, rate: float) -> None:
-        """Set the learning rate of the next step."""
+        """Set the learning rate of the steps from now on."""
         if self.rate is not None:
             self.rate.fill_(rate)
             return

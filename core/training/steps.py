@@ -53,13 +53,17 @@ class Steps:
         self._recordings: dict[int, _Recording] = {}
         self._warm: set[int] = set()
         self._slopes = _slopes(learner)
+        self._rate: float | None = None
         self.gave_up: str | None = None
         """Why steps are taken eagerly in a lane that records; None where they are not."""
         if learner.scaler.is_enabled():
             self.gave_up = "the scaling of an fp16 loss has to look at every step"
 
-    def take(self, batch: Batch) -> None:
-        """Descend once."""
+    def take(self, batch: Batch, rate: float) -> None:
+        """Descend once with a learning rate."""
+        if rate != self._rate:
+            self._learner.learn_at(rate)
+            self._rate = rate
         self._take(batch, len(batch.rows))
         self._lane.worked(len(batch.rows) * self._slopes)
 

@@ -70,7 +70,6 @@ model = build_model(trial, shape, 2, normalisation).to(memory_format=torch.chann
 images = images_on("cpu", arrays.train_images, rows[:batch] if road == "model" else rows)
 labels = torch.from_numpy(np.array(arrays.train_labels))
 state = learner(trial, model, images[:batch])
-state.learn_at(1e-3)
 device = torch.device("cpu")
 training = Steps(state, images, labels, fresh_epoch(1, device), current_lane(device))
 ready = time.monotonic() - begun
@@ -81,7 +80,7 @@ pieces = [(first, first + batch) for first in range(0, batch * steps, batch)]
 begun, used = time.monotonic(), time.process_time()
 with ahead(images, order, pieces) as batches:
     for (first, last), x in zip(pieces, batches):
-        training.take(Batch(order[first:last], x))
+        training.take(Batch(order[first:last], x), 1e-3)
 begun, used = time.monotonic() - begun, time.process_time() - used
 weights = float(sum(p.double().abs().sum() for p in model.parameters()))
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
