@@ -73,7 +73,7 @@ def train(
     """Train `model` in place, from `resume` (a checkpoint of this trial) or from the start.
 
     Yields progress a few times a second and each epoch, once its checkpoint in `folder` is durable; in a lane that records
-    (`core.lanes`) checkpoints are written aside, at most one in ten seconds. Returns what a reader should know of how it
+    (`core.lanes`) checkpoints are written aside, one in ten seconds wherever it is then. Returns what a reader should know of how it
     went. Raises Diverged, or TrainingStopped once `stop()` was true and the state is on disk. A resumed training ends with
     the weights of an undisturbed one, bit for bit, on the same device kind and thread count.
     """
@@ -109,6 +109,9 @@ def train(
                 if clock.due():
                     if lane.records:
                         _refuse_divergence(state.epoch, trial)
+                        if aside.due():
+                            state.epoch.seconds = time.monotonic() - begun
+                            aside.write(state.content(trial, initial_digest))
                     yield _progress(state.epoch, trial.training.epochs, len(bounds), time.monotonic() - begun)
         _refuse_divergence(state.epoch, trial)
         rate = _rate(trial, len(bounds) - 1, state.epoch.number, len(bounds))

@@ -200,6 +200,31 @@ def test_checkpoints_of_a_recording_lane_are_at_most_one_in_ten_seconds_and_the_
     assert written == [("last.pt", 2, False), ("last.pt", 3, False), ("last.pt", 4, True), ("weights.pt", None, True)]
 
 
+def test_a_lane_that_records_leaves_checkpoints_in_the_middle_of_an_epoch(tmp_path, cache, monkeypatch):
+    """An epoch may take longer than what a killed process is to cost."""
+    monkeypatch.setattr("core.training.loop._RECORDED_CHECKPOINT_SECONDS", 1e-6)
+    monkeypatch.setattr("core.training.loop._PROGRESS_SECONDS", 0.0)
+    plan = plan_for(cache, defenses=[{"name": "pgd-at", **DEFENDED["pgd-at"]}])
+    (trial,) = plan.trials
+    undisturbed = weights_of(Lane(CPU, recorder=Tape()), job(trial, plan, tmp_path / "whole", cache, attacks=False))
+    counter = itertools.count()
+
+    def killed():
+        if next(counter) == 5:  # within the second epoch
+            raise KeyboardInterrupt
+        return False
+
+    with pytest.raises(KeyboardInterrupt):
+        events_in(Lane(CPU, recorder=Tape()), job(trial, plan, tmp_path / "1", cache, attacks=False), killed)
+    for thread in threading.enumerate():
+        if thread.name == "checkpoint":
+            thread.join(10)
+    left = checkpoints.read(tmp_path / "1" / checkpoints.LAST, trial.id)
+    assert (left["epoch"], left["batch"]) == (2, 2)
+    again = job(trial, plan, tmp_path / "2", cache, [tmp_path / "1"], attacks=False)
+    assert weights_of(Lane(CPU, recorder=Tape()), again) == undisturbed
+
+
 def test_what_is_written_aside_is_the_state_at_that_moment(tmp_path):
     aside = Aside(tmp_path / "last.pt", 0.5)
     state = {"trial": "t", "model": {"w": torch.zeros(3)}, "lists": [torch.ones(2), (1, 2)]}
