@@ -102,7 +102,9 @@ def memory_beside_others(device: str) -> tuple[int, int] | None:
     return (held, others) if others > max(_CONTEXT, total // 20) else None
 
 
+@functools.cache
 def _version(package: str) -> str | None:
+    """Asked once in a process, which may run hundreds of trials."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
