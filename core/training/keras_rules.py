@@ -3,9 +3,8 @@
 Written from the formulas of keras.optimizers (3.15). Where torch's formula is Keras's there is no rule here: Adadelta, SGD
 without momentum, and Nadam, which is torch's NAdam with `momentum_decay = 1`.
 
-g is the gradient, w a weight, t counts the steps from 1. Every rule takes its learning rate anew at each step, as a number
-or as a tensor, and never looks at a value on the device, so that a CUDA graph can capture a step (once the first one has
-made the state). All state has the type and the device of its weight, and follows both when it is loaded.
+g is the gradient, w a weight, t counts the steps from 1. All state has the type and the device of its weight, and follows
+both when it is loaded.
 
 Not Keras's: a weight decay is what torch's optimizer of that name makes of it, an ℓ2 penalty added to the gradient. AdamW
 and Adafactor decay apart from the gradient, w −= lr · decay · w before the step; there the two agree.
@@ -13,49 +12,17 @@ and Adafactor decay apart from the gradient, w −= lr · decay · w before the 
 
 from __future__ import annotations
 
-import math
-from abc import abstractmethod
-from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from core.training.rule import Rule, missing
 
-class Rule(torch.optim.Optimizer):
-    """A rule changes all weights of a group at once; the options of the registry's entry are the group's."""
 
-    decoupled: ClassVar[bool] = False
-
-    def __init__(self, parameters: Iterable[torch.nn.Parameter], **options: Any) -> None:
-        super().__init__(parameters, options)
-
-    def step(self, closure: Any = None) -> Any:
-        loss = None if closure is None else closure()
-        with torch.no_grad():
-            for group in self.param_groups:
-                weights = [weight for weight in group["params"] if weight.grad is not None]
-                gradients = [weight.grad for weight in weights]
-                if not weights:
-                    continue
-                decay = group["weight_decay"]
-                if decay and self.decoupled:
-                    torch._foreach_mul_(weights, 1 - group["lr"] * decay)
-                elif decay:
-                    gradients = list(torch._foreach_add(gradients, weights, alpha=decay))
-                self._update(group, weights, gradients)
-        return loss
-
-    @abstractmethod
-    def _update(self, group: Mapping[str, Any], weights: list[Tensor], gradients: list[Tensor]) -> None:
-        """Change `weights` in place."""
-
-    def _kept(self, weights: Iterable[Tensor], name: str, start: float = 0.0) -> list[Tensor]:
-        """What is remembered of each weight under `name`, `start` everywhere at first."""
-        for weight in weights:
-            if name not in self.state[weight]:
-                self.state[weight][name] = torch.full_like(weight, start)
-        return [self.state[weight][name] for weight in weights]
+class KerasRule(Rule):
+    """A rule that counts the steps of a group as a whole."""
 
     def _t(self, group: Mapping[str, Any]) -> Tensor:
         """The number of the step in hand; to be asked once a step. Kept with the group's first weight."""
@@ -66,12 +33,7 @@ class Rule(torch.optim.Optimizer):
         return t.add_(1)
 
 
-def _missing(beta: float, t: Tensor) -> Tensor:
-    """1 − βᵗ, what a running average that began at 0 has of its full weight; exact in float32 also where βᵗ is near 1."""
-    return -torch.expm1(t * (math.log(beta) if beta else -math.inf))
-
-
-class Adam(Rule):
+class Adam(KerasRule):
     """keras.optimizers.Adam; its ε is added before the bias correction ("ε hat" of Kingma, Ba 2014, section 2).
 
     m += (1 − β₁)(g − m);  v += (1 − β₂)(g² − v);  v̂ = v, with amsgrad the largest v so far
@@ -80,28 +42,28 @@ class Adam(Rule):
 
     def _update(self, group: Mapping[str, Any], weights: list[Tensor], gradients: list[Tensor]) -> None:
         t, beta1, beta2 = self._t(group), group["beta1"], group["beta2"]
-        m, v = self._kept(weights, "m"), self._kept(weights, "v")
+        m, v = self.kept(weights, "m"), self.kept(weights, "v")
         torch._foreach_lerp_(m, gradients, 1 - beta1)
         torch._foreach_mul_(v, beta2)
         torch._foreach_addcmul_(v, gradients, gradients, 1 - beta2)
         if group["amsgrad"]:
-            largest = self._kept(weights, "largest")
+            largest = self.kept(weights, "largest")
             torch._foreach_maximum_(largest, v)
             v = largest
         below = torch._foreach_sqrt(v)
         torch._foreach_add_(below, group["eps"])
         change = torch._foreach_div(m, below)
-        torch._foreach_mul_(change, group["lr"] * _missing(beta2, t).sqrt() / _missing(beta1, t))
+        torch._foreach_mul_(change, group["lr"] * missing(beta2, t).sqrt() / missing(beta1, t))
         torch._foreach_sub_(weights, change)
 
 
 class AdamW(Adam):
     """keras.optimizers.AdamW: w −= lr · decay · w, then Adam's step."""
 
-    decoupled = True
+    decay = "decoupled"
 
 
-class Adamax(Rule):
+class Adamax(KerasRule):
     """keras.optimizers.Adamax; torch has its ε inside the maximum, where it decays with u.
 
     m += (1 − β₁)(g − m);  u = max(β₂ u, |g|);  w −= lr / (1 − β₁ᵗ) · m / (u + ε)
@@ -109,16 +71,16 @@ class Adamax(Rule):
 
     def _update(self, group: Mapping[str, Any], weights: list[Tensor], gradients: list[Tensor]) -> None:
         t, beta1 = self._t(group), group["beta1"]
-        m, u = self._kept(weights, "m"), self._kept(weights, "u")
+        m, u = self.kept(weights, "m"), self.kept(weights, "u")
         torch._foreach_lerp_(m, gradients, 1 - beta1)
         torch._foreach_mul_(u, group["beta2"])
         torch._foreach_maximum_(u, torch._foreach_abs(gradients))
         change = torch._foreach_div(m, torch._foreach_add(u, group["eps"]))
-        torch._foreach_mul_(change, group["lr"] / _missing(beta1, t))
+        torch._foreach_mul_(change, group["lr"] / missing(beta1, t))
         torch._foreach_sub_(weights, change)
 
 
-class RMSprop(Rule):
+class RMSprop(KerasRule):
     """keras.optimizers.RMSprop; its ε is under the root, its ρ is `alpha` here.
 
     v = ρ v + (1 − ρ) g²;  centered: a = ρ a + (1 − ρ) g, else a = 0;  s = lr · g / √(v − a² + ε)
@@ -128,11 +90,11 @@ class RMSprop(Rule):
     """
 
     def _update(self, group: Mapping[str, Any], weights: list[Tensor], gradients: list[Tensor]) -> None:
-        rho, v = group["alpha"], self._kept(weights, "v")
+        rho, v = group["alpha"], self.kept(weights, "v")
         torch._foreach_mul_(v, rho)
         torch._foreach_addcmul_(v, gradients, gradients, 1 - rho)
         if group["centered"]:
-            a = self._kept(weights, "a")
+            a = self.kept(weights, "a")
             torch._foreach_lerp_(a, gradients, 1 - rho)
             v = list(torch._foreach_addcmul(v, a, a, -1))
             torch._foreach_clamp_min_(v, 0.0)
@@ -141,21 +103,21 @@ class RMSprop(Rule):
         change = list(torch._foreach_div(gradients, below))
         torch._foreach_mul_(change, group["lr"])
         if group["momentum"]:
-            b = self._kept(weights, "b")
+            b = self.kept(weights, "b")
             torch._foreach_mul_(b, group["momentum"])
             torch._foreach_add_(b, change)
             change = b
         torch._foreach_sub_(weights, change)
 
 
-class Adagrad(Rule):
+class Adagrad(KerasRule):
     """keras.optimizers.Adagrad; its ε is under the root.
 
     s += g², from `initial_accumulator_value`;  w −= lr · g / √(s + ε)
     """
 
     def _update(self, group: Mapping[str, Any], weights: list[Tensor], gradients: list[Tensor]) -> None:
-        s = self._kept(weights, "s", group["initial_accumulator_value"])
+        s = self.kept(weights, "s", group["initial_accumulator_value"])
         torch._foreach_addcmul_(s, gradients, gradients, 1)
         below = torch._foreach_add(s, group["eps"])
         torch._foreach_sqrt_(below)
@@ -164,7 +126,7 @@ class Adagrad(Rule):
         torch._foreach_sub_(weights, change)
 
 
-class SGD(Rule):
+class SGD(KerasRule):
     """keras.optimizers.SGD with momentum μ; the learning rate is inside what is remembered, in torch outside. The two
     agree while the learning rate stays the same.
 
@@ -172,7 +134,7 @@ class SGD(Rule):
     """
 
     def _update(self, group: Mapping[str, Any], weights: list[Tensor], gradients: list[Tensor]) -> None:
-        v, change = self._kept(weights, "v"), torch._foreach_mul(gradients, group["lr"])
+        v, change = self.kept(weights, "v"), torch._foreach_mul(gradients, group["lr"])
         torch._foreach_mul_(v, group["momentum"])
         torch._foreach_sub_(v, change)
         if group["nesterov"]:
@@ -182,7 +144,7 @@ class SGD(Rule):
             torch._foreach_add_(weights, v)
 
 
-class Adafactor(Rule):
+class Adafactor(KerasRule):
     """keras.optimizers.Adafactor with its `relative_step`; `beta2_decay` is its beta_2_decay, `d` its clip_threshold.
 
     ρ = min(lr, 1/√t);  α = max(1e-3, rms(w)) · ρ;  β = 1 − t^beta2_decay;  q = g² + 1e-30
@@ -195,7 +157,7 @@ class Adafactor(Rule):
     gradient yet has r c = 1e-60, which float32 rounds to 0, and Keras's 0 / √0 is NaN.
     """
 
-    decoupled = True
+    decay = "decoupled"
 
     def _update(self, group: Mapping[str, Any], weights: list[Tensor], gradients: list[Tensor]) -> None:
         t = self._t(group)
@@ -211,7 +173,9 @@ class Adafactor(Rule):
             weight.sub_(alpha * u / (_rms(u) / group["d"]).clamp(min=1.0))
 
     def _average(self, weight: Tensor, name: str, value: Tensor, fresh: Tensor) -> Tensor:
-        average: Tensor = self.state[weight].setdefault(name, torch.zeros_like(value))
+        if name not in self.state[weight]:
+            self.state[weight][name] = torch.zeros_like(value)
+        average: Tensor = self.state[weight][name]
         return average.lerp_(value, fresh)
 
 
@@ -219,7 +183,7 @@ def _rms(x: Tensor) -> Tensor:
     return x.square().mean().sqrt()
 
 
-RULES: Mapping[str, type[Rule]] = {
+RULES: Mapping[str, type[KerasRule]] = {
     "adam": Adam,
     "adagrad": Adagrad,
     "adamax": Adamax,

@@ -22,7 +22,7 @@ from core.identity import stream_seed
 from core.lanes.lane import current_lane
 from core.precision import multiplying_in
 from core.records import Choice, TrialSpec
-from core.training import checkpoints, optimizers
+from core.training import checkpoints
 from core.training.aside import Aside
 from core.training.defenses import DEFENSES
 from core.training.defenses.inner import eval_mode
@@ -155,8 +155,6 @@ class _State:
     def restore(self, saved: Mapping[str, Any]) -> None:
         self.learner.model.load_state_dict(saved["model"])
         self.learner.optimizer.load_state_dict(saved["optimizer"])
-        if self.learner.rate is not None:
-            optimizers.rebind(self.learner.optimizer, self.learner.rate)
         self.learner.scaler.load_state_dict(saved["scaler"])
         for name, remembered in saved.get("memory", {}).items():
             self.learner.memory[name].copy_(remembered)

@@ -253,12 +253,17 @@ def resolve(name: str, given: Mapping[str, Any], profile: str, weight_decay: flo
 def build(
     choice: Choice, parameters: Iterable[torch.nn.Parameter], rate: torch.Tensor | None = None
 ) -> torch.optim.Optimizer:
-    """The torch optimizer; a fresh one for each model (the notebooks shared one object, and models collapsed)."""
-    options = dict(choice.options)
+    """The torch optimizer; a fresh one for each model (the notebooks shared one object, and models collapsed).
+
+    With `rate`, 0-d and beside the parameters, a form whose step a CUDA graph can capture once an eager one has made its
+    state: its learning rate is that tensor, to be refilled before each replay. The states of the two forms pass from one to
+    the other.
+    """
+    parameters, options = list(parameters), dict(choice.options)
     if options.pop("rule", "torch") == "keras":
         from core.training.keras_rules import RULES
 
-        return RULES[choice.name](parameters, **options)
+        return RULES[choice.name](parameters, **options | ({} if rate is None else {"lr": rate}))
     from torch import optim
 
     for pair, (first, second) in {"betas": ("beta1", "beta2"), "etas": ("eta_minus", "eta_plus")}.items():
@@ -267,4 +272,8 @@ def build(
     if choice.name == "rprop":
         options["step_sizes"] = (options.pop("step_min"), options.pop("step_max"))
     optimizer: torch.optim.Optimizer = getattr(optim, OPTIMIZERS[choice.name].module)(parameters, **options)
-    return optimizer
+    if rate is None:
+        return optimizer
+    from core.training.torch_rules import RULES as CAPTURABLE
+
+    return CAPTURABLE[choice.name](parameters, **optimizer.defaults | {"lr": rate})

@@ -11,6 +11,7 @@ from core.training import optimizers
 from core.training.keras_rules import RULES
 from core.training.optimizers import OPTIMIZERS
 from tests.conftest import plan_of, tiny
+from tests.core.tape import Tape
 
 torch.set_num_threads(1)
 
@@ -237,25 +238,38 @@ def test_a_step_never_looks_at_a_value_on_the_device(case):
         float(weights[0].detach().sum())
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@pytest.mark.parametrize("case", OWN, ids=said)
-def test_a_cuda_graph_takes_the_same_steps(case):
-    name, given = case
-    eager, graphed = ([torch.nn.Parameter(weight.detach().cuda()) for weight in start()] for _ in range(2))
-    steps = list(gradients(12))
-    lr = torch.zeros((), dtype=torch.float64, device="cuda")
-    plain, optimizer = built(name, given, eager), built(name, given, graphed)
-    lr.fill_(1e-3)
-    take(optimizer, graphed, steps[0], lr)  # makes the state, outside the graph
+def cuda_graph(work):
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        optimizer.step()
+        work()
+    return graph.replay, None
+
+
+@pytest.mark.parametrize(
+    ("device", "recorder"),
+    [
+        ("cpu", Tape()),
+        pytest.param(
+            "cuda", cuda_graph, marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+        ),
+    ],
+    ids=["tape", "graph"],
+)
+@pytest.mark.parametrize("case", OWN, ids=said)
+def test_a_recorded_step_takes_the_same_steps(case, device, recorder):
+    name, given = case
+    eager, graphed = ([torch.nn.Parameter(weight.detach().to(device)) for weight in start()] for _ in range(2))
+    steps = list(gradients(12))
+    lr = torch.full((), 1e-3, dtype=torch.float64, device=device)
+    plain, optimizer = built(name, given, eager), built(name, given, graphed)
+    take(optimizer, graphed, steps[0], lr)  # makes the state, outside the recording
+    replay, _ = recorder(optimizer.step)
     take(plain, eager, steps[0], 1e-3)
     for t, given_gradients in enumerate(steps[1:], 2):
         lr.fill_(rate(1e-3, 10 * t))
         for weight, gradient in zip(graphed, given_gradients, strict=True):
             weight.grad.copy_(torch.as_tensor(gradient))
-        graph.replay()
+        replay()
         take(plain, eager, given_gradients, rate(1e-3, 10 * t))
     for one, other in zip(eager, graphed, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-15)
