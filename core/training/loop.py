@@ -73,9 +73,9 @@ def train(
     """Train `model` in place, from `resume` (a checkpoint of this trial) or from the start.
 
     Yields progress a few times a second and each epoch, once its checkpoint in `folder` is durable; in a lane that records
-    (`core.lanes`) checkpoints are written aside, one in ten seconds wherever it is then. Returns what a reader should know of how it
-    went. Raises Diverged, or TrainingStopped once `stop()` was true and the state is on disk. A resumed training ends with
-    the weights of an undisturbed one, bit for bit, on the same device kind and thread count.
+    (`core.lanes`) checkpoints are written aside, one in ten seconds wherever it is then. Returns what a reader should know
+    of how it went. Raises Diverged, or TrainingStopped once `stop()` was true and the state is on disk. A resumed training
+    ends with the weights of an undisturbed one, bit for bit, on the same device kind and thread count.
     """
     assert trial.defense is not None
     assert trial.training is not None
