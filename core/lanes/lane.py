@@ -108,6 +108,11 @@ class Lane:
         """Count work that is done, or as good as."""
         self.work += images
 
+    def wait(self) -> None:
+        """Until the device has carried out all that the lane asked of it. Raises what went wrong there meanwhile."""
+        if self._stream is not None:
+            self._stream.synchronize()
+
     def pace(self) -> None:
         """To be called after each replay: waits until the device is no more than two marks behind."""
         if self._stream is None:
