@@ -79,7 +79,7 @@ def test_lanes_are_counted_on_each_gpu_and_slots_on_all():
     assert {slot.lanes for slot in with_cpu[1:]} == {None}, "a trial on the CPU has a process of its own"
     with pytest.raises(BadInput, match="--slots 2 --lanes 4: use one of them"):
         resolve_slots((), 2, None, look=fake(1), lanes=4)
-    with pytest.raises(BadInput, match="--lanes 4: only GPUs of NVIDIA have lanes.*use --slots"):
+    with pytest.raises(BadInput, match=r"--lanes 4: only GPUs of NVIDIA have lanes.*use --slots"):
         resolve_slots(["cpu"], None, None, look=fake(1), lanes=4)
 
 
