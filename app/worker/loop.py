@@ -245,11 +245,16 @@ class Worker:
                 return
             if claim is None:
                 return
-            key = f"{claim.trial_id}/{claim.number}"
+            key = self._key(claim)
             self._running[key] = _Running(claim, Pulse(claim.trial_id, number, slot))
             self._recorder.begin(claim, number, slot.device)
             self._watcher.began(claim.trial, number, slot)
             self._executor.submit(key, self._job(claim, slot))
+
+    @staticmethod
+    def _key(claim: queue.Claim) -> str:
+        """What the executor knows an attempt by."""
+        return f"{claim.trial_id}/{claim.number}"
 
     def _free_slots(self) -> Sequence[tuple[int, Slot]]:
         taken = {running.pulse.slot_number for running in self._running.values()}
