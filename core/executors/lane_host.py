@@ -101,14 +101,21 @@ class _Host:
     def _carry_out(self, key: str, job: Job, running: _Running) -> None:
         try:
             last = self._told_to_its_end(key, job, running)
-        except Exception as error:
-            if spoils_process(error):
-                self._end(str(error).splitlines()[0])
-            traceback.print_exc()
-            last = Crashed(f"{type(error).__name__}: {error}", None)  # what would have ended a process of its own
+        except BaseException as error:
+            last = self._crashed(error)
         running.lane = None
-        self._give_back(key)
+        try:
+            self._give_back(key)
+        except RuntimeError as error:  # the device tells only now what went wrong on it
+            last = self._crashed(error)
         self._send(Told(key, last))
+
+    def _crashed(self, error: BaseException) -> Crashed:
+        """What would have ended a process of its own; does not return where it ends this one."""
+        if spoils_process(error):
+            self._end(str(error).splitlines()[0])
+        traceback.print_exception(error)
+        return Crashed(f"{type(error).__name__}: {error}", None)
 
     def _told_to_its_end(self, key: str, job: Job, running: _Running) -> Event:
         """The trial's last event, which is told once what it held is given back: then there is room for another."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,12 +18,40 @@ from core.jobs.orders import AnyJob, Job
 _SHARED_END = "ended with the process that it shared with a trial that did not stop"
 
 
+class Suspects:
+    """Trials that may have taken their process along: each runs alone, on whatever device, until it has come to an end."""
+
+    def __init__(self) -> None:
+        self._deaths: dict[str, int] = {}
+        """Trial id → the number of the death that it may be to blame for."""
+        self._counted = 0
+
+    def __contains__(self, job: Job) -> bool:
+        return job.trial.id in self._deaths
+
+    def died(self, jobs: Collection[Job]) -> None:
+        """The process of these died. A suspect that was alone is to blame, and those of the same death are cleared."""
+        if len(jobs) == 1:
+            (alone,) = (job.trial.id for job in jobs)
+            death = self._deaths.get(alone)
+            for trial in [trial for trial, number in self._deaths.items() if number == death]:
+                del self._deaths[trial]
+        self._counted += 1
+        for job in jobs:
+            self._deaths[job.trial.id] = self._counted
+
+    def clear(self, job: Job) -> None:
+        """It has come to its end."""
+        self._deaths.pop(job.trial.id, None)
+
+
 @dataclass
 class _Device:
     """A device whose trials share a host. `running` are in it, `waiting` are to be, in this order."""
 
     slot: Slot
-    tuner: Tuner
+    suspects: Suspects
+    tuner: Tuner = field(default_factory=Tuner)
     held: int | None = None
     """More lanes than that, its memory has not held."""
     host: str | None = None
@@ -36,8 +64,6 @@ class _Device:
     running: dict[str, Job] = field(default_factory=dict)
     waiting: deque[tuple[str, Job]] = field(default_factory=deque)
     killed: set[str] = field(default_factory=set)
-    suspects: set[str] = field(default_factory=set)
-    """Ids of trials of which one may have taken its host along: each runs alone until it has come to an end."""
     idle_since: float | None = None
 
     @property
@@ -51,13 +77,10 @@ class _Device:
     def busy(self) -> int:
         return len(self.running) + len(self.waiting)
 
-    def suspected(self, job: Job) -> bool:
-        return job.trial.id in self.suspects
-
     @property
     def alone(self) -> bool:
         """Whether a suspect runs or waits, so that nothing new begins beside it."""
-        return any(self.suspected(job) for job in (*self.running.values(), *(job for _, job in self.waiting)))
+        return any(job in self.suspects for job in (*self.running.values(), *(job for _, job in self.waiting)))
 
 
 class LanesExecutor:
@@ -72,7 +95,8 @@ class LanesExecutor:
     def __init__(self, slots: Sequence[Slot], log: Path) -> None:
         self._processes = ProcessExecutor([slot for slot in slots if not _hosted(slot)], log)
         self._slots = tuple(slots)
-        self._devices = {slot.device: _Device(slot, Tuner()) for slot in slots if _hosted(slot)}
+        suspects = Suspects()
+        self._devices = {slot.device: _Device(slot, suspects) for slot in slots if _hosted(slot)}
         self._hosts = 0
         self._withdrawn: list[str] = []
         """Jobs that were cancelled before they were let in."""
@@ -166,7 +190,7 @@ class LanesExecutor:
         while device.waiting and not device.ending:
             key, job = device.waiting[0]
             if device.running and (
-                self._runs_alone(device) or device.suspected(job) or len(device.running) >= device.allowed
+                self._runs_alone(device) or job in device.suspects or len(device.running) >= device.allowed
             ):
                 return
             device.waiting.popleft()
@@ -179,7 +203,7 @@ class LanesExecutor:
 
     @staticmethod
     def _runs_alone(device: _Device) -> bool:
-        return any(device.suspected(job) for job in device.running.values())
+        return any(job in device.suspects for job in device.running.values())
 
     def _start(self, device: _Device) -> None:
         self._hosts += 1
@@ -233,7 +257,7 @@ class LanesExecutor:
             del device.running[key]
             device.killed.discard(key)
             if isinstance(event, Finished | TrialFailed):
-                device.suspects.discard(job.trial.id)
+                device.suspects.clear(job)
             if isinstance(event, Crashed) and event.beside and event.memory_needed is not None:
                 device.held = min(event.beside, device.allowed)
                 device.tuner.hold(event.beside)
@@ -255,9 +279,8 @@ class LanesExecutor:
         if not end.trial_at_fault:  # what forks the hosts died
             return [(key, replace(end, beside=beside)) for key in lost]
         reason = end.reason if spoilt is None else f"the training process lost its device: {spoilt}"
-        trials = {job.trial.id for job in lost.values()}
-        found = beside == 0 and trials <= device.suspects
-        device.suspects = trials if found else device.suspects | trials  # those that it took along are cleared
+        if lost:
+            device.suspects.died(lost.values())
         return [(key, Crashed(reason, end.exit_code, trial_at_fault=beside == 0, beside=beside)) for key in lost]
 
 

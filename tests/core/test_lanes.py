@@ -22,7 +22,7 @@ from core.events import (
     TrainingProgress,
 )
 from core.executors.lane_host import Shelf
-from core.executors.lanes import LanesExecutor
+from core.executors.lanes import LanesExecutor, Suspects
 from core.executors.messages import Look
 from core.executors.protocol import Slot
 from core.jobs.trial import run_trial
@@ -325,3 +325,18 @@ def test_a_data_set_is_read_once_for_all_lanes_and_a_fault_is_not_remembered():
 )
 def test_what_an_error_means_for_the_process(error, memory, spoilt):
     assert (is_out_of_memory(error), spoils_process(error)) == (memory, spoilt)
+
+
+def test_suspects_of_one_death_are_cleared_once_the_one_to_blame_is_found(tmp_path, cache):
+    first, second, third, other = (make_job(tmp_path, cache, number) for number in range(4))
+    suspects = Suspects()
+    suspects.died([first, second])
+    suspects.died([third, other])
+    assert all(job in suspects for job in (first, second, third, other))
+    suspects.died([first])
+    assert [job in suspects for job in (first, second, third, other)] == [True, False, True, True]
+    suspects.clear(third)
+    assert third not in suspects
+    suspects.died([second])
+    assert second in suspects, "it ended its process alone"
+    assert other in suspects
