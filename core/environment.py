@@ -15,8 +15,10 @@ _CONTEXT = 1 << 30
 """Bytes of a device that CUDA may take for a process beside its tensors: half of this, and more with every library."""
 
 
-def environment(device: str, threads: int, precision: str) -> dict[str, Any]:
+def environment(device: str, threads: int, precision: str, lanes: int = 1) -> dict[str, Any]:
     """Versions, source revision, processor, device, threads, precision and determinism flags, as plain data.
+
+    `lanes` is how many trials the process may run at once.
 
     Called in a child: asks torch.
     """
@@ -40,6 +42,7 @@ def environment(device: str, threads: int, precision: str) -> dict[str, Any]:
         "cuda": torch.version.cuda if on_cuda else None,
         "cudnn": torch.backends.cudnn.version() if on_cuda else None,  # type: ignore[no-untyped-call]
         "threads": threads,
+        "lanes": lanes,
         "precision": precision,
         "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
         "cudnn_deterministic": torch.backends.cudnn.deterministic,
@@ -85,6 +88,13 @@ def peak_memory(device: str) -> int:
         return int(torch.cuda.max_memory_allocated(device))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def memory_held(device: str) -> int:
+    """Bytes of the device that this process holds now, on the CPU its peak resident size."""
+    import torch
+
+    return int(torch.cuda.memory_reserved(device)) if device.startswith("cuda") else peak_memory(device)
 
 
 def memory_beside_others(device: str) -> tuple[int, int] | None:

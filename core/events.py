@@ -288,7 +288,9 @@ class Crashed:
     exit_code: int | None
     trial_at_fault: bool = True
     memory_needed: int | None = None
-    """Bytes of a device that were not enough, where that is why it ended."""
+    """Bytes of a device that were not enough, where that is why it ended: all that its process held."""
+    beside: int = 0
+    """How many other trials shared the process with it."""
 
 
 Event = (

@@ -338,10 +338,14 @@ def known_trials(db: Database) -> set[str]:
 
 
 def peak_memory_on_gpus(db: Database) -> int | None:
-    """Bytes that the largest trial measured on a GPU took; None while none has been."""
+    """Bytes that the largest trial measured on a GPU took; None while none has been.
+
+    What was measured is what its process took, and is divided by the lanes that this had at the trial's last attempt.
+    """
     row = db.execute(
-        "SELECT max(t.peak_memory) FROM trial t WHERE EXISTS "
-        "(SELECT 1 FROM attempt a WHERE a.trial_id = t.id AND a.device LIKE 'cuda%')"
+        "SELECT max(t.peak_memory / max(1, coalesce(json_extract(e.content, '$.lanes'), 1))) FROM trial t "
+        "JOIN attempt a ON a.id = (SELECT max(id) FROM attempt WHERE trial_id = t.id AND device LIKE 'cuda%') "
+        "LEFT JOIN environment e ON e.id = a.environment_id WHERE t.peak_memory IS NOT NULL"
     ).fetchone()
     return None if row[0] is None else int(row[0])
 

@@ -98,6 +98,20 @@ class RunningRow:
 
 
 @dataclass(frozen=True)
+class LaneRow:
+    """How a device stands whose trials share a process."""
+
+    allowed: int
+    """Trials that it runs at once."""
+    asked: int | None
+    """How many were asked for; None: `allowed` is found by measuring."""
+    settled: bool
+    """Whether that search is over."""
+    alone: bool = False
+    """Whether a trial runs alone that may have taken others along when its process died."""
+
+
+@dataclass(frozen=True)
 class SlotRow:
     """A slot as the worker tells it: what is on it, or for what its device keeps trials waiting."""
 
@@ -107,6 +121,8 @@ class SlotRow:
     threads: int
     trial_id: str | None
     waits: str | None
+    lanes: LaneRow | None = None
+    """Of the device, where its trials share a process: the slot is one of its lanes."""
 
 
 @dataclass(frozen=True)
@@ -168,12 +184,17 @@ def sign_off(db: Database) -> None:
 def last_heartbeat(db: Database) -> Heartbeat | None:
     """What the last worker told of itself, None after it has signed off; whether it still lives is the lock's to say."""
     for row in db.query("SELECT * FROM worker"):
-        slots = tuple(SlotRow(**slot) for slot in json.loads(row["slots"]))
+        slots = tuple(_slot(slot) for slot in json.loads(row["slots"]))
         told = WorkerState(
             row["role"], row["started_at"], row["state"], row["reason"], row["study"], slots, row["finished"]
         )
         return Heartbeat(row["pid"], row["heartbeat_at"], max(0.0, time.monotonic() - row["beat_mark"]), told)
     return None
+
+
+def _slot(told: dict[str, Any]) -> SlotRow:
+    lanes = told.pop("lanes", None)
+    return SlotRow(**told, lanes=None if lanes is None else LaneRow(**lanes))
 
 
 def running_rows(db: Database) -> dict[str, RunningRow]:

@@ -11,7 +11,7 @@ import typer
 from app.cli.context import chosen_study, complete_study, context_of
 from app.cli.output import emit_rows, width
 from app.cli.run import work_on
-from app.cli.worker import Crafting, Device, Fraction, Slots, Threads, check_crafting, slots_asked
+from app.cli.worker import Crafting, Device, Fraction, Lanes, Slots, Threads, check_crafting, slots_asked
 from app.context import Context
 from core.errors import BadInput, ExitCode, NotFound
 from core.names import short_id
@@ -67,6 +67,7 @@ def attack(
     device: Device = None,
     threads: Threads = None,
     memory_fraction: Fraction = None,
+    lanes: Lanes = None,
     crafting: Crafting = "auto",
     as_json: Json = False,
 ) -> None:
@@ -92,7 +93,7 @@ def attack(
         raise NotFound("attack: no study has been run yet; see innate presets")
     db = context.writing()
     check_crafting(crafting)
-    how = _How(slots_asked(context, slots, device, threads, memory_fraction), crafting, as_json)
+    how = _How(slots_asked(context, slots, device, threads, memory_fraction, lanes), crafting, as_json)
     options = apply_overrides({}, sets or ())
     if of_study:
         _whole_study(context, db, chosen_study(db, study), options if audit else None, how)

@@ -9,7 +9,7 @@ import typer
 
 from app.cli.context import complete_study, context_of
 from app.cli.output import emit_document
-from app.cli.worker import Crafting, Device, Fraction, Slots, Threads, check_crafting, slots_asked
+from app.cli.worker import Crafting, Device, Fraction, Lanes, Slots, Threads, check_crafting, slots_asked
 from app.context import Context
 from app.report.text import percent
 from core.errors import BadInput, ExitCode, NotFound
@@ -92,6 +92,7 @@ def import_(
     device: Device = None,
     threads: Threads = None,
     memory_fraction: Fraction = None,
+    lanes: Lanes = None,
     crafting: Crafting = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
@@ -110,7 +111,7 @@ def import_(
     if not weights.exists():
         raise NotFound(f"{weights}: there is no such file")
     check_crafting(crafting)
-    resolved = slots_asked(context, slots, device, threads, memory_fraction)
+    resolved = slots_asked(context, slots, device, threads, memory_fraction, lanes)
     chosen, function, given = _choices(architecture, activation, sets or [])
     stated = Stated(
         key=key,

@@ -8,7 +8,7 @@ import typer
 
 from app.cli.context import complete_preset, context_of
 from app.cli.output import emit_json, emit_rows
-from app.cli.worker import Crafting, Device, Fraction, Slots, Threads, begin, check_crafting, slots_asked
+from app.cli.worker import Crafting, Device, Fraction, Lanes, Slots, Threads, begin, check_crafting, slots_asked
 from app.context import Context
 from core.errors import BadInput, ExitCode
 
@@ -43,6 +43,7 @@ def run(
     device: Device = None,
     threads: Threads = None,
     memory_fraction: Fraction = None,
+    lanes: Lanes = None,
     crafting: Crafting = "auto",
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Queue it, make sure a worker runs, and leave: innate wait, status.")
@@ -65,7 +66,7 @@ def run(
         raise BadInput("--db opens a database to read only; run writes: use --home DIR")
     study = load_study(spec, sets or ())
     check_crafting(crafting)
-    resolved = slots_asked(context, slots, device, threads, memory_fraction)
+    resolved = slots_asked(context, slots, device, threads, memory_fraction, lanes)
     refuse_precision(study, resolved)
     # Nothing is written to the home before the study is known to fit its data; the owner of the home plans it.
     refuse_large_grid(study, large=yes)

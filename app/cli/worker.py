@@ -6,7 +6,7 @@ import datetime
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -24,13 +24,22 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
-Slots = Annotated[int | None, typer.Option(min=1, max=1024, help="Trials at a time; one per core, or per GPU.")]
+Slots = Annotated[
+    int | None, typer.Option(min=1, max=1024, help="Trials at a time, on all devices; one per core if not given.")
+]
+Lanes = Annotated[
+    int | None, typer.Option(min=1, max=1024, help="Trials at a time on each GPU; as many as pay if not given.")
+]
 Device = Annotated[list[str] | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps; repeatable.")]
 Threads = Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads per slot; 1 keeps digests comparable.")]
 Crafting = Annotated[str, typer.Option(help="Precision of attack gradients: auto (fp32), fp32, or tf32 on a GPU.")]
 Fraction = Annotated[
-    float | None, typer.Option("--memory-fraction", help="Share of a GPU's memory that each slot may take.")
+    float | None,
+    typer.Option("--memory-fraction", help="Share of a GPU's memory that all its trials together may take."),
 ]
+
+_IDS = 6
+"""Short ids in a line of 80 columns."""
 
 group = typer.Typer(
     help="The detached worker: trains and attacks what is queued, whatever becomes of your terminal.",
@@ -45,13 +54,14 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="worker")
 
 
-@group.command("start", epilog="Examples: innate worker start; innate worker start --device cuda:0 --slots 2")
+@group.command("start", epilog="Examples: innate worker start; innate worker start --device cuda:0 --lanes 8")
 def start(
     ctx: typer.Context,
     slots: Slots = None,
     device: Device = None,
     threads: Threads = None,
     memory_fraction: Fraction = None,
+    lanes: Lanes = None,
     crafting: Crafting = "auto",
     as_json: Json = False,
 ) -> None:
@@ -59,7 +69,7 @@ def start(
     context = context_of(ctx)
     context.writing().conn.close()
     check_crafting(crafting)
-    begin(context, slots_asked(context, slots, device, threads, memory_fraction), crafting)
+    begin(context, slots_asked(context, slots, device, threads, memory_fraction, lanes), crafting)
     _emit(context, as_json)
 
 
@@ -69,11 +79,12 @@ def slots_asked(
     device: list[str] | None,
     threads: int | None,
     memory_fraction: float | None = None,
+    lanes: int | None = None,
 ) -> Sequence[Slot]:
     """The slots of these options, once what there is to know of their GPUs has been said. Raises as `resolve_slots`."""
     from app.worker.devices import remarks, resolve_slots
 
-    resolved = resolve_slots(device or (), slots, threads, memory_fraction)
+    resolved = resolve_slots(device or (), slots, threads, memory_fraction, lanes=lanes)
     for remark in remarks(device or ()):
         context.say(remark)
     return resolved
@@ -82,6 +93,7 @@ def slots_asked(
 def begin(context: Context, slots: Sequence[Slot], crafting: str, *, succeed: bool = False) -> None:
     """Make sure that a worker lives, and say which."""
     from app.worker import control, login
+    from app.worker.devices import in_words
 
     started = control.start(context.home, slots, crafting, succeed=succeed)
     if started.waits_for is not None:
@@ -89,7 +101,7 @@ def begin(context: Context, slots: Sequence[Slot], crafting: str, *, succeed: bo
     elif started.already:
         context.say(f"a worker is running already (pid {started.pid})")
     else:
-        context.say(f"worker started (pid {started.pid}, {len(slots)} slots: {', '.join(_devices(slots))})")
+        context.say(f"worker started (pid {started.pid}, {in_words(slots)})")
         warning = login.logout_warning()
         if warning:
             context.say(warning)
@@ -239,18 +251,19 @@ def describe(view: WorkerView) -> list[str]:
         beat = max(0.0, time.time() - (view.heartbeat_at or 0.0))
         lines.append(f"since {since}, {view.finished} trials ended, last heartbeat {in_words(beat)} ago")
     for slot in view.slots:
-        state = short_id(slot.trial_id) if slot.trial_id else slot.waits or "free"
-        lines.append(f"  slot {slot.number + 1}  {slot.device}, {slot.threads} thread(s)  {state}")
+        if slot.lanes is None:
+            state = short_id(slot.trial_id) if slot.trial_id else slot.waits or "free"
+            lines.append(f"  slot {slot.number + 1}  {slot.device}, {slot.threads} thread(s)  {state}")
+    for lanes in view.lanes:
+        lines.append(f"  {lanes.device}  {lanes.told}{f': {lanes.waits}' if lanes.waits else ''}")
+        ids = [short_id(trial_id) for trial_id in lanes.trials]
+        lines += [f"    {' '.join(ids[first : first + _IDS])}" for first in range(0, len(ids), _IDS)]
     return lines
 
 
 def check_crafting(crafting: str) -> None:
     if crafting not in ("auto", "fp32", "tf32"):
         raise BadInput(f"--crafting {crafting}: not one of auto, fp32, tf32")
-
-
-def _devices(slots: Any) -> list[str]:
-    return list(dict.fromkeys(slot.device for slot in slots))
 
 
 def _emit(context: Context, as_json: bool) -> None:

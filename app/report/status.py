@@ -15,7 +15,7 @@ from storage import queries, queue, studies, worker_state
 from storage.home import Home
 from storage.reading import Options, as_json
 from storage.rows import TrialRow
-from storage.worker_state import RunningRow, SlotRow
+from storage.worker_state import LaneRow, RunningRow, SlotRow
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -27,6 +27,31 @@ STALLED_SECONDS = 180.0
 steps can take minutes; most take seconds."""
 _SILENT_BEATS = 20.0
 """Age of the heartbeat after which a worker does not answer; the idle one beats every 5 seconds."""
+
+
+@dataclass(frozen=True)
+class DeviceLanes:
+    """A device whose trials share a process: how many it runs at once, and which are there."""
+
+    device: str
+    lanes: LaneRow
+    trials: tuple[str, ...]
+    waits: str | None
+    """For what it keeps trials waiting."""
+
+    @property
+    def told(self) -> str:
+        """How many lanes are busy, and how their number came about."""
+        allowed, asked = self.lanes.allowed, self.lanes.asked
+        busy = f"lanes {len(self.trials)} of {allowed} busy"
+        if self.lanes.alone:
+            return f"{busy}, one trial alone: its process died before, beside others"
+        if asked is None:
+            return f"{busy} (auto, {'settled' if self.lanes.settled else 'trying how many pay'})"
+        return busy if allowed >= asked else f"{busy}; it holds {allowed} at once, not {asked}"
+
+    def as_row(self) -> Options:
+        return {"device": self.device, "busy": len(self.trials), **as_json(self.lanes), "waits": self.waits}
 
 
 @dataclass(frozen=True)
@@ -48,6 +73,18 @@ class WorkerView:
     beat_age: float | None = None
     """Seconds since the heartbeat, by a clock that nobody sets."""
 
+    @property
+    def lanes(self) -> Sequence[DeviceLanes]:
+        """The devices among the slots that have lanes."""
+        found = []
+        for device in dict.fromkeys(slot.device for slot in self.slots if slot.lanes is not None):
+            rows = [slot for slot in self.slots if slot.device == device]
+            trials = tuple(slot.trial_id for slot in rows if slot.trial_id is not None)
+            waits = next((slot.waits for slot in rows if slot.waits is not None), None)
+            lanes = next(slot.lanes for slot in rows if slot.lanes is not None)
+            found.append(DeviceLanes(device, lanes, trials, waits))
+        return found
+
     def as_row(self) -> Options:
         return {
             "alive": self.alive,
@@ -59,6 +96,7 @@ class WorkerView:
             "heartbeat_at": self.heartbeat_at,
             "study": self.study,
             "slots": [as_json(slot) for slot in self.slots],
+            "lanes": [lanes.as_row() for lanes in self.lanes],
             "finished": self.finished,
         }
 
@@ -272,11 +310,21 @@ def _waits(
         elif one.trial_id in under_way:
             reason = "it runs for another study, or is still stopping"
         else:
-            busy = f"all {len(worker.slots)} slots are busy" if len(worker.slots) > 1 else "the slot is busy"
+            busy = _all_busy(worker)
             reason = f"{busy}, {ahead} before it" if ahead else f"{busy}, next in line"
             ahead += 1
         reasons[one.study, one.trial_id] = reason
     return reasons
+
+
+def _all_busy(worker: WorkerView) -> str:
+    rooms, devices = len(worker.slots), [lanes.device for lanes in worker.lanes]
+    if any(lanes.lanes.alone for lanes in worker.lanes):
+        return "a trial whose process died beside others runs alone"
+    if devices and all(slot.lanes is not None for slot in worker.slots):
+        where = " and ".join(devices)
+        return f"all {rooms} lanes of {where} are busy" if rooms > 1 else f"the only lane of {where} is busy"
+    return f"all {rooms} slots are busy" if rooms > 1 else "the slot is busy"
 
 
 def _labels(db: Database, rows: Sequence[TrialRow]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from app.worker import gpu_trouble
@@ -59,11 +59,19 @@ def free_disk(home: Home) -> int:
         return 0
 
 
-def crowded(db: Database, slots: Sequence[Slot], gpus: Callable[[], Sequence[Gpu]] = visible_gpus) -> Mapping[str, str]:
+def crowded(
+    db: Database,
+    slots: Sequence[Slot],
+    gpus: Callable[[], Sequence[Gpu]] = visible_gpus,
+    at_work: Collection[str] = (),
+) -> Mapping[str, str]:
     """Device → why a trial waits for it: those of `slots` that are CUDA devices with too little free memory, or are lost.
 
     Needed is what the largest trial measured so far on a GPU took, and a quarter more, beside CUDA's own share; a slot
     with a memory fraction needs no more than that. So a device that somebody else has filled makes trials wait.
+
+    On devices `at_work` trials of this worker run already, and fill them as they may: these are only asked whether they are
+    lost. Whether one more lane fits, the executor finds.
     """
     asked = {slot.device: slot for slot in slots if slot.device.startswith("cuda")}
     if not asked:
@@ -76,6 +84,8 @@ def crowded(db: Database, slots: Sequence[Slot], gpus: Callable[[], Sequence[Gpu
         gpu = found.get(name)
         if gpu is None or gpu.fault is not None:
             reasons[name] = _lost(name, gpu)
+            continue
+        if name in at_work:
             continue
         limit = gpu.total if slot.memory_fraction is None else int(gpu.total * slot.memory_fraction)
         need = min(wanted, int(0.9 * limit))

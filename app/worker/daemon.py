@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.worker import conditions
-from app.worker.devices import remarks
+from app.worker.devices import in_words, remarks
 from app.worker.foreground import StopSignals
 from app.worker.loop import Worker
 from app.worker.narration import logged
 from app.worker.owner import DETACHED, FOREGROUND, Ownership, acquire, holder, told_of
 from core.errors import InnateError, Unavailable
 from core.events import Event
-from core.executors.process import ProcessExecutor
+from core.executors.lanes import LanesExecutor
 from core.executors.protocol import Slot
 from core.names import full_name, short_id
 from core.records import TrialSpec
@@ -94,7 +94,7 @@ def main(arguments: Sequence[str]) -> int:
                 db = connect(home.database)
                 queue.reclaim(db)
                 slots = [Slot(**slot) for slot in setup["slots"]]
-                log.info("worker %d begins, %d slots: %s", os.getpid(), len(slots), ", ".join(s.device for s in slots))
+                log.info("worker %d begins, %s", os.getpid(), in_words(slots))
                 for remark in remarks(()):
                     log.warning("%s", remark)
                 book = Logbook(lambda: answer.give(pid=os.getpid(), already=False, waits_for=None))
@@ -155,7 +155,7 @@ def _stay(
 ) -> None:
     """Work until told to end. What makes the loop give up (a full disk, a broken installation) is waited out."""
     while True:
-        executor = ProcessExecutor(slots, home.logs / "children.log")
+        executor = LanesExecutor(slots, home.logs / "children.log")
         executor.warm()
         try:
             Worker(home, db, executor, book, ownership, role=DETACHED, crafting=crafting, stay=True).work(None, stop)

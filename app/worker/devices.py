@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from app.worker import gpu_trouble
@@ -30,35 +31,59 @@ def resolve_slots(
     threads: int | None,
     memory_fraction: float | None = None,
     look: Callable[[], Visible] = look,
+    *,
+    lanes: int | None = None,
 ) -> Sequence[Slot]:
-    """The slots for `--device` (any number of them; none is auto), `--slots`, `--threads`, `--memory-fraction`.
+    """The slots for `--device` (any number of them; none is auto), `--slots`, `--threads`, `--memory-fraction`, `--lanes`.
 
     CPU: one slot per core, one thread each, so that digests do not depend on how many cores there are (on two cores that
-    also beats one slot of two threads). GPU: one per device unless `slots` asks for more; slots that share a device
-    share its memory evenly unless `memory_fraction` says how much each may take. Raises BadInput for a device that is
-    not spelled right, Unavailable for one that is not there or cannot be used; so auto is the CPU only where there is no
-    GPU, where they are hidden on purpose, or where torch is built without CUDA.
+    also beats one slot of two threads). CUDA: one per device, which stands for as many lanes as pay, `lanes`, or its part of
+    `slots`; all lanes of a device together may take `memory_fraction` of its memory. Raises BadInput for what does not go
+    together and for a device that is not spelled right, Unavailable for one that is not there or cannot be used; so auto is
+    the CPU only where there is no GPU, where they are hidden on purpose, or where torch is built without CUDA.
     """
     names = list(dict.fromkeys(name for device in devices or ("auto",) for name in _named(device, look)))
+    _refuse(names, slots, memory_fraction, lanes)
     if slots is None:
         per_cpu = max(1, cores() // (threads or 1))
         chosen = [name for name in names for _ in range(per_cpu if name == "cpu" else 1)]
     else:
         chosen = [names[number % len(names)] for number in range(slots)]
-    return [Slot(name, threads or 1, _fraction(name, chosen.count(name), memory_fraction)) for name in chosen]
+    found: list[Slot] = []
+    for name, rooms in Counter(chosen).items():
+        if name.startswith("cuda"):
+            found.append(Slot(name, threads or 1, memory_fraction, lanes if slots is None else rooms))
+        else:
+            found += [Slot(name, threads or 1)] * rooms
+    return found
 
 
-def _fraction(device: str, sharing: int, asked: float | None) -> float | None:
-    if not device.startswith("cuda"):
-        return None
-    if asked is not None:
-        if not 0 < asked <= 1 or asked * sharing > 1 + 1e-9:
-            raise BadInput(
-                f"--memory-fraction {asked:g}: expected more than 0 and at most 1/{sharing}, "
-                f"as {sharing} slot{'s share' if sharing > 1 else ' takes'} {device}"
-            )
-        return asked
-    return 1 / sharing if sharing > 1 else None
+def _refuse(names: Sequence[str], slots: int | None, memory_fraction: float | None, lanes: int | None) -> None:
+    if lanes is not None and slots is not None:
+        raise BadInput(
+            f"--slots {slots} --lanes {lanes}: use one of them; --lanes counts trials on each GPU, --slots on all devices"
+        )
+    if lanes is not None and not any(name.startswith("cuda") for name in names):
+        raise BadInput(f"--lanes {lanes}: only GPUs of NVIDIA have lanes, and this is for {names[0]}; use --slots")
+    if memory_fraction is not None and not 0 < memory_fraction <= 1:
+        raise BadInput(f"--memory-fraction {memory_fraction:g}: expected more than 0 and at most 1")
+
+
+def in_words(slots: Sequence[Slot]) -> str:
+    """How much room these are, and where."""
+    plain = [slot.device for slot in slots if not slot.device.startswith("cuda")]
+    told = [
+        f"{slot.device} with {'as many lanes as pay' if slot.lanes is None else _counted(slot.lanes, 'lane')}"
+        for slot in slots
+        if slot.device.startswith("cuda")
+    ]
+    if plain:
+        told.append(f"{_counted(len(plain), 'slot')}: {', '.join(dict.fromkeys(plain))}")
+    return ", ".join(told)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def remarks(devices: Sequence[str], look: Callable[[], Visible] = look) -> list[str]:

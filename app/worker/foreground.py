@@ -12,7 +12,7 @@ from app.worker import changes
 from app.worker.loop import Stop, Watcher, Worker
 from app.worker.owner import FOREGROUND, acquire, holder, told_of
 from core.errors import Unavailable
-from core.executors.process import ProcessExecutor
+from core.executors.lanes import LanesExecutor
 from core.executors.protocol import Slot
 from core.records import Study
 from storage import queue, worker_state
@@ -84,7 +84,7 @@ def work_on(
             continue
         try:
             queue.reclaim(db)
-            executor = ProcessExecutor(slots, home.logs / "children.log")
+            executor = LanesExecutor(slots, home.logs / "children.log")
             worker = Worker(home, db, executor, audience, ownership, role=FOREGROUND, crafting=crafting)
             if not worker.work(study, stop):
                 return False

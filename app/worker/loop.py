@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
@@ -17,6 +17,7 @@ from app.worker.driver import Gpu
 from app.worker.owner import Ownership
 from app.worker.pulse import Pulse
 from app.worker.recorder import Recorder
+from app.worker.rooms import Rooms
 from app.worker.visible import visible_gpus
 from core.errors import BadInput, InnateError, Unavailable
 from core.events import LAST_EVENTS, Audited, Crashed, EpochFinished, EvaluationFinished, Event, Finished, TrialFailed
@@ -26,7 +27,7 @@ from core.records import TrialSpec
 from storage import commands, queue, worker_state
 from storage.changes import Drain, Draining, Resume
 from storage.home import Home
-from storage.worker_state import SlotRow, WorkerState
+from storage.worker_state import LaneRow, SlotRow, WorkerState
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -67,6 +68,10 @@ class _Running:
     killed: bool = False
     lost: str | None = None
     """Why its device can be used no more, once something of it failed for that."""
+
+
+def _fewer_lanes(device: str, allowed: int, asked: int | None) -> str:
+    return f"{device} holds {allowed} {'trial' if allowed == 1 else 'trials'} at once, not {asked}"
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,10 @@ class Worker:
         self._free_disk = free_disk
         self._study: str | None = None
         self._running: dict[str, _Running] = {}
+        self._rooms = Rooms()
+        self._fewer: Mapping[str, int] = {}
+        """Device → how many lanes it turned out to hold, where that is fewer than were asked for."""
+        self._fewer_told: dict[str, int] = {}
         self._recorder = Recorder(db, home, give_up=lambda: self._asked_to_stop is Stop.NOW)
         self._stop: Callable[[], Stop] = lambda: Stop.NO
         self._draining = False
@@ -122,6 +131,8 @@ class Worker:
         self._started_at = time.time()
         self._finished = 0
         self._blameless_crashes = 0
+        self._shared_crash = False
+        """Whether a crash of several trials at once was counted in this turn."""
 
     @property
     def _asked_to_stop(self) -> Stop:
@@ -149,6 +160,7 @@ class Worker:
                 if not self._running and not self._stay and queue.next_trial(self._db, study) is None:
                     return True
                 self._stop_what_must()
+                self._shared_crash = False
                 for key, event in self._executor.poll(_POLL_SECONDS):
                     self._take(key, event)
                 if self._recorder.due:
@@ -196,18 +208,35 @@ class Worker:
         if self._hold != before:
             self._watcher.noted(f"paused: {self._hold.reason}" if self._hold else "going on")
         free = [slot for _, slot in self._free_slots()]
-        crowded = conditions.crowded(self._db, free, self._gpus)
+        at_work = {running.pulse.slot.device for running in self._running.values()}
+        crowded = conditions.crowded(self._db, free, self._gpus, at_work)
         for device in crowded.keys() - self._crowded.keys():
             self._watcher.noted(f"waiting: {crowded[device]}")
         self._crowded = crowded
+        self._note_fewer_lanes()
+
+    def _note_fewer_lanes(self) -> None:
+        """Say where a device turned out to hold fewer lanes than were asked for, once their number has stayed for a look."""
+        before = self._fewer
+        self._fewer = {
+            device: lanes.allowed
+            for device, lanes in self._executor.lanes().items()
+            if lanes.asked is not None and lanes.allowed < lanes.asked
+        }
+        for device, allowed in self._fewer.items():
+            if before.get(device) == allowed and self._fewer_told.get(device) != allowed:
+                self._fewer_told[device] = allowed
+                self._watcher.noted(_fewer_lanes(device, allowed, self._executor.lanes()[device].asked))
 
     # --- trials in and out ---
 
     def _fill_slots(self) -> None:
         """Give each free slot a trial, as long as there are any."""
-        for number, slot in self._free_slots():
-            if slot.device in self._crowded:
-                continue
+        # Asked again after each: what was just begun may be to run alone.
+        while (
+            room := next((one for one in self._free_slots() if one[1].device not in self._crowded), None)
+        ) is not None:
+            number, slot = room
             if not self._ownership.holds(self._home):  # a child would raise a home again that was just deleted
                 return
             try:
@@ -216,17 +245,20 @@ class Worker:
                 return
             if claim is None:
                 return
-            key = f"{claim.trial_id}/{claim.number}"
+            key = self._key(claim)
             self._running[key] = _Running(claim, Pulse(claim.trial_id, number, slot))
             self._recorder.begin(claim, number, slot.device)
             self._watcher.began(claim.trial, number, slot)
             self._executor.submit(key, self._job(claim, slot))
 
-    def _free_slots(self) -> Iterator[tuple[int, Slot]]:
+    @staticmethod
+    def _key(claim: queue.Claim) -> str:
+        """What the executor knows an attempt by."""
+        return f"{claim.trial_id}/{claim.number}"
+
+    def _free_slots(self) -> Sequence[tuple[int, Slot]]:
         taken = {running.pulse.slot_number for running in self._running.values()}
-        for number, slot in enumerate(self._executor.capacity()):
-            if number not in taken:
-                yield number, slot
+        return self._rooms.free(self._executor.capacity(), taken)
 
     def _job(self, claim: queue.Claim, slot: Slot) -> Job:
         folder = self._home.checkpoints / claim.trial_id
@@ -289,7 +321,21 @@ class Worker:
         if isinstance(event, Crashed):
             self._looked_at = -1e9  # a device that others fill must be seen to be full before the next claim
         # A lost device is waited for by the next claim; whoever has another goes on.
-        if isinstance(event, Crashed) and not at_fault and not asked and running.lost is None:
+        if isinstance(event, Crashed) and not asked and running.lost is None:
+            self._count_crash(event)
+
+    def _count_crash(self, event: Crashed) -> None:
+        """Raises Unavailable where too many in a row were not the trials' fault.
+
+        One that several trials shared counts once. Lanes that a device's memory does not hold become fewer each time, until
+        they fit, and a trial that is to blame has been found: neither says anything of the machine.
+        """
+        if event.trial_at_fault:
+            self._blameless_crashes = 0
+        elif event.beside and (event.memory_needed is not None or self._shared_crash):
+            return
+        else:
+            self._shared_crash = event.beside > 0
             self._blameless_crashes += 1
             if self._blameless_crashes >= _BLAMELESS_CRASHES:
                 raise Unavailable(f"{event.reason}; the trials are back in the queue, the same command resumes them")
@@ -303,21 +349,31 @@ class Worker:
         if state == self._told and age < (1.0 if self._running else _IDLE_BEAT_SECONDS):
             return
         self._beat_at, self._told = time.monotonic(), state
-        on_slot = {running.pulse.slot_number: running.claim.trial_id for running in self._running.values()}
-        slots = tuple(
-            SlotRow(
-                number,
-                slot.device,
-                slot.threads,
-                on_slot.get(number),
-                None if number in on_slot else self._crowded.get(slot.device),
-            )
-            for number, slot in enumerate(self._executor.capacity())
-        )
+        slots = self._slot_rows()
         worker = WorkerState(self._role, self._started_at, state, reason, self._study, slots, self._finished)
         uuids = {gpu.name: gpu.uuid for gpu in self._gpus()} if any(slot.device != "cpu" for slot in slots) else {}
         with contextlib.suppress(InnateError):  # the next beat tells; what matters is recorded with patience
             worker_state.beat(self._db, worker, pulse.rows([r.pulse for r in self._running.values()], uuids))
+
+    def _slot_rows(self) -> tuple[SlotRow, ...]:
+        """Every slot, busy or free, by number."""
+        lanes = {
+            device: LaneRow(told.allowed, told.asked, told.settled, told.alone)
+            for device, told in self._executor.lanes().items()
+        }
+        busy = [(one.pulse.slot_number, one.pulse.slot, one.claim.trial_id) for one in self._running.values()]
+        rooms = [*busy, *((number, slot, None) for number, slot in self._free_slots())]
+        return tuple(
+            SlotRow(
+                number,
+                slot.device,
+                slot.threads,
+                trial_id,
+                None if trial_id else self._crowded.get(slot.device),
+                lanes.get(slot.device),
+            )
+            for number, slot, trial_id in sorted(rooms, key=lambda room: room[0])
+        )
 
     def _state(self) -> tuple[str, str | None]:
         if self._stop():

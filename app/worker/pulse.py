@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -84,13 +85,20 @@ class Pulse:
 
 
 def rows(pulses: Sequence[Pulse], uuids: Mapping[str, str]) -> list[RunningRow]:
-    """Every pulse with the memory that its process holds: on its GPU where the driver tells, else resident.
+    """Every pulse with the memory that its process holds: on its GPU where the driver tells, else resident. Trials that share
+    a process are told an equal part each.
 
     `uuids` maps "cuda:N" to the device's UUID.
     """
     on_gpus = sorted({uuids[pulse.slot.device] for pulse in pulses if pulse.slot.device in uuids})
     held = memory_of_processes(on_gpus) if on_gpus else {}
-    return [pulse.live(held.get(pulse.pid or -1) or _resident(pulse.pid)) for pulse in pulses]
+    sharing = Counter(pulse.pid for pulse in pulses)
+    whole = {pid: held.get(pid or -1) or _resident(pid) for pid in sharing}
+    return [pulse.live(_part(whole[pulse.pid], sharing[pulse.pid])) for pulse in pulses]
+
+
+def _part(memory: int | None, sharing: int) -> int | None:
+    return None if memory is None else memory // sharing
 
 
 def _resident(pid: int | None) -> int | None:

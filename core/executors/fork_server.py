@@ -1,18 +1,18 @@
-"""The fork server: a process that has torch imported and no tensor touched, and forks a child for each job.
+"""The fork server: a process that has torch imported and no tensor touched, and forks a child for each job, and one for each
+device whose jobs share a process.
 
 Run as a script by the process PID, with the arguments FD PID. Over the control socket FD the worker sends one byte with the
 job's socket attached; the server answers "pid N", and later "exit N CODE" for each child that ended (CODE is negative for a
-signal, as subprocess has it). When the worker is gone the control socket closes and the server ends. A child reads its Job
-from its own socket, writes events to it, and ends at once when the socket closes: nothing outlives a killed worker. On
-Linux the kernel sees to it as well, for a thread that watches a socket sees nothing while another holds the interpreter's
-lock, as the loading of torch's libraries does.
+signal, as subprocess has it). When the worker is gone the control socket closes and the server ends. A child reads its order
+from its own socket (a job, or to host lanes: `lane_host`), writes events to it, and ends at once when the socket closes:
+nothing outlives a killed worker. On Linux the kernel sees to it as well, for a thread that watches a socket sees nothing
+while another holds the interpreter's lock, as the loading of torch's libraries does.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import os
 import select
 import signal
@@ -22,9 +22,9 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from core.events import Crashed
 from core.executors import wire
-from core.jobs.orders import AnyJob
+from core.executors.disk import unwritable
+from core.executors.messages import HostLanes, Order
 
 _PR_SET_PDEATHSIG = 1
 
@@ -109,6 +109,7 @@ def _import_everything() -> None:
     import torch
     import torch._dynamo
 
+    import core.executors.lane_host
     import core.jobs.run  # noqa: F401
     from core.environment import processor, source_revision
 
@@ -148,19 +149,20 @@ def _child(sock: socket.socket) -> None:
 
 
 def _run(sock: socket.socket) -> int:
-    job: AnyJob = wire.receive(sock)
+    order: Order = wire.receive(sock)
+    if isinstance(order, HostLanes):
+        from core.executors.lane_host import host
+
+        return host(sock, order)
     stop = threading.Event()
     threading.Thread(target=_watch, args=(sock, stop), daemon=True).start()
     from core.jobs.run import run_job
 
     try:
-        for event in run_job(job, stop.is_set):
+        for event in run_job(order, stop.is_set):
             _report(sock, event)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            raise
-        # Neither the trial nor the child is at fault, and trying again will not help: the worker must be told.
-        _report(sock, Crashed(f"{error.strerror}: {error.filename or job.folder}", None, trial_at_fault=False))
+        _report(sock, unwritable(error, order.folder))
     return 0
 
 

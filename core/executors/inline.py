@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from core.events import LAST_EVENTS, Crashed, Event
-from core.executors.protocol import Slot
+from core.executors.protocol import Lanes, Slot
 from core.jobs.orders import AnyJob
 
 RunTrial = Callable[[AnyJob, Callable[[], bool]], Iterator[Event]]
@@ -23,6 +23,9 @@ class InlineExecutor:
 
     def capacity(self) -> Sequence[Slot]:
         return self._slots
+
+    def lanes(self) -> Mapping[str, Lanes]:
+        return {}
 
     def submit(self, key: str, job: AnyJob) -> None:
         self._running[key] = self._run_trial(job, lambda: key in self._stopping)

@@ -10,15 +10,17 @@ import socket
 import subprocess
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from core import launch
 from core.errors import Unavailable
 from core.events import LAST_EVENTS, Crashed, Event
 from core.executors import wire
-from core.executors.protocol import Slot
+from core.executors.messages import FromChild, Order, Stop, ToChild
+from core.executors.protocol import Lanes, Slot
 from core.jobs.orders import AnyJob
 
 _SERVERS_IN_A_ROW = 5
@@ -30,17 +32,17 @@ _EXIT_STATUS_SECONDS = 2.0
 
 @dataclass
 class _Child:
-    job: AnyJob
     sock: socket.socket
     inbox: wire.Inbox
+    outbox: wire.Outbox
+    unsent: list[ToChild]
+    """Messages for when it has been forked, its order first."""
     pid: int | None = None
     """None until the server has forked it, which takes seconds while the server imports torch."""
     last_event_seen: bool = False
     exit_code: int | None = None
     closed_at: float | None = None
     killed: bool = False
-    cancelled: bool = False
-    """Asked to stop before it was forked."""
     fault: bool = True
 
 
@@ -66,6 +68,9 @@ class ProcessExecutor:
     def capacity(self) -> Sequence[Slot]:
         return self._slots
 
+    def lanes(self) -> Mapping[str, Lanes]:
+        return {}
+
     def pids(self) -> dict[str, int]:
         """The process of each running job that has one by now."""
         return {key: child.pid for key, child in self._children.items() if child.pid is not None}
@@ -76,19 +81,37 @@ class ProcessExecutor:
             self._server = self._launch()
 
     def submit(self, key: str, job: AnyJob) -> None:
-        self._ask_for(key, job)
+        self.start(key, job)
+
+    def start(self, key: str, order: Order) -> None:
+        """Start a child that carries out `order`."""
+        self._ask_for(key, [order])
+
+    def send(self, key: str, message: ToChild) -> None:
+        """Send a child one message more, once it has been forked; does not wait for it to be read."""
+        child = self._children.get(key)
+        if child is None or child.inbox.closed:
+            return
+        if child.pid is None:
+            child.unsent.append(message)
+        else:
+            child.outbox.put(message)
 
     def poll(self, timeout: float) -> Sequence[tuple[str, Event]]:
+        return cast(Sequence[tuple[str, Event]], self.messages(timeout))  # a job's child sends nothing else
+
+    def messages(self, timeout: float) -> Sequence[tuple[str, FromChild]]:
+        """As `poll`, of children that send other messages too. The last of each is one of LAST_EVENTS."""
         self._wait(timeout)
         self._read_server()
         for key, child in list(self._children.items()):
             if child.pid is None and key not in self._asked:  # its server died before it could fork
-                self._ask_for(key, child.job)
-        events: list[tuple[str, Event]] = []
+                self._ask_for(key, child.unsent)
+        told: list[tuple[str, FromChild]] = []
         for key, child in list(self._children.items()):
-            for event in child.inbox.take():
-                events.append((key, event))
-                child.last_event_seen = child.last_event_seen or isinstance(event, LAST_EVENTS)
+            for message in child.inbox.take():
+                told.append((key, message))
+                child.last_event_seen = child.last_event_seen or isinstance(message, LAST_EVENTS)
                 self._servers_lost = 0
             if child.inbox.closed:
                 last = self._how_it_ended(child)
@@ -96,22 +119,19 @@ class ProcessExecutor:
                     child.sock.close()
                     del self._children[key]
                     if last is not None:
-                        events.append((key, last))
-        return events
+                        told.append((key, last))
+        return told
 
     def cancel(self, key: str, *, now: bool = False) -> None:
         child = self._children.get(key)
         if child is None or child.inbox.closed:
             return
-        if child.pid is None:
-            child.cancelled = True
-            child.killed = now
-        elif now:
-            child.killed = True
+        if not now:
+            self.send(key, Stop(key))
+            return
+        child.killed = True
+        if child.pid is not None:
             _kill(child.pid)
-        else:
-            with contextlib.suppress(OSError):
-                wire.send(child.sock, "stop")
 
     def close(self) -> None:
         for child in self._children.values():
@@ -127,17 +147,17 @@ class ProcessExecutor:
 
     # --- the server ---
 
-    def _ask_for(self, key: str, job: AnyJob) -> None:
-        """Ask the server to fork a child for a job; starts the server first if there is none.
+    def _ask_for(self, key: str, messages: Sequence[ToChild]) -> None:
+        """Ask the server to fork a child, whose first messages these will be; starts the server first if there is none.
 
         Does not wait: a server that still imports torch has the request in its socket, and `poll` takes the answer.
         """
         before = self._children.get(key)
         ours, theirs = socket.socketpair()
-        child = _Child(job, ours, wire.Inbox(ours))
+        child = _Child(ours, wire.Inbox(ours), wire.Outbox(ours), list(messages))
         if before is not None:
             before.sock.close()
-            child.cancelled, child.killed = before.cancelled, before.killed
+            child.killed = before.killed
         self._children[key] = child
         with theirs:
             if self._server is None:
@@ -234,23 +254,25 @@ class ProcessExecutor:
         if child.killed:
             _kill(pid)
             return
-        child.sock.setblocking(True)
-        with contextlib.suppress(OSError):  # a child that is already gone is reported by poll
-            wire.send(child.sock, child.job)
-            if child.cancelled:
-                wire.send(child.sock, "stop")
-        child.sock.setblocking(False)
+        for message in child.unsent:  # a child that is already gone is reported by poll
+            child.outbox.put(message)
+        child.unsent.clear()
 
     # --- the children ---
 
     def _wait(self, timeout: float) -> None:
-        waiting: list[socket.socket] = [child.sock for child in self._children.values() if not child.inbox.closed]
+        there = [child for child in self._children.values() if not child.inbox.closed]
+        waiting = [child.sock for child in there]
+        behind = [child for child in there if child.outbox.waiting]
         if self._server is not None:
             waiting.append(self._server.control)
         if any(child.inbox.closed for child in self._children.values()):
             timeout = min(timeout, 0.01)
         if waiting:
-            select.select(waiting, [], [], timeout)
+            _, ready, _ = select.select(waiting, [child.sock for child in behind], [], timeout)
+            for child in behind:
+                if child.sock in ready:
+                    child.outbox.flush()
         elif timeout > 0:
             time.sleep(timeout)
 

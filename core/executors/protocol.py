@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,11 +13,31 @@ from core.jobs.orders import AnyJob
 @dataclass(frozen=True)
 class Slot:
     """Room for one trial at a time: a device ("cpu", "cuda:0", "mps"), the CPU threads and the share of the device's
-    memory that it may use (None: all that is free)."""
+    memory that it may use (None: all that is free).
+
+    Whoever makes an executor gives one for each CUDA device, which stands for as many rooms as `lanes` says (None: as many
+    as prove to pay); they share its threads and memory. On other devices None is one trial in a process of its own.
+    """
 
     device: str
     threads: int
     memory_fraction: float | None = None
+    lanes: int | None = None
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """How a device stands whose trials share a process."""
+
+    allowed: int
+    """How many it runs at once."""
+    busy: int
+    asked: int | None
+    """How many were asked for; None: `allowed` is found by measuring."""
+    settled: bool
+    """Whether that search is over."""
+    alone: bool = False
+    """Whether a trial runs alone that may have taken others along when its process died."""
 
 
 class Executor(Protocol):
@@ -28,7 +48,12 @@ class Executor(Protocol):
     """
 
     def capacity(self) -> Sequence[Slot]:
-        """The slots, busy or not."""
+        """The slots, busy or not. It may change between two calls; where it shrinks, what is busy goes on to its end and nothing
+        new begins until there are fewer."""
+        ...
+
+    def lanes(self) -> Mapping[str, Lanes]:
+        """Device → how its lanes stand; devices whose trials have a process each are absent."""
         ...
 
     def submit(self, key: str, job: AnyJob) -> None:

@@ -12,14 +12,18 @@ _HEADER = struct.Struct("!Q")
 
 def send(sock: socket.socket, message: Any) -> None:
     """Send one message whole; blocks while the other end does not read. Raises OSError if it is gone."""
-    payload = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
-    sock.sendall(_HEADER.pack(len(payload)) + payload)
+    sock.sendall(_framed(message))
 
 
 def receive(sock: socket.socket) -> Any:
     """Wait for one whole message; raises EOFError if the other end is gone."""
     (size,) = _HEADER.unpack(_exactly(sock, _HEADER.size))
     return pickle.loads(_exactly(sock, size))
+
+
+def _framed(message: Any) -> bytes:
+    payload = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+    return _HEADER.pack(len(payload)) + payload
 
 
 def _exactly(sock: socket.socket, size: int) -> bytes:
@@ -66,3 +70,30 @@ class Inbox:
             messages.append(pickle.loads(bytes(self._pieces[_HEADER.size : end])))
             del self._pieces[:end]
         return messages
+
+
+class Outbox:
+    """Messages for one non-blocking socket: what it does not take at once is kept until `flush`."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._pieces = bytearray()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is more to send once the socket takes it."""
+        return bool(self._pieces)
+
+    def put(self, message: Any) -> None:
+        self._pieces += _framed(message)
+        self.flush()
+
+    def flush(self) -> None:
+        """Send as much as the socket takes; of a closed one the inbox tells."""
+        try:
+            while self._pieces:
+                del self._pieces[: self._sock.send(self._pieces)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._pieces.clear()

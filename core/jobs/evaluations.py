@@ -28,6 +28,7 @@ from core.events import (
     LookFailed,
 )
 from core.jobs.orders import AuditOrder, Job
+from core.lanes.faults import spoils_process
 from core.models.pixel_model import PixelModel
 from core.records import AttackSpec, Bools, Diagnosis
 from core.training.defenses import DEFENSES
@@ -81,6 +82,7 @@ def _looks(job: Job, model: PixelModel, arrays: Arrays, tests: TestSets, stop: C
             for number, diagnosis in enumerate(found):
                 yield Diagnosed(test_set.digest, look.test_samples, diagnosis, first=number == 0)
         except _FAULTS as error:  # a verdict that lacks one look is worth more than none
+            _pass_on(error)
             yield LookFailed(look.norm, reason_of(error), traceback.format_exc())
 
 
@@ -93,6 +95,7 @@ def _attacks(job: Job, model: PixelModel, tests: TestSets, stop: Callable[[], bo
                 model, test_set, wanted.attack, clean.correct, job.crafting, stop, standing=wanted.standing
             )
         except _FAULTS as error:
+            _pass_on(error)
             yield EvaluationFailed(
                 wanted.attack, test_set.digest, wanted.test_samples, reason_of(error), traceback.format_exc()
             )
@@ -116,7 +119,14 @@ def _audits(
         try:
             yield from audit(model, test_set, order.spec, _standing(order, clean.correct, done, seen), budget, stop)
         except _FAULTS as error:
+            _pass_on(error)
             yield AuditFailed(order.spec, test_set.digest, order.test_samples, reason_of(error), traceback.format_exc())
+
+
+def _pass_on(error: Exception) -> None:
+    """Raises what costs the attacks that come after as well."""
+    if spoils_process(error):
+        raise error
 
 
 def _standing(

@@ -55,7 +55,7 @@ class Job:
     threads: int = 1
     crafting: str = "auto"
     memory_fraction: float | None = None
-    """Share of a CUDA device's memory that this job may take."""
+    """Share of a CUDA device's memory that its process may take."""
     diagnoses: tuple[DiagnosisSpec, ...] = ()
     """Looks at the model that are still wanted."""
     audits: tuple[AuditOrder, ...] = ()

@@ -21,7 +21,7 @@ from core.datasets.arrays import Arrays
 from core.datasets.staging import exact_normalisation, images_on, whole
 from core.datasets.subsets import holdout, training_subset
 from core.engine.victim import EvaluationStopped
-from core.environment import environment, memory_beside_others, peak_memory
+from core.environment import environment, memory_beside_others, memory_held, peak_memory
 from core.errors import BadInput, InnateError
 from core.events import (
     Crashed,
@@ -32,8 +32,10 @@ from core.events import (
     Trained,
     TrialFailed,
 )
+from core.jobs.company import Company
 from core.jobs.evaluations import evaluations, reason_of
 from core.jobs.orders import Job, TransferJob
+from core.lanes.faults import is_out_of_memory, spoils_process
 from core.models.pixel_model import PixelModel, build_model
 from core.records import TrialSpec
 from core.training import checkpoints
@@ -42,26 +44,41 @@ from core.training.loop import TrainingData, TrainingStopped, train
 from core.training.probe import draw_probe
 
 
-def run_trial(job: Job, stop: Callable[[], bool]) -> Iterator[Event]:
+def run_trial(job: Job, stop: Callable[[], bool], company: Company | None = None) -> Iterator[Event]:
     """The events of `job`, the last of which is TrialFailed, Stopped, Finished, or Crashed on a device that others fill.
 
-    `stop` is asked at every batch of training and every step under attack. OSError passes through: a full disk is not
-    the trial's fault.
+    `stop` is asked at every batch of training and every step under attack. Without `company` the process is the trial's own.
+    OSError passes through: a full disk is not the trial's fault. In company so does an error that spoils the process.
     """
     try:
-        yield from _run(job, stop)
+        yield from _run(job, stop, company)
     except (TrainingStopped, EvaluationStopped):
         yield Stopped()
     except InnateError as error:
         yield TrialFailed(str(error))
-    except torch.OutOfMemoryError:
-        yield _out_of_memory(job)
     except (RuntimeError, ValueError, TypeError, ArithmeticError) as error:
+        if is_out_of_memory(error):
+            yield _out_of_memory(job, 0 if company is None else company.beside())
+            return
+        if company is not None and spoils_process(error):
+            raise
         yield TrialFailed(reason_of(error), traceback.format_exc())
 
 
-def _out_of_memory(job: Job) -> TrialFailed | Crashed:
-    """Final if the trial had the device to itself; beside other processes it is tried again once there is more room."""
+def _out_of_memory(job: Job, beside: int) -> TrialFailed | Crashed:
+    """Final if the trial had the device to itself; beside other trials or processes it is tried again once there is more room.
+
+    `beside` other trials are in this process.
+    """
+    if beside:
+        trials = "another trial" if beside == 1 else f"{beside} other trials"
+        return Crashed(
+            f"out of memory on {job.device} beside {trials}",
+            None,
+            trial_at_fault=False,
+            memory_needed=memory_held(job.device),
+            beside=beside,
+        )
     shared = memory_beside_others(job.device)
     if shared is not None:
         held, others = shared
@@ -76,10 +93,12 @@ def _out_of_memory(job: Job) -> TrialFailed | Crashed:
     return TrialFailed(f"out of memory on {job.device}{at}", traceback.format_exc())
 
 
-def _run(job: Job, stop: Callable[[], bool]) -> Iterator[Event]:
-    settle_torch(job)
+def _run(job: Job, stop: Callable[[], bool], company: Company | None) -> Iterator[Event]:
+    if company is None:
+        settle_torch(job)
+    load = datasets.load_planned if company is None else company.load
     job.folder.mkdir(parents=True, exist_ok=True)
-    arrays, seen = datasets.load_planned(job.source, job.data_root, job.cache, job.trial.dataset, job.met)
+    arrays, seen = load(job.source, job.data_root, job.cache, job.trial.dataset, job.met)
     classes = int(arrays.train_labels.max()) + 1
     data, model = _prepare(job, arrays, classes)
     trained, notes = _stored_weights(job, model)
@@ -90,7 +109,10 @@ def _run(job: Job, stop: Callable[[], bool]) -> Iterator[Event]:
     initial = earlier["initial_digest"] if earlier else checkpoints.weights_digest(model.state_dict())
     yield Started(
         environment=environment(
-            job.device, job.threads, job.trial.training.precision if job.trial.training else "fp32"
+            job.device,
+            job.threads,
+            job.trial.training.precision if job.trial.training else "fp32",
+            lanes=1 if company is None else company.lanes,
         ),
         pid=os.getpid(),
         initial_digest=initial,
@@ -124,16 +146,26 @@ def _refuse_earlier_engine(trial: TrialSpec) -> None:
 
 def settle_torch(job: Job | TransferJob) -> None:
     """Threads, determinism and the share of the device's memory, for the life of this process."""
-    torch.set_num_threads(job.threads)
+    settle_process(job.device, job.threads, job.memory_fraction)
+
+
+def settle_process(device: str, threads: int, memory_fraction: float | None) -> None:
+    """As `settle_torch`, for whatever jobs will run on the device; `settle_thread` is to be called in each of its threads."""
+    torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # `core.precision` says where
+    settle_thread()
+    if memory_fraction is not None and device.startswith("cuda"):
+        torch.cuda.set_per_process_memory_fraction(memory_fraction, torch.device(device))
+
+
+def settle_thread() -> None:
+    """What torch keeps for each thread."""
     # A denormal costs a hundred times a normal number, and saturated sigmoids make many.
     torch.set_flush_denormal(True)
-    if job.memory_fraction is not None and job.device.startswith("cuda"):
-        torch.cuda.set_per_process_memory_fraction(job.memory_fraction, torch.device(job.device))
 
 
 def _prepare(job: Job, arrays: Arrays, classes: int) -> tuple[TrainingData, PixelModel]:

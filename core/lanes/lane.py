@@ -108,8 +108,8 @@ class Lane:
         """Count work that is done, or as good as."""
         self.work += images
 
-    def finish(self) -> None:
-        """Wait until the device has done all that the lane was given."""
+    def wait(self) -> None:
+        """Until the device has carried out all that the lane asked of it. Raises what went wrong there meanwhile."""
         if self._stream is not None:
             self._stream.synchronize()
 

@@ -63,21 +63,40 @@ def test_slots_one_per_core_or_device_unless_asked(monkeypatch):
     assert resolve_slots((), None, None, look=fake(2)) == [Slot("cuda:0", 1), Slot("cuda:1", 1)]
     assert resolve_slots(["cuda:1"], None, None, look=fake(2)) == [Slot("cuda:1", 1)]
     assert [s.device for s in resolve_slots(["cuda:1", "cpu"], None, None, look=fake(2))] == ["cuda:1"] + ["cpu"] * 6
-    assert [s.device for s in resolve_slots(["cuda:0", "cuda:1"], 3, None, look=fake(2))] == [
-        "cuda:0",
-        "cuda:1",
-        "cuda:0",
+    assert resolve_slots(["cuda:0", "cuda:1"], 3, None, look=fake(2)) == [
+        Slot("cuda:0", 1, lanes=2),
+        Slot("cuda:1", 1, lanes=1),
     ]
 
 
-def test_slots_that_share_a_device_share_its_memory():
-    two = resolve_slots(["cuda:0"], 2, None, look=fake(1))
-    assert [slot.memory_fraction for slot in two] == [0.5, 0.5]
-    assert resolve_slots(["cuda:0"], 2, None, 0.3, look=fake(1))[0].memory_fraction == 0.3
+def test_lanes_are_counted_on_each_gpu_and_slots_on_all():
+    assert resolve_slots((), None, None, look=fake(2), lanes=4) == [
+        Slot("cuda:0", 1, lanes=4),
+        Slot("cuda:1", 1, lanes=4),
+    ]
+    with_cpu = resolve_slots(["cuda:0", "cpu"], None, 2, look=fake(1), lanes=3)
+    assert with_cpu[0] == Slot("cuda:0", 2, lanes=3)
+    assert {slot.lanes for slot in with_cpu[1:]} == {None}, "a trial on the CPU has a process of its own"
+    with pytest.raises(BadInput, match="--slots 2 --lanes 4: use one of them"):
+        resolve_slots((), 2, None, look=fake(1), lanes=4)
+    with pytest.raises(BadInput, match=r"--lanes 4: only GPUs of NVIDIA have lanes.*use --slots"):
+        resolve_slots(["cpu"], None, None, look=fake(1), lanes=4)
+
+
+def test_room_is_told_in_words():
+    assert devices.in_words([Slot("cpu", 1)] * 2) == "2 slots: cpu"
+    assert devices.in_words(resolve_slots((), None, None, look=fake(1))) == "cuda:0 with as many lanes as pay"
+    two = resolve_slots(["cuda:0", "cpu"], 2, None, look=fake(1))
+    assert devices.in_words(two) == "cuda:0 with 1 lane, 1 slot: cpu"
+
+
+def test_the_lanes_of_a_device_share_what_it_may_take():
+    assert resolve_slots(["cuda:0"], 2, None, look=fake(1)) == [Slot("cuda:0", 1, None, 2)]
+    assert resolve_slots(["cuda:0"], 2, None, 0.6, look=fake(1)) == [Slot("cuda:0", 1, 0.6, 2)]
     assert resolve_slots(["cuda:0"], None, None, look=fake(1))[0].memory_fraction is None
-    for fraction, slots in ((0.6, 2), (0.0, 1), (1.5, 1), (-1.0, 1)):
+    for fraction in (0.0, 1.5, -1.0):
         with pytest.raises(BadInput, match="memory-fraction"):
-            resolve_slots(["cuda:0"], slots, None, fraction, look=fake(1))
+            resolve_slots(["cuda:0"], None, None, fraction, look=fake(1))
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "cpu:0", "CUDA"])
@@ -101,6 +120,11 @@ def test_a_device_that_others_fill_makes_trials_wait_with_the_reason(driver, hom
     (reason,) = conditions.crowded(db, slots).values()
     assert "cuda:1 has 1.0 GiB free of 8.0, 2.0 needed" in reason
     assert conditions.crowded(db, [Slot("cpu", 1)]) == {}
+    assert conditions.crowded(db, slots, at_work={"cuda:1"}) == {}, (
+        "our own trials fill it: whether one more fits, they find"
+    )
+    driver.lost[UUIDS[1]] = pynvml.NVML_ERROR_GPU_IS_LOST
+    assert "cuda:1" in conditions.crowded(db, slots, at_work={"cuda:1"}), "lost is lost"
 
 
 def test_what_a_trial_needs_is_learned_from_those_measured_on_a_gpu(driver, home, cache):
@@ -114,6 +138,10 @@ def test_what_a_trial_needs_is_learned_from_those_measured_on_a_gpu(driver, home
     db.execute("UPDATE attempt SET device = 'cuda:0'")
     assert "5.6 needed" in conditions.crowded(db, slot)["cuda:0"]
     assert conditions.crowded(db, [Slot("cuda:0", 1, 0.25)]) == {}, "it may not take more than its share"
+    db.execute("UPDATE environment SET content = json_set(content, '$.lanes', 4)")
+    assert conditions.crowded(db, slot) == {}, "four trials shared the process that took so much"
+    driver.free[UUIDS[0]] = 1 * GIB
+    assert "1.8 needed" in conditions.crowded(db, slot)["cuda:0"]
 
 
 def test_out_of_memory_beside_others_waits_for_more_room_and_alone_it_fails(driver, home, cache, monkeypatch, tmp_path):

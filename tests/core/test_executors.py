@@ -9,6 +9,7 @@ import pytest
 
 from core.events import LAST_EVENTS, Crashed, EpochFinished, Finished, Started, Stopped, Trained, TrainingProgress
 from core.executors.inline import InlineExecutor
+from core.executors.lanes import LanesExecutor
 from core.executors.process import ProcessExecutor
 from core.executors.protocol import Slot
 from core.jobs.orders import EvaluationSpec, Job
@@ -16,13 +17,14 @@ from core.jobs.trial import run_trial
 from tests.conftest import plan_of, tiny
 
 
-@pytest.fixture(params=["inline", "process"])
+@pytest.fixture(params=["inline", "process", "lanes"])
 def executor(request, tmp_path):
-    made = (
-        InlineExecutor(run_trial, slots=2)
-        if request.param == "inline"
-        else ProcessExecutor([Slot("cpu", 1)] * 2, tmp_path / "children.log")
-    )
+    log = tmp_path / "children.log"
+    made = {
+        "inline": lambda: InlineExecutor(run_trial, slots=2),
+        "process": lambda: ProcessExecutor([Slot("cpu", 1)] * 2, log),
+        "lanes": lambda: LanesExecutor([Slot("cpu", 1, lanes=2)], log),
+    }[request.param]()
     yield made
     made.close()
 

@@ -215,7 +215,7 @@ def test_the_host_is_at_most_two_marks_ahead_of_the_device(cuda):
     for _ in range(3 * lanes._IN_FLIGHT):
         lane.pace()
     assert cuda.events == [("mark", 0), ("waited for mark", 0), ("mark", 1), ("waited for mark", 1), ("mark", 2)]
-    lane.finish()
+    lane.wait()
     assert cuda.events[-1] == "stream waited for"
 
 
@@ -223,7 +223,7 @@ def test_a_lane_without_a_stream_waits_for_nothing():
     lane = Lane(CPU)
     for _ in range(100):
         lane.pace()
-    lane.finish()
+    lane.wait()
     lane.worked(3)
     lane.worked(4)
     assert lane.work == 7

@@ -69,25 +69,23 @@ class SteeringPage(Page):
             return
         self.say("starting a worker …")
 
-        def work() -> tuple[Started, int, str, str | None]:
+        def work() -> tuple[Started, str, str | None]:
             from app.worker import control, login
-            from app.worker.devices import resolve_slots
+            from app.worker.devices import in_words, resolve_slots
 
             with self.session.writing():
                 pass  # a home that cannot be written says so before a worker is started
             slots = resolve_slots((), None, None)
             started = control.start(context.home, slots, "auto")
-            devices = ", ".join(dict.fromkeys(slot.device for slot in slots))
-            return started, len(slots), devices, None if started.already else login.logout_warning()
+            return started, in_words(slots), None if started.already else login.logout_warning()
 
-        def tell(answer: tuple[Started, int, str, str | None]) -> None:
-            started, slots, devices, warning = answer
+        def tell(answer: tuple[Started, str, str | None]) -> None:
+            started, room, warning = answer
             if started.already:
                 self.say(f"a worker is running already (pid {started.pid})")
                 return
             paused = "; the queue is paused, z resumes" if self.paused is not None else ""
-            room = "1 slot" if slots == 1 else f"{slots} slots"
-            self.say(f"worker started (pid {started.pid}, {room}: {devices}){paused}   ≡ innate worker start")
+            self.say(f"worker started (pid {started.pid}, {room}){paused}   ≡ innate worker start")
             if warning:
                 self.app.push_screen(TextPage("When you log out", Content(warning)))
 

@@ -336,14 +336,29 @@ def _throughput(data: Answer) -> list[str]:
 
 
 def _slots(data: Answer, width: int, room: int) -> list[Content]:
-    """A line per slot: device, threads, what is on it or why nothing is."""
-    slots = data.view.slots
-    shown = slots if len(slots) <= room else slots[: max(1, room - 1)]
-    device = max((len(slot.device) for slot in shown), default=0)
-    lines = [_slot(slot, data, device, width) for slot in shown]
-    if len(shown) < len(slots):
-        lines.append(Content.assemble((f"and {len(slots) - len(shown)} more slots: innate worker status", _QUIET)))
-    return lines
+    """A line per slot: device, threads, what is on it or why nothing is. Of a device with lanes one line for all of them,
+    then one for each trial."""
+    slots = [slot for slot in data.view.slots if slot.lanes is None]
+    device = max((len(slot.device) for slot in slots), default=0)
+    lines = [_slot(slot, data, device, width) for slot in slots]
+    for lanes in data.view.lanes:
+        lines.append(Content(cut(f"{lanes.device}  {lanes.told}", width)))
+        if lanes.waits:
+            lines.append(Content.assemble(("  waits: " + lanes.waits, "$warning")))
+        lines += [_on_lane(trial_id, data, width) for trial_id in lanes.trials]
+    if len(lines) <= room:
+        return lines
+    shown = max(1, room - 1)
+    noun = "more slots" if not data.view.lanes else "more"
+    return [*lines[:shown], Content.assemble((f"and {len(lines) - shown} {noun}: innate worker status", _QUIET))]
+
+
+def _on_lane(trial_id: str, data: Answer, width: int) -> Content:
+    trial = data.running.get(trial_id)
+    if trial is None:
+        return Content.assemble(f"  {short_id(trial_id)}")
+    far, colour = stands(trial, with_time=False)
+    return Content.assemble("  ", (cut(trial.label, max(6, width - len(far) - 4)), "bold"), "  ", (far, colour))
 
 
 def _slot(slot: SlotRow, data: Answer, device: int, width: int) -> Content:

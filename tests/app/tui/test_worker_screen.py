@@ -116,6 +116,31 @@ def test_slots_devices_and_throughput(waiting, db, work, size):  # noqa: F811
     asyncio.run(story())
 
 
+def test_thirty_two_lanes_are_one_line_and_what_runs_as_far_as_there_is_room(waiting, db, work):  # noqa: F811
+    pulse = training(db)
+    work(db, pulse)
+    told = worker_state.last_heartbeat(db).worker
+    lanes = worker_state.LaneRow(32, None, True)
+    rows = [
+        worker_state.SlotRow(n, "cuda:0", 1, pulse.trial_id if n == 0 else f"{n:064x}" if n < 20 else None, None, lanes)
+        for n in range(32)
+    ]
+    worker_state.beat(db, replace(told, slots=tuple(rows)), [pulse.live(512 << 20)])
+
+    async def story():
+        async with opened(waiting, SMALL) as (app, pilot):
+            await press_and_wait(pilot, "5")
+            await again(pilot)
+            text = shown(app)
+            assert "cuda:0  lanes 20 of 32 busy (auto, settled)" in text
+            assert "epoch 2/4 (38 %)" in text
+            assert "more: innate worker status" in text
+            assert "slot " not in text, "idle lanes are counted"
+            assert "log:" in text, "half of the screen is the log's"
+
+    asyncio.run(story())
+
+
 @BOTH
 def test_a_late_heartbeat_and_a_silent_worker(waiting, db, work, size, monkeypatch):  # noqa: F811
     work(db, state="idle")

@@ -1,0 +1,235 @@
+"""The lane host: a child that runs many trials of one device at once, each in a lane, which is a thread of its own. Imports
+torch: for children only.
+
+What a trial comes to is its own; only an error that spoils the process, or its death, costs all of them.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+import threading
+import time
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core import datasets
+from core.datasets.arrays import Arrays
+from core.datasets.staging import free_memory
+from core.environment import memory_held
+from core.events import LAST_EVENTS, Crashed, Event, Started, Trained, TrialFailed
+from core.executors import wire
+from core.executors.disk import unwritable
+from core.executors.messages import FromChild, HostLanes, Limit, Look, Run, Spoilt, Stop, Told
+from core.jobs.company import Company
+from core.jobs.orders import Job
+from core.jobs.trial import run_trial, settle_process, settle_thread
+from core.lanes.alone import ALONE
+from core.lanes.faults import spoils_process
+from core.lanes.lane import Lane, open_lane
+from core.records import DatasetSource
+
+LOOK_SECONDS = 0.5
+_KEPT = 4
+"""Data sets that stay decoded in memory."""
+_SPOILT = 3
+"""Exit code of a host whose process can use its device no more."""
+
+RunTrial = Callable[[Job, Callable[[], bool], Company], Iterator[Event]]
+
+
+def host(sock: socket.socket, order: HostLanes, run: RunTrial = run_trial) -> int:
+    """Run what the worker asks for until it is gone, which ends the process."""
+    settle_process(order.device, order.threads, order.memory_fraction)
+    gc.collect()
+    gc.freeze()  # a lane's end collects what the trial left behind, and need not look at all of torch each time
+    hosting = _Host(sock, order, run)
+    threading.Thread(target=hosting.look_on, name="look", daemon=True).start()
+    while True:
+        try:
+            message = wire.receive(sock)
+        except (EOFError, OSError):
+            os._exit(1)  # the worker is gone; nobody is left to tell
+        hosting.take(message)
+
+
+@dataclass
+class _Running:
+    """One trial under way. `training`: its steps count from when `lane.work` first moves until it is trained."""
+
+    lane: Lane | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
+    training: bool = False
+
+
+class _Host:
+    def __init__(self, sock: socket.socket, order: HostLanes, run: RunTrial) -> None:
+        self._sock = sock
+        self._device = torch.device(order.device)
+        self._fraction = order.memory_fraction
+        self._lanes = order.lanes
+        self._run = run
+        self._shelf = Shelf()
+        self._running: dict[str, _Running] = {}
+        self._changing = threading.Lock()
+        """Held while `_running` changes, and while it is looked through."""
+        self._sending = threading.Lock()
+
+    def take(self, message: Run | Stop | Limit) -> None:
+        match message:
+            case Run(key, job):
+                running = _Running()
+                with self._changing:
+                    self._running[key] = running
+                threading.Thread(target=self._carry_out, args=(key, job, running), name=key, daemon=True).start()
+            case Stop(key):
+                asked = self._running.get(key)
+                if asked is not None:
+                    asked.stop.set()
+            case Limit(lanes):
+                self._lanes = lanes
+
+    # --- one trial, in its thread ---
+
+    def _carry_out(self, key: str, job: Job, running: _Running) -> None:
+        try:
+            last = self._told_to_its_end(key, job, running)
+        except BaseException as error:
+            last = self._crashed(error)
+        running.lane = None
+        try:
+            self._give_back(key)
+        except RuntimeError as error:  # the device tells only now what went wrong on it
+            last = self._crashed(error)
+        self._send(Told(key, last))
+
+    def _crashed(self, error: BaseException) -> Crashed:
+        """What would have ended a process of its own; does not return where it ends this one."""
+        if spoils_process(error):
+            self._end(str(error).splitlines()[0])
+        traceback.print_exception(error)
+        return Crashed(f"{type(error).__name__}: {error}", None)
+
+    def _told_to_its_end(self, key: str, job: Job, running: _Running) -> Event:
+        """The trial's last event, which is told once what it held is given back: then there is room for another."""
+        settle_thread()
+        company = Company(self._lanes, lambda: self._beside(key), self._shelf.load)
+        try:
+            lane = running.lane = open_lane(self._device)
+        except RuntimeError as error:
+            return TrialFailed(f"{type(error).__name__}: {str(error).splitlines()[0]}", traceback.format_exc())
+        try:
+            with lane.entered():
+                for event in self._run(job, running.stop.is_set, company):
+                    if isinstance(event, LAST_EVENTS):
+                        return event
+                    if isinstance(event, Started | Trained):
+                        running.training = isinstance(event, Started) and event.to_train
+                    self._send(Told(key, event))
+        except OSError as error:
+            return unwritable(error, job.folder)
+        finally:
+            lane.wait()
+        return Crashed("the trial ended without a word", None)
+
+    def _beside(self, key: str) -> int:
+        with self._changing:
+            return len(self._running.keys() - {key})
+
+    def _give_back(self, key: str) -> None:
+        """What the trial held of the device goes back to torch, and to the device where torch would keep too much of it."""
+        with ALONE:  # a graph that is destroyed while another lane records would spoil that one
+            gc.collect()
+            with self._changing:
+                del self._running[key]
+                left = len(self._running)
+            if self._device.type == "cuda" and (not left or self._free() < memory_held(str(self._device))):
+                torch.cuda.empty_cache()
+
+    # --- what it tells ---
+
+    def look_on(self) -> None:
+        """Tell of the work and the memory twice a second, while there is work."""
+        before, at = self._counts(), time.monotonic()
+        while True:
+            time.sleep(LOOK_SECONDS)
+            lanes, now, counts = self._lanes, time.monotonic(), self._counts()
+            if before or counts:
+                throughout = {key for key, work in counts.items() if work and before.get(key)}
+                self._send(
+                    Look(
+                        lanes=lanes,
+                        training=len(throughout) == lanes == len(before) == len(counts),
+                        seconds=now - at,
+                        work=sum(counts[key] - before[key] for key in throughout),
+                        reserved=memory_held(str(self._device)) if self._device.type == "cuda" else 0,
+                        free=self._free(),
+                    )
+                )
+            before, at = counts, now
+
+    def _counts(self) -> dict[str, int]:
+        """The work of each trial so far; 0 for one that does not train."""
+        with self._changing:
+            return {
+                key: one.lane.work if one.training and one.lane is not None else 0 for key, one in self._running.items()
+            }
+
+    def _free(self) -> int:
+        """Bytes that the process could still take."""
+        if self._device.type == "cuda" and self._fraction is not None:
+            free, total = torch.cuda.mem_get_info(self._device)
+            return max(0, min(free, int(total * self._fraction) - memory_held(str(self._device))))
+        return free_memory(self._device)
+
+    def _send(self, message: FromChild) -> None:
+        with self._sending:
+            try:
+                wire.send(self._sock, message)
+            except OSError:
+                os._exit(1)
+
+    def _end(self, reason: str) -> None:
+        """Nothing can be saved of what runs: its tensors are out of reach."""
+        self._send(Spoilt(reason))
+        os._exit(_SPOILT)
+
+
+class Shelf:
+    """Data sets as `datasets.load_planned` reads them, each once for all who ask for the same; the last few stay."""
+
+    def __init__(self, load: Callable[..., tuple[Arrays, str]] = datasets.load_planned) -> None:
+        self._load = load
+        self._places: OrderedDict[Any, _Place] = OrderedDict()
+        self._placing = threading.Lock()
+        self._decoding = threading.Lock()
+        """Decoders set what a process has once, as how warnings are shown: one at a time."""
+
+    def load(
+        self, source: DatasetSource, data_root: Path, cache: Path, identity: str, met: str | None = None
+    ) -> tuple[Arrays, str]:
+        """As `datasets.load_planned`, which raises for each who asks while it cannot be read."""
+        asked = (source, data_root, cache, identity, met)
+        with self._placing:
+            place = self._places.setdefault(asked, _Place())
+            self._places.move_to_end(asked)
+            while len(self._places) > _KEPT:
+                self._places.popitem(last=False)
+        with place.filling:
+            if place.found is None:
+                with self._decoding:
+                    place.found = self._load(*asked)
+            return place.found
+
+
+@dataclass
+class _Place:
+    filling: threading.Lock = field(default_factory=threading.Lock)
+    found: tuple[Arrays, str] | None = None

@@ -1,0 +1,56 @@
+"""Jobs that go wrong in the child that runs them, and only there. Light to import: a child unpickles them."""
+
+import dataclasses
+import os
+import signal
+import threading
+import time
+
+from core.jobs.orders import Job
+
+
+class _Odd(Job):
+    """`folder` is the first thing that a trial asks its job for."""
+
+    def __getattribute__(self, name):
+        if name == "folder" and object.__getattribute__(self, "made_in") != os.getpid():
+            object.__getattribute__(self, "go_wrong")()
+        return object.__getattribute__(self, name)
+
+
+class Deadly(_Odd):
+    """Ends its process with a segmentation fault, once others are at work."""
+
+    def go_wrong(self):
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+class Spoiling(_Odd):
+    """Meets an error after which nothing in its process can use the device."""
+
+    def go_wrong(self):
+        time.sleep(0.5)
+        raise RuntimeError("CUDA error: an illegal memory access was encountered\nand more words")
+
+
+class Greedy(_Odd):
+    """Two of these fit on the device, one or two more do not."""
+
+    def go_wrong(self):
+        import torch
+
+        at_work = [thread for thread in threading.enumerate() if thread.name.startswith(LANE)]
+        time.sleep(0.3)
+        if len(at_work) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+LANE = "lane of "
+"""Begins the keys of greedy jobs, which their threads are named by."""
+
+
+def odd(kind, job):
+    made = kind(**{each.name: getattr(job, each.name) for each in dataclasses.fields(Job)})
+    object.__setattr__(made, "made_in", os.getpid())
+    return made
