@@ -11,6 +11,7 @@ from app.worker import gpu_trouble
 from app.worker.visible import VARIABLE, Visible, look
 from core.errors import BadInput, Unavailable
 from core.executors.protocol import Slot
+from core.lanes.alone import MOST_LANES
 
 
 def has_mps() -> bool:
@@ -52,7 +53,10 @@ def resolve_slots(
     found: list[Slot] = []
     for name, rooms in Counter(chosen).items():
         if name.startswith("cuda"):
-            found.append(Slot(name, threads or 1, memory_fraction, lanes if slots is None else rooms))
+            asked = lanes if slots is None else rooms
+            if asked is not None and asked > MOST_LANES:
+                raise BadInput(f"{asked} trials at once on {name}: a GPU takes {MOST_LANES} at most, and fewer fill it")
+            found.append(Slot(name, threads or 1, memory_fraction, asked))
         else:
             found += [Slot(name, threads or 1)] * rooms
     return found

@@ -78,8 +78,9 @@ class _Host:
         self._run = run
         self._shelf = Shelf()
         self._running: dict[str, _Running] = {}
+        self._free_lanes: list[Lane] = []
         self._changing = threading.Lock()
-        """Held while `_running` changes, and while it is looked through."""
+        """Held while `_running` and `_free_lanes` change, and while they are looked through."""
         self._sending = threading.Lock()
 
     def take(self, message: Run | Stop | Limit) -> None:
@@ -122,7 +123,7 @@ class _Host:
         settle_thread()
         company = Company(self._lanes, lambda: self._beside(key), self._shelf.load)
         try:
-            lane = running.lane = open_lane(self._device)
+            lane = running.lane = self._lane()
         except RuntimeError as error:
             return TrialFailed(f"{type(error).__name__}: {str(error).splitlines()[0]}", traceback.format_exc())
         try:
@@ -137,7 +138,18 @@ class _Host:
             return unwritable(error, job.folder)
         finally:
             lane.wait()
+            with self._changing:
+                self._free_lanes.append(lane)
         return Crashed("the trial ended without a word", None)
+
+    def _lane(self) -> Lane:
+        """One that an earlier trial has left, else a new one: so there are never more than trials at once."""
+        with self._changing:
+            lane = self._free_lanes.pop() if self._free_lanes else None
+        if lane is None:
+            return open_lane(self._device)
+        lane.work = 0
+        return lane
 
     def _beside(self, key: str) -> int:
         with self._changing:

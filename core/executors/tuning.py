@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from core.executors.messages import Look
+from core.lanes.alone import MOST_LANES
 
-MOST_LANES = 32
 _GAIN = 1.05
 """By so much the work per second must grow with the lanes for more of them to be tried."""
 _MEASURED_SECONDS = 2.5

@@ -182,14 +182,11 @@ def _default(device: torch.device) -> torch.Generator:
 _thread = threading.local()
 
 
-LANES = 32
-"""Of one device in a process: torch has no more streams, and hands the first out again after that."""
-
-
 def open_lane(device: torch.device) -> Lane:
     """A new lane of `device`, with a stream, a generator and graphs of its own on CUDA.
 
     To be kept for one trial after another: memory that was cached for its stream, and the pool of its graphs, serve no other.
+    A process can have `alone.MOST_LANES` of them on one device.
     """
     if device.type != "cuda":
         return Lane(device)

@@ -69,6 +69,14 @@ def test_slots_one_per_core_or_device_unless_asked(monkeypatch):
     ]
 
 
+def test_a_gpu_takes_no_more_lanes_than_torch_has_streams_for():
+    assert resolve_slots((), None, None, look=fake(1), lanes=32)[0].lanes == 32
+    for asked in ({"slots": None, "lanes": 33}, {"slots": 65, "lanes": None}):
+        with pytest.raises(BadInput, match="33 trials at once on cuda:0: a GPU takes 32 at most"):
+            resolve_slots((), asked["slots"], None, look=fake(1 if asked["slots"] is None else 2), lanes=asked["lanes"])
+    assert len(resolve_slots(["cpu"], 65, None, look=fake(0))) == 65
+
+
 def test_lanes_are_counted_on_each_gpu_and_slots_on_all():
     assert resolve_slots((), None, None, look=fake(2), lanes=4) == [
         Slot("cuda:0", 1, lanes=4),
