@@ -16,10 +16,6 @@ from typing import Any
 
 import pytest
 
-# As in the product's children, and before anything touches CUDA: GPUs by their place, matrix products that repeat.
-os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-
 WHOLE = os.environ.get("INNATE_GPU_WHOLE") == "1"
 TOGETHER = 580 + 600 * WHOLE
 """Seconds of all tests; what has not begun by then is skipped, and what has not ended fails."""
@@ -49,6 +45,9 @@ def card() -> Any:
     """The device under test; skips without CUDA, and in a suite that is spread over processes."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         pytest.skip("needs a GPU to itself: make gpu")
+    # As in the product's children, and before anything touches CUDA: GPUs by their place, matrix products that repeat.
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch
 
     from tests.gpu.card import DEVICE, card
@@ -56,6 +55,8 @@ def card() -> Any:
     if DEVICE.startswith("cuda") and not torch.cuda.is_available():
         pytest.skip("needs a GPU: make gpu")
     found = card(DEVICE)
+    if not found.real:
+        torch.set_num_threads(1)  # the tests need no more, and two wait for each other where others are at work
     print(f"\n{found.name}, driver {found.driver}; torch {torch.__version__}, CUDA {torch.version.cuda}")
     return found
 

@@ -31,13 +31,13 @@ class Sheet:
         if words not in self.notes:
             self.notes.append(words)
 
-    def bar(self, what: str, measured: float, asked: float, *, most: bool = False, unit: str = "") -> str | None:
+    def bar(self, what: str, measured: float, asked: float, *, most: bool = False) -> str | None:
         """Write a bar down. What to fail with where it was missed on a card that it was set for; else None."""
         held = measured <= asked if most else measured >= asked
         verdict = ("held" if held else "missed") if self.card.barred else "no bar for this card"
         sign = "≤" if most else "≥"
-        self.add("bars", what, f"{measured:,.4g}{unit}", f"{sign} {asked:,.4g}{unit}", verdict)
-        return f"{what}: {measured:,.4g}{unit}, asked {sign} {asked:,.4g}{unit}" if verdict == "missed" else None
+        self.add("bars", what, _number(measured), f"{sign} {_number(asked)}", verdict)
+        return f"{what}: {_number(measured)}, asked {sign} {_number(asked)}" if verdict == "missed" else None
 
     def text(self) -> str:
         head = f"{self.card.name}, driver {self.card.driver}, torch {torch.__version__}, CUDA {torch.version.cuda}"
@@ -45,3 +45,7 @@ class Sheet:
             head += "\nThe CPU stands in for a GPU, on tiny sizes: these rows show that the code runs, no more."
         tables = [drawn("", columns, self.rows[name]) for name, columns in _COLUMNS.items() if name in self.rows]
         return "\n".join([head, *tables, *self.notes])
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"

@@ -47,7 +47,7 @@ def test_the_bars_are_those_of_cards_that_they_were_set_for():
     assert set_for.bar("speed", 3.0, 2.0) is None
     assert set_for.bar("speed", 1.0, 2.0) == "speed: 1, asked ≥ 2"
     assert set_for.bar("wait", 1.0, 2.0, most=True) is None
-    assert set_for.bar("wait", 3.0, 2.0, most=True, unit=" s") == "wait: 3 s, asked ≤ 2 s"
+    assert set_for.bar("wait", 3.0, 2.0, most=True) == "wait: 3, asked ≤ 2"
     assert other.bar("speed", 1.0, 2.0) is None
     assert [row[-1] for row in set_for.rows["bars"]] == ["held", "missed", "held", "missed"]
     assert [row[-1] for row in other.rows["bars"]] == ["no bar for this card"]

@@ -72,12 +72,10 @@ def test_training_through_innate_run(precision, card, sheet, plain, lanes, cache
     seconds, home = innate_run(card, tmp_path, tmp_path / "grid.toml", lanes)
     rate = together(recorded_spans(home.database, images_of(document)))
     times = plain(precision).row(f"innate run, {lanes} lanes", rate)
-    sheet.add(
-        "studies", f"innate run, {document['training']['epochs']} epochs in {precision}", lanes, f"{seconds:.1f}", ""
-    )
+    sheet.add("studies", f"grid, {document['training']['epochs']} epochs, {precision}", lanes, f"{seconds:.1f}", "")
     none_missed(
-        sheet.bar(f"training, innate run, {precision}", rate, RATES[precision], unit=" images/s"),
-        sheet.bar(f"the same beside the plain loop, {precision}", times, TIMES[precision], unit=" ×"),
+        sheet.bar(f"training, images/s, innate run, {precision}", rate, RATES[precision]),
+        sheet.bar(f"training, × plain, innate run, {precision}", times, TIMES[precision]),
     )
 
 
@@ -99,15 +97,13 @@ def test_one_trial_after_another(card, sheet, many, cache, tmp_path):
     wanted = {str(number): job for number, job in enumerate(jobs(document, tmp_path, cache, str(card.device)))}
     stories = list(carry(many, wanted, 1, 30).stories.values())
     bare = statistics.median(gap(*pair, BATCH) for pair in itertools.pairwise(stories))
-    sheet.add("studies", "from a trial's end to the next one's first step, executor alone", 5, f"{bare:.3f}", "median")
+    sheet.add("studies", "next trial's first step, executor", 5, f"{bare:.3f}", "median")
 
     (tmp_path / "grid.toml").write_text(tomli_w.dumps({**document, **OF_A_FILE, "attacks": []}))
     _, home = innate_run(card, tmp_path, tmp_path / "grid.toml", 1)
     whole = statistics.median(recorded_gaps(home.database))
-    sheet.add("studies", "the same through innate run, records and all", 5, f"{whole:.3f}", "median")
-    none_missed(
-        sheet.bar("from a trial's end to the next one's first step", whole * 1000, GAP * 1000, most=True, unit=" ms")
-    )
+    sheet.add("studies", "next trial's first step, innate run", 5, f"{whole:.3f}", "median")
+    none_missed(sheet.bar("next trial's first step, ms, innate run", whole * 1000, GAP * 1000, most=True))
 
 
 @pytest.mark.gpu(seconds=60)
@@ -116,9 +112,9 @@ def test_a_pgd_sweep_beside_libraries(images, card, sheet, net):
     subject = nets.on(net, card.sized(images, 16))
     count = len(subject.tests)
     sheet.note(
-        f"Attacks: kumar-cnn, {net.data}; {len(net.tests):,} test images, again and again where more are attacked. × ours:"
+        f"Attacked: kumar-cnn, {net.data}; {len(net.tests):,} test images, again and again where there are more."
     )
-    sheet.note("seconds as a multiple of ours in that precision; libraries in the batch that they are quickest with.")
+    sheet.note("× ours: seconds beside ours in that precision; libraries in the batch that they are quickest with.")
     batches = sorted({min(size, count) for size in (250, 500, 1000, 2500, 5000, 10_000)})
     missed = []
     for precision in card.sized(("fp32", "tf32"), ("fp32",)):
@@ -139,8 +135,8 @@ def test_a_pgd_sweep_beside_libraries(images, card, sheet, net):
                 f"{times:.2f}", row.batch,
             )  # fmt: skip
             if row.name == "torchattacks":
-                what = f"PGD sweep, {count:,} images, {precision}, beside torchattacks"
-                missed.append(sheet.bar(what, times, SWEEP, unit=" ×"))
+                what = f"PGD, {count:,} images, {precision}, × torchattacks"
+                missed.append(sheet.bar(what, times, SWEEP))
             for mine, theirs in zip(ours.accuracies, row.accuracies, strict=True):
                 assert mine <= theirs + max(0.005, 2 / count), f"weaker than {row.name}"
     none_missed(*missed)
@@ -161,11 +157,10 @@ def test_standard_beside_pyautoattack(card, sheet, net):
         sheet.note(f"Skipped: {absent}")
         return
     x, y = subject.tests.pixels(torch.arange(count, device=card.device)), subject.tests.labels
+    all_of_it = card.sized({"version": "standard"}, {"version": "custom", "attacks": ["apgd-ce"]})
     ensemble = pyautoattack.AutoAttack(
-        subject.model, norm="Linf", eps=eps, seed=0, version="standard", device=str(card.device), verbose=False
+        subject.model, norm="Linf", eps=eps, seed=0, device=str(card.device), **all_of_it
     )
-    if not card.real:
-        ensemble.attacks_to_run = ["apgd-ce"]
     with multiplying_in("fp32"):
         begun = time.perf_counter()
         adversarial, _ = ensemble.run_standard_evaluation(x, y, batch_size=count)
@@ -176,7 +171,7 @@ def test_standard_beside_pyautoattack(card, sheet, net):
     times = seconds / cost.wall
     sheet.add("attacks", "the same, pyautoattack", "fp32", f"{count:,}", f"{seconds:.2f}", f"{times:.2f}", count)
     assert float(event.ledgers[0].survived.mean()) <= theirs + max(0.005, 1 / count)
-    none_missed(sheet.bar("standard beside pyautoattack", times, STANDARD, unit=" ×"))
+    none_missed(sheet.bar("standard, × pyautoattack", times, STANDARD))
 
 
 @pytest.mark.gpu(seconds=700 if WHOLE else 130)
@@ -193,13 +188,13 @@ def test_the_paper_s_study(card, sheet, lanes, tmp_path):
     )
     done = len({one.trial for one in recorded_spans(home.database, 1)})
     whole = seconds * TRIALS / done
-    words = "" if done == TRIALS else f"all {TRIALS} would take {whole:,.0f} s (estimated)"
+    words = "" if done == TRIALS else f"all {TRIALS}: {whole:,.0f} s (estimated)"
     sheet.add(
         "studies",
-        "innate run paper-mnist, tf32" if card.real else "paper-mnist, cut down",
+        card.sized("paper-mnist, tf32", "paper-mnist, cut down"),
         done,
         f"{seconds:.1f}",
         words,
     )
-    estimated = "" if done == TRIALS else ", estimated"
-    none_missed(sheet.bar(f"paper-mnist in tf32{estimated}", whole, PAPER, most=True, unit=" s"))
+    estimated = "" if done == TRIALS else " (estimated)"
+    none_missed(sheet.bar(f"paper-mnist, seconds{estimated}", whole, PAPER, most=True))
