@@ -21,7 +21,7 @@ BATCH = 128
 def plain_rate(card: Card, precision: str, images: Tensor, labels: Tensor, *, graph: bool = False) -> float:
     """Images per second of such a loop, over uint8 images [n, 1, 28, 28] and labels [n] on the device: eager, or with its
     step as one CUDA graph."""
-    steps = card.sized(800 if graph else 300, 1)
+    steps = card.sized(500 if graph else 200, 1)
     torch.manual_seed(0)
     model = make_model(nn.ReLU).to(card.device).train()
     with multiplying_in(precision):
