@@ -123,8 +123,9 @@ def net(card: Any, request: pytest.FixtureRequest) -> Any:
 
     small = {"train_samples": 500, "training": {"epochs": 2}}
     folder = request.config.cache.mkdir(f"innate-gpu-{card.device.type}")  # type: ignore[union-attr]
+    images = card.sized(10_000 if nets.FULL else 1_000, 24)
     with ordinary_torch():
-        return nets.trained({**nets.STANDARD, **card.sized({}, small)}, folder, card.sized(1000, 24), str(card.device))
+        return nets.trained({**nets.STANDARD, **card.sized({}, small)}, folder, images, str(card.device))
 
 
 @pytest.fixture(scope="session")
