@@ -6,7 +6,7 @@ LOWEST := .venv-lowest
 # Half as many again as there are cores, handed out one by one: the tests of real processes take long and mostly wait.
 WORKERS = $(shell $(PYTHON) -c "import os; print((3 * (os.cpu_count() or 1) + 1) // 2)")
 
-.PHONY: demo test test-lowest check bench faults screens clean
+.PHONY: demo test test-lowest check bench gpu faults screens clean
 
 demo: $(VENV)/.installed
 	$(BIN)/innate run quick
@@ -29,6 +29,10 @@ check: $(VENV)/.test
 # Each table is a file of tests/benchmarks. INNATE_BENCH_IMAGES=100 gives a first look in a few minutes.
 bench: $(VENV)/.bench
 	$(BIN)/python -m pytest -m benchmark -s tests/benchmarks
+
+# Ten minutes at most, on one card; skipped without CUDA. INNATE_GPU_TABLE=FILE keeps the table. More: tests/gpu/__init__.py
+gpu: $(VENV)/.bench
+	$(BIN)/python -m pytest -s tests/gpu
 
 faults: $(VENV)/.test
 	INNATE_KILLS=200 $(BIN)/python -m pytest -s tests/faults

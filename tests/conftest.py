@@ -79,13 +79,13 @@ def real_data() -> Path:
 Innate = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def innate_command(*arguments: str, home: Path, check: int | None = 0, **environment: str) -> Any:
+def innate_command(*arguments: str, home: Path, check: int | None = 0, timeout: float = 300, **environment: str) -> Any:
     """Run the installed program in a process of its own, offline in spirit: with an empty user folder."""
     done = subprocess.run(
         [sys.executable, "-P", "-m", "app.main", "--home", str(home), *arguments],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=timeout,
         cwd=home.parent,
         env={**os.environ, "HOME": str(home.parent), "INNATE_DATA": str(home / "data"), **environment},
         check=False,

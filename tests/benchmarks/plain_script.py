@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torchattacks
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
@@ -70,6 +69,8 @@ def accuracy(model, loader, attack=None):
 
 
 def main():
+    import torchattacks  # here, since `make gpu` takes the model above where there is no torchattacks
+
     parser = argparse.ArgumentParser()
     parser.add_argument("data", help="x_train, y_train, x_test, y_test; images uint8 [n, h, w]")
     parser.add_argument("results")

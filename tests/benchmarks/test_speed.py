@@ -13,7 +13,7 @@ from core.models.pixel_model import build_model
 from core.records import Choice, TrialSpec
 from core.study.resolve import load_study
 from core.training.loop import TrainingData, train
-from tests.benchmarks.nets import attacked
+from tests.benchmarks.nets import attacked, operations
 from tests.benchmarks.tables import show
 
 pytestmark = pytest.mark.benchmark
@@ -41,26 +41,6 @@ def matmul_rate(precision):
     """Floating-point operations per second of a 1024³ product on one thread."""
     a, b = (torch.randn(1024, 1024, dtype=DTYPES[precision]) for _ in range(2))
     return 2 * 1024**3 / best(lambda: a @ b)
-
-
-def operations(model, x):
-    """Multiply-adds times two of one image's forward pass, counted layer by layer, and those of the first layer alone."""
-    counted = []
-
-    def count(module, _, output):
-        weights = module.weight[0].numel()
-        counted.append(2 * weights * output.numel() / len(x))
-
-    hooks = [
-        module.register_forward_hook(count)
-        for module in model.modules()
-        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear)
-    ]
-    with torch.no_grad():
-        model(x)
-    for hook in hooks:
-        hook.remove()
-    return sum(counted), counted[0]
 
 
 def papers_trial(precision):
