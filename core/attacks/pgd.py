@@ -46,7 +46,7 @@ def pgd(
 
     def moved(rows: Rows, state: _Ascent) -> _Ascent:
         gradient, velocity = state.gradient, state.velocity
-        if velocity is not None:
+        if velocity is not None and decay is not None:
             gradient = velocity = decay * velocity + mean_one(gradient)
         step = per_sample(state.size, state.adversarial) * ascent_direction(gradient, norm)
         adversarial = project(state.adversarial + step, rows.x, rows.eps, norm)

@@ -52,10 +52,10 @@ def at(positions: Tensor, state: S) -> S:
 
 
 @overload
-def chosen(condition: Number, new: Callable[[], Tensor], old: Tensor) -> Tensor: ...
+def chosen(condition: float | Tensor, new: Callable[[], Tensor], old: Tensor) -> Tensor: ...
 @overload
-def chosen(condition: Number, new: Callable[[], S], old: S) -> S: ...
-def chosen(condition: Number, new: Callable[[], Any], old: Any) -> Any:
+def chosen(condition: float | Tensor, new: Callable[[], S], old: S) -> S: ...
+def chosen(condition: float | Tensor, new: Callable[[], Any], old: Any) -> Any:
     """`new()` where the `condition` of a step holds, else `old`: asked of Python, which then leaves out the other, or of the
     device, which works out both."""
     if not isinstance(condition, Tensor):
@@ -233,7 +233,7 @@ def _memory(tensor: Tensor) -> int:
 
 
 def _shape(state: Any) -> Hashable:
-    found: list[Hashable] = [type(state)]
+    found: list[Any] = [type(state)]
 
     def note(one: Any) -> Any:
         tensor = one.values if isinstance(one, Shared) else one

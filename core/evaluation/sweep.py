@@ -259,6 +259,7 @@ def within_memory(sweep: Sweep, rows: Tensor, work: Callable[[Tensor], None]) ->
             raise
         sweep.batch_size = len(rows) // 2
         sweep.notes.append(f"out of memory at {len(rows)} images per batch; went on with {sweep.batch_size}")
+        sweep.victim.forget()
         if rows.device.type == "cuda":
             torch.cuda.empty_cache()
         for first in range(0, len(rows), sweep.batch_size):

@@ -25,7 +25,8 @@ from core.engine.losses import log_odds
 from core.engine.steps import step_size
 from core.engine.victim import EvaluationStopped, Victim, under_attack
 from core.errors import BadInput, InnateError
-from core.evaluation.evaluate import TestSet, crafting_precision, usual_batch
+from core.evaluation.batches import MOST, usual_batch
+from core.evaluation.evaluate import TestSet, crafting_precision
 from core.events import Event, Finished, Stopped, TransferLeftOut, TransferProgress, TransferRow, TrialFailed
 from core.jobs.evaluations import test_set_of
 from core.jobs.orders import TransferJob
@@ -69,14 +70,15 @@ def craft(victim: Victim, x: Tensor, y: Tensor, samples: Tensor, attack: AttackS
 
 @dataclass
 class Batches:
-    """Rows in pieces of `size`, which is halved for good where memory runs out."""
+    """Rows in pieces of `size`, which shrinks for good: to what each model that is read allows, and by half where memory runs
+    out."""
 
     size: int
     stop: Callable[[], bool] = lambda: False
     notes: list[str] = field(default_factory=list)
 
-    def over(self, rows: Tensor, work: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
-        """`work` of each piece, in order; raises EvaluationStopped between two of them."""
+    def over(self, rows: Tensor, victim: Victim, work: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
+        """`work` of each piece on `victim`, in order; raises EvaluationStopped between two of them."""
         first = 0
         while first < len(rows):
             if self.stop():
@@ -90,6 +92,7 @@ class Batches:
                     raise
                 self.size = len(piece) // 2
                 self.notes.append(f"out of memory at {len(piece)} images per batch; went on with {self.size}")
+                victim.forget()
             else:
                 yield done
                 first += len(piece)
@@ -114,6 +117,7 @@ class Gallery:
         if trial_id in self._kept:
             return self._kept[trial_id]
         model = self._load(trial_id)
+        self.batches.size = min(self.batches.size, usual_batch(model, self.test_set))
         size = sum(value.numel() * value.element_size() for value in (*model.parameters(), *model.buffers()))
         if self._bytes + size <= _MODELS_BYTES:
             self._kept[trial_id] = model
@@ -137,7 +141,7 @@ class Gallery:
         victim = Victim(model)
         positions = torch.arange(count, device=self.test_set.labels.device)
         with under_attack(model):
-            found = list(self.batches.over(positions, lambda some: victim.logits(pixels(some)).argmax(dim=1)))
+            found = list(self.batches.over(positions, victim, lambda some: victim.logits(pixels(some)).argmax(dim=1)))
             victim.check()
         return torch.cat([positions[:0], *found])
 
@@ -172,7 +176,7 @@ def cells(
     for chunk in (rows[first : first + held] for first in range(0, len(rows), held)):
         pieces = []
         with under_attack(model):
-            for piece in batches.over(chunk, adversarial):
+            for piece in batches.over(chunk, victim, adversarial):
                 pieces.append(piece)
                 done += len(piece) * effort
                 yield done / whole
@@ -231,7 +235,7 @@ def _run(job: TransferJob, stop: Callable[[], bool]) -> Iterator[Event]:
 
     gradients = ATTACKS[job.attack.name].iterate is not None
     precision = crafting_precision(job.crafting, torch.device(job.device)) if gradients else "fp32"
-    batches = Batches(usual_batch(torch.device(job.device)), stop)
+    batches = Batches(MOST, stop)
     gallery = Gallery(load, test_set, batches)
     left_out: set[str] = set()
     shown_at = -1e9

@@ -55,6 +55,8 @@ class Lane:
         self._recorder = recorder
         self._launched = 0
         self._mark: torch.cuda.Event | None = None
+        self.share = 1.0
+        """The part of the device's free memory that work in this lane may count with: whoever opens several says so."""
 
     @property
     def records(self) -> bool:
