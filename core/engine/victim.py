@@ -205,8 +205,8 @@ class Victim:
 
     @contextmanager
     def within(self, cost: Cost) -> Iterator[None]:
-        """Passes are those of a step that is recorded: they are eager, ask for no stop, and add 1 each to `cost`, which `repeated`
-        is told of whenever the step is carried out."""
+        """Passes are those of a step that is recorded: they are eager, ask for no stop, and add 1 each to `cost`, of which
+        `repeated` is told whenever the step is carried out."""
         cost.forward = cost.backward = 0
         self._within = cost
         try:

@@ -77,12 +77,11 @@ class Lane:
     @contextlib.contextmanager
     def drawing(self, seed: int) -> Iterator[None]:
         """For eager work: within, torch's default generators are the lane's, begun at `seed`, and no other lane's turn."""
-        with ALONE:
-            with contextlib.ExitStack() as standing:
-                if self._generator is not None:
-                    standing.enter_context(_standing_in(_default(self.device), self._generator))
-                self.reseed(seed)
-                yield
+        with ALONE, contextlib.ExitStack() as standing:
+            if self._generator is not None:
+                standing.enter_context(_standing_in(_default(self.device), self._generator))
+            self.reseed(seed)
+            yield
 
     def reseed(self, seed: int) -> None:
         """Begin the lane's generator anew: within `drawing`, or before a replay.

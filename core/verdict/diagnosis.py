@@ -178,7 +178,8 @@ def _at_radius(
 
 
 def _distances(victim: Victim, test_set: TestSet, rows: Tensor, size: int) -> Tensor:
-    """[n]: how far in l2 the nearest image is that short runs of FMN, on `size` samples at a time, find and a fresh pass confirms; inf where they find none.
+    """[n]: how far in l2 the nearest image is that short runs of FMN, on `size` samples at a time, find and a fresh pass
+    confirms; inf where they find none.
 
     One run goes to the nearest mistake of any kind, others to the classes whose linearised boundaries are nearest
     (Moosavi-Dezfooli et al. 2016, equation 8). Of what PGD-40 left standing and the ensemble broke, the first finds most on
@@ -197,9 +198,7 @@ def _distances(victim: Victim, test_set: TestSet, rows: Tensor, size: int) -> Te
     return torch.cat(found)
 
 
-def _fallen_in_linf(
-    victim: Victim, test_set: TestSet, rows: Tensor, eps: float, broken: Tensor, size: int
-) -> Tensor:
+def _fallen_in_linf(victim: Victim, test_set: TestSet, rows: Tensor, eps: float, broken: Tensor, size: int) -> Tensor:
     """[n] bool: who of those that are not `broken` falls to short runs of APGD, on the cross-entropy, then towards one likely
     class after the other. For the same two reasons as in l2; FMN, whose steps follow the length of the gradient, finds half
     as much in linf."""
