@@ -13,11 +13,14 @@ import pytest
 import torch
 from torch import nn
 
-from core.attacks import resolve
+from core.attacks import ATTACKS, resolve
 from core.engine.recorded import Recordings, Room, Shared, Table, at, chosen, picked
-from core.engine.victim import EvaluationStopped, NonFiniteLogits, Victim
+from core.engine.victim import EvaluationStopped, NonFiniteLogits, Victim, under_attack
 from core.evaluation.evaluate import clean_outcome, evaluate
+from core.jobs.transfer import craft
 from core.lanes.lane import Lane
+from core.records import DiagnosisSpec
+from core.verdict.diagnosis import diagnose
 from tests.core.linear import samples_of, small_net
 from tests.core.tape import Tape
 
@@ -274,9 +277,6 @@ def test_lanes_beside_each_other_give_what_each_gives_alone(worlds):
 
 
 def test_each_sample_may_have_its_own_radius_in_a_recorded_step(worlds):
-    from core.attacks import ATTACKS
-    from core.engine.victim import under_attack
-
     model, tests = worlds["grey"]
     rows = torch.arange(len(tests))
     x, y, radii = tests.pixels(rows), tests.labels, torch.where(rows % 2 == 0, 0.05, 0.2)
@@ -337,3 +337,29 @@ def test_what_a_step_leaves_out_is_not_worked_out_in_python():
     old = torch.zeros(2)
     assert chosen(False, never, old) is old
     assert chosen(torch.tensor(True), lambda: old + 1, old).tolist() == [1.0, 1.0]
+
+
+def test_a_look_at_a_model_sees_the_same_in_a_lane_that_records(worlds):
+    """Its hooks need an eager pass; its short attacks are recorded like any."""
+    model, tests = worlds["grey"]
+    correct = clean_outcome(model, tests, 3).correct
+    for norm, eps in (("linf", (0.02, 0.2)), ("l2", (0.1, 0.6))):
+        tape, found = Tape(), []
+        for lane in (Lane(CPU, recorder=tape), Lane(CPU)):
+            with lane.entered():
+                looks = list(diagnose(model, tests, correct, DiagnosisSpec(None, norm, eps)))
+            found.append([dataclasses.replace(look, seconds=0.0, nearest={}) for look in looks])
+        assert found[0] == found[1]
+        assert tape.replays > tape.captures > 0
+        assert found[0][-1].broken_by_gradient
+
+
+def test_crafting_to_transfer_is_the_same_in_a_lane_that_records(worlds):
+    model, tests = worlds["coloured"]
+    x = tests.pixels(torch.arange(len(tests)))
+    for name in ("bim", "mi-fgsm"):
+        images = []
+        for lane in (Lane(CPU, recorder=Tape()), Lane(CPU)):
+            with lane.entered(), under_attack(model):
+                images.append(craft(Victim(model), x, tests.labels, tests.indices, attack(name, eps=[0.1])))
+        assert torch.allclose(*images, atol=1e-6)
