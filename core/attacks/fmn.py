@@ -94,7 +94,7 @@ def nearest_mistakes(
     aims = () if target is None else (target,)
     state = _Search(x, y, aims, torch.zeros_like(x), radius, nearest.distance, nearest.images)
     kind = ("fmn", norm, count, first_alpha, first_gamma)
-    state = carry_out(victim, step, state, count, kind)
+    state = carry_out(victim, step, state, range(count), kind)
     # Copies: the memory of steps that were recorded is used again.
     nearest.distance, nearest.images = state.distance.clone(), state.images.clone()
     adversarial = (x + state.delta).clamp(0.0, 1.0)

@@ -38,9 +38,13 @@ class Nearest:
         else:
             before = self._x[at], self.distance[at], self.images[at]
             kept, distance, images = nearer(*before, adversarial, fooled, self._norm)
-            self.distance = self.distance.index_copy(0, at, distance)
-            self.images = self.images.index_copy(0, at, images)
+            self.keep(at, distance, images)
         return kept
+
+    def keep(self, at: Tensor, distance: Tensor, images: Tensor) -> None:
+        """Take over what `nearer` says of the rows at the positions `at`."""
+        self.distance = self.distance.index_copy(0, at, distance)
+        self.images = self.images.index_copy(0, at, images)
 
 
 def nearer(

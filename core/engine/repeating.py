@@ -1,4 +1,4 @@
-"""Steps of an attack whose rows all stay to the end. Imports torch: for children only."""
+"""Steps of an attack that knows by itself which rows are done. Imports torch: for children only."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ S = TypeVar("S")
 _LOOK_EVERY = 8
 
 
-def carry_out(victim: Victim, step: Callable[[S, Number], S], state: S, count: int, kind: Hashable) -> S:
-    """The state after `count` steps, numbered from 0; the field `x` of a state is the images. As of
-    `core.engine.standing.Standing.carry_out`, nothing of these rows may be in `step` but through the state.
+def carry_out(victim: Victim, step: Callable[[S, Number], S], state: S, numbers: range, kind: Hashable) -> S:
+    """The state after the steps `numbers`; its field `x` is the images. As of `core.engine.standing.Standing.carry_out`, nothing
+    of these rows may be in `step` but through the state; and what comes back may lie in memory that the next call uses again.
 
     Raises as passes of `victim` do.
     """
     images: Tensor = state.x  # type: ignore[attr-defined]
-    recordings, begun = victim.recordings(images.device), 0
-    if recordings is not None and count > 1 and kind not in recordings.refused:
-        state, begun = _replay(victim, recordings, step, state, count, kind, len(images))
-    for number in range(begun, count):
+    recordings = victim.recordings(images.device)
+    if recordings is not None and len(numbers) > 1 and kind not in recordings.refused:
+        state, numbers = _replay(victim, recordings, step, state, numbers, kind, len(images))
+    for number in numbers:
         state = step(state, number)
     return state
 
@@ -35,11 +35,11 @@ def _replay(
     recordings: Recordings,
     step: Callable[[S, Number], S],
     state: S,
-    count: int,
+    numbers: range,
     kind: Hashable,
     rows: int,
-) -> tuple[S, int]:
-    """The state after as many steps as could be recorded, and how many those are."""
+) -> tuple[S, range]:
+    """The state after as many steps as could be recorded, and those that are left."""
     cost = recordings.keep((kind, "cost"), Cost)
 
     def whole(held: S, number: Tensor) -> S:
@@ -47,15 +47,15 @@ def _replay(
             return step(held, number)
 
     loop = recordings.loop(kind, state, rows, whole)
-    loop.room.load(state, 0)
+    loop.room.load(state, numbers.start)
     state = loop.room.rows(rows, state)
-    for number in range(count):
+    for done, number in enumerate(numbers, 1):
         try:
             loop()
         except NotRecorded as error:
             recordings.refused[kind] = str(error)
-            return state, number
+            return state, range(number, numbers.stop)
         victim.repeated(cost, rows)
-        if (number + 1) % _LOOK_EVERY == 0:
+        if done % _LOOK_EVERY == 0:
             victim.look()
-    return state, count
+    return state, range(0)
