@@ -53,9 +53,9 @@ def replayed(
 ) -> tuple[Tensor, ...]:
     """`work(*given)`, all of it [n, …], `given` padded to `sized(n)` rows and `work` recorded once for that size: of one `kind`,
     the first that is given serves for all. What the lane refuses to record runs eagerly."""
-    if kind in recordings.refused:
-        return work(*given)
     rows = len(given[0])
+    if kind in recordings.refused or rows == 0:
+        return work(*given)
     size = sized(rows)
 
     def begin() -> tuple[tuple[Tensor, ...], Repeated[tuple[Tensor, ...]]]:

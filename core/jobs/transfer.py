@@ -70,8 +70,7 @@ def craft(victim: Victim, x: Tensor, y: Tensor, samples: Tensor, attack: AttackS
 
 @dataclass
 class Batches:
-    """Rows in pieces of `size`, which shrinks for good: to what each model that is read allows, and by half where memory runs
-    out."""
+    """Rows in pieces of `size`, which is halved for good where memory runs out."""
 
     size: int
     stop: Callable[[], bool] = lambda: False
@@ -117,7 +116,6 @@ class Gallery:
         if trial_id in self._kept:
             return self._kept[trial_id]
         model = self._load(trial_id)
-        self.batches.size = min(self.batches.size, usual_batch(model, self.test_set))
         size = sum(value.numel() * value.element_size() for value in (*model.parameters(), *model.buffers()))
         if self._bytes + size <= _MODELS_BYTES:
             self._kept[trial_id] = model
@@ -224,18 +222,20 @@ def _run(job: TransferJob, stop: Callable[[], bool]) -> Iterator[Event]:
     classes = int(arrays.train_labels.max()) + 1
     _, channels, height, width = arrays.train_images.shape
     trained = {model.trial_id: model for model in job.models}
+    batches = Batches(MOST, stop)
 
     def load(trial_id: str) -> nn.Module:
-        model = trained[trial_id]
-        content = checkpoints.read(model.weights, trial_id)
+        stored = trained[trial_id]
+        content = checkpoints.read(stored.weights, trial_id)
         if content is None:
             raise BadInput("its weights are missing or damaged")
-        built = trained_model(model.trial, content["model"], (channels, height, width), classes)
-        return built.to(job.device).to(memory_format=torch.channels_last)
+        built = trained_model(stored.trial, content["model"], (channels, height, width), classes)
+        model = built.to(job.device).to(memory_format=torch.channels_last)
+        batches.size = min(batches.size, usual_batch(model, test_set))  # one size for all: that of the largest model
+        return model
 
     gradients = ATTACKS[job.attack.name].iterate is not None
     precision = crafting_precision(job.crafting, torch.device(job.device)) if gradients else "fp32"
-    batches = Batches(MOST, stop)
     gallery = Gallery(load, test_set, batches)
     left_out: set[str] = set()
     shown_at = -1e9

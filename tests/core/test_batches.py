@@ -6,7 +6,6 @@ from torch import nn
 from core.engine.buckets import sized
 from core.evaluation import batches
 from core.evaluation.batches import batch_within, bytes_per_image, usual_batch
-from core.jobs.transfer import Batches, Gallery
 from core.lanes.lane import Lane, current_lane
 from tests.core.linear import samples_of, small_net
 
@@ -47,22 +46,6 @@ def test_on_the_cpu_a_batch_is_what_it_always_was_and_nothing_is_asked(monkeypat
     monkeypatch.setattr(batches, "bytes_per_image", never)
     tests = samples_of(torch.zeros(5, 1, 4, 4, dtype=torch.uint8), torch.zeros(5, dtype=torch.long))
     assert usual_batch(small_net(), tests) == 128
-
-
-def test_the_smallest_batch_of_all_models_holds_for_a_transfer(monkeypatch):
-    sizes = {"a": 500, "b": 300, "c": 400}
-    models = {name: small_net(seed) for seed, name in enumerate(sizes)}
-    monkeypatch.setattr(
-        "core.jobs.transfer.usual_batch",
-        lambda model, _: next(sizes[name] for name, one in models.items() if one is model),
-    )
-    tests = samples_of(torch.zeros(5, 1, 4, 4, dtype=torch.uint8), torch.zeros(5, dtype=torch.long))
-    gallery = Gallery(models.__getitem__, tests, Batches(16_384))
-    seen = []
-    for name in sizes:
-        gallery.model(name)
-        seen.append(gallery.batches.size)
-    assert seen == [500, 300, 300]
 
 
 def test_a_lane_counts_with_all_memory_unless_told_otherwise():

@@ -241,6 +241,23 @@ def test_a_wish_to_stop_is_heard_in_the_middle(spec, worlds):
     assert replays[0] <= 12
 
 
+@pytest.mark.parametrize(
+    ("spec", "looks"),
+    [
+        (attack("pgd", eps=[0.0005], steps=40), 5),  # after 8, 16, … 40 passes; the last pass is looked at by itself
+        (attack("square", eps=[0.0005], queries=1024), 16 + 8 + 8 + 8),  # to 128 each eighth, to 256 each sixteenth, …
+    ],
+    ids=lambda given: getattr(given, "name", ""),
+)
+def test_the_host_waits_once_a_look_and_looks_become_rare(spec, looks, worlds, monkeypatch):
+    model, tests = worlds["grey"]
+    seen = []
+    look = Victim.look
+    monkeypatch.setattr(Victim, "look", lambda self, *counts: seen.append(len(counts)) or look(self, *counts))
+    ended(model, tests, spec, Tape(), batch_size=256)  # a search takes a quarter of it
+    assert abs(len(seen) - looks) <= 1
+
+
 def test_logits_that_are_not_finite_are_told_at_the_next_look(worlds):
     model, tests = worlds["grey"]
 
