@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from core.engine.attack import Attack, loss, restarts, steps
+from core.engine.attack import Attack, kind_of, loss, restarts, steps
 from core.engine.geometry import ascent_direction, lengths, noise, per_sample, project
 from core.records import AttackSpec
 from core.registry import Parameter
@@ -14,6 +15,7 @@ from core.registry import Parameter
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from core.engine.recorded import Number
     from core.engine.standing import Outcome
     from core.engine.victim import Victim
 
@@ -23,6 +25,25 @@ program counts the share itself as too few, the paper's condition 1 does not).""
 _MOMENTUM = 0.75
 _TARGETS = 9
 """AutoAttack's number of target classes: the likeliest wrong ones on the clean image."""
+
+
+@dataclass(frozen=True)
+class _Ascent:
+    """`gradient` is that at `current`; `held` is `highest` and `gains` are counted since the last checkpoint, at which the step
+    was `halved` or not."""
+
+    current: Tensor
+    before: Tensor
+    best: Tensor
+    gradient: Tensor
+    best_gradient: Tensor
+    size: Tensor
+    highest: Tensor
+    held: Tensor
+    previous: Tensor
+    gains: Tensor
+    halved: Tensor
+    aims: tuple[Tensor, ...]
 
 
 def apgd(
@@ -36,10 +57,55 @@ def apgd(
     import torch
 
     from core.engine.losses import LOSSES
-    from core.engine.standing import Standing
+    from core.engine.recorded import Table, chosen
+    from core.engine.standing import Rows, Seen, Standing
 
     params, norm, count = attack.params, attack.norm, attack.params["steps"]
     ascended = LOSSES[params["loss"]]
+    checkpoints = _checkpoints(count)
+    looks_back = Table([number in checkpoints for number in range(count)])
+    since = Table([number - max([0, *(point for point in checkpoints if point < number)]) for number in range(count)])
+
+    def moved(rows: Rows, state: _Ascent, number: Number) -> _Ascent:
+        current, before = state.current, state.before
+        step = per_sample(state.size, current) * ascent_direction(state.gradient, norm)
+        plain = project(current + step, rows.x, rows.eps, norm)
+
+        def with_momentum() -> Tensor:
+            gone_on = current + _MOMENTUM * (plain - current) + (1 - _MOMENTUM) * (current - before)
+            return project(gone_on, rows.x, rows.eps, norm)
+
+        return replace(state, current=chosen(number > 1, with_momentum, plain), before=current)
+
+    def step(rows: Rows, state: _Ascent, number: Number) -> tuple[_Ascent, Seen]:
+        state = moved(rows, state, number)
+        current = state.current
+        gradient, logits = victim.ascent(current, rows.y, ascended, *state.aims)
+        value = ascended(logits, rows.y, *state.aims)
+        better = value > state.highest
+        state = replace(
+            state,
+            gradient=gradient,
+            gains=state.gains + (value > state.previous),
+            previous=value,
+            highest=torch.where(better, value, state.highest),
+            best=torch.where(per_sample(better, current), current, state.best),
+            best_gradient=torch.where(per_sample(better, current), gradient, state.best_gradient),
+        )
+        return chosen(looks_back[number], lambda: looked_back(state, number), state), Seen(current, logits)
+
+    def looked_back(state: _Ascent, number: Number) -> _Ascent:
+        stalled = (state.gains <= _RHO * since[number]) | (~state.halved & (state.highest <= state.held))
+        return replace(
+            state,
+            size=torch.where(stalled, state.size / 2, state.size),
+            current=torch.where(per_sample(stalled, state.current), state.best, state.current),
+            gradient=torch.where(per_sample(stalled, state.current), state.best_gradient, state.gradient),
+            halved=stalled,
+            held=state.highest,
+            gains=torch.zeros_like(state.gains),
+        )
+
     aims: tuple[Tensor, ...] = victim.factors(x) if params["loss"] == "ce" else ()
     restart = run
     if params["loss"] == "targeted":
@@ -49,50 +115,19 @@ def apgd(
         aims = (clean.scatter(1, y[:, None], float("-inf")).topk(rank + 1, dim=1).indices[:, rank],)
     start = noise(attack.seed, samples, restart, x, norm)
     start = start / per_sample(lengths(start, norm).clamp_min(1e-12), x)  # Algorithm 1 starts on the surface
-    current = before = best = project(x + per_sample(eps, x) * start, x, eps, norm)
-    rows = Standing(victim, x, y, eps, norm, count)
+    current = project(x + per_sample(eps, x) * start, x, eps, norm)
+    standing = Standing(victim, x, y, eps, norm, count)
     size = 2.0 * (eps if isinstance(eps, torch.Tensor) else x.new_full((len(x),), float(eps)))
-    gradient, logits = victim.ascent(current, rows.y, ascended, *aims)
-    highest = held = previous = ascended(logits, rows.y, *aims)
-    best_gradient = gradient
-    gains, halved = torch.zeros_like(highest), torch.ones_like(highest, dtype=torch.bool)
-    keep = rows.judge(current, logits, gradient)
-    checkpoints, since = _checkpoints(count), 0
-    for number in range(1, count + 1):
-        if rows.left == 0:
-            break
-        if keep is not None:
-            current, before, best, gradient, best_gradient = _kept(keep, current, before, best, gradient, best_gradient)
-            size, highest, held, previous, gains, halved = _kept(keep, size, highest, held, previous, gains, halved)
-            aims = _kept(keep, *aims)
-        moved = project(current + per_sample(size, x) * ascent_direction(gradient, norm), rows.x, rows.eps, norm)
-        if number > 1:
-            moved = current + _MOMENTUM * (moved - current) + (1 - _MOMENTUM) * (current - before)
-            moved = project(moved, rows.x, rows.eps, norm)
-        current, before = moved, current
-        if number == count:  # nothing follows that would need a gradient
-            keep = rows.judge(current, victim.logits(current))
-            break
-        gradient, logits = victim.ascent(current, rows.y, ascended, *aims)
-        value = ascended(logits, rows.y, *aims)
-        gains, previous, since = gains + (value > previous), value, since + 1
-        better = value > highest
-        highest = torch.where(better, value, highest)
-        best = torch.where(per_sample(better, x), current, best)
-        best_gradient = torch.where(per_sample(better, x), gradient, best_gradient)
-        judged = current
-        if number in checkpoints:
-            stalled = (gains <= _RHO * since) | (~halved & (highest <= held))
-            size = torch.where(stalled, size / 2, size)
-            current = torch.where(per_sample(stalled, x), best, current)
-            gradient = torch.where(per_sample(stalled, x), best_gradient, gradient)
-            halved, held, gains, since = stalled, highest, torch.zeros_like(gains), 0
-        keep = rows.judge(judged, logits)
-    return rows.outcome(current if keep is None else current[keep])
-
-
-def _kept(keep: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
-    return tuple(value[keep] for value in values)
+    gradient, logits = victim.ascent(current, y, ascended, *aims)
+    value = ascended(logits, y, *aims)
+    none, all_rows = torch.zeros_like(value), torch.ones_like(value, dtype=torch.bool)
+    state = _Ascent(current, current, current, gradient, gradient, size, value, value, value, none, all_rows, aims)
+    state = standing.judge(state, current, logits, gradient)
+    state = standing.carry_out(step, state, count, kind_of(attack))
+    if standing.left:  # nothing follows that would need a gradient
+        state = moved(standing.rows, state, count)
+        state = standing.judge(state, state.current, victim.logits(state.current))
+    return standing.outcome(state.current)
 
 
 def rounds(params: Mapping[str, Any], classes: int) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from core.engine.attack import Attack, steps
+from core.engine.attack import Attack, kind_of, steps
 from core.engine.geometry import per_sample
 from core.records import AttackSpec
 from core.registry import Parameter
@@ -13,6 +14,7 @@ from core.registry import Parameter
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from core.engine.recorded import Number
     from core.engine.victim import Victim
 
 _BETA1, _BETA2, _TINY = 0.9, 0.999, 1e-8
@@ -23,6 +25,24 @@ distance is 0.81 with its logits (which spread over 12) times 0.0001 to 100, 1.1
 them times 0.000001; with saturated sigmoids 0.71 to 0.75 from 0.01 to 3 times, 0.87 at 100, 1.5 at 10,000, 1.17 at 0.0001."""
 _PROGRESS = 0.9999
 """A search for δ ends for a sample whose objective has not fallen below this share of its value a tenth of the steps ago."""
+
+
+@dataclass(frozen=True)
+class _Descent:
+    """Adam's `mean` and `square` of the slopes at `delta`; `reference` is the objective at the last tenth of the steps, after
+    which a row is still `going` or not; `images` are the nearest mistakes so far, at `distance`."""
+
+    x: Tensor
+    y: Tensor
+    c: Tensor
+    delta: Tensor
+    mean: Tensor
+    square: Tensor
+    reference: Tensor
+    going: Tensor
+    fooled_once: Tensor
+    distance: Tensor
+    images: Tensor
 
 
 def cw(victim: Victim, x: Tensor, y: Tensor, samples: Tensor, attack: AttackSpec) -> Tensor:  # noqa: ARG001
@@ -36,46 +56,76 @@ def cw(victim: Victim, x: Tensor, y: Tensor, samples: Tensor, attack: AttackSpec
     """
     import torch
 
-    from core.engine.buckets import whole_buckets
-    from core.engine.distances import Nearest
+    from core.engine.buckets import first, whole_buckets
+    from core.engine.distances import Nearest, nearer
     from core.engine.losses import margin
+    from core.engine.recorded import Table, at, chosen
+    from core.engine.repeating import carry_out
 
     params, count = attack.params, attack.params["steps"]
+    tenth = max(1, count // 10)
+    numbers = range(count + 1)
+    firsts, seconds = (Table([1 - beta**number for number in numbers]) for beta in (_BETA1, _BETA2))
+    rates = Table([params["lr"] * (0.01 + 0.99 * (1.0 + math.cos(math.pi * n / count)) / 2.0) for n in numbers])
+
+    def step(state: _Descent, number: Number) -> _Descent:
+        x, y, c, delta = state.x, state.y, state.c, state.delta
+        adversarial = x + delta
+        gradient, logits = victim.gradient(adversarial, y, margin)
+        height = margin(logits, y)
+        fooled = (logits.argmax(dim=1) != y) & (height >= params["confidence"]) & state.going
+        _, distance, images = nearer(x, state.distance, state.images, adversarial, fooled, "l2")
+        hinge = (params["confidence"] - height).clamp_min(0.0)
+        objective = delta.flatten(1).square().sum(dim=1) + c * hinge
+        pull = per_sample(c * (hinge > 0), delta)
+        gradient = 2.0 * delta - pull * gradient.nan_to_num(0.0, 0.0, 0.0)
+        mean = _BETA1 * state.mean + (1 - _BETA1) * gradient
+        square = _BETA2 * state.square + (1 - _BETA2) * gradient.square()
+        moved = mean / firsts[number] / ((square / seconds[number]).sqrt() + _TINY)
+        after = replace(
+            state,
+            delta=(x + delta - rates[number] * moved).clamp(0.0, 1.0) - x,
+            mean=mean,
+            square=square,
+            fooled_once=state.fooled_once | fooled,
+            distance=distance,
+            images=images,
+        )
+
+        def looked_at() -> _Descent:
+            going = after.going & (objective < _PROGRESS * after.reference)
+            return replace(after, going=going, reference=objective)
+
+        return chosen(number % tenth == 0, looked_at, after)
+
     nearest = Nearest(x, "l2")
     c = x.new_full((len(x),), params["c"])
     for factor in victim.factors(x, _USUAL):
         c = c * factor
     low, high = torch.zeros_like(c), torch.full_like(c, float("inf"))
+    recorded = victim.recordings(x.device) is not None
     for _ in range(params["search_steps"]):
-        at = torch.arange(len(x), device=x.device)
-        delta, first, second = torch.zeros_like(x), torch.zeros_like(x), torch.zeros_like(x)
-        fooled_once = torch.zeros(len(x), dtype=torch.bool, device=x.device)
-        reference, going = torch.full_like(c, float("inf")), torch.ones_like(fooled_once)
-        for step in range(1, count + 1):
-            adversarial = x[at] + delta
-            gradient, logits = victim.gradient(adversarial, y[at], margin)
-            height = margin(logits, y[at])
-            fooled = (logits.argmax(dim=1) != y[at]) & (height >= params["confidence"]) & going
-            fooled_once[at] |= fooled
-            nearest.see(adversarial, fooled, at)
-            hinge = (params["confidence"] - height).clamp_min(0.0)
-            objective = delta.flatten(1).square().sum(dim=1) + c[at] * hinge
-            pull = per_sample(c[at] * (hinge > 0), delta)
-            gradient = 2.0 * delta - pull * gradient.nan_to_num(0.0, 0.0, 0.0)
-            first = _BETA1 * first + (1 - _BETA1) * gradient
-            second = _BETA2 * second + (1 - _BETA2) * gradient.square()
-            moved = first / (1 - _BETA1**step) / ((second / (1 - _BETA2**step)).sqrt() + _TINY)
-            rate = params["lr"] * (0.01 + 0.99 * (1.0 + math.cos(math.pi * step / count)) / 2.0)
-            delta = (x[at] + delta - rate * moved).clamp(0.0, 1.0) - x[at]
-            if step % max(1, count // 10) == 0:
-                going = going & (objective < _PROGRESS * reference[at])
-                reference[at] = objective
-                left = int(going.sum())
-                if left == 0:
-                    break
-                keep = whole_buckets(going, left)
-                if keep is not None:
-                    at, delta, first, second, going = at[keep], delta[keep], first[keep], second[keep], going[keep]
+        places, none = torch.arange(len(x), device=x.device), torch.zeros_like(x)
+        all_rows = torch.ones_like(c, dtype=torch.bool)
+        fooled_once = ~all_rows
+        state = _Descent(
+            x, y, c, none, none, none, torch.full_like(c, float("inf")), all_rows, fooled_once, nearest.distance, nearest.images
+        )  # fmt: skip
+        for begun in range(1, count + 1, tenth):
+            state = carry_out(victim, step, state, range(begun, min(begun + tenth, count + 1)), kind_of(attack))
+            (left,) = victim.look(state.going.sum())
+            if left == 0:
+                break
+            if recorded:
+                keep = first(state.going, left) if left <= len(places) // 2 else None
+            else:
+                keep = whole_buckets(state.going, left)
+            if keep is not None:
+                fooled_once = fooled_once.index_copy(0, places, state.fooled_once)
+                nearest.keep(places, state.distance, state.images)
+                places, state = places[keep], at(keep, state)
+        fooled_once = fooled_once.index_copy(0, places, state.fooled_once)
+        nearest.keep(places, state.distance, state.images)
         high = torch.where(fooled_once, torch.minimum(high, c), high)
         low = torch.where(fooled_once, low, torch.maximum(low, c))
         c = torch.where(torch.isfinite(high), (low + high) / 2.0, c * 10.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.engine.attack import Attack, steps
@@ -14,12 +15,27 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.engine.distances import Nearest
+    from core.engine.recorded import Number
     from core.engine.victim import Victim
 
 _DUAL = {"linf": 1, "l2": 2}
 """The p of the dual norm, in which a gradient is measured."""
 _GAMMA_END = 0.001
 """Where the change of the radius ends; it begins at the option `gamma`."""
+
+
+@dataclass(frozen=True)
+class _Search:
+    """x + `delta` is where the search stands, `radius` that of the ball it keeps to; `images` are the nearest mistakes so far,
+    at `distance`."""
+
+    x: Tensor
+    y: Tensor
+    aims: tuple[Tensor, ...]
+    delta: Tensor
+    radius: Tensor
+    distance: Tensor
+    images: Tensor
 
 
 def fmn(victim: Victim, x: Tensor, y: Tensor, samples: Tensor, attack: AttackSpec) -> Tensor:  # noqa: ARG001
@@ -43,36 +59,46 @@ def nearest_mistakes(
     """FMN in `count` steps; with `target` [n], along the slope of z_t − z_y, where any mistake is one."""
     import torch
 
-    from core.engine.distances import Nearest
+    from core.engine.distances import Nearest, nearer
     from core.engine.losses import difference, margin
+    from core.engine.recorded import Table
+    from core.engine.repeating import carry_out
 
-    ascended, aims = (margin, ()) if target is None else (difference, (target,))
-    nearest = Nearest(x, norm)
-    delta = torch.zeros_like(x)
-    radius = x.new_full((len(x),), float("inf"))
-    for step in range(count + 1):
+    falls = [(1.0 + math.cos(math.pi * number / count)) / 2.0 for number in range(count)]
+    alphas = Table([first_alpha * (0.01 + 0.99 * fall) for fall in falls])
+    gammas = Table([_GAMMA_END + (first_gamma - _GAMMA_END) * fall for fall in falls])
+    ascended = margin if target is None else difference
+
+    def step(state: _Search, number: Number) -> _Search:
+        x, y, aims, delta = state.x, state.y, state.aims, state.delta
         adversarial = (x + delta).clamp(0.0, 1.0)
-        if step == count:
-            nearest.see(adversarial, victim.logits(adversarial).argmax(dim=1) != y)
-            break
-        fall = (1.0 + math.cos(math.pi * step / count)) / 2.0
-        alpha = first_alpha * (0.01 + 0.99 * fall)
-        gamma = _GAMMA_END + (first_gamma - _GAMMA_END) * fall
+        alpha, gamma = alphas[number], gammas[number]
         gradient, logits = victim.gradient(adversarial, y, ascended, *aims)
         gradient = _free(gradient.nan_to_num(0.0, 0.0, 0.0), adversarial)
         fooled = logits.argmax(dim=1) != y
-        nearest.see(adversarial, fooled)
+        _, distance, images = nearer(x, state.distance, state.images, adversarial, fooled, norm)
         height = ascended(logits, y, *aims)
         slope = gradient.flatten(1).norm(p=_DUAL[norm], dim=1).clamp_min(1e-12)
-        found = torch.isfinite(nearest.distance)
+        found = torch.isfinite(distance)
         # A little beyond where the slope puts it: a boundary that is met exactly is not crossed.
         reach = lengths(adversarial - x, norm) + (1.0 + gamma) * height.abs() / slope
-        missed = torch.where(found, radius * (1.0 + gamma), reach)
-        radius = torch.where(fooled, torch.minimum(radius * (1.0 - gamma), nearest.distance), missed)
+        missed = torch.where(found, state.radius * (1.0 + gamma), reach)
+        radius = torch.where(fooled, torch.minimum(state.radius * (1.0 - gamma), distance), missed)
         length = per_sample(lengths(gradient, "l2").clamp_min(1e-12), x)
         delta = (adversarial - x) + alpha * gradient / length
         delta = _onto_ball(delta, radius, norm)
-        delta = (x + delta).clamp(0.0, 1.0) - x
+        return _Search(x, y, aims, (x + delta).clamp(0.0, 1.0) - x, radius, distance, images)
+
+    nearest = Nearest(x, norm)
+    radius = x.new_full((len(x),), float("inf"))
+    aims = () if target is None else (target,)
+    state = _Search(x, y, aims, torch.zeros_like(x), radius, nearest.distance, nearest.images)
+    kind = ("fmn", norm, count, first_alpha, first_gamma)
+    state = carry_out(victim, step, state, range(count), kind)
+    # Copies: the memory of steps that were recorded is used again.
+    nearest.distance, nearest.images = state.distance.clone(), state.images.clone()
+    adversarial = (x + state.delta).clamp(0.0, 1.0)
+    nearest.see(adversarial, victim.logits(adversarial).argmax(dim=1) != y)
     return nearest
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from core.engine.attack import Attack, alpha, loss, restarts, steps
+from core.engine.attack import Attack, alpha, kind_of, loss, restarts, steps
 from core.engine.geometry import ascent_direction, by_largest, noise, per_sample, project
 from core.engine.steps import step_size
 from core.records import AttackSpec
@@ -13,8 +14,20 @@ from core.registry import Parameter
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from core.engine.recorded import Number
     from core.engine.standing import Outcome
     from core.engine.victim import Victim
+
+
+@dataclass(frozen=True)
+class _Ascent:
+    """`gradient` is that at `adversarial`."""
+
+    adversarial: Tensor
+    gradient: Tensor
+    velocity: Tensor | None
+    size: float | Tensor
+    aims: tuple[Tensor, ...]
 
 
 def pgd(
@@ -26,31 +39,39 @@ def pgd(
     With the option `decay` μ the step follows g ← μ·g + ∇ₓL / ‖∇ₓL‖₁ instead (Dong et al. 2018, algorithm 1).
     """
     from core.engine.losses import LOSSES
-    from core.engine.standing import Standing
+    from core.engine.standing import Rows, Seen, Standing
 
-    params, norm = attack.params, attack.norm
+    params, norm, count = attack.params, attack.norm, attack.params["steps"]
     ascended, decay = LOSSES[params["loss"]], params.get("decay")
+
+    def moved(rows: Rows, state: _Ascent) -> _Ascent:
+        gradient, velocity = state.gradient, state.velocity
+        if velocity is not None and decay is not None:
+            gradient = velocity = decay * velocity + mean_one(gradient)
+        step = per_sample(state.size, state.adversarial) * ascent_direction(gradient, norm)
+        adversarial = project(state.adversarial + step, rows.x, rows.eps, norm)
+        return replace(state, adversarial=adversarial, velocity=velocity)
+
+    def step(rows: Rows, state: _Ascent, _: Number) -> tuple[_Ascent, Seen]:
+        state = moved(rows, state)
+        gradient, logits = victim.ascent(state.adversarial, rows.y, ascended, *state.aims)
+        return replace(state, gradient=gradient), Seen(state.adversarial, logits)
+
     aims = victim.factors(x) if params["loss"] == "ce" else ()
     adversarial = x
     if params.get("random_start", False):
         start = per_sample(eps, x) * noise(attack.seed, samples, restart, x, norm)
         adversarial = project(x + start, x, eps, norm)
-    rows = Standing(victim, x, y, eps, norm, params["steps"])
-    velocity = x.new_zeros(()).expand_as(x)
-    for _ in range(params["steps"]):
-        gradient, logits = victim.ascent(adversarial, rows.y, ascended, *aims)
-        keep = rows.judge(adversarial, logits, gradient)
-        if rows.left == 0:
-            return rows.outcome(adversarial)
-        if keep is not None:
-            adversarial, gradient, velocity = adversarial[keep], gradient[keep], velocity[keep]
-            aims = tuple(aim[keep] for aim in aims)
-        if decay is not None:
-            gradient = velocity = decay * velocity + mean_one(gradient)
-        step = per_sample(step_size(params["alpha"], rows.eps), adversarial)
-        adversarial = project(adversarial + step * ascent_direction(gradient, norm), rows.x, rows.eps, norm)
-    keep = rows.judge(adversarial, victim.logits(adversarial))
-    return rows.outcome(adversarial if keep is None else adversarial[keep])
+    standing = Standing(victim, x, y, eps, norm, count)
+    gradient, logits = victim.ascent(adversarial, y, ascended, *aims)
+    velocity = None if decay is None else x.new_zeros(x.shape)
+    state = _Ascent(adversarial, gradient, velocity, step_size(params["alpha"], eps), aims)
+    state = standing.judge(state, adversarial, logits, gradient)
+    state = standing.carry_out(step, state, count, kind_of(attack))
+    if standing.left:
+        state = moved(standing.rows, state)
+        state = standing.judge(state, state.adversarial, victim.logits(state.adversarial))
+    return standing.outcome(state.adversarial)
 
 
 def mean_one(gradient: Tensor) -> Tensor:

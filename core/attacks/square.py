@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from core.engine.attack import Attack, restarts
-from core.engine.geometry import lengths, per_sample, project, uniform
+from core.engine.attack import Attack, kind_of, restarts
+from core.engine.geometry import lengths, per_sample, project, uniform, uniform_of
+from core.identity import stream_seed
 from core.records import AttackSpec
 from core.registry import Parameter
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from core.engine.recorded import Number, Shared
     from core.engine.standing import Outcome
     from core.engine.victim import Victim
 
 _SHRINK = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 """Shares of the queries after which the share of the image that a square covers is halved (section 5, 10 to 8,000 of
 10,000)."""
+
+
+@dataclass(frozen=True)
+class _Search:
+    """`keys` are those of the draws of each query, where they must lie on the device."""
+
+    best: Tensor
+    lowest: Tensor
+    samples: Tensor
+    keys: Shared | None
 
 
 def square(
@@ -32,38 +46,61 @@ def square(
     import torch
 
     from core.engine.losses import margin
-    from core.engine.standing import Standing
+    from core.engine.recorded import Shared, picked
+    from core.engine.standing import Rows, Seen, Standing, Step
 
     params, norm = attack.params, attack.norm
     queries, side = params["queries"], min(x.shape[2:])
     stream = f"square-{restart}"
+
+    def asked(size: int) -> Step[_Search]:
+        def step(rows: Rows, state: _Search, query: Number) -> tuple[_Search, Seen]:
+            if isinstance(query, torch.Tensor):
+                assert state.keys is not None
+                key: int | Tensor = picked(state.keys.values, query)
+            else:
+                key = stream_seed(attack.seed, stream, query)
+            drawn = uniform_of(key, state.samples, 5 + rows.x.shape[1])
+            if norm == "linf":
+                tried = _coloured(state.best, rows.x, rows.eps, drawn, min(size, side))
+            else:
+                odd = max(3, size + 1 - size % 2)
+                tried = _moved(state.best, rows.x, rows.eps, drawn, min(odd, side - 1 + side % 2))
+            logits = victim.logits(tried)
+            height = margin(logits, rows.y)
+            better = height > state.lowest
+            lowest = torch.where(better, height, state.lowest)
+            best = torch.where(per_sample(better, tried), tried, state.best)
+            return _Search(best, lowest, state.samples, state.keys), Seen(tried, logits)
+
+        return step
+
     wide = per_sample(eps, x)
     stripes, tiles = _stripes(attack.seed, samples, stream, x), _tiles(attack.seed, samples, stream, x)
     best = (x + wide * (stripes if norm == "linf" else tiles)).clamp(0.0, 1.0)
     best = project(best, x, eps, norm)
-    rows = Standing(victim, x, y, eps, norm, queries - 1)
+    standing = Standing(victim, x, y, eps, norm, queries - 1)
     logits = victim.logits(best)
-    lowest = margin(logits, y)
-    keep = rows.judge(best, logits)
-    for query in range(1, queries):
-        if rows.left == 0:
-            break
-        if keep is not None:
-            best, lowest, samples = best[keep], lowest[keep], samples[keep]
-        size = max(1, round(math.sqrt(_covered(params["p"], query / queries) * x.shape[2] * x.shape[3])))
-        drawn = uniform(attack.seed, samples, query, 5 + x.shape[1], stream)
-        if norm == "linf":
-            tried = _coloured(best, rows.x, rows.eps, drawn, min(size, side))
-        else:
-            odd = max(3, size + 1 - size % 2)
-            tried = _moved(best, rows.x, rows.eps, drawn, min(odd, side - 1 + side % 2))
-        logits = victim.logits(tried)
-        height = margin(logits, rows.y)
-        better = height > lowest
-        lowest = torch.where(better, height, lowest)
-        best = torch.where(per_sample(better, x), tried, best)
-        keep = rows.judge(tried, logits)
-    return rows.outcome(best if keep is None else best[keep])
+    keys = None
+    if victim.recordings(x.device) is not None:
+        keys = Shared(torch.tensor(_keys(attack.seed, stream, queries), device=x.device))
+    state = _Search(best, margin(logits, y), samples, keys)
+    state = standing.judge(state, best, logits)
+    for size, until in _sizes(params["p"], queries, x.shape[2] * x.shape[3]):
+        state = standing.carry_out(asked(size), state, until, (*kind_of(attack), size))
+    return standing.outcome(state.best)
+
+
+@functools.lru_cache(maxsize=8)
+def _keys(seed: int, stream: str, queries: int) -> list[int]:
+    return [stream_seed(seed, stream, query) for query in range(queries)]
+
+
+@functools.lru_cache(maxsize=64)
+def _sizes(p: float, queries: int, pixels: int) -> tuple[tuple[int, int], ...]:
+    """(side of the square, the first query after those that use it), in order."""
+    sides = [max(1, round(math.sqrt(_covered(p, query / queries) * pixels))) for query in range(1, queries)]
+    return tuple((side, query + 1) for query, side in enumerate(sides, 1) if sides[query : query + 1] != [side])
 
 
 def _covered(p: float, share: float) -> float:

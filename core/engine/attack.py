@@ -63,6 +63,11 @@ class Attack:
         return self.minimise is not None
 
 
+def kind_of(attack: AttackSpec) -> tuple[object, ...]:
+    """What is the same in all steps of an attack, whatever the radius and the seed: recordings are told apart by it."""
+    return attack.name, attack.norm, *sorted(attack.params.items())
+
+
 def restarts(default: int, summary: str) -> Parameter:
     return Parameter("restarts", "int", default, summary, low=1)
 

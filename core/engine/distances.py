@@ -25,25 +25,39 @@ class Nearest:
 
     def __init__(self, x: Tensor, norm: str) -> None:
         self._x, self._norm = x, norm
-        self.distance = x.new_full((len(x),), float("inf"))
-        self.images = x
+        self.distance, self.images = x.new_full((len(x),), float("inf")), x
 
     def see(self, adversarial: Tensor, fooled: Tensor, at: Tensor | None = None) -> Tensor:
         """Keep the rows of `adversarial` that fool and lie nearer than before; `at` are their positions, all if None.
 
         Returns which of the rows were kept.
         """
-        x, distance = (self._x, self.distance) if at is None else (self._x[at], self.distance[at])
-        length = lengths(adversarial - x, self._norm)
-        nearer = fooled & (length < distance)
         if at is None:
-            self.distance = torch.where(nearer, length, distance)
-            self.images = torch.where(per_sample(nearer, adversarial), adversarial, self.images)
+            found = nearer(self._x, self.distance, self.images, adversarial, fooled, self._norm)
+            kept, self.distance, self.images = found
         else:
-            self.distance = self.distance.index_copy(0, at, torch.where(nearer, length, distance))
-            images = torch.where(per_sample(nearer, adversarial), adversarial, self.images[at])
-            self.images = self.images.index_copy(0, at, images)
-        return nearer
+            before = self._x[at], self.distance[at], self.images[at]
+            kept, distance, images = nearer(*before, adversarial, fooled, self._norm)
+            self.keep(at, distance, images)
+        return kept
+
+    def keep(self, at: Tensor, distance: Tensor, images: Tensor) -> None:
+        """Take over what `nearer` says of the rows at the positions `at`."""
+        self.distance = self.distance.index_copy(0, at, distance)
+        self.images = self.images.index_copy(0, at, images)
+
+
+def nearer(
+    x: Tensor, distance: Tensor, images: Tensor, adversarial: Tensor, fooled: Tensor, norm: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(which rows of `adversarial` fool and lie nearer to x than `distance`, the distance after, the `images` after)."""
+    length = lengths(adversarial - x, norm)
+    kept = fooled & (length < distance)
+    return (
+        kept,
+        torch.where(kept, length, distance),
+        torch.where(per_sample(kept, adversarial), adversarial, images),
+    )
 
 
 def firm(victim: Victim, images: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

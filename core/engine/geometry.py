@@ -23,9 +23,11 @@ def per_sample(value: Tensor, like: Tensor) -> Tensor: ...
 @overload
 def per_sample(value: float | Tensor, like: Tensor) -> float | Tensor: ...
 def per_sample(value: float | Tensor, like: Tensor) -> float | Tensor:
-    """`value` [n] shaped to broadcast over `like` [n, …]; a float stays a float."""
+    """`value` [n] shaped to broadcast over `like` [n, …]; one number stays one, be it a float or a tensor []."""
     if isinstance(value, float | int):
         return float(value)
+    if value.dim() == 0:
+        return value
     return value.view(-1, *([1] * (like.dim() - 1)))
 
 
@@ -54,7 +56,10 @@ def project(adversarial: Tensor, x: Tensor, eps: float | Tensor, norm: str) -> T
     if norm == "linf":
         return torch.maximum(torch.minimum(adversarial, x + eps), x - eps).clamp_(0.0, 1.0)
     delta = adversarial - x
-    factor = (eps / flat_norm(delta).clamp_min(1e-12)).clamp_max(1.0)
+    length = flat_norm(delta).clamp_min(1e-12)
+    # Python's number over a tensor is this, to the last bit; so is one that lies on the device.
+    one = not isinstance(eps, torch.Tensor) or eps.dim() == 0
+    factor = (length.reciprocal() * eps if one else eps / length).clamp_max(1.0)
     return (x + delta * factor).clamp_(0.0, 1.0)
 
 
@@ -100,9 +105,14 @@ def noise(seed: int, samples: Tensor, restart: int, x: Tensor, norm: str) -> Ten
 def uniform(seed: int, samples: Tensor, restart: int, numel: int, stream: str = "attack-noise") -> Tensor:
     """[n, numel] floats in [0, 1) that belong to (seed, sample, restart, stream): splitmix64 used as a counter-based
     generator (Steele, Lea, Flood 2014)."""
+    return uniform_of(stream_seed(seed, stream, restart), samples, numel)
+
+
+def uniform_of(key: int | Tensor, samples: Tensor, numel: int) -> Tensor:
+    """The same of a stream's `key`, which `core.identity.stream_seed` gives; an int, or a tensor []."""
     import torch
 
-    start = _mix(samples.to(torch.int64) * _GOLDEN + stream_seed(seed, stream, restart))
+    start = _mix(samples.to(torch.int64) * _GOLDEN + key)
     counter = torch.arange(1, numel + 1, dtype=torch.int64, device=samples.device) * _GOLDEN
     bits = _mix(start[:, None] + counter[None, :])
     return ((bits >> 40) & 0xFFFFFF).to(torch.float32) / float(1 << 24)

@@ -1,16 +1,15 @@
-"""How one gradient pass is carried out: the seam behind which each kind of device has its tricks.
+"""How one pass through a model is carried out: the seam behind which each kind of device has its tricks.
 
-Eager everywhere; on CUDA a pass is captured once per shape and replayed as a graph, since small networks spend most of
-their time on starting kernels; on the CPU the gradient to the image of a strided first convolution is a matrix product,
-since oneDNN has no fast kernel for one to four input channels (the paper's net: 60 ms of 110 at 256 images, against 8).
+Eager everywhere; in a lane that records, a pass is recorded for each of a few sizes of batch and replayed, since small networks
+spend most of their time on starting kernels; on the CPU the gradient to the image of a strided first convolution is a matrix
+product, since oneDNN has no fast kernel for one to four input channels (the paper's net: 60 ms of 110 at 256 images, against 8).
 Imports torch: for children only.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import torch
@@ -18,26 +17,23 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from core.engine.losses import Loss
+from core.engine.recorded import NotRecorded, Recordings, Repeated
 from core.precision import multiplying_in
 
-Result = tuple[Tensor, Tensor]
-"""(∇ₓ of the summed loss, like x; logits [n, K])."""
-Pass = Callable[[Tensor, Loss, tuple[Tensor, ...]], Result]
-Capture = Callable[[Callable[[], Result]], tuple[Callable[[], None], Result]]
-"""Runs some work once and gives (what repeats it on the same memory, its results, which each repetition renews)."""
+Pass = Callable[[Tensor, Loss, tuple[Tensor, ...]], tuple[Tensor, Tensor]]
+"""(x, loss, labels) → (∇ₓ of the summed loss, like x; logits [n, K])."""
 
 _FEW_CHANNELS = 4
+_EAGER_FIRST = 2
+"""Passes of a size before it is recorded: what is asked for once or twice is not worth it."""
 
 
-def gradient_pass(model: nn.Module, crafting: str, device: torch.device, capture: Capture | None = None) -> Pass:
-    """The way to take gradients of `model` on `device`, multiplying in `crafting`, "fp32" or "tf32".
-
-    `capture` is how a pass is recorded; CUDA's own where None. A model whose pass cannot be captured runs eagerly.
-    """
+def gradient_pass(model: nn.Module, crafting: str, device: torch.device) -> Pass:
+    """The eager way to take gradients of `model` on `device`, multiplying in `crafting`, "fp32" or "tf32"."""
     if device.type == "cpu":
         model = with_matrix_input_gradients(model)
 
-    def eager(x: Tensor, loss: Loss, labels: tuple[Tensor, ...]) -> Result:
+    def eager(x: Tensor, loss: Loss, labels: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         x = x.detach().requires_grad_()
         with torch.enable_grad(), multiplying_in(crafting):
             logits = model(x)
@@ -45,86 +41,38 @@ def gradient_pass(model: nn.Module, crafting: str, device: torch.device, capture
             (gradient,) = torch.autograd.grad(total, x)
         return gradient, logits.detach()
 
-    if capture is None and device.type == "cuda":
-        capture = _cuda_capture()
-    return eager if capture is None else Replayed(eager, capture)
+    return eager
 
 
-def bucket(rows: int) -> int:
-    """The number of rows that a batch of `rows` is padded to for a captured pass: the power of two at or above it."""
-    return max(8, 1 << (rows - 1).bit_length())
+def replayed(
+    recordings: Recordings,
+    kind: Hashable,
+    sized: Callable[[int], int],
+    work: Callable[..., tuple[Tensor, ...]],
+    *given: Tensor,
+) -> tuple[Tensor, ...]:
+    """`work(*given)`, all of it [n, …], `given` padded to `sized(n)` rows and `work` recorded once for that size: of one `kind`,
+    the first that is given serves for all. What the lane refuses to record runs eagerly."""
+    rows = len(given[0])
+    if kind in recordings.refused or rows == 0:
+        return work(*given)
+    size = sized(rows)
 
+    def begin() -> tuple[tuple[Tensor, ...], Repeated[tuple[Tensor, ...]]]:
+        fill = torch.arange(size, device=given[0].device).clamp_max(rows - 1)
+        held = tuple(one[fill].contiguous() for one in given)
+        return held, Repeated(recordings.lane, lambda: work(*held), _EAGER_FIRST)
 
-@dataclass
-class _Recording:
-    x: Tensor
-    labels: tuple[Tensor, ...]
-    replay: Callable[[], None]
-    result: Result
-
-
-class Replayed:
-    """A pass recorded once per bucket, image shape, loss and number of labels, and replayed: batches are padded to their
-    bucket."""
-
-    def __init__(self, eager: Pass, capture: Capture) -> None:
-        self._eager = eager
-        self._capture = capture
-        self._recordings: dict[Any, _Recording] = {}
-        self.gave_up: str | None = None
-        """Why passes run eagerly after all; None while recording works."""
-
-    def __call__(self, x: Tensor, loss: Loss, labels: tuple[Tensor, ...]) -> Result:
-        if self.gave_up is not None:
-            return self._eager(x, loss, labels)
-        rows = len(x)
-        key = (bucket(rows), x.shape[1:], x.dtype, loss, len(labels))
-        recording = self._recordings.get(key)
-        if recording is None:
-            try:
-                recording = self._recordings[key] = self._record(key[0], x, loss, labels)
-            except torch.OutOfMemoryError:
-                self._recordings.clear()
-                raise
-            except RuntimeError as error:  # a forward that looks at its data, or an operation that graphs cannot hold
-                self.gave_up = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-                self._recordings.clear()
-                return self._eager(x, loss, labels)
-        recording.x[:rows].copy_(x)
-        for held, given in zip(recording.labels, labels, strict=True):
-            held[:rows].copy_(given)
-        recording.replay()
-        gradient, logits = recording.result
-        return gradient[:rows].clone(), logits[:rows].clone()
-
-    def _record(self, size: int, x: Tensor, loss: Loss, labels: tuple[Tensor, ...]) -> _Recording:
-        held_x = x.new_zeros((size, *x.shape[1:]))
-        held_labels = tuple(label.new_zeros((size, *label.shape[1:])) for label in labels)
-        replay, result = self._capture(lambda: self._eager(held_x, loss, held_labels))
-        return _Recording(held_x, held_labels, replay, result)
-
-
-def _cuda_capture() -> Capture:
-    """CUDA graphs, each after the warm-up on a side stream that the documentation of torch.cuda.graphs asks for.
-
-    All share one pool of memory, else each shape would hold activations of its own: their results are copied out before
-    the next one is replayed.
-    """
-    pool = torch.cuda.graph_pool_handle()
-
-    def capture(work: Callable[[], Result]) -> tuple[Callable[[], None], Result]:
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(3):
-                work()
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=pool):
-            result = work()
-        return graph.replay, result
-
-    return capture
+    key = (kind, size, *((one.shape[1:], one.dtype) for one in given))
+    held, repeated = recordings.keep(key, begin)
+    for memory, one in zip(held, given, strict=True):
+        memory[:rows].copy_(one)
+    try:
+        results = repeated()
+    except NotRecorded as error:
+        recordings.refused[kind] = str(error)
+        return work(*given)
+    return tuple(one[:rows].clone() for one in results)
 
 
 def with_matrix_input_gradients(model: nn.Module) -> nn.Module:

@@ -12,16 +12,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from core.engine.buckets import power_of_two, sized
 from core.engine.geometry import lengths
 from core.engine.losses import Loss, even, lifted, log_odds
-from core.engine.passes import Pass, Replayed, gradient_pass
+from core.engine.passes import Pass, gradient_pass, replayed
+from core.engine.recorded import Recordings
 from core.errors import InnateError
+from core.lanes.lane import current_lane
 from core.precision import multiplying_in
 
 _TOLERANCE = 1e-6
 """How far rounding may carry an image over the surface of its ball, in pixel units."""
-_CUDA_SETTLE_EVERY = 8
-"""Steps between two looks at a GPU's results: each look stops its queue."""
+_SETTLE_EVERY = 8
+"""Steps between the first looks at the results of a GPU: each look stops its queue."""
 
 
 class NonFiniteLogits(InnateError):
@@ -42,12 +45,13 @@ class Cost:
 
 class Victim:
     """`forward_passes` and `backward_passes` count the images that went through the model, those included that were
-    broken already and only kept a batch's shape.
+    broken already and stayed in the batch, but not what a recorded pass is padded with.
 
     `crafting` is the precision of gradient passes ("fp32", on a GPU also "tf32"); what counts as broken is always decided
     by a true fp32 pass. With `evens`, attacks whose steps hang on the size of the logits see them at one that belongs to the
     sample (`core.engine.losses.even`), so that what a net times a constant leaves standing is what the net does; without, as
-    they are, for attacks to the letter. `stop` is asked before every pass. The weights must not change while a victim is in use.
+    they are, for attacks to the letter. `stop` is asked before every pass, of recorded steps at every look. The weights must not
+    change while a victim is in use.
     """
 
     def __init__(
@@ -66,7 +70,10 @@ class Victim:
         self._passes: dict[torch.device, Pass] = {}
         self._exact: Victim | None = None
         self._finite: Tensor | None = None
-        """On a GPU: whether all logits since the last look were finite."""
+        """Whether all logits since the last look were finite, always in the same place, which recorded steps write to."""
+        self._recordings: Recordings | None = None
+        self._within: Cost | None = None
+        """Within a step that is recorded: what it costs each row, told to whoever repeats it."""
 
     @property
     def forward_passes(self) -> int:
@@ -90,13 +97,25 @@ class Victim:
 
         Raises EvaluationStopped once `stop()` is true, NonFiniteLogits (on a GPU at the next `check` only).
         """
+        if self._within is not None:
+            self._within.forward += 1
+            return self._noted(self._forward(x))
         if self.stop():
             raise EvaluationStopped
-        with torch.no_grad(), multiplying_in("fp32"):
-            logits: Tensor = self.model(x)
+        recordings = self.recordings(x.device)
+        if recordings is None:
+            logits = self._forward(x)
+        else:
+            (logits,) = replayed(recordings, "logits", power_of_two, lambda held: (self._forward(held),), x)
         self._cost.forward += len(x)
-        self._note(logits)
-        return logits
+        return self._noted(logits)
+
+    def observed(self, x: Tensor) -> Tensor:
+        """`logits` by a pass that is never recorded, so that the hooks of the model's modules see it."""
+        if self.stop():
+            raise EvaluationStopped
+        self._cost.forward += len(x)
+        return self._noted(self._forward(x))
 
     def factors(self, x: Tensor, usual: tuple[float, float] | None = None) -> tuple[Tensor, ...]:
         """What `core.engine.losses.even` says [n] of the clean images x; none where logits count as they are.
@@ -115,16 +134,28 @@ class Victim:
 
         Raises as `logits` does.
         """
+        eager = self._passes.get(x.device)
+        if eager is None:
+            eager = self._passes[x.device] = gradient_pass(self.model, self.crafting, x.device)
+        if self._within is not None:
+            self._within.forward += 1
+            self._within.backward += 1
+            gradient, logits = eager(x, loss, (y, *more))
+            return gradient, self._noted(logits)
         if self.stop():
             raise EvaluationStopped
-        take = self._passes.get(x.device)
-        if take is None:
-            take = self._passes[x.device] = gradient_pass(self.model, self.crafting, x.device)
-        gradient, logits = take(x, loss, (y, *more))
+        recordings = self.recordings(x.device)
+        if recordings is None:
+            gradient, logits = eager(x, loss, (y, *more))
+        else:
+
+            def take(held: Tensor, *labels: Tensor) -> tuple[Tensor, Tensor]:
+                return eager(held, loss, labels)
+
+            gradient, logits = replayed(recordings, ("gradient", loss), sized, take, x, y, *more)
         self._cost.forward += len(x)
         self._cost.backward += len(x)
-        self._note(logits)
-        return gradient, logits
+        return gradient, self._noted(logits)
 
     def jacobian(self, x: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
         """∇ₓ of the logits of `classes` [n, k], shaped [n, k, c, h, w], and the logits [n, K]; fp32, k backward passes.
@@ -140,20 +171,59 @@ class Victim:
             rows = [torch.autograd.grad(value, x, retain_graph=True)[0] for value in chosen]
         self._cost.forward += len(x)
         self._cost.backward += len(x) * classes.shape[1]
-        self._note(logits.detach())
-        return torch.stack(rows, dim=1), logits.detach()
+        return torch.stack(rows, dim=1), self._noted(logits.detach())
 
     def settle_every(self, device: torch.device) -> int:
-        """After how many steps an attack looks at its results."""
-        return _CUDA_SETTLE_EVERY if device.type == "cuda" else 1
+        """After how many steps an attack first looks at its results."""
+        return _SETTLE_EVERY if device.type == "cuda" or current_lane(device).records else 1
 
     def check(self) -> None:
         """Raises NonFiniteLogits if any logits since the last look were not finite."""
         if self._finite is not None and not bool(self._finite):
-            self._finite = None
-            raise NonFiniteLogits(
-                "the model's logits are NaN or infinite on some image; its outcome under attack means nothing"
-            )
+            self._not_finite()
+
+    def look(self, *counts: Tensor) -> list[int]:
+        """The numbers `counts` [] that recorded steps have come to: the one wait for the device. Raises as `logits` and `check`
+        do."""
+        if self.stop():
+            raise EvaluationStopped
+        if self._finite is None:
+            return [int(count) for count in counts]
+        finite, *found = torch.stack([self._finite.long(), *(count.long() for count in counts)]).tolist()
+        if not finite:
+            self._not_finite()
+        return found
+
+    def recordings(self, device: torch.device) -> Recordings | None:
+        """What this thread's lane has recorded of the model; None in a lane that does not record."""
+        lane = current_lane(device)
+        if not lane.records:
+            return None
+        if self._recordings is None or self._recordings.lane is not lane:
+            self._recordings = Recordings(lane)
+        return self._recordings
+
+    @contextmanager
+    def within(self, cost: Cost) -> Iterator[None]:
+        """Passes are those of a step that is recorded: they are eager, ask for no stop, and add 1 each to `cost`, of which
+        `repeated` is told whenever the step is carried out."""
+        cost.forward = cost.backward = 0
+        self._within = cost
+        try:
+            yield
+        finally:
+            self._within = None
+
+    def repeated(self, cost: Cost, rows: int) -> None:
+        """Count a recorded step of so many rows."""
+        self._cost.forward += cost.forward * rows
+        self._cost.backward += cost.backward * rows
+
+    def forget(self) -> None:
+        """Give back the memory that recordings take."""
+        for one in (self, self._exact):
+            if one is not None and one._recordings is not None:
+                one._recordings.forget()
 
     def confirm(
         self, adversarial: Tensor, x: Tensor, y: Tensor, eps: float | Tensor, norm: str
@@ -170,14 +240,36 @@ class Victim:
     @property
     def notes(self) -> list[str]:
         """What a reader of the results should know of how the passes went."""
-        reasons = [take.gave_up for take in self._passes.values() if isinstance(take, Replayed) and take.gave_up]
-        return [f"passes ran without CUDA graphs: {reason}" for reason in reasons]
+        reasons = [
+            reason
+            for one in (self, self._exact)
+            if one is not None and one._recordings is not None
+            for reason in one._recordings.refused.values()
+        ]
+        return [f"passes ran without CUDA graphs: {reason}" for reason in dict.fromkeys(reasons)]
 
-    def _note(self, logits: Tensor) -> None:
+    def _forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad(), multiplying_in("fp32"):
+            logits: Tensor = self.model(x)
+        return logits
+
+    def _noted(self, logits: Tensor) -> Tensor:
+        """`logits`, which are looked at later on a GPU."""
         finite = torch.isfinite(logits).all()
-        self._finite = finite if self._finite is None else self._finite & finite
-        if self.settle_every(logits.device) == 1:
+        if self._finite is None:
+            self._finite = finite
+        else:
+            self._finite.logical_and_(finite)
+        if self._within is None and self.settle_every(logits.device) == 1:
             self.check()
+        return logits
+
+    def _not_finite(self) -> None:
+        assert self._finite is not None
+        self._finite.fill_(True)
+        raise NonFiniteLogits(
+            "the model's logits are NaN or infinite on some image; its outcome under attack means nothing"
+        )
 
 
 def in_box(images: Tensor) -> Tensor:

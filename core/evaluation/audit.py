@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from core.attacks import ATTACKS, resolve
 from core.audit import AuditedRadius, AuditRun, AuditSpec
 from core.engine.victim import Victim, under_attack
-from core.evaluation.evaluate import usual_batch
+from core.evaluation.batches import usual_batch
 from core.evaluation.sweep import Sweep, Tally, TestSet, distances_of, rounds_at, title
 from core.events import AttackProgress, Audited
 from core.records import AttackSpec, Bools
@@ -78,7 +78,7 @@ def audit(
     begun = time.monotonic()
     victim = Victim(model, "fp32", stop, evens=True)
     alive = torch.from_numpy(np.array(standing)).any(dim=0).to(test_set.labels.device)
-    sweep = Sweep(victim, test_set, None, alive, batch_size or usual_batch(test_set.labels.device))
+    sweep = Sweep(victim, test_set, None, alive, batch_size or usual_batch(model, test_set))
     with under_attack(model):
         course = _Course(sweep, spec, standing, passes if spec.depth == "budget" else None)
         yield from course.carried_out()

@@ -14,6 +14,7 @@ from torch import nn
 
 from core.attacks import ATTACKS
 from core.engine.victim import Victim, under_attack
+from core.evaluation.batches import usual_batch
 from core.evaluation.sweep import (
     Sweep,
     TestSet,
@@ -26,11 +27,7 @@ from core.evaluation.sweep import (
 from core.events import AttackProgress, CleanEvaluated, EvaluationFinished
 from core.records import AttackSpec, Bools, Example
 
-__all__ = ["TestSet", "clean_outcome", "crafting_precision", "evaluate", "usual_batch"]
-
-_CPU_BATCH = 128
-"""Measured on the paper's net: within 3 % of the best of 32 to 256, at half the memory of 256."""
-_GPU_BATCH = 1024
+__all__ = ["TestSet", "clean_outcome", "crafting_precision", "evaluate"]
 
 
 def clean_outcome(model: nn.Module, test_set: TestSet, classes: int, batch_size: int | None = None) -> CleanEvaluated:
@@ -41,7 +38,7 @@ def clean_outcome(model: nn.Module, test_set: TestSet, classes: int, batch_size:
         test_set,
         None,
         torch.ones_like(test_set.labels, dtype=torch.bool),
-        batch_size or usual_batch(test_set.labels.device),
+        batch_size or usual_batch(model, test_set),
     )
     predictions = torch.empty_like(test_set.labels)
 
@@ -91,7 +88,7 @@ def evaluate(
         test_set,
         attack,
         torch.from_numpy(np.array(alive)).to(device),
-        batch_size or usual_batch(test_set.labels.device),
+        batch_size or usual_batch(model, test_set),
     )
     with under_attack(model):
         if entry.single_step:
@@ -125,11 +122,6 @@ def crafting_precision(wanted: str, device: torch.device) -> str:
     again in fp32 before it counts: most of an attack's passes go to those, so nothing is won.
     """
     return "tf32" if wanted == "tf32" and device.type == "cuda" else "fp32"
-
-
-def usual_batch(device: torch.device) -> int:
-    """Images that go through a model at a time."""
-    return _GPU_BATCH if device.type == "cuda" else _CPU_BATCH
 
 
 def _described(sweep: Sweep) -> tuple[Example, ...]:

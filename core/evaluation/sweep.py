@@ -22,6 +22,7 @@ from core.engine.standing import Outcome
 from core.engine.victim import EvaluationStopped, Victim, in_box
 from core.errors import InnateError
 from core.events import AttackProgress
+from core.lanes.alone import ALONE
 from core.records import AttackSpec, Ledger, Trace
 
 _PROGRESS_SECONDS = 0.25
@@ -253,16 +254,20 @@ def within_memory(sweep: Sweep, rows: Tensor, work: Callable[[Tensor], None]) ->
     """`work(rows)`; where memory runs out, in halves from now on. `work` may be repeated: outcomes belong to samples."""
     try:
         work(rows)
+        return
     except RuntimeError as error:
         exhausted = isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
         if not exhausted or len(rows) == 1:
             raise
-        sweep.batch_size = len(rows) // 2
-        sweep.notes.append(f"out of memory at {len(rows)} images per batch; went on with {sweep.batch_size}")
-        if rows.device.type == "cuda":
+    # Not before the error is let go of, and with it what the work had in memory.
+    sweep.batch_size = len(rows) // 2
+    sweep.notes.append(f"out of memory at {len(rows)} images per batch; went on with {sweep.batch_size}")
+    sweep.victim.forget()
+    if rows.device.type == "cuda":
+        with ALONE:  # not while another lane records
             torch.cuda.empty_cache()
-        for first in range(0, len(rows), sweep.batch_size):
-            within_memory(sweep, rows[first : first + sweep.batch_size], work)
+    for first in range(0, len(rows), sweep.batch_size):
+        within_memory(sweep, rows[first : first + sweep.batch_size], work)
 
 
 def _classes(sweep: Sweep) -> int:

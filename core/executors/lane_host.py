@@ -146,9 +146,8 @@ class _Host:
         """One that an earlier trial has left, else a new one: so there are never more than trials at once."""
         with self._changing:
             lane = self._free_lanes.pop() if self._free_lanes else None
-        if lane is None:
-            return open_lane(self._device)
-        lane.work = 0
+        lane = lane or open_lane(self._device)
+        lane.work, lane.share = 0, 1 / self._lanes
         return lane
 
     def _beside(self, key: str) -> int:

@@ -25,7 +25,8 @@ from core.engine.losses import log_odds
 from core.engine.steps import step_size
 from core.engine.victim import EvaluationStopped, Victim, under_attack
 from core.errors import BadInput, InnateError
-from core.evaluation.evaluate import TestSet, crafting_precision, usual_batch
+from core.evaluation.batches import MOST, usual_batch
+from core.evaluation.evaluate import TestSet, crafting_precision
 from core.events import Event, Finished, Stopped, TransferLeftOut, TransferProgress, TransferRow, TrialFailed
 from core.jobs.evaluations import test_set_of
 from core.jobs.orders import TransferJob
@@ -75,8 +76,8 @@ class Batches:
     stop: Callable[[], bool] = lambda: False
     notes: list[str] = field(default_factory=list)
 
-    def over(self, rows: Tensor, work: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
-        """`work` of each piece, in order; raises EvaluationStopped between two of them."""
+    def over(self, rows: Tensor, victim: Victim, work: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
+        """`work` of each piece on `victim`, in order; raises EvaluationStopped between two of them."""
         first = 0
         while first < len(rows):
             if self.stop():
@@ -90,6 +91,7 @@ class Batches:
                     raise
                 self.size = len(piece) // 2
                 self.notes.append(f"out of memory at {len(piece)} images per batch; went on with {self.size}")
+                victim.forget()
             else:
                 yield done
                 first += len(piece)
@@ -137,7 +139,7 @@ class Gallery:
         victim = Victim(model)
         positions = torch.arange(count, device=self.test_set.labels.device)
         with under_attack(model):
-            found = list(self.batches.over(positions, lambda some: victim.logits(pixels(some)).argmax(dim=1)))
+            found = list(self.batches.over(positions, victim, lambda some: victim.logits(pixels(some)).argmax(dim=1)))
             victim.check()
         return torch.cat([positions[:0], *found])
 
@@ -172,7 +174,7 @@ def cells(
     for chunk in (rows[first : first + held] for first in range(0, len(rows), held)):
         pieces = []
         with under_attack(model):
-            for piece in batches.over(chunk, adversarial):
+            for piece in batches.over(chunk, victim, adversarial):
                 pieces.append(piece)
                 done += len(piece) * effort
                 yield done / whole
@@ -220,18 +222,20 @@ def _run(job: TransferJob, stop: Callable[[], bool]) -> Iterator[Event]:
     classes = int(arrays.train_labels.max()) + 1
     _, channels, height, width = arrays.train_images.shape
     trained = {model.trial_id: model for model in job.models}
+    batches = Batches(MOST, stop)
 
     def load(trial_id: str) -> nn.Module:
-        model = trained[trial_id]
-        content = checkpoints.read(model.weights, trial_id)
+        stored = trained[trial_id]
+        content = checkpoints.read(stored.weights, trial_id)
         if content is None:
             raise BadInput("its weights are missing or damaged")
-        built = trained_model(model.trial, content["model"], (channels, height, width), classes)
-        return built.to(job.device).to(memory_format=torch.channels_last)
+        built = trained_model(stored.trial, content["model"], (channels, height, width), classes)
+        model = built.to(job.device).to(memory_format=torch.channels_last)
+        batches.size = min(batches.size, usual_batch(model, test_set))  # one size for all: that of the largest model
+        return model
 
     gradients = ATTACKS[job.attack.name].iterate is not None
     precision = crafting_precision(job.crafting, torch.device(job.device)) if gradients else "fp32"
-    batches = Batches(usual_batch(torch.device(job.device)), stop)
     gallery = Gallery(load, test_set, batches)
     left_out: set[str] = set()
     shown_at = -1e9

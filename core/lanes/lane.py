@@ -57,6 +57,8 @@ class Lane:
         self._mark: torch.cuda.Event | None = None
         self.work = 0
         """Images that went through a model in training, each once for every slope taken; read by other threads."""
+        self.share = 1.0
+        """The part of the device's free memory that work in this lane may count with: whoever opens several says so."""
 
     @property
     def records(self) -> bool:

@@ -23,7 +23,8 @@ from core.engine.distances import firm
 from core.engine.geometry import lengths, noise, project
 from core.engine.losses import margin
 from core.engine.victim import Victim, under_attack
-from core.evaluation.evaluate import TestSet, usual_batch
+from core.evaluation.batches import usual_batch
+from core.evaluation.evaluate import TestSet
 from core.records import Bools, Diagnosis, DiagnosisSpec
 
 IMAGES = 64
@@ -89,8 +90,9 @@ def diagnose(
     x, y, samples = test_set.pixels(part), test_set.labels[part], test_set.indices[part]
     with under_attack(model):
         distance = torch.full(rows.shape, float("inf"), device=device)
+        size = usual_batch(model, test_set)
         if tried and spec.norm == "l2":
-            distance = _distances(victim, test_set, rows)
+            distance = _distances(victim, test_set, rows, size)
         whatever_the_radius = _look(victim, x, y, samples, spec.norm)
     nearest = {
         int(row): float(length) for row, length in zip(chosen, distance.tolist(), strict=True) if math.isfinite(length)
@@ -101,7 +103,7 @@ def diagnose(
         broken |= distance <= eps
         with under_attack(model):
             if tried and spec.norm == "linf":
-                broken |= _fallen_in_linf(victim, test_set, rows, eps, broken)
+                broken |= _fallen_in_linf(victim, test_set, rows, eps, broken, size)
             sample = broken[looked_at]
             by_noise, by_search = _at_radius(victim, x, y, samples, spec.norm, eps, sample)
             broken[looked_at] |= sample
@@ -131,7 +133,7 @@ def _look(victim: Victim, x: Tensor, y: Tensor, samples: Tensor, norm: str) -> D
     diameter = 1.0 if norm == "linf" else math.sqrt(x[0].numel())
     logits = victim.logits(x)
     with _slopes(model) as layers:
-        again = victim.logits(x)
+        again = victim.observed(x)
     differing = (logits - again).abs().amax(dim=1) > _UNSTEADY * logits.abs().amax(dim=1)
     gradient, _ = victim.ascent(x, y)
     slope, _ = victim.gradient(x, y, margin)
@@ -175,15 +177,16 @@ def _at_radius(
     return int((by_noise & stands).sum()), int((by_search & stands).sum())
 
 
-def _distances(victim: Victim, test_set: TestSet, rows: Tensor) -> Tensor:
-    """[n]: how far in l2 the nearest image is that short runs of FMN find and a fresh pass confirms; inf where they find none.
+def _distances(victim: Victim, test_set: TestSet, rows: Tensor, size: int) -> Tensor:
+    """[n]: how far in l2 the nearest image is that short runs of FMN, on `size` samples at a time, find and a fresh pass
+    confirms; inf where they find none.
 
     One run goes to the nearest mistake of any kind, others to the classes whose linearised boundaries are nearest
     (Moosavi-Dezfooli et al. 2016, equation 8). Of what PGD-40 left standing and the ensemble broke, the first finds most on
     saturated nets; on others attacks without a target go for the wrong class, and the aimed runs find nearly all.
     """
     found = []
-    for part in torch.split(rows, usual_batch(rows.device)):
+    for part in torch.split(rows, size):
         x, y = test_set.pixels(part), test_set.labels[part]
         best = nearest_mistakes(victim, x, y, "l2", _FREE_STEPS)
         for target in _nearest_classes(victim, x, y):
@@ -195,7 +198,7 @@ def _distances(victim: Victim, test_set: TestSet, rows: Tensor) -> Tensor:
     return torch.cat(found)
 
 
-def _fallen_in_linf(victim: Victim, test_set: TestSet, rows: Tensor, eps: float, broken: Tensor) -> Tensor:
+def _fallen_in_linf(victim: Victim, test_set: TestSet, rows: Tensor, eps: float, broken: Tensor, size: int) -> Tensor:
     """[n] bool: who of those that are not `broken` falls to short runs of APGD, on the cross-entropy, then towards one likely
     class after the other. For the same two reasons as in l2; FMN, whose steps follow the length of the gradient, finds half
     as much in linf."""
@@ -209,7 +212,7 @@ def _fallen_in_linf(victim: Victim, test_set: TestSet, rows: Tensor, eps: float,
         left = torch.nonzero(~broken & ~fallen).flatten()
         if len(left) == 0:
             break
-        for part in torch.split(left, usual_batch(rows.device)):
+        for part in torch.split(left, size):
             at = rows[part]
             x, y, samples = test_set.pixels(at), test_set.labels[at], test_set.indices[at]
             fallen[part] = iterate(victim, x, y, samples, rank, eps, attack).broken

@@ -10,33 +10,18 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from core.attacks import ATTACKS, resolve
-from core.engine import passes as passes_module
+from core.engine.buckets import fitting, power_of_two, sized
 from core.engine.losses import dlr_targeted, log_odds, margin
-from core.engine.passes import Replayed, bucket, gradient_pass, with_matrix_input_gradients
+from core.engine.passes import gradient_pass, with_matrix_input_gradients
 from core.engine.victim import NonFiniteLogits, Victim, under_attack
 from core.evaluation.evaluate import evaluate
+from core.lanes.lane import Lane
 from core.precision import in_force
 from tests.core.linear import samples_of, small_net
+from tests.core.tape import Tape
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")
-
-
-class Tape:
-    """What a CUDA graph does, on the CPU: runs once, then again on the same memory, renewing the same results."""
-
-    def __init__(self):
-        self.captures = 0
-
-    def __call__(self, work):
-        self.captures += 1
-        held = tuple(value.clone() for value in work())
-
-        def replay():
-            for memory, value in zip(held, work(), strict=True):
-                memory.copy_(value)
-
-        return replay, held
 
 
 def batch(count, seed=0):
@@ -44,28 +29,43 @@ def batch(count, seed=0):
     return torch.rand(count, 1, 4, 4, generator=generator), torch.randint(0, 3, (count,), generator=generator)
 
 
+def in_lane(recorder):
+    return Lane(CPU, recorder=recorder).entered()
+
+
 def test_recorded_passes_give_what_eager_ones_give_whatever_the_batch():
     model = small_net().eval()
-    eager = gradient_pass(model, "fp32", CPU)
     tape = Tape()
-    replayed = gradient_pass(model, "fp32", CPU, capture=tape)
-    assert isinstance(replayed, Replayed)
-    for count in (3, 8, 5, 20, 32, 17):
-        x, y = batch(count, seed=count)
-        for loss, labels in ((log_odds, (y,)), (margin, (y,)), (dlr_targeted, (y, (y + 1) % 3))):
-            for ours, theirs in zip(replayed(x, loss, labels), eager(x, loss, labels), strict=True):
-                assert torch.allclose(ours, theirs, atol=1e-6)
-                assert ours.shape == theirs.shape
-    assert tape.captures == 2 * 3  # buckets of 8 and 32, for each of three losses
-    assert replayed.gave_up is None
+    victim, lane = Victim(model), Lane(CPU, recorder=tape)
+    for _ in range(3):  # a size is recorded the third time
+        for count in (3, 8, 5, 20, 32, 17):
+            x, y = batch(count, seed=count)
+            for loss, labels in ((log_odds, (y,)), (margin, (y,)), (dlr_targeted, (y, (y + 1) % 3))):
+                with under_attack(model), lane.entered():
+                    ours = victim.gradient(x, labels[0], loss, *labels[1:])
+                theirs = gradient_pass(model, "fp32", CPU)(x, loss, labels)
+                for mine, other in zip(ours, theirs, strict=True):
+                    assert torch.allclose(mine, other, atol=1e-6)
+                    assert mine.shape == other.shape
+            with under_attack(model), lane.entered():
+                mine = victim.logits(x)
+            with torch.no_grad():
+                assert torch.allclose(mine, model(x), atol=1e-6)
+    assert tape.captures == 3 * 3 + 2  # 8, 20 and 32 rows for each of three losses; 8 and 32 for logits alone
+    assert victim.notes == []
+    assert victim.forward_passes == 3 * 4 * (3 + 8 + 5 + 20 + 32 + 17)
 
 
 def test_results_of_one_replay_are_not_overwritten_by_the_next():
-    replayed = Replayed(gradient_pass(small_net().eval(), "fp32", CPU), Tape())
+    victim, tape = Victim(small_net().eval()), Tape()
     x, y = batch(6)
-    first, _ = replayed(x, log_odds, (y,))
-    kept = first.clone()
-    replayed(1 - x, log_odds, (y,))
+    with in_lane(tape):
+        for _ in range(3):
+            first, _ = victim.gradient(x, y)
+        assert tape.replays == 1
+        kept = first.clone()
+        victim.gradient(1 - x, y)
+        assert tape.replays == 2
     assert torch.equal(first, kept)
 
 
@@ -73,12 +73,12 @@ def test_a_model_that_cannot_be_recorded_runs_eagerly_and_says_so():
     def refuse(work):
         raise RuntimeError("operation not permitted when stream is capturing\nmore")
 
-    model = small_net().eval()
-    victim = Victim(model)
-    victim._passes[CPU] = gradient_pass(model, "fp32", CPU, capture=refuse)
+    victim = Victim(small_net().eval())
     x, y = batch(5)
-    ours, _ = victim.gradient(x, y)
-    theirs, _ = Victim(model).gradient(x, y)
+    with in_lane(refuse):
+        for _ in range(4):
+            ours, _ = victim.gradient(x, y)
+    theirs, _ = Victim(victim.model).gradient(x, y)
     assert torch.equal(ours, theirs)
     assert victim.notes == ["passes ran without CUDA graphs: operation not permitted when stream is capturing"]
 
@@ -87,16 +87,59 @@ def test_out_of_memory_while_recording_is_passed_on_so_that_the_batch_is_halved(
     def exhausted(work):
         raise torch.OutOfMemoryError("too much")
 
-    replayed = Replayed(gradient_pass(small_net(), "fp32", CPU), exhausted)
-    with pytest.raises(torch.OutOfMemoryError):
-        replayed(*batch(4)[:1], log_odds, batch(4)[1:])
-    assert replayed.gave_up is None
+    victim = Victim(small_net())
+    x, y = batch(4)
+    with in_lane(exhausted):
+        victim.gradient(x, y)
+        victim.gradient(x, y)
+        with pytest.raises(torch.OutOfMemoryError):
+            victim.gradient(x, y)
+    assert victim.notes == []
+
+
+def test_true_fp32_is_recorded_with_its_precision():
+    """A confirmation is a replay, and needs nobody's turn at the process's setting."""
+    model, tape = Flags(small_net()).eval(), Tape()
+    victim = Victim(model, "tf32")
+    x, y = batch(6)
+    with in_lane(tape):
+        for _ in range(2):
+            victim.confirm(x, x, y, 0.1, "linf")
+        model.seen.clear()
+        for _ in range(3):
+            victim.confirm(x, x, y, 0.1, "linf")
+    assert model.seen == [("forward", False, False)]  # while it was recorded
+    assert tape.captures == 1
+    assert tape.replays == 3
+
+
+def test_hooks_see_an_observed_pass_in_a_lane_that_records():
+    model, seen = small_net().eval(), []
+    victim = Victim(model)
+    x, _ = batch(6)
+    with in_lane(Tape()):
+        for _ in range(4):
+            victim.logits(x)
+        model[0].register_forward_hook(lambda *given: seen.append(float(given[2].sum())))
+        victim.observed(x)
+        victim.logits(x)
+    assert len(seen) == 1
+    assert victim.notes == []
 
 
 @pytest.mark.parametrize("rows", range(1, 300, 7))
-def test_buckets_are_few_and_hold_the_batch(rows):
-    assert rows <= bucket(rows) <= max(8, 2 * rows)
-    assert bucket(rows) & (bucket(rows) - 1) == 0
+def test_sizes_are_few_and_hold_the_batch(rows):
+    assert rows <= power_of_two(rows) <= max(8, 2 * rows)
+    assert power_of_two(rows) & (power_of_two(rows) - 1) == 0
+    assert rows <= sized(rows) <= max(8, 1.25 * rows)
+    assert sized(sized(rows)) == sized(rows)
+    assert fitting(rows, []) == sized(rows)
+    assert fitting(rows, [rows - 1, int(1.2 * rows), 2 * rows]) == int(1.2 * rows)
+    assert fitting(rows, [2 * rows]) == sized(rows)
+
+
+def test_sizes_between_two_powers_are_four():
+    assert {sized(rows) for rows in range(65, 129)} == {80, 96, 112, 128}
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
@@ -287,4 +330,3 @@ def test_the_last_iterate_of_what_stands_is_kept():
     assert bool(stands.any())
     assert torch.allclose(ended.last[stands], plain[stands], atol=1e-6)
     assert np.isfinite(ended.last.numpy()).all()
-    assert passes_module.bucket(1) == 8

@@ -11,15 +11,17 @@ from torch.nn import functional
 
 from core.attacks import ATTACKS, resolve
 from core.engine.losses import even, lifted, log_odds, log_odds_of_clean
-from core.engine.passes import Replayed, gradient_pass
+from core.engine.passes import gradient_pass
 from core.engine.victim import NonFiniteLogits, Victim, under_attack
 from core.evaluation.evaluate import clean_outcome, evaluate
 from core.jobs.transfer import craft
+from core.lanes.lane import Lane
 from core.records import DiagnosisSpec
 from core.verdict.diagnosis import diagnose
 from core.verdict.trust import trust_of_diagnosis, trust_of_evaluation
 from core.verdict.trust.entry import Evaluated
 from tests.core.linear import samples_of, small_net
+from tests.core.tape import Tape
 
 torch.set_num_threads(1)
 
@@ -230,23 +232,17 @@ def test_a_victim_shows_logits_as_they_are_unless_it_evens_them():
 def test_recorded_passes_are_told_apart_by_how_many_labels_they_take():
     """A look at a model takes the slope of its logits as they are and of even ones."""
 
-    def tape(work):
-        result = work()
-
-        def replay():
-            for held, fresh in zip(result, work(), strict=True):
-                held.copy_(fresh)
-
-        return replay, result
-
-    model, cpu = small_net().eval(), torch.device("cpu")
-    replayed, eager = Replayed(gradient_pass(model, "fp32", cpu), tape), gradient_pass(model, "fp32", cpu)
+    model, tape = small_net().eval(), Tape()
+    victim, eager = Victim(model), gradient_pass(model, "fp32", torch.device("cpu"))
     x, y = torch.rand(8, 1, 4, 4), torch.arange(8) % 3
     factor = torch.linspace(0.5, 60.0, 8)
-    for labels in ((y,), (y, factor), (y, 2 * factor), (y,)):
-        for mine, theirs in zip(replayed(x, lifted(log_odds), labels), eager(x, lifted(log_odds), labels), strict=True):
-            assert torch.allclose(mine, theirs)
-    assert replayed.gave_up is None
+    with Lane(torch.device("cpu"), recorder=tape).entered():
+        for labels in ((y,), (y, factor), (y, 2 * factor), (y,)) * 2:
+            ours, theirs = victim.ascent(x, labels[0], log_odds, *labels[1:]), eager(x, lifted(log_odds), labels)
+            for mine, other in zip(ours, theirs, strict=True):
+                assert torch.allclose(mine, other)
+    assert tape.captures == 2
+    assert victim.notes == []
 
 
 @pytest.mark.parametrize("name", ["fgsm", "bim", "pgd", "mi-fgsm"])
