@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import queue
 import socket
 import threading
 import time
@@ -24,7 +25,7 @@ from core import datasets
 from core.datasets.arrays import Arrays
 from core.datasets.staging import free_memory
 from core.environment import memory_held
-from core.events import LAST_EVENTS, Crashed, Event, Started, Trained, TrialFailed
+from core.events import LAST_EVENTS, Crashed, Event, Started, Trained
 from core.executors import wire
 from core.executors.disk import unwritable
 from core.executors.messages import FromChild, HostLanes, Limit, Look, Run, Spoilt, Stop, Told
@@ -69,6 +70,9 @@ class _Running:
     training: bool = False
 
 
+_Inbox = queue.SimpleQueue[tuple[str, Job, _Running]]
+
+
 class _Host:
     def __init__(self, sock: socket.socket, order: HostLanes, run: RunTrial) -> None:
         self._sock = sock
@@ -78,18 +82,22 @@ class _Host:
         self._run = run
         self._shelf = Shelf()
         self._running: dict[str, _Running] = {}
-        self._free_lanes: list[Lane] = []
+        self._idle: list[_Inbox] = []
+        """Of the threads that wait for a trial."""
         self._changing = threading.Lock()
-        """Held while `_running` and `_free_lanes` change, and while they are looked through."""
+        """Held while `_running` and `_idle` change, and while they are looked through."""
         self._sending = threading.Lock()
 
     def take(self, message: Run | Stop | Limit) -> None:
         match message:
             case Run(key, job):
-                running = _Running()
                 with self._changing:
-                    self._running[key] = running
-                threading.Thread(target=self._carry_out, args=(key, job, running), name=key, daemon=True).start()
+                    running = self._running[key] = _Running()
+                    inbox = self._idle.pop() if self._idle else None
+                if inbox is None:
+                    inbox = queue.SimpleQueue()
+                    threading.Thread(target=self._trial_after_trial, args=(inbox,), daemon=True).start()
+                inbox.put((key, job, running))
             case Stop(key):
                 asked = self._running.get(key)
                 if asked is not None:
@@ -97,35 +105,31 @@ class _Host:
             case Limit(lanes):
                 self._lanes = lanes
 
-    # --- one trial, in its thread ---
+    # --- in a thread of its own ---
 
-    def _carry_out(self, key: str, job: Job, running: _Running) -> None:
-        try:
-            last = self._told_to_its_end(key, job, running)
-        except BaseException as error:
-            last = self._crashed(error)
-        running.lane = None
-        try:
-            self._give_back(key)
-        except RuntimeError as error:  # the device tells only now what went wrong on it
-            last = self._crashed(error)
-        self._send(Told(key, last))
-
-    def _crashed(self, error: BaseException) -> Crashed:
-        """What would have ended a process of its own; does not return where it ends this one."""
-        if spoils_process(error):
-            self._end(str(error).splitlines()[0])
-        traceback.print_exception(error)
-        return Crashed(f"{type(error).__name__}: {error}", None)
-
-    def _told_to_its_end(self, key: str, job: Job, running: _Running) -> Event:
-        """The trial's last event, which is told once what it held is given back: then there is room for another."""
+    def _trial_after_trial(self, inbox: _Inbox) -> None:
+        """Threads and their lanes stay: a library's workspace belongs to a thread and a stream, and is never given back."""
         settle_thread()
+        lane: Lane | None = None
+        while True:
+            key, job, running = inbox.get()
+            threading.current_thread().name = key
+            try:
+                lane = running.lane = lane or open_lane(self._device)
+                last = self._told_to_its_end(lane, key, job, running)
+            except Exception as error:
+                if spoils_process(error):
+                    self._end(str(error).splitlines()[0])
+                traceback.print_exc()
+                last = Crashed(f"{type(error).__name__}: {error}", None)  # what would have ended a process of its own
+            running.lane, threading.current_thread().name = None, "idle lane"
+            self._give_back(key, inbox)
+            self._send(Told(key, last))
+
+    def _told_to_its_end(self, lane: Lane, key: str, job: Job, running: _Running) -> Event:
+        """The trial's last event, which is told once what it held is given back: then there is room for another."""
+        lane.work, lane.share = 0, 1 / self._lanes
         company = Company(self._lanes, lambda: self._beside(key), self._shelf.load)
-        try:
-            lane = running.lane = self._lane()
-        except RuntimeError as error:
-            return TrialFailed(f"{type(error).__name__}: {str(error).splitlines()[0]}", traceback.format_exc())
         try:
             with lane.entered():
                 for event in self._run(job, running.stop.is_set, company):
@@ -138,30 +142,21 @@ class _Host:
             return unwritable(error, job.folder)
         finally:
             lane.wait()
-            with self._changing:
-                self._free_lanes.append(lane)
         return Crashed("the trial ended without a word", None)
-
-    def _lane(self) -> Lane:
-        """One that an earlier trial has left, else a new one: so there are never more than trials at once."""
-        with self._changing:
-            lane = self._free_lanes.pop() if self._free_lanes else None
-        lane = lane or open_lane(self._device)
-        lane.work, lane.share = 0, 1 / self._lanes
-        return lane
 
     def _beside(self, key: str) -> int:
         with self._changing:
             return len(self._running.keys() - {key})
 
-    def _give_back(self, key: str) -> None:
-        """What the trial held of the device goes back to torch, and to the device where torch would keep too much of it."""
+    def _give_back(self, key: str, inbox: _Inbox) -> None:
+        """The thread is free, and what the trial held of the device goes back to torch; to the device where torch would keep
+        more than it leaves to others."""
         with ALONE:  # a graph that is destroyed while another lane records would spoil that one
             gc.collect()
             with self._changing:
                 del self._running[key]
-                left = len(self._running)
-            if self._device.type == "cuda" and (not left or self._free() < memory_held(str(self._device))):
+                self._idle.append(inbox)
+            if self._device.type == "cuda" and self._free() < memory_held(str(self._device)):
                 torch.cuda.empty_cache()
 
     # --- what it tells ---
