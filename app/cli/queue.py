@@ -54,7 +54,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """What runs and how far it is, what waits and why, what failed and why."""
-    from app.cli.worker import describe
+    from app.cli.worker import describe, how_full
     from app.report import status as told
     from app.worker.narration import in_words
 
@@ -67,7 +67,7 @@ def status(
         rows = told.unfinished(db, view, study, stalled_after)
         emit_document({"status": [row.as_row() for row in rows], "worker": [{**view.as_row(), "seconds_left": left}]})
         return
-    for line in describe(view)[:2]:
+    for line in [*describe(view)[:2], *map(how_full, view.lanes)]:
         typer.echo(line)
     if left is not None and any(counts.values()):
         typer.echo(f"about {in_words(left)} until the queue is empty")

@@ -15,10 +15,11 @@ from app.cli.output import emit_json
 from app.context import Context
 from app.worker.log import last_lines
 from core.errors import BadInput, NotFound, Unavailable
+from core.lanes.alone import MOST_LANES
 from core.names import short_id
 
 if TYPE_CHECKING:
-    from app.report.status import WorkerView
+    from app.report.status import DeviceLanes, WorkerView
     from core.executors.protocol import Slot
     from storage.changes import Change
 
@@ -28,7 +29,7 @@ Slots = Annotated[
     int | None, typer.Option(min=1, max=1024, help="Trials at a time, on all devices; one per core if not given.")
 ]
 Lanes = Annotated[
-    int | None, typer.Option(min=1, max=1024, help="Trials at a time on each GPU; as many as pay if not given.")
+    int | None, typer.Option(min=1, max=MOST_LANES, help="Trials at a time on each GPU; as many as pay if not given.")
 ]
 Device = Annotated[list[str] | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps; repeatable.")]
 Threads = Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads per slot; 1 keeps digests comparable.")]
@@ -255,10 +256,15 @@ def describe(view: WorkerView) -> list[str]:
             state = short_id(slot.trial_id) if slot.trial_id else slot.waits or "free"
             lines.append(f"  slot {slot.number + 1}  {slot.device}, {slot.threads} thread(s)  {state}")
     for lanes in view.lanes:
-        lines.append(f"  {lanes.device}  {lanes.told}{f': {lanes.waits}' if lanes.waits else ''}")
+        lines.append(how_full(lanes))
         ids = [short_id(trial_id) for trial_id in lanes.trials]
         lines += [f"    {' '.join(ids[first : first + _IDS])}" for first in range(0, len(ids), _IDS)]
     return lines
+
+
+def how_full(lanes: DeviceLanes) -> str:
+    """A device's lanes in a line."""
+    return f"  {lanes.device}  {lanes.told}{f': {lanes.waits}' if lanes.waits else ''}"
 
 
 def check_crafting(crafting: str) -> None:

@@ -196,6 +196,17 @@ def test_thirty_two_lanes_are_a_few_lines_of_eighty_columns():
     assert sum(line.count("00000000") for line in lines) >= 32
 
 
+def test_status_has_a_line_for_each_gpu(home, monkeypatch):
+    from typer.testing import CliRunner
+
+    from app.main import app
+
+    monkeypatch.setattr("app.report.status.worker_view", lambda *_: view(LaneRow(16, None, True), 5))
+    done = CliRunner().invoke(app, ["--home", str(home.root), "status"])
+    assert done.exit_code == 0
+    assert "  cuda:0  lanes 5 of 16 busy (auto, settled)" in done.output.splitlines()
+
+
 def test_why_something_waits_names_the_lanes(home, cache):
     db = database.connect(home.database)
     studies.submit(db, plan_of(tiny(seeds=1), cache))
