@@ -128,6 +128,16 @@ def test_stopped_anywhere_and_resumed_the_weights_are_the_same(defense, optimize
     assert one(events, Trained).final_digest == undisturbed
 
 
+def test_images_that_do_not_fit_on_the_device_come_batch_by_batch_to_the_same_weights(tmp_path, cache, monkeypatch):
+    plan = plan_for(cache)
+    (trial,) = plan.trials
+    whole = weights_of(Lane(CPU, recorder=Tape()), job(trial, plan, tmp_path / "1", cache, attacks=False))
+    monkeypatch.setattr("core.datasets.staging.free_memory", lambda *_: 0)
+    tape = Tape()
+    assert weights_of(Lane(CPU, recorder=tape), job(trial, plan, tmp_path / "2", cache, attacks=False)) == whole
+    assert tape.captures == 2
+
+
 def test_a_training_goes_on_between_a_lane_and_a_process_of_its_own(tmp_path, cache):
     """As a home does that moves from a machine with a GPU to one without, and back. Rounding differs; nothing is lost."""
     plan = plan_for(cache, optimizers=[{"name": "sgd", "momentum": 0.9}])

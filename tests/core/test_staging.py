@@ -2,6 +2,7 @@
 
 import dataclasses
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 from core import datasets
 from core.datasets import staging
 from core.datasets.arrays import Arrays, ImageReader, cached
+from core.datasets.resident import Residents
 from core.datasets.staging import StagedImages, ahead, exact_normalisation, fits, images_on, whole
 from core.events import CleanEvaluated, EpochFinished, EvaluationFinished, Finished, Stopped, Trained, TrialFailed
 from core.jobs.orders import EvaluationSpec, Job
@@ -256,3 +258,42 @@ def test_a_given_normalisation_stands_for_the_images(pictures, tmp_path):
     plain = dataclasses.replace(trial.architecture, options={**trial.architecture.options, "normalise": False})
     bare = build_model(dataclasses.replace(trial, architecture=plain), images, 2, ([0.1] * 3, [0.4] * 3))
     assert bare.mean.flatten().tolist() == [0.0] * 3
+
+
+def test_images_are_brought_to_a_device_once_for_all_who_ask_and_the_oldest_go_first():
+    kept, brought = Residents(limit=250), []
+    sets = [np.zeros((40, 1, 2, 2), np.uint8) for _ in range(3)]
+
+    def ask(number, rows=None):
+        rows = np.arange(25) if rows is None else rows
+        return kept.get(
+            sets[number], rows, lambda: brought.append(number) or torch.zeros(len(rows), 1, 2, 2, dtype=torch.uint8)
+        )
+
+    assert ask(0) is ask(0)
+    assert ask(1) is not ask(0)
+    assert brought == [0, 1]
+    assert ask(0, np.arange(1, 26)) is not ask(
+        0
+    )  # other rows of the same set; the three take 300 bytes, 250 are allowed
+    assert brought == [0, 1, 0]
+    ask(1)
+    assert brought == [0, 1, 0, 1], "the one that was asked for longest ago had to go"
+
+
+def test_lanes_that_ask_at_once_wait_for_the_same_images():
+    kept, images, brought = Residents(limit=10**6), np.zeros((4, 1, 2, 2), np.uint8), []
+
+    def bring():
+        brought.append(None)
+        time.sleep(0.05)
+        return torch.zeros(4, 1, 2, 2, dtype=torch.uint8)
+
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(kept.get(images, np.arange(4), bring))) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert len(brought) == 1
+    assert all(one is found[0] for one in found)
