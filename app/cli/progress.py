@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _REDRAW_SECONDS = 0.25
 _COUNT_SECONDS = 1.0
+_FRAME = 4
+"""Lines of the terminal that are not a running trial's: what is above them, and the cursor's."""
 
 Counts = Mapping[str, int]
 
@@ -177,9 +179,13 @@ class Progress:
         if self._state.get("failed"):
             head += f", {self._state['failed']} failed"
         table = Table.grid(padding=(0, 2), expand=False)
-        for line in self._lines.values():
+        lines, room = list(self._lines.values()), max(1, self._console.height - _FRAME)
+        shown = lines if len(lines) <= room else lines[: room - 1]
+        for line in shown:
             bar = ProgressBar(total=1.0, completed=line.share or 0.0, width=10)
             table.add_row(line.slot, Text(line.label), phase_name(line.phase), bar, phase_figures(line.phase))
+        if len(shown) < len(lines):
+            table.add_row("", f"and {len(lines) - len(shown)} more")
         whole = Table.grid()  # a bar alone does not end its line
         whole.add_row(ProgressBar(total=max(1, total), completed=settled, width=min(76, self._console.width - 2)))
         return Group(

@@ -207,6 +207,29 @@ def test_status_has_a_line_for_each_gpu(home, monkeypatch):
     assert "  cuda:0  lanes 5 of 16 busy (auto, settled)" in done.output.splitlines()
 
 
+def test_what_runs_fits_the_terminal_however_many_lanes_there_are(cache):
+    import io
+
+    from rich.console import Console
+
+    from app.cli.progress import Progress
+
+    plan = plan_of(tiny(seeds=8), cache)
+    console = Console(file=io.StringIO(), force_terminal=True, width=80, height=24)
+    shown = Progress(plan.study, plan.trials, lambda: {"running": 32}, console, lambda: 0, quiet=False, verbose=False)
+    try:
+        for number, trial in enumerate(plan.trials):
+            shown.began(trial, number, Slot("cuda:0", 1))
+        lines = console.render_lines(shown._panel(), pad=False)
+    finally:
+        shown.close()
+    text = ["".join(part.text for part in line) for line in lines]
+    assert len(plan.trials) == 32
+    assert len(text) < 24
+    assert sum("cuda:0" in line for line in text) == 19
+    assert "and 13 more" in text[-1]
+
+
 def test_why_something_waits_names_the_lanes(home, cache):
     db = database.connect(home.database)
     studies.submit(db, plan_of(tiny(seeds=1), cache))
