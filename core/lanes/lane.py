@@ -192,7 +192,7 @@ def open_lane(device: torch.device) -> Lane:
     """
     if device.type != "cuda":
         return Lane(device)
-    torch.cuda.init()  # before that there are no default generators
+    torch.cuda.init()  # type: ignore[no-untyped-call]  # before that there are no default generators
     generator = torch.Generator(device)
     stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     return Lane(device, stream, generator, _CudaGraphs(stream, _default(device), generator))

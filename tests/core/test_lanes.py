@@ -136,7 +136,8 @@ def cuda(monkeypatch):
 
     stream = Stream(events)
     fakes = {
-        "init": lambda: None, "CUDAGraph": Graph, "Event": Event, "Stream": lambda device: stream, "graph_pool_handle": lambda: "pool",
+        "init": lambda: None,
+        "CUDAGraph": Graph, "Event": Event, "Stream": lambda device: stream, "graph_pool_handle": lambda: "pool",
         "stream": lambda stream: contextlib.nullcontext(), "current_stream": lambda *_: stream,
     }  # fmt: skip
     for name, fake in fakes.items():
