@@ -13,11 +13,12 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
 from app.worker import changes, conditions, pulse, retention
+from app.worker.crashes import BlamelessCrashes
 from app.worker.driver import Gpu
 from app.worker.owner import Ownership
 from app.worker.pulse import Pulse
 from app.worker.recorder import Recorder
-from app.worker.rooms import Rooms
+from app.worker.rooms import FewerLanes, Rooms
 from app.worker.visible import visible_gpus
 from core.errors import BadInput, InnateError, Unavailable
 from core.events import LAST_EVENTS, Audited, Crashed, EpochFinished, EvaluationFinished, Event, Finished, TrialFailed
@@ -37,8 +38,6 @@ _IDLE_BEAT_SECONDS = 5.0
 """An idle worker has nothing to tell; it must not keep a disk awake either."""
 _GRACE_SECONDS = 30.0
 """How long a trial may take to finish its batch and write a checkpoint before it is killed."""
-_BLAMELESS_CRASHES = 5
-"""Attempts lost in a row to what is not the trials' fault (a full disk, a dying fork server) before giving up."""
 
 
 class Stop(IntEnum):
@@ -68,10 +67,6 @@ class _Running:
     killed: bool = False
     lost: str | None = None
     """Why its device can be used no more, once something of it failed for that."""
-
-
-def _fewer_lanes(device: str, allowed: int, asked: int | None) -> str:
-    return f"{device} holds {allowed} {'trial' if allowed == 1 else 'trials'} at once, not {asked}"
 
 
 @dataclass(frozen=True)
@@ -117,9 +112,7 @@ class Worker:
         self._study: str | None = None
         self._running: dict[str, _Running] = {}
         self._rooms = Rooms()
-        self._fewer: Mapping[str, int] = {}
-        """Device → how many lanes it turned out to hold, where that is fewer than were asked for."""
-        self._fewer_told: dict[str, int] = {}
+        self._fewer_lanes = FewerLanes()
         self._recorder = Recorder(db, home, give_up=lambda: self._asked_to_stop is Stop.NOW)
         self._stop: Callable[[], Stop] = lambda: Stop.NO
         self._draining = False
@@ -130,9 +123,7 @@ class Worker:
         self._told = ""
         self._started_at = time.time()
         self._finished = 0
-        self._blameless_crashes = 0
-        self._shared_crash = False
-        """Whether a crash of several trials at once was counted in this turn."""
+        self._crashes = BlamelessCrashes()
 
     @property
     def _asked_to_stop(self) -> Stop:
@@ -160,7 +151,7 @@ class Worker:
                 if not self._running and not self._stay and queue.next_trial(self._db, study) is None:
                     return True
                 self._stop_what_must()
-                self._shared_crash = False
+                self._crashes.begin_turn()
                 for key, event in self._executor.poll(_POLL_SECONDS):
                     self._take(key, event)
                 if self._recorder.due:
@@ -213,20 +204,8 @@ class Worker:
         for device in crowded.keys() - self._crowded.keys():
             self._watcher.noted(f"waiting: {crowded[device]}")
         self._crowded = crowded
-        self._note_fewer_lanes()
-
-    def _note_fewer_lanes(self) -> None:
-        """Say where a device turned out to hold fewer lanes than were asked for, once their number has stayed for a look."""
-        before = self._fewer
-        self._fewer = {
-            device: lanes.allowed
-            for device, lanes in self._executor.lanes().items()
-            if lanes.asked is not None and lanes.allowed < lanes.asked
-        }
-        for device, allowed in self._fewer.items():
-            if before.get(device) == allowed and self._fewer_told.get(device) != allowed:
-                self._fewer_told[device] = allowed
-                self._watcher.noted(_fewer_lanes(device, allowed, self._executor.lanes()[device].asked))
+        for text in self._fewer_lanes.news(self._executor.lanes()):
+            self._watcher.noted(text)
 
     # --- trials in and out ---
 
@@ -317,28 +296,12 @@ class Worker:
                 retention.after_trial(self._db, self._home, running.claim.trial_id)
         self._watcher.happened(running.claim.trial, event)
         if isinstance(event, EpochFinished | EvaluationFinished | Audited | Finished):
-            self._blameless_crashes = 0
+            self._crashes.forget()
         if isinstance(event, Crashed):
             self._looked_at = -1e9  # a device that others fill must be seen to be full before the next claim
         # A lost device is waited for by the next claim; whoever has another goes on.
-        if isinstance(event, Crashed) and not asked and running.lost is None:
-            self._count_crash(event)
-
-    def _count_crash(self, event: Crashed) -> None:
-        """Raises Unavailable where too many in a row were not the trials' fault.
-
-        One that several trials shared counts once. Lanes that a device's memory does not hold become fewer each time, until
-        they fit, and a trial that is to blame has been found: neither says anything of the machine.
-        """
-        if event.trial_at_fault:
-            self._blameless_crashes = 0
-        elif event.beside and (event.memory_needed is not None or self._shared_crash):
-            return
-        else:
-            self._shared_crash = event.beside > 0
-            self._blameless_crashes += 1
-            if self._blameless_crashes >= _BLAMELESS_CRASHES:
-                raise Unavailable(f"{event.reason}; the trials are back in the queue, the same command resumes them")
+        if isinstance(event, Crashed) and not asked and running.lost is None and self._crashes.too_many(event):
+            raise Unavailable(f"{event.reason}; the trials are back in the queue, the same command resumes them")
 
     # --- what it tells ---
 

@@ -1,11 +1,12 @@
-"""The numbers of a worker's slots: each stays with its device, and with its trial, while a device's lanes come and go."""
+"""A worker's slots while a device's lanes come and go: their numbers, each of which stays with its device and its trial, and
+what there is to say of lanes that do not fit."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from core.executors.protocol import Slot
+from core.executors.protocol import Lanes, Slot
 
 
 class Rooms:
@@ -37,3 +38,25 @@ class Rooms:
             known[slot.device] -= 1
             if known[slot.device] < 0:
                 self._devices.append(slot.device)
+
+
+class FewerLanes:
+    """What has been said of devices that turned out to hold fewer lanes than were asked for."""
+
+    def __init__(self) -> None:
+        self._before: dict[str, int] = {}
+        """Device → its lanes when they were looked at last, where they are fewer."""
+        self._told: dict[str, int] = {}
+
+    def news(self, lanes: Mapping[str, Lanes]) -> list[str]:
+        """A line for each device whose number is new and has stayed for a look."""
+        before, self._before, found = self._before, {}, []
+        for device, now in lanes.items():
+            if now.asked is None or now.allowed >= now.asked:
+                continue
+            self._before[device] = now.allowed
+            if before.get(device) == now.allowed != self._told.get(device):
+                self._told[device] = now.allowed
+                trials = "trial" if now.allowed == 1 else "trials"
+                found.append(f"{device} holds {now.allowed} {trials} at once, not {now.asked}")
+        return found

@@ -128,8 +128,8 @@ class Steps:
 
     def _replay(self, recording: _Recording, draws: Draws) -> None:
         first, *rest = recording.replays
-        alone = not rest and draws.again is not None  # nothing is drawn before the second seed counts
-        self._lane.reseed(draws.again if alone and draws.again is not None else draws.first)
+        # In one piece, nothing is drawn before the second seed counts.
+        self._lane.reseed(draws.first if rest or draws.again is None else draws.again)
         first()
         for replay in rest:
             if draws.again is not None:

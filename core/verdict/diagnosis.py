@@ -131,7 +131,7 @@ def _look(victim: Victim, x: Tensor, y: Tensor, samples: Tensor, norm: str) -> D
     """What does not depend on a radius; all that does is left empty."""
     model = victim.model
     diameter = 1.0 if norm == "linf" else math.sqrt(x[0].numel())
-    logits = victim.logits(x)
+    logits = victim.observed(x)  # both as they are: a recorded pass may be padded, and round otherwise
     with _slopes(model) as layers:
         again = victim.observed(x)
     differing = (logits - again).abs().amax(dim=1) > _UNSTEADY * logits.abs().amax(dim=1)

@@ -8,9 +8,10 @@ import pytest
 from app.cli.worker import describe
 from app.report.status import WorkerView, unfinished
 from app.worker import loop, owner
+from app.worker.crashes import BlamelessCrashes
 from app.worker.loop import Stop, Worker
 from app.worker.pulse import Pulse, rows
-from app.worker.rooms import Rooms
+from app.worker.rooms import FewerLanes, Rooms
 from core.errors import Unavailable
 from core.events import Crashed
 from core.executors.inline import InlineExecutor
@@ -194,6 +195,36 @@ def test_thirty_two_lanes_are_a_few_lines_of_eighty_columns():
     assert len(lines) <= 8
     assert max(map(len, lines)) <= 80
     assert sum(line.count("00000000") for line in lines) >= 32
+
+
+def test_lanes_that_do_not_fit_are_news_once_their_number_has_stayed():
+    told = FewerLanes()
+
+    def news(allowed, asked=8):
+        return told.news({"cuda:0": Lanes(allowed, 0, asked, True), "cuda:1": Lanes(4, 0, None, True)})
+
+    assert news(8) == []
+    assert [news(5), news(3)] == [[], []], "it still shrinks"
+    assert news(3) == ["cuda:0 holds 3 trials at once, not 8"]
+    assert news(3) == []
+    assert [news(1), news(1)] == [[], ["cuda:0 holds 1 trial at once, not 8"]]
+
+
+def test_too_many_blameless_crashes_in_a_row_are_the_machines_and_shared_ones_count_once():
+    def one(beside=0, memory=None, at_fault=False):
+        return Crashed("ended", None, trial_at_fault=at_fault, beside=beside, memory_needed=memory)
+
+    crashes = BlamelessCrashes()
+    assert [crashes.too_many(one()) for _ in range(4)] == [False] * 4
+    crashes.forget()
+    for _ in range(4):
+        crashes.begin_turn()
+        assert not any(crashes.too_many(one(beside=15)) for _ in range(16))
+    crashes.begin_turn()
+    assert not any(crashes.too_many(one(beside=2, memory=1)) for _ in range(9)), "lanes become fewer until they fit"
+    assert crashes.too_many(one(beside=15))
+    assert not crashes.too_many(one(at_fault=True)), "one was found to blame"
+    assert not crashes.too_many(one())
 
 
 def test_status_has_a_line_for_each_gpu(home, monkeypatch):
