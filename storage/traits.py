@@ -48,11 +48,17 @@ def lacking(db: Database, samples: str) -> set[str]:
 
 def known(db: Database, study: str) -> dict[str, Traits]:
     """Trial id → what is known of it, of every trial of `study` that has a clean accuracy."""
-    rows = db.execute(
-        f"SELECT trial_id, {', '.join(TRAITS)} FROM v_traits WHERE study = ?",
-        (study,),
-    )
+    return _read(db, "trial_id", "study", study)
+
+
+def of_trial(db: Database, trial_id: str) -> dict[str, Traits]:
+    """Study → what is known of the trial on that study's samples."""
+    return _read(db, "study", "trial_id", trial_id)
+
+
+def _read(db: Database, key: str, column: str, value: str) -> dict[str, Traits]:
+    rows = db.execute(f"SELECT {key}, {', '.join(TRAITS)} FROM v_traits WHERE {column} = ?", (value,))
     return {
-        str(trial_id): {name: float(value) for name, value in zip(TRAITS, values, strict=True) if value is not None}
-        for trial_id, *values in rows
+        str(name): {trait: float(one) for trait, one in zip(TRAITS, values, strict=True) if one is not None}
+        for name, *values in rows
     }

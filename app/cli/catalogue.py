@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.output import emit_json, table
+from app.cli.output import emit_json, table, width
 
 if TYPE_CHECKING:
     from core.registry import Entry, Parameter
@@ -54,7 +55,13 @@ def _command(name: str, load: Callable[[], Iterable[_Item]]) -> Callable[[bool],
         if as_json:
             emit_json(name, [item.as_json() for item in items])
             return
-        typer.echo(table(["name", "what"], [[item.name, item.what] for item in items]))
+        room = width() - 2 - max(len(item.name) for item in items)
+        lines = [
+            [item.name if number == 0 else "", part]
+            for item in items
+            for number, part in enumerate(textwrap.wrap(item.what, room) or [""])
+        ]
+        typer.echo(table(["name", "what"], lines))
         options = [
             [item.name, f"{one.name} = {_toml(one.default)}", one.summary]
             for item in items

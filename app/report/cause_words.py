@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.report.finding_words import interval, points
+from app.report.traits import words
 from core.traits import TRAITS
 from core.verdict.findings.causes import LEAST_POINTS, AtEqual, Cause
 
@@ -55,11 +56,6 @@ def moves(found: Finding) -> list[Cause]:
     """The traits that move with the effect beyond what shuffling gives, the strongest first."""
     sure = [cause for cause in found.causes if cause.adjusted is not None and cause.adjusted <= SURE]
     return sorted(sure, key=lambda cause: -abs(cause.rho or 0.0))
-
-
-def words(trait: str) -> str:
-    """A trait's name in a sentence."""
-    return trait.replace("_", " ")
 
 
 def _of(found: Finding) -> str:

@@ -10,7 +10,7 @@ from scipy import stats
 
 from core.traits import TRAITS
 from core.verdict.findings import find
-from core.verdict.findings.causes import LEAST_POINTS, Left, _at_equal, _spearman
+from core.verdict.findings.causes import LEAST_POINTS, Left, _at_equal, spearman
 from tests.core.worlds import study
 
 BLOCKS = {
@@ -132,7 +132,7 @@ def test_the_line_and_the_ranks_are_those_of_scipy():
         x = draw.normal(1.0, 1.0, count)
         y = np.round(0.5 * x + draw.normal(0.0, 1.0, count), 1)
         line, rank = stats.linregress(x, y), stats.spearmanr(x, y)
-        at_equal, (rho, p) = _at_equal(x, y), _spearman(x, y)
+        at_equal, (rho, p) = _at_equal(x, y), spearman(x, y)
         half = stats.t.ppf(0.975, count - 2) * line.intercept_stderr
         assert at_equal.effect == pytest.approx(line.intercept)
         assert (at_equal.low, at_equal.high) == pytest.approx((line.intercept - half, line.intercept + half))

@@ -156,7 +156,7 @@ def _cause(name: str, differences: Floats, scores: Floats) -> Cause | None:
     if not len(x) or np.abs(x).max() == 0.0:
         return None
     told = len(x) >= LEAST_POINTS and float(np.ptp(x)) > _ROUNDING * float(np.abs(x).max())
-    rho, p = _spearman(x, y) if told else (None, None)
+    rho, p = spearman(x, y) if told else (None, None)
     return Cause(name, float(x.mean()), len(x), rho, p, None, _at_equal(x, y) if told else None)
 
 
@@ -181,7 +181,7 @@ def _left(effect: float, low: float, high: float) -> Left:
     return Left.OPEN if low <= effect <= high else Left.VANISHES
 
 
-def _spearman(x: Floats, y: Floats) -> tuple[float, float] | tuple[None, None]:
+def spearman(x: Floats, y: Floats) -> tuple[float, float] | tuple[None, None]:
     """Rank correlation and its two-sided p; none where the scores all differ by as much."""
     first, second = _ranks(x), _ranks(y)
     size = math.sqrt(float((first**2).sum()) * float((second**2).sum()))
