@@ -127,7 +127,18 @@ def test_studies_are_listed(rows):
 
 @pytest.mark.parametrize(
     "noun",
-    ["presets", "datasets", "architectures", "optimizers", "activations", "attacks", "defenses", "scores", "checks"],
+    [
+        "presets",
+        "datasets",
+        "architectures",
+        "optimizers",
+        "activations",
+        "attacks",
+        "defenses",
+        "scores",
+        "traits",
+        "checks",
+    ],
 )
 def test_catalogues_name_summary_and_source(noun, rows, read):
     found = rows(noun, noun)
@@ -137,7 +148,9 @@ def test_catalogues_name_summary_and_source(noun, rows, read):
     assert all(row["name"] in out for row in found)
 
 
-@pytest.mark.parametrize("kind", ["scores", "effects", "interactions", "curves", "heatmap", "tradeoff", "training"])
+@pytest.mark.parametrize(
+    "kind", ["scores", "effects", "interactions", "curves", "heatmap", "tradeoff", "causes", "training"]
+)
 def test_charts_are_plain_when_piped_and_fit_80_columns(kind, read):
     out, _ = read("chart", kind)
     assert ESCAPE not in out

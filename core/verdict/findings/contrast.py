@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +48,7 @@ class Contrast:
     def pairs(self) -> int:
         return len(self.differences)
 
-    @property
+    @cached_property
     def used(self) -> tuple[tuple[Model, ...], ...]:
         """Of each group, the models of all pairs."""
         return tuple(
