@@ -19,12 +19,14 @@ the same ones of a model."""
 
 @dataclass(frozen=True)
 class Trait:
-    """`unit` is empty for a pure number. `percent`: a share in [0, 1], shown in percent."""
+    """`unit` is empty for a pure number. `percent`: a share in [0, 1], shown in percent. `like`: it says much the same as that
+    trait, and is not named beside it."""
 
     name: str
     summary: str
     unit: str = ""
     percent: bool = False
+    like: str | None = None
     source: str = "-"
     parameters: tuple[Parameter, ...] = ()
 
@@ -47,7 +49,7 @@ TRAITS: Registry[Trait] = Registry(
             "logits",
             source="Carlini, Wagner 2017, f₆",
         ),
-        Trait("margin_mean", "the same, mean", "logits"),
+        Trait("margin_mean", "the same, mean", "logits", like="margin"),
         Trait(
             "logit_scale",
             "how far an image's logits lie apart: their standard deviation over the classes, mean over all test images",
@@ -62,7 +64,7 @@ TRAITS: Registry[Trait] = Registry(
             f"ℓ1 norm of the margin's pixel gradient, its slope in ℓ∞; median over up to {SAMPLE} rightly classified images",
             "logits / pixel",
         ),
-        Trait("gradient_l2", "the same, ℓ2 norm", "logits / pixel"),
+        Trait("gradient_l2", "the same, ℓ2 norm", "logits / pixel", like="gradient_l1"),
         Trait(
             "boundary",
             "margin / gradient_l1, image by image, median: to first order the distance to the boundary in ℓ∞",

@@ -35,7 +35,9 @@ def lines(found: Finding) -> list[str]:
         for cause in found.causes
         if cause.trait in EQUALISED and cause.at_equal is not None
     ]
-    moving = [f"{words(cause.trait)} (ρ {cause.rho:+.2f})" for cause in moves(found)[:_MOST]]
+    sure = moves(found)
+    named = [cause for cause in sure if not any(TRAITS[cause.trait].like == other.trait for other in sure)]
+    moving = [f"{words(cause.trait)} (ρ {cause.rho:+.2f})" for cause in named[:_MOST]]
     if moving:
         moved = [f"moves with {', '.join(moving)} over {count} {_of(found)}"]
     else:

@@ -35,8 +35,8 @@ __all__ = ["CleanPass", "TestSet", "clean_outcome", "clean_pass", "crafting_prec
 
 @dataclass(frozen=True)
 class CleanPass:
-    """One pass over the clean images: the outcome, and of each image [n] its margin z_y − max_{j≠y} z_j and the deviation of its
-    logits over the classes, the standard one."""
+    """One pass over the clean images: the outcome, and of each image [n] its margin z_y − max_{j≠y} z_j, and its logits' standard
+    deviation over the classes."""
 
     outcome: CleanEvaluated
     margins: NDArray[np.float64]
