@@ -86,6 +86,12 @@ def test_what_differs_nowhere_or_is_unknown_is_left_out():
     assert all(one.causes == () for one in find([replace(model, traits={}) for model in models]))
 
 
+def test_what_differs_by_rounding_alone_is_the_same():
+    levels = {**BLOCKS, "activation": ("relu", "sigmoid", "tanh", "elu")}
+    models = [replace(model, traits={"margin": 0.7}) for model in world(0.0, rng=1, levels=levels, seeds=1)]
+    assert cause(models, "margin")[1] is None
+
+
 def test_few_points_have_a_difference_and_no_more():
     few = {**BLOCKS, "architecture": ("mlp",), "optimizer": ("adam", "sgd", "rmsprop", "nadam")}
     _, one = cause(world(0.0, rng=2, levels=few), "margin")

@@ -132,8 +132,11 @@ def _points(found: Contrast, weights: Sequence[float], traits: Known) -> tuple[F
                     rows.append(traits.places[model.trial_id])
                     points.append(pair)
                     factors.append(weight / len(models))
-    each = np.zeros((found.pairs, len(TRAITS)))
-    np.add.at(each, points, np.array(factors)[:, None] * traits.values[rows])
+    weighted = np.array(factors)[:, None] * traits.values[rows]
+    each, size = np.zeros((found.pairs, len(TRAITS))), np.zeros((found.pairs, len(TRAITS)))
+    np.add.at(each, points, weighted)
+    np.add.at(size, points, np.abs(weighted))
+    each[np.abs(each) <= _ROUNDING * size] = 0.0  # a third of a sum of three is not quite what they are
     scores = np.where(np.isnan(each), np.nan, np.array(found.differences)[:, None])
     return _means(each, point_of), _means(scores, point_of)
 
