@@ -24,7 +24,8 @@ def register(app: typer.Typer) -> None:
     app.command(
         "chart",
         epilog="Examples: innate chart scores; innate chart effects --by optimizer; "
-        "innate chart interactions --by activation,defense; innate chart curves --where activation=relu",
+        "innate chart interactions --by activation,defense; innate chart causes --trait margin; innate chart curves "
+        "--where activation=relu",
     )(chart)
 
 
