@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from app.report.finding_words import interval, points
@@ -38,20 +39,19 @@ def lines(found: Finding) -> list[str]:
     sure = moves(found)
     named = [cause for cause in sure if not any(TRAITS[cause.trait].like == other.trait for other in sure)]
     moving = [f"{words(cause.trait)} (ρ {cause.rho:+.2f})" for cause in named[:_MOST]]
-    if moving:
-        moved = [f"moves with {', '.join(moving)} over {count} {_of(found)}"]
-    else:
-        most = max(found.causes, key=lambda cause: abs(cause.rho or 0.0))
-        moved = (
-            []
-            if most.rho is None
-            else [f"no trait surely moves with it over {count} {_of(found)}; most {_doubted(most)}"]
-        )
+    moved = [f"moves with {', '.join(moving)} over {count} {_of(found)}"] if moving else _doubted(found, count)
     return [*moved, *([f"at equal {'; at equal '.join(equal)}"] if equal else [])]
 
 
-def _doubted(cause: Cause) -> str:
-    return f"{words(cause.trait)} (ρ {cause.rho:+.2f}, adjusted p {cause.adjusted:.2g})"
+def _doubted(found: Finding, count: int) -> list[str]:
+    """What moves most with an effect where no trait surely does; and whether any could, were its order perfect."""
+    tested = [cause for cause in found.causes if cause.rho is not None]
+    if not tested:
+        return []
+    most = max(tested, key=lambda cause: abs(cause.rho or 0.0))
+    can = 2 * len(tested) / math.factorial(min(count, 9)) <= SURE
+    why = f"no trait surely moves with it over {count}" if can else f"too few to be sure what moves with it, {count}"
+    return [f"{why} {_of(found)}; most {words(most.trait)} (ρ {most.rho:+.2f}, adjusted p {most.adjusted:.2g})"]
 
 
 def moves(found: Finding) -> list[Cause]:

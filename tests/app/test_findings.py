@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from app.report import cause_words
@@ -77,6 +78,18 @@ def test_causes_are_told_of_an_effect_that_stands():
 def test_few_blocks_say_how_many_are_needed():
     few = {**BLOCKS, "architecture": ("mlp",), "optimizer": ("adam", "sgd", "rmsprop", "nadam")}
     assert told(world(0.0, rng=1, levels=few))[1] == ["causes: not enough pairs: 5 blocks are needed, there are 4"]
+
+
+def test_what_cannot_be_sure_is_told_from_what_is_not():
+    five = {**BLOCKS, "architecture": ("mlp",)}
+    models = [
+        replace(one, traits={**one.traits, "dead": one.traits["margin"]}) for one in world(0.0, rng=1, levels=five)
+    ]
+    (moves, _) = told([replace(one, traits={**one.traits, "boundary": one.traits["sparsity"]}) for one in models])[1]
+    assert moves.startswith("too few to be sure what moves with it, 5 blocks; most margin (ρ +")
+    draw = np.random.default_rng(0)
+    by_chance = [replace(one, traits={"margin": float(draw.random())}) for one in world(0.0, rng=1)]
+    assert told(by_chance)[1][0].startswith("no trait surely moves with it over 10 blocks; most margin (ρ ")
 
 
 def test_a_trait_that_says_the_same_is_not_named_beside_the_other():
