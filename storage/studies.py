@@ -56,8 +56,8 @@ def submit(db: Database, plan: Plan, data_root: Path | None = None) -> Submissio
     `data_root` is where whoever submits it has its data set, which need not be where the worker would look.
 
     Cells that the grid no longer has leave the study, but their trials stay; what was imported into it stays in it, too.
-    A failed trial stays failed (`retry` queues it again), a cancelled one is queued again. Submitting the same study
-    twice changes nothing but the time.
+    A failed trial stays failed (`retry` queues it again), a cancelled one is queued again, and so is a done one whose model an
+    earlier version looked at without measuring its traits. Submitting the same study twice changes nothing but the time.
     """
     assert plan.samples is not None, "the data set is at hand when a study is submitted"
     name = plan.study.name
