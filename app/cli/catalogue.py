@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.output import emit_json, table
+from app.cli.output import emit_json, table, width
 
 if TYPE_CHECKING:
     from core.registry import Entry, Parameter
@@ -33,6 +34,11 @@ class _Item:
     source: str | None = None
     parameters: tuple[Parameter, ...] | None = None
 
+    @property
+    def what(self) -> str:
+        """The summary, with the unit of what has one."""
+        return f"{self.summary} ({self.facts['unit']})" if self.facts.get("unit") else self.summary
+
     def as_json(self) -> Options:
         return {
             "name": self.name,
@@ -49,7 +55,13 @@ def _command(name: str, load: Callable[[], Iterable[_Item]]) -> Callable[[bool],
         if as_json:
             emit_json(name, [item.as_json() for item in items])
             return
-        typer.echo(table(["name", "what"], [[item.name, item.summary] for item in items]))
+        room = width() - 2 - max(len(item.name) for item in items)
+        lines = [
+            [item.name if number == 0 else "", part]
+            for item in items
+            for number, part in enumerate(textwrap.wrap(item.what, room) or [""])
+        ]
+        typer.echo(table(["name", "what"], lines))
         options = [
             [item.name, f"{one.name} = {_toml(one.default)}", one.summary]
             for item in items
@@ -69,7 +81,17 @@ def _command(name: str, load: Callable[[], Iterable[_Item]]) -> Callable[[bool],
 def _items(entries: Iterable[Entry]) -> Iterable[_Item]:
     for entry in entries:
         facts: dict[str, Value] = {}
-        for fact in ("shape", "train_size", "test_size", "norms", "smallest", "single_step", "percent", "scope"):
+        for fact in (
+            "shape",
+            "train_size",
+            "test_size",
+            "norms",
+            "smallest",
+            "single_step",
+            "percent",
+            "scope",
+            "unit",
+        ):
             if hasattr(entry, fact):
                 value = getattr(entry, fact)
                 facts[fact] = list(value) if isinstance(value, tuple) else value
@@ -154,6 +176,12 @@ def _scores() -> Iterable[_Item]:
     return _items(SCORES.values())
 
 
+def _traits() -> Iterable[_Item]:
+    from core.traits import TRAITS
+
+    return _items(TRAITS.values())
+
+
 def _checks() -> Iterable[_Item]:
     from core.verdict.trust import CHECKS
 
@@ -169,5 +197,6 @@ _CATALOGUES: dict[str, tuple[str, Callable[[], Iterable[_Item]]]] = {
     "attacks": ("Attacks and their options.", _attacks),
     "defenses": ("Defenses and their options.", _defenses),
     "scores": ("Scores and what they mean.", _scores),
+    "traits": ("What is measured of every trained model, to see why it is as robust as it is.", _traits),
     "checks": ("Trust checks: what makes a number suspect or invalid.", _checks),
 }

@@ -176,7 +176,8 @@ def _announce(context: Context, submission: Submission) -> None:
     told = (
         (submission.new, "to train"),
         (submission.trained, "to attack"),
-        (submission.done, "done"),
+        (submission.done - submission.traits_missing, "done"),
+        (submission.traits_missing, "done but to look at"),
         (submission.failed, "failed before"),
     )
     counts = [f"{count} {words}" for count, words in told if count]
@@ -220,7 +221,8 @@ def _plan_text(planned: Plan, portrait: Portrait | None, submission: Submission,
         else "audits: none asked for (audit.samples = 0), so robust accuracies are upper bounds"
     )
     if submission.new + submission.trained == 0:
-        lines.append("time: nothing to do")
+        looks = f"a look at {submission.traits_missing:,} trained models, a few passes each"
+        lines.append(f"time: {looks if submission.traits_missing else 'nothing to do'}")
     elif seconds is None:
         lines.append("time: unknown until a trial like these has been run here")
     else:

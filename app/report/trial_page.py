@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from app.report.text import interval, moment, number, percent, table
+from app.report.traits import cells
 from app.report.variants import level, options, seed_text
 from app.report.worst_cases import worst_case_table
 from core.names import FACTORS, short_id
@@ -119,6 +120,10 @@ def _study(detail: TrialDetail, study: TrialInStudy, width: int, *, every: bool)
     results = [row for row in detail.results if row.study == study.study]
     if results:
         lines += ["", _result_table(results, width)]
+    traits = [cell for cell in cells(detail.traits.get(study.study, {})) if cell[0] not in SCORES]
+    if traits:
+        lines += ["", table(["trait", "value", "unit"], traits, width, right=(1,))]
+        lines.append("(what was measured of the model; innate traits says how)")
     return lines
 
 

@@ -18,6 +18,7 @@ from core.events import (
     Started,
     Stopped,
     Trained,
+    TraitsMeasured,
     TrialFailed,
 )
 from core.identity import stream_seed
@@ -433,6 +434,31 @@ def test_a_look_that_fails_is_told_and_leaves_the_attacks_alone(tmp_path, cache,
     assert (failed.norm, failed.reason) == ("linf", "RuntimeError: not enough memory")
     assert len([event for event in events if isinstance(event, EvaluationFinished)]) == 2
     assert isinstance(events[-1], Finished)
+
+
+def test_traits_are_measured_in_the_same_job_and_alone_without_training(tmp_path, cache, monkeypatch):
+    from core.jobs import evaluations as module
+
+    plan = plan_of(tiny(), cache)
+    wanted = dataclasses.replace(job(plan.trials[0], plan, tmp_path, cache), traits=(60,))
+    events = events_of(wanted)
+    measured = one(events, TraitsMeasured)
+    assert (measured.test_samples, measured.samples) == (60, one(events, CleanEvaluated).samples)
+    assert measured.traits.margin > 0
+    assert events.index(measured) < events.index(next(e for e in events if isinstance(e, EvaluationFinished)))
+    later = dataclasses.replace(wanted, clean=(), evaluations=())
+    again = events_of(later)
+    assert one(again, TraitsMeasured).traits == measured.traits
+    assert one(again, Trained).earlier
+    gone = dataclasses.replace(later, folder=tmp_path / "elsewhere", earlier=())
+    assert events_of(gone) == [Finished()]
+
+    def sabotaged(*_):
+        raise RuntimeError("not enough memory")
+
+    monkeypatch.setattr(module, "measure", sabotaged)
+    failed = one(events_of(later), LookFailed)
+    assert (failed.norm, failed.reason) == (None, "RuntimeError: not enough memory")
 
 
 def test_augmentation_moves_and_mirrors_colour_images(real_data, tmp_path, cache):
