@@ -185,7 +185,7 @@ def choice_rows(document: Document, part: Part, words: Sequence[str] = ()) -> li
         entry = entry_of(part.name, item)
         chosen.setdefault(entry.name if entry else name_of(item), []).append(index)
     rows: list[Offer] = []
-    names = [*part.registry, *(name for name in chosen if name not in part.registry)]
+    names = [*part.registry, *part.registry.unlisted, *(name for name in chosen if name not in part.registry)]
     if words:
         names.sort(key=lambda name: (not name.startswith(words[0]), not all(word in name for word in words)))
     for name in names:
