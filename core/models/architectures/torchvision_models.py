@@ -66,8 +66,8 @@ def _misfit(name: str, shape: tuple[int, int, int]) -> str | None:
         patch = SMALL_PATCH if small else PATCH[name]
         if height != width or height % patch:
             return f"needs square images of a multiple of {patch} pixels, its patches"
-    if name.startswith("maxvit") and (height % _MAXVIT or width % _MAXVIT):
-        return f"needs images whose sides are multiples of {_MAXVIT} pixels"
+    if name.startswith("maxvit") and (height != width or height % _MAXVIT):
+        return f"needs square images of a multiple of {_MAXVIT} pixels"
     if name == "inception_v3" and not small and min(height, width) < _INCEPTION:
         return f"needs images of at most {SMALL} pixels, whose stem is fitted, or of at least {_INCEPTION}"
     return None
