@@ -214,12 +214,8 @@ def put(document: Document, path: Path_, value: Any) -> Document:
         changed[axis] = [
             _plain(item) if place == index else item for place, item in enumerate(items(changed, str(axis)))
         ]
-    if (
-        path[0] == "training"
-        and path[1:]
-        and (key := path[1]) in changed.get("training", {})
-        and key in TRAINING_CHOICES
-    ):
+    key = path[1] if path[0] == "training" and len(path) > 1 else ""
+    if key in TRAINING_CHOICES and key in changed.get("training", {}):
         changed["training"] = {**changed["training"], key: _plain(changed["training"][key])}
     return changed
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
@@ -16,23 +16,23 @@ from core.models.architectures.torchvision_models import PATCH, SMALL, SMALL_PAT
 
 _ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.GELU)
 """What torchvision's models have between their layers. Their sigmoids are gates (squeeze and excitation), and stay."""
-_PLAIN = {
-    "googlenet": {"aux_logits": False, "init_weights": True},
-    "inception_v3": {"aux_logits": False, "init_weights": True},
-}
-"""Without auxiliary heads; the initial weights that torchvision documents, said so that it does not warn."""
+_OF_GOOGLE = ("googlenet", "inception_v3")
+_PLAIN = {"aux_logits": False, "init_weights": True}
+"""Without their auxiliary heads; with the initial weights that torchvision documents, said so that it does not warn."""
+_FIVE_HALVINGS = 32
+"""VGG strides nowhere before its five max pools; smaller images lose the first."""
 
 
 def fitted(name: str, shape: tuple[int, int, int], classes: int, activation: Callable[[], nn.Module]) -> nn.Module:
     """torchvision's `name` from images of `shape` (channels, height, width) to logits of `classes`, randomly initialised.
 
-    Raises BadInput where the installed torchvision has no such model, or one that is built otherwise than is known here.
+    Raises BadInput where the installed torchvision has no such model.
     """
     from torchvision import models
 
     if name not in models.list_models(module=models):
         raise BadInput(f"the installed torchvision has no model {name!r}; a newer one may")
-    options: dict[str, Any] = {"num_classes": classes, **_PLAIN.get(name, {})}
+    options: dict[str, Any] = {"num_classes": classes, **(_PLAIN if name in _OF_GOOGLE else {})}
     small = min(shape[1:]) <= SMALL
     patch = PATCH.get(name)
     if patch is not None and small:
@@ -54,8 +54,8 @@ def fitted(name: str, shape: tuple[int, int, int], classes: int, activation: Cal
 
 
 def _fit_stem(name: str, network: nn.Module, channels: int, side: int) -> None:
-    """The first convolution takes `channels`. On images of at most SMALL pixels it is of stride 1, or of 2 where it cuts into
-    patches (4×4 become 2×2, a vision transformer's 4×4), and of 3×3 at most, and the max pool that follows a stride falls away.
+    """The first convolution takes `channels`. On images of at most SMALL pixels it is of 3×3 at most and of stride 1, and the
+    max pool behind a stride falls away; where it cuts into patches they become 2×2, a vision transformer's 4×4.
 
     A convolution that changes starts as torch's default has it, all else as torchvision does.
     """
@@ -80,10 +80,6 @@ def _fit_stem(name: str, network: nn.Module, channels: int, side: int) -> None:
         _replace(network, place, made)
 
 
-_FIVE_HALVINGS = 32
-"""VGG strides nowhere before its five max pools; smaller images lose the first."""
-
-
 def _side(pair: Any) -> int:
     """Of something square."""
     return int(pair[0])
@@ -103,7 +99,7 @@ def _shrink_grid(network: nn.Module) -> None:
 
 def _without_functions(name: str, network: nn.Module, activation: Callable[[], nn.Module]) -> nn.Module:
     """The network with a module for each activation that torchvision calls as a function."""
-    if name in ("googlenet", "inception_v3"):
+    if name in _OF_GOOGLE:
         for key, block in list(network.named_modules()):
             if type(block).__name__ == "BasicConv2d":
                 _replace(
@@ -123,12 +119,9 @@ def _without_functions(name: str, network: nn.Module, activation: Callable[[], n
 
 def _replace_activations(network: nn.Module, activation: Callable[[], nn.Module]) -> None:
     """A fresh one for each; where torchvision uses one in several places of a block, so does this."""
-    for key, _ in list(_of(network, _ACTIVATIONS)):
-        _replace(network, key, activation())
-
-
-def _of(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> Iterator[tuple[str, nn.Module]]:
-    return ((key, module) for key, module in network.named_modules() if isinstance(module, kinds))
+    for key, module in list(network.named_modules()):
+        if isinstance(module, _ACTIVATIONS):
+            _replace(network, key, activation())
 
 
 def _replace(network: nn.Module, key: str, module: nn.Module) -> None:

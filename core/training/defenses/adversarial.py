@@ -87,7 +87,7 @@ FGSM_RS = Defense(
 )
 N_FGSM = Defense(
     "n-fgsm",
-    "train on single steps from noise wider than the ball, without projection",
+    "train on single steps from noise wider than the ball, unprojected",
     "de Jorge et al. 2022",
     on_crafted_images(n_fgsm),
     (
