@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from core.datasets import load
+from core.datasets.subsets import stratified
 from core.errors import BadInput
 from core.events import Finished, Stopped, Trained
 from core.identity import stream_seed
@@ -108,8 +109,6 @@ def test_the_weights_are_the_average_of_a_plain_loops(averaging, tmp_path, cache
     plan = plan_for(cache, averaging, architectures=[{"name": "mlp", "hidden": [12]}])
     (trial,) = plan.trials
     arrays = load(plan.info.source, cache, cache)
-    from core.datasets.subsets import stratified
-
     chosen = stratified(arrays.train_labels, 150, "train_samples")
     images, labels = torch.from_numpy(arrays.train_images[chosen]), torch.from_numpy(arrays.train_labels[chosen])
     model = build_model(trial, images, 10).train()
@@ -164,8 +163,6 @@ def test_the_statistics_of_the_mean_are_those_of_its_own_images(tmp_path, cache)
     (trial,) = plan.trials
     arrays = load(plan.info.source, cache, cache)
     state = state_of(trained(plan, tmp_path / "1", cache))
-    from core.datasets.subsets import stratified
-
     chosen = stratified(arrays.train_labels, 150, "train_samples")
     images = torch.from_numpy(arrays.train_images[chosen])
     model = build_model(trial, images, 10)
