@@ -89,7 +89,8 @@ def _family(name: str, entries: Iterable[Entry]) -> Iterable[_Item]:
     """Entries that differ in name alone, told once."""
     first, *others = entries
     names = tuple(one.name.rpartition(":")[2] for one in (first, *others))
-    yield _Item(name, f"{len(names)} models by name: {first.summary}", {}, first.source, tuple(first.parameters), names)
+    what = f"{len(names)} models by name: {first.summary}"
+    yield _Item(name, what, {}, first.source, tuple(first.parameters), names=names)
 
 
 def _parameter(parameter: Parameter) -> Options:
