@@ -26,13 +26,14 @@ def register(app: typer.Typer) -> None:
 
 @dataclass(frozen=True)
 class _Item:
-    """One thing to choose. A preset has no source and no parameters (None)."""
+    """One thing to choose; with `names`, any of them. A preset has no source and no parameters (None)."""
 
     name: str
     summary: str
     facts: Options
     source: str | None = None
     parameters: tuple[Parameter, ...] | None = None
+    names: tuple[str, ...] = ()
 
     @property
     def what(self) -> str:
@@ -45,6 +46,7 @@ class _Item:
             "summary": self.summary,
             **({} if self.source is None else {"source": self.source}),
             **self.facts,
+            **({"names": list(self.names)} if self.names else {}),
             **({} if self.parameters is None else {"parameters": [_parameter(one) for one in self.parameters]}),
         }
 
@@ -62,6 +64,10 @@ def _command(name: str, load: Callable[[], Iterable[_Item]]) -> Callable[[bool],
             for number, part in enumerate(textwrap.wrap(item.what, room) or [""])
         ]
         typer.echo(table(["name", "what"], lines))
+        for item in items:
+            if item.names:
+                typer.echo(f"\n{item.name} is one of:")
+                typer.echo(textwrap.fill(", ".join(item.names), width(), break_on_hyphens=False))
         options = [
             [item.name, f"{one.name} = {_toml(one.default)}", one.summary]
             for item in items
@@ -98,6 +104,14 @@ def _items(entries: Iterable[Entry]) -> Iterable[_Item]:
         if hasattr(entry, "keras"):
             facts["keras_defaults"] = dict(entry.keras)
         yield _Item(entry.name, entry.summary, facts, entry.source, tuple(entry.parameters))
+
+
+def _family(name: str, entries: Iterable[Entry]) -> Iterable[_Item]:
+    """Entries that differ in name alone, told once."""
+    first, *others = entries
+    names = tuple(one.name.rpartition(":")[2] for one in (first, *others))
+    what = f"{len(names)} models by name: {first.summary}"
+    yield _Item(name, what, {}, first.source, tuple(first.parameters), names=names)
 
 
 def _parameter(parameter: Parameter) -> Options:
@@ -143,7 +157,8 @@ def _datasets() -> Iterable[_Item]:
 def _architectures() -> Iterable[_Item]:
     from core.models.architectures import ARCHITECTURES
 
-    return _items(ARCHITECTURES.values())
+    yield from _items(ARCHITECTURES.values())
+    yield from _family("torchvision:NAME", ARCHITECTURES.unlisted.values())
 
 
 def _optimizers() -> Iterable[_Item]:
