@@ -17,7 +17,7 @@ from app.report.text import distinct
 COLOURS = 8
 """Classes c0 … c7; beyond them lines repeat the colours with other dashes."""
 _DASHES = ("", "6 3", "2 3", "8 3 2 3")
-_CHARACTER = 6.7
+_CHARACTER = 7.3
 """Width of a character at the font size of a chart, in pixels; a little more than it mostly is."""
 _ROW = 22
 _WIDTH = 760
@@ -185,7 +185,7 @@ def heat(block: Heat) -> str:
                 f'<rect class="heat" x="{at:.1f}" y="{top:.1f}" width="{room - 2:.1f}" height="26" '
                 f'fill-opacity="{0.06 + 0.74 * share:.2f}">{title}</rect>'
             )
-            marks.append(_text(at + room / 2 - 1, top + 17, said, "on" if share > 0.55 else "", "middle"))
+            marks.append(_text(at + room / 2 - 1, top + 17, said, "on" if share > 0.72 else "", "middle"))
     return _svg(left + room * len(block.columns), 34.0 + 28 * len(block.rows), block.caption, marks)
 
 
