@@ -21,6 +21,7 @@ from app.report.document.record import (
     Text,
 )
 from app.report.signed import whiskers
+from app.report.text import interval
 
 _WIDTH = 96
 """Characters of a chart: what a fence shows without a scroll bar."""
@@ -93,10 +94,9 @@ def _curve_table(block: Curves) -> str:
     rows = []
     for title, curves in block.panels:
         for curve in curves:
-            at = dict(zip(curve.x, curve.y, strict=True))
-            rows.append(
-                [*([title] if several else []), curve.label, *(f"{at[x]:.1f}" if x in at else "-" for x in places)]
-            )
+            ends = (interval(low, high, bound=curve.bound) for low, high in zip(curve.low, curve.high, strict=True))
+            at = {x: f"{y:.1f} ({end})" for x, y, end in zip(curve.x, curve.y, ends, strict=True)}
+            rows.append([*([title] if several else []), curve.label, *(at.get(x, "-") for x in places)])
     named = [block.of_panels, block.of_lines] if several else [block.of_lines]
     headings = [*named, *(f"{block.x_label} {x:g}" if x == places[0] else f"{x:g}" for x in places)]
     return pipes(headings, rows, range(len(named), len(headings)))

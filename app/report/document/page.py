@@ -57,6 +57,7 @@ svg .grid {{ stroke: var(--rule); }}
 svg .axis {{ stroke: var(--soft); }}
 svg .whisker {{ stroke: var(--c0); stroke-width: 1.5; }}
 svg .line {{ fill: none; stroke-width: 2; }}
+svg .band {{ opacity: 0.13; }}
 svg .heat {{ fill: var(--c0); }}
 {" ".join(f"svg .c{n} {{ fill: var(--c{n}); }} svg .l{n} {{ stroke: var(--c{n}); }}" for n in range(svg.COLOURS))}
 @media print {{

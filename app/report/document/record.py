@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from app.report.charts import Bar, Curve
+from app.report.charts import Bar
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,22 @@ class Points:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """One labelled line through points (x ascending), with the ends of the interval around each; None where there is none."""
+
+    label: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    low: tuple[float | None, ...]
+    high: tuple[float | None, ...]
+    bound: bool = False
+    """Upper bounds: nothing is said of how far below."""
+
+
+@dataclass(frozen=True)
 class Curves:
-    """Lines in one panel or several beside each other, with the same axes; y from 0 to 100. Within a panel labels differ, and
-    the same label is the same choice in all: `of_panels` and `of_lines` say of what ("" for a single panel)."""
+    """Lines with bands, in one panel or several beside each other with the same axes; y from 0 to 100. Within a panel labels
+    differ, and the same label is the same choice in all: `of_panels` and `of_lines` say of what ("" for a single panel)."""
 
     caption: str
     of_panels: str

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 
 from app.report import overstated
 from app.report.aggregate import Level, by_factors, over_seeds, trials_by_level, verdicts
-from app.report.charts import Curve
 from app.report.document.material import Material
-from app.report.document.record import Block, Curves, Heading, Heat, Points, Section, Table, Text
+from app.report.document.record import Block, Curve, Curves, Heading, Heat, Points, Section, Table, Text
 from app.report.leaders import ties, ties_line
 from app.report.study_charts import SIGNS
-from app.report.study_numbers import Robustness, heat_table, ranking, robustness
+from app.report.study_numbers import heat_table, ranking
 from app.report.text import interval, number, percent
 from app.report.variants import constant, labels, levels
-from core.names import short_id
+from app.report.worst_curves import WorstCurve, worst_curves
+from core.names import NORM_SIGNS, short_id
 from storage import queries
 
 _ROWS = 120
@@ -162,43 +162,57 @@ def _levels(of: Material, score: str, factor: str) -> dict[tuple[str, ...], Leve
 
 
 def _curves(of: Material) -> list[Block]:
-    found = robustness(of.scope, None)
-    if not found.lines:
-        return []
+    found = worst_curves(of.db, of.name, of.scored)
+    of_panels, of_lines, panels = _panels(of, {one.variant_id: one for one in found})
+    cut = f" The first {_PANELS} of {len(panels)} panels." if len(panels) > _PANELS else ""
     caption = (
-        "Accuracy against ε: clean at 0, then the lowest over the attacks, means over seeds (an upper bound of the worst case "
-        "per sample that scores use)."
+        "Worst case against ε, sample by sample over all attacks; at 0 the clean accuracy. Means over seeds with 95 % intervals, "
+        f"each by itself.{cut}"
     )
-    of_panels, of_lines, panels = _panels(of, found)
-    if len(panels) > _PANELS:
-        caption += f" The first {_PANELS} of {len(panels)} panels."
+    axis = f"ε ({NORM_SIGNS[of.threat.norm]})"
     return [
         Heading("Accuracy against ε"),
-        Curves(caption, of_panels, of_lines, tuple(panels[:_PANELS]), found.x_label, "accuracy, %"),
+        Curves(caption, of_panels, of_lines, tuple(panels[:_PANELS]), axis, "accuracy, %"),
     ]
 
 
-def _panels(of: Material, found: Robustness) -> tuple[str, str, list[tuple[str, tuple[Curve, ...]]]]:
+def _panels(of: Material, found: Mapping[str, WorstCurve]) -> tuple[str, str, list[tuple[str, tuple[Curve, ...]]]]:
     """All in one while they are few; else the levels of one factor in each, and a panel for every choice of the others. What
     panels and lines are of stands before them."""
-    curves = {line.variant_id: line.curve for line in found.lines}
     names = {factor: levels(of.board, factor) for factor in of.factors}
-    if len(curves) <= _CURVES or len(names) < 2:
-        return "", "variant", [("", tuple(curves.values()))]
+    if len(found) <= _CURVES or len(names) < 2:
+        called = labels(of.board)
+        return "", "variant", [("", tuple(_curve(called[one.variant_id], one) for one in found.values()))]
     sizes = {factor: len(set(column)) for factor, column in names.items()}
     across = max(sizes, key=lambda factor: (sizes[factor] <= _CURVES, sizes[factor]))
+    order = {name: number for number, name in enumerate(dict.fromkeys(levels(of.scored, across)))}
     panels: dict[str, list[Curve]] = {}
     for place, row in enumerate(of.board):
-        if row.variant_id in curves:
+        if row.variant_id in found:
             others = ", ".join(column[place] for factor, column in names.items() if factor != across)
-            curve = curves[row.variant_id]
-            panels.setdefault(others, []).append(Curve(names[across][place], curve.x, curve.y))
-    order = {name: number for number, name in enumerate(dict.fromkeys(names[across]))}
+            panels.setdefault(others, []).append(_curve(names[across][place], found[row.variant_id]))
     return (
         ", ".join(factor for factor in names if factor != across),
         across,
         [(title, tuple(sorted(some, key=lambda one: order[one.label]))) for title, some in sorted(panels.items())],
     )
+
+
+def _curve(label: str, found: WorstCurve) -> Curve:
+    """In %; an upper bound has what lies above it only."""
+    points = found.points
+    return Curve(
+        label,
+        found.eps,
+        tuple(100 * (one.value or 0.0) for one in points),
+        tuple(_times(one.value if one.bound else one.low) for one in points),
+        tuple(_times(one.high) for one in points),
+        points[-1].bound,
+    )
+
+
+def _times(share: float | None) -> float | None:
+    return None if share is None else 100 * share
 
 
 def _heat(of: Material) -> list[Block]:

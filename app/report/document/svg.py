@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from app.report.charts import Bar, Curve
-from app.report.document.record import Curves, Heat, Points
+from app.report.charts import Bar
+from app.report.document.record import Curve, Curves, Heat, Points
 from app.report.text import distinct
 
 COLOURS = 8
@@ -96,10 +96,11 @@ def curves(block: Curves) -> str:
     highest = max((x for _, lines in block.panels for curve in lines for x in curve.x), default=1.0) or 1.0
     labels = list(dict.fromkeys(curve.label for _, lines in block.panels for curve in lines))
     styles = {label: _style(number) for number, label in enumerate(labels)}
+    colours = {label: f'class="band c{number % COLOURS}"' for number, label in enumerate(labels)}
     marks: list[str] = []
     for number, (title, lines) in enumerate(block.panels):
         corner = (number % across) * width, (number // across) * height
-        marks += _panel(block, title, lines, styles, highest, corner, (width, height))
+        marks += _panel(block, title, lines, styles, colours, highest, corner, (width, height))
     top = math.ceil(len(block.panels) / across) * height + 6
     legend, bottom = _legend(labels, styles, top)
     return _svg(_WIDTH, bottom, block.caption, [*marks, *legend])
@@ -109,7 +110,8 @@ def _panel(
     block: Curves,
     title: str,
     lines: Sequence[Curve],
-    styles: dict[str, str],
+    styles: Mapping[str, str],
+    colours: Mapping[str, str],
     highest: float,
     corner: tuple[float, float],
     size: tuple[float, float],
@@ -135,8 +137,17 @@ def _panel(
     turned = f' transform="rotate(-90 {left - 34:.1f} {top + depth / 2:.1f})"'
     marks.append(_text(left - 34, top + depth / 2, block.y_label, "small", "middle", turned=turned))
     for curve in lines:
+        around = [
+            (x(at), y(low), y(high))
+            for at, low, high in zip(curve.x, curve.low, curve.high, strict=True)
+            if low is not None and high is not None
+        ]
+        ends = [(at, low) for at, low, _ in around] + [(at, high) for at, _, high in reversed(around)]
+        if len(around) > 1:
+            marks.append(f'<polygon {colours[curve.label]} points="{_path(ends)}"/>')
+    for curve in lines:
         said = ", ".join(f"{at:g}: {value:.1f}" for at, value in zip(curve.x, curve.y, strict=True))
-        path = " ".join(f"{x(at):.1f},{y(value):.1f}" for at, value in zip(curve.x, curve.y, strict=True))
+        path = _path([(x(at), y(value)) for at, value in zip(curve.x, curve.y, strict=True)])
         name = escaped(" ".join(part for part in (title, curve.label) if part))
         marks.append(
             f'<polyline {styles[curve.label]} points="{path}"><title>{name}: {escaped(said)}</title></polyline>'
@@ -144,12 +155,16 @@ def _panel(
     return marks
 
 
+def _path(places: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+
+
 def _style(number: int) -> str:
     dashes = _DASHES[number // COLOURS % len(_DASHES)]
     return f'class="line l{number % COLOURS}"' + (f' stroke-dasharray="{dashes}"' if dashes else "")
 
 
-def _legend(labels: Sequence[str], styles: dict[str, str], top: float) -> tuple[list[str], float]:
+def _legend(labels: Sequence[str], styles: Mapping[str, str], top: float) -> tuple[list[str], float]:
     """Its marks, and where it ends."""
     marks: list[str] = []
     x, y = 12.0, top + 10
