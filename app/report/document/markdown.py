@@ -26,7 +26,8 @@ from app.report.text import interval
 _WIDTH = 96
 """Characters of a chart: what a fence shows without a scroll bar."""
 _MARKUP = re.compile(r"([\\`*<>|$~\[\]]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
-_AT_THE_START = re.compile(r"^(\s*)([#+-]|\d+[.)])(\s)")
+_ENTITY = re.compile(r"&(?=#?\w+;)")
+_AT_THE_START = re.compile(r"^(\d*)([#+.)-])(?=\s)")
 
 
 def markdown(report: Report) -> str:
@@ -130,9 +131,10 @@ def _cell(text: str) -> str:
 
 
 def _paragraph(text: str) -> str:
-    return _AT_THE_START.sub(r"\1\\\2\3", _plain(text))
+    return _AT_THE_START.sub(r"\1\\\2", _plain(text))
 
 
 def _plain(text: str) -> str:
     """Text in one line that means itself, whatever is in it."""
-    return _MARKUP.sub(r"\\\1", " ".join(text.split())).replace("\\<", "&lt;").replace("\\>", "&gt;")
+    one_line = _ENTITY.sub("&amp;", " ".join(text.split()))
+    return _MARKUP.sub(r"\\\1", one_line).replace("\\<", "&lt;").replace("\\>", "&gt;")
