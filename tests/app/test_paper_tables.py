@@ -53,8 +53,8 @@ def test_the_caption_says_what_it_is_of(read):
     text = read("--by", "optimizer,activation", "--score", "worst_case", "--format", "markdown")
     first = text.splitlines()[0]
     assert first == (
-        "tiny (digits): worst_case in % at ℓ∞ ε = 0.1; means over n = 1 variant of 2 seeds, ± half of the 95 % interval over seeds "
-        "and images."
+        "tiny (digits): worst_case in % at ℓ∞ ε = 0.1; means over n = 1 variant of 2 seeds, ± half of the 95 % interval over "
+        "seeds and images."
     )
     assert "≤ not audited, so an upper bound." in text
 
