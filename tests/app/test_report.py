@@ -232,7 +232,7 @@ def test_a_study_that_lacks_what_it_takes_is_one_line(home, cache):
     with pytest.raises(NotFound, match="no trial of tiny is finished yet; innate wait --study tiny"):
         write_up(db, "tiny")
     studies.submit(db, plan_of(tiny(name="bare", attacks=[]), cache))
-    with pytest.raises(BadInput, match="bare has no attacks"):
+    with pytest.raises(BadInput, match="bare has no attacks of its own"):
         write_up(db, "bare")
 
 
@@ -356,11 +356,19 @@ def test_names_that_are_hostile_reach_the_page_as_text(filled, tmp_path):
     assert "alert(1)" in html_page(found)
 
 
-def test_imported_weights_are_written_up_too(db, home):
-    found = connect(home.database)
-    stored.bring(found, home)
-    with pytest.raises((NotFound, BadInput)):
-        write_up(found, "imported-digits")  # nothing has been scored yet
+def test_imported_weights_are_written_up_beside_trained_ones(home, cache):
+    db = connect(home.database)
+    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    trial = stored.bring(db, home, study="tiny").trial_id
+    while stored.run_one(db, home, "tiny"):
+        pass
+    found = write_up(db, "tiny")
+    text = markdown(found)
+    assert "5 models, of which 5 are scored" in text
+    assert "1 model trained elsewhere: what is unknown of that stays so" in text
+    assert f"innate reproduce {trial[:10]}" not in text
+    assert re.search(r"innate reproduce [0-9a-f]{10}", text)
+    assert html_page(found)
 
 
 # --- drawings ---

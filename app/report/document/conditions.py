@@ -42,7 +42,6 @@ def study_file(of: Material) -> Section:
 
 def commands(of: Material) -> Section:
     """What gives every number above again; the study file is the one above."""
-    best = next((one.trial_id for one in of.scored if one.variant_id == of.board[0].variant_id), of.scored[0].trial_id)
     lines = [
         f"innate run {of.name}.toml",
         f"innate results --study {of.name}",
@@ -50,15 +49,20 @@ def commands(of: Material) -> Section:
         f"innate chart curves --study {of.name}",
         f"innate findings --study {of.name}",
         f"innate report {of.name} -o {of.name}.html",
-        f"innate reproduce {short_id(best)}",
     ]
+    trained = {trial.trial_id for trial in of.trials if trial.training is not None and trial.final_digest is not None}
+    order = {row.variant_id: place for place, row in enumerate(of.board)}
+    best = min(
+        (one for one in of.scored if one.trial_id in trained), key=lambda one: order[one.variant_id], default=None
+    )
+    about = "Save the study file above, and run it: what is trained and attacked already is not done again."
+    if best is not None:
+        lines.append(f"innate reproduce {short_id(best.trial_id)}")
+        about += " The last command trains one model anew and compares it with the stored one, bit by bit."
     return Section(
         "To reproduce",
         (
-            Text(
-                "Save the study file above, and run it: what is trained and attacked already is not done again. The last command "
-                "trains one model anew and compares it with the stored one, bit by bit."
-            ),
+            Text(about),
             Code("\n".join(lines), "sh"),
         ),
     )

@@ -36,34 +36,30 @@ def design(of: Material) -> Section:
         for factor, axis in zip(FACTORS, axes, strict=True)
         for choice in axis
     ]
-    blocks: list[Block] = [Text(_grid(of, [len(axis) for axis in axes]))]
-    if levels:
-        blocks.append(Table("The grid: each combination is a variant.", ("factor", "level", "options"), tuple(levels)))
-    blocks.append(Table("Training, the same for all.", ("key", "value"), tuple(_training(of))))
-    blocks.append(Text(_data(of)))
-    blocks.append(
+    blocks: list[Block] = [
+        Text(_grid(of, " × ".join(str(len(axis)) for axis in axes))),
+        Table("The grid: each combination is a variant.", ("factor", "level", "options"), tuple(levels)),
+        Table("Training, the same for all.", ("key", "value"), tuple(_training(of))),
+        Text(_data(of)),
         Table(
             "Attacks, each on every model.",
             ("attack", "norm", "ε", "options"),
             tuple(_attack(attack) for attack in study.attacks),
-        )
-    )
+        ),
+    ]
     return Section("Design", tuple(blocks))
 
 
-def _grid(of: Material, sizes: Sequence[int]) -> str:
-    seeds, scored = list(of.asked.seeds), len(of.scored)
+def _grid(of: Material, product: str) -> str:
+    models = f"{len(of.trials)} models, of which {len(of.scored)} are scored"
+    seeds = list(of.asked.seeds)
+    named = f"seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else f"seed {seeds[0]}"
     moves = "initialisation and data order"
     if "train_subset" in of.asked.vary:
         moves += ", and draws its own training subset"
-    named = f"seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else f"seed {seeds[0]}" if seeds else "no seeds"
-    product = " × ".join(map(str, sizes))
-    asked = (
-        f"{product} variants (architectures × optimizers × activations × defenses) with {named}: " if all(sizes) else ""
-    )
     return (
-        f"{asked}{len(of.trials)} models, of which {scored} are scored. A seed moves {moves}; variants with the same seed are "
-        "paired."
+        f"{product} variants (architectures × optimizers × activations × defenses) with {named}: {models}. A seed moves {moves}; "
+        "variants with the same seed are paired."
     )
 
 

@@ -80,7 +80,7 @@ def material(db: Database, study: str) -> Material:
     row = study_row(db, study)
     if row.threat is None:
         raise BadInput(
-            f"report: {study} has no attacks, so it says nothing of robustness; add [[attacks]] to its file and run it again"
+            f"report: {study} has no attacks of its own, so nothing of it is scored; add [[attacks]] to its file and run it again"
         )
     scored = queries.scores(db, study, "innate")
     if not scored:

@@ -12,7 +12,7 @@ from app.report.text import percent
 from core.names import NORM_SIGNS, TRUST
 from core.verdict.crossed import FEW
 from core.verdict.findings.finding import Hindrance
-from core.verdict.findings.models import Audited
+from core.verdict.findings.models import UNDEFENDED, Audited
 from storage.verdicts import reasons
 
 _FEW_IMAGES = 1000
@@ -89,26 +89,16 @@ def limits(of: Material) -> Section:
 
 def _limits(of: Material) -> list[str]:
     study = of.asked
-    lines = [f"One data set, {of.row.dataset}: nothing is said of others.", _about_seeds(of)]
-    if "train_subset" not in study.vary:
-        lines.append(
-            "Seeds move initialisation and data order, not the training images: of other training sets nothing is said."
-        )
+    lines = [f"One data set, {of.row.dataset}: nothing is said of others."]
     if study.test_samples is not None and study.test_samples < _FEW_IMAGES:
         lines.append(f"{study.test_samples} test images: one of them is worth {100 / study.test_samples:.2g} points.")
-    if study.train_samples is not None:
-        lines.append(f"Trained on {study.train_samples} images; more data may change which choice is best.")
-    lines.append(
-        f"{study.training.epochs} epochs at given hyperparameters: a choice that is worse here may only be trained worse."
-    )
+    lines += _about_training(of)
     norms = sorted({NORM_SIGNS[attack.norm] for attack in study.attacks})
     radii = [eps for attack in study.attacks for eps in attack.eps]
     lines.append(
         f"Attacks in {' and '.join(norms)} only, ε up to {max(radii, default=of.threat.eps):g}: of other threats nothing is "
         "said, and an attack made for a model might find more."
     )
-    if all(choice.name == "none" for choice in study.defenses):
-        lines.append("Undefended models only: what adversarial training would change is not asked.")
     devices = list(dict.fromkeys(str(one.environment.get("device_name")) for one in of.environments))
     if len(devices) == 1:
         lines.append(f"One kind of device ({devices[0]}); weights differ in their bits elsewhere.")
@@ -121,6 +111,23 @@ def _limits(of: Material) -> list[str]:
             f"{_models(imported)} trained elsewhere: what is unknown of that stays so, and findings leave them out."
         )
     return [*lines, *_about_findings(of)]
+
+
+def _about_training(of: Material) -> list[str]:
+    study = of.asked
+    lines = [_about_seeds(of)]
+    if "train_subset" not in study.vary:
+        lines.append(
+            "Seeds move initialisation and data order, not the training images: of other training sets nothing is said."
+        )
+    if study.train_samples is not None:
+        lines.append(f"Trained on {study.train_samples} images; more data may change which choice is best.")
+    lines.append(
+        f"{study.training.epochs} epochs at given hyperparameters: a choice that is worse here may only be trained worse."
+    )
+    if all(choice.name == UNDEFENDED for choice in study.defenses):
+        lines.append("Undefended models only: what adversarial training would change is not asked.")
+    return lines
 
 
 def _about_seeds(of: Material) -> str:
