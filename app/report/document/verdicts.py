@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from app.report import cause_words
 from app.report import finding_words as words
 from app.report.charts import Bar
 from app.report.described import ranks_text
@@ -32,6 +33,9 @@ def verdicts(of: Material) -> Section:
         of_factor = [one for one in found if one.kind is Kind.EFFECT and one.factor == factor]
         if of_factor:
             blocks += _effects(of, factor, of_factor)
+    supposed = cause_words.assumptions(found)
+    if supposed is not None:
+        blocks += [Heading("What causes rest on"), Text(f"{supposed}.")]
     if of.found.described.variance is not None:
         blocks += [Heading("Where the variance goes"), _variance(of.found.described.variance)]
     return Section("Findings", tuple(blocks))
@@ -66,8 +70,9 @@ def _cells(one: Finding) -> tuple[str, ...]:
 
 
 def _beside(of: Material, one: Finding) -> list[str]:
-    """What the deciding comparison was, how it stands without doubted models and at equal clean accuracy, what hinders."""
-    return [part for part in (words.numbers(one), *words.beside(one), *words.flipped(one), *_ways(of, one)) if part]
+    """What the deciding comparison was, how it stands without doubted models and at equal traits, what hinders."""
+    said = (words.numbers(one), *words.beside(one), *words.flipped(one), *cause_words.lines(one), *_ways(of, one))
+    return [part for part in said if part]
 
 
 def _ways(of: Material, one: Finding) -> list[str]:
@@ -89,7 +94,12 @@ def _effects(of: Material, factor: str, found: Sequence[Finding]) -> list[Block]
     ]
     hindered = list(dict.fromkeys(line for one in found for line in _ways(of, one)))
     ranks = [ranks_text(one) for one in of.found.described.ranks if one.factor == factor]
-    return [*blocks, *([Items((*hindered, *ranks))] if hindered or ranks else [])]
+    alike: dict[str, list[str]] = {}
+    for one in ordered:
+        alike.setdefault("; ".join(cause_words.lines(one)), []).append(one.levels[0])
+    causes = [f"{', '.join(levels)}: {told}" for told, levels in alike.items() if told]
+    below = (*hindered, *causes, *ranks)
+    return [*blocks, *([Items(below)] if below else [])]
 
 
 def _bar(one: Finding) -> Bar:
