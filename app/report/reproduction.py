@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from app.report.text import table
+from app.report.text import distinct, table
 from core.names import short_id
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def page(found: Reproduction, label: str, width: int) -> str:
         ["initial weights", _short(found.initial_then), _short(found.initial_now)],
         ["final weights", _short(found.final_then), _short(found.final_now)],
         *([] if found.clean_then is None else [["clean %", _share(found.clean_then), _share(found.clean_now)]]),
-        *([one.what, _value(one.then), _value(one.now)] for one in found.environment),
+        *([one.what, *distinct([_value(one.then), _value(one.now)], (width - 28) // 2)] for one in found.environment),
     ]
     return "\n".join([*lines, "", table(["", "then", "now"], rows, width)])
 

@@ -24,6 +24,8 @@ from storage.home import Home
 from storage.trial import trial_detail
 from tests.conftest import copy_home, innate_command
 
+OLD = f"Solaris-{'7' * 60}-sparc"
+
 
 def a_trial(database):
     with contextlib.closing(sqlite3.connect(database)) as raw:
@@ -75,12 +77,13 @@ def test_a_changed_digest_is_different_and_the_record_is_named(trained):
 def test_a_changed_environment_is_named_though_the_bits_are_the_same(trained):
     before, _, _ = trained
     found = changed(
-        trained, before={"environment": {**before.environment, "torch": "1.0", "threads": 4}, "data": "d" * 64}
+        trained, before={"environment": {**before.environment, "platform": OLD, "threads": 4}, "data": "d" * 64}
     )
     assert found.verdict == "bit-identical"
-    assert {one.what: one.then for one in found.environment} == {"torch": "1.0", "threads": 4, "data": "d" * 64}
+    assert {one.what: one.then for one in found.environment} == {"platform": OLD, "threads": 4, "data": "d" * 64}
     text = page(found, "tiny", 80)
-    assert "torch, threads, data" in text
+    assert "Not as it was: platform, threads, data." in text
+    assert "Solaris" in text
     assert max(map(len, text.splitlines())) <= 80
 
 

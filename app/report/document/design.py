@@ -79,10 +79,12 @@ def _data(of: Material) -> str:
     trained = "all training images" if of.asked.train_samples is None else f"{of.asked.train_samples} training images"
     tested = "all test images" if of.asked.test_samples is None else f"{of.asked.test_samples} test images"
     drawn = ", stratified and drawn with a fixed seed" if of.asked.train_samples or of.asked.test_samples else ""
+    own = "train_subset" in of.asked.vary
+    same = "the training images drawn anew by each seed" if own else "the same for every model"
     known = f" Digest of the content: {', '.join(of.data)}." if of.data else ""
     return (
         f"Data: {of.row.dataset} ({width}×{height}, {channels} channel{'' if channels == 1 else 's'}), pixels in [0, 1]; "
-        f"{trained} and {tested}{drawn}, the same for every model.{known}"
+        f"{trained} and {tested}{drawn}, {same}.{known}"
     )
 
 
