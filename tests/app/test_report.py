@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from app.cli.report import _form
+from app.report import cause_words
 from app.report.charts import Bar
 from app.report.document import svg
 from app.report.document.conditions import environment
@@ -135,6 +136,9 @@ def test_findings_are_those_of_findings(db, report):
     asked = [one for one in told.values() if one["kind"] != "effect" and one["compared"]]
     assert all(one["claim"] in rows and rows[one["claim"]][0] == one["verdict"] for one in asked)
     lists = [line for block in blocks(report, Items) for line in block.lines]
+    causes = {line for one in findings(db, "tiny").found for line in cause_words.lines(one)}
+    assert causes
+    assert all(any(cause in line for line in lists) for cause in causes)
     for one in told.values():
         if one["kind"] != "effect" and not one["compared"]:
             assert any(line.startswith(one["claim"]) for line in lists)
