@@ -136,12 +136,22 @@ def test_findings_are_those_of_findings(db, report):
     asked = [one for one in told.values() if one["kind"] != "effect" and one["compared"]]
     assert all(one["claim"] in rows and rows[one["claim"]][0] == one["verdict"] for one in asked)
     lists = [line for block in blocks(report, Items) for line in block.lines]
-    causes = {line for one in findings(db, "tiny").found for line in cause_words.lines(one)}
-    assert causes
-    assert all(any(cause in line for line in lists) for cause in causes)
     for one in told.values():
         if one["kind"] != "effect" and not one["compared"]:
             assert any(line.startswith(one["claim"]) for line in lists)
+
+
+def test_causes_stand_beside_every_claim_and_effect(db, monkeypatch):
+    monkeypatch.setattr(cause_words, "lines", lambda one: [f"moves with {one.kind.value} {one.levels}"])
+    monkeypatch.setattr(cause_words, "assumptions", lambda found: f"supposed of {len(found)}")
+    report = write_up(db, "tiny")
+    lists = [line for block in blocks(report, Items) for line in block.lines]
+    found = findings(db, "tiny").found
+    for one in found:
+        if one.parts:
+            wanted = f"moves with {one.kind.value} {one.levels}"
+            assert any(line.endswith(wanted) for line in lists), wanted
+    assert Text(f"supposed of {len(found)}.") in blocks(report, Text)
 
 
 def test_curves_meet_the_scores_at_their_radius(db):
