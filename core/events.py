@@ -230,6 +230,18 @@ class Imported:
 
 
 @dataclass(frozen=True)
+class WeightsCompared:
+    """Weights that were trained again, against those of before."""
+
+    stored_digest: str
+    """Of the weights of before, as their file has them."""
+    distance: float
+    """‖new - before‖₂ / ‖before‖₂ over all tensors of numbers."""
+    largest: float
+    """Of the absolute differences of single weights."""
+
+
+@dataclass(frozen=True)
 class TransferProgress:
     """A few times a second at most; never stored."""
 
@@ -319,6 +331,7 @@ Event = (
     | TraitsMeasured
     | LookFailed
     | Imported
+    | WeightsCompared
     | TransferProgress
     | TransferRow
     | TransferLeftOut

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from app.report.aggregate import Level
     from app.report.charts import Canvas
+    from app.report.paper_tables import PaperTable
     from storage.reading import Json, Options
     from storage.rows import VariantRow
 
@@ -33,14 +34,20 @@ BY = (*FACTORS, "seed")
 def register(app: typer.Typer) -> None:
     app.command(
         "results",
-        epilog="Examples: innate results; innate results --by optimizer --score worst_case; innate results --format latex",
+        epilog="Examples: innate results; innate results --by optimizer --score worst_case; "
+        "innate results --by optimizer,activation --format latex",
     )(results)
 
 
 def results(
     ctx: typer.Context,
     study: Study = None,
-    by: Annotated[str | None, typer.Option(help=f"Average over all but these factors: {', '.join(BY)}.")] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Average over all but these factors: {', '.join(BY)}; two are a pivot in markdown and latex."
+        ),
+    ] = None,
     score: Annotated[str | None, typer.Option(help="The score (see innate scores); innate if not given.")] = None,
     form: Annotated[str, typer.Option("--format", help=", ".join(FORMATS) + ".")] = "table",
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
@@ -61,8 +68,10 @@ def results(
         found = _by_variants(db, name, score_name if score is not None else "innate")
     if form == "json":
         emit_document({"results": found.rows, **({"differences": found.differences} if factors else {})})
+    elif form == "csv":
+        typer.echo(_csv(found.rows), nl=False)
     elif form != "table":
-        typer.echo(_document(found.rows, form), nl=False)
+        typer.echo(_for_papers(found, form), nl=False)
     elif name is not None:
         typer.echo(found.table)
         if not found.rows:
@@ -75,6 +84,8 @@ class _Found:
 
     rows: Sequence[Options]
     table: str = ""
+    paper: PaperTable | None = None
+    """Of levels, for Markdown and LaTeX."""
     differences: Sequence[Options] = ()
     """Of levels: a row for each of `rows`, what is known of it beside its mean."""
 
@@ -84,6 +95,7 @@ def _by_factors(db: Database, study: str, factors: Sequence[str], score: str) ->
     from app.report.aggregate import by_factors, trials_by_level
     from app.report.grid import integrated
     from app.report.leaderboard import by_table
+    from app.report.paper_tables import by_factors_table
     from storage.queries import scores
 
     scored = scores(db, study, score)
@@ -96,7 +108,8 @@ def _by_factors(db: Database, study: str, factors: Sequence[str], score: str) ->
         for one in found
     ]
     table = by_table(study, found, factors, score, width(), over, integrated(db, study, score))
-    return _Found(rows, table, [_difference(factors, one) for one in found])
+    paper = by_factors_table(db, study, score, factors, found, scored)
+    return _Found(rows, table, paper, [_difference(factors, one) for one in found])
 
 
 def _difference(factors: Sequence[str], one: Level) -> Options:
@@ -177,38 +190,39 @@ def after_run(db: Database, context: Context, study: str) -> str:
     return f"{text}\n\n{drawn}"
 
 
-def _document(rows: Sequence[Options], form: str) -> str:
-    """csv, markdown or latex."""
+def _csv(rows: Sequence[Options]) -> str:
     import csv
     import io
 
-    names = [key for key in rows[0] if not key.endswith("_options")] if rows else []
+    names = _plain_names(rows)
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    if rows:
+        writer.writerow(names)
+    writer.writerows([["" if row[name] is None else row[name] for name in names] for row in rows])
+    return stream.getvalue()
+
+
+def _for_papers(found: _Found, form: str) -> str:
+    """Markdown or LaTeX: of levels what the table of a paper has, of variants every number."""
+    from app.report.paper_tables import PaperTable, latex_table, markdown_table
 
     def cell(value: Json) -> str:
         return "" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
 
-    if form == "csv":
-        stream = io.StringIO()
-        writer = csv.writer(stream, lineterminator="\n")
-        if rows:
-            writer.writerow(names)
-        writer.writerows([["" if row[name] is None else row[name] for name in names] for row in rows])
-        return stream.getvalue()
-    shown = [name for name in names if name not in ("study", "variant_id")]
-    cells = [[cell(row[name]) for name in shown] for row in rows]
-    if form == "markdown":
-        out = [f"| {' | '.join(shown)} |", f"|{'---|' * len(shown)}"] + [f"| {' | '.join(line)} |" for line in cells]
-        return "\n".join(out) + "\n"
-    escaped = [[_latex(text) for text in line] for line in [shown, *cells]]
-    body = [" & ".join(line) + r" \\" for line in escaped]
-    frame = [f"\\begin{{tabular}}{{{'l' * len(shown)}}}", r"\hline", body[0], r"\hline", *body[1:], r"\hline"]
-    return "\n".join([*frame, r"\end{tabular}"]) + "\n"
+    table = found.paper
+    if table is None:
+        if not found.rows:
+            return ""
+        shown = [name for name in _plain_names(found.rows) if name not in ("study", "variant_id")]
+        cells = tuple(tuple(cell(row[name]) for name in shown) for row in found.rows)
+        table = PaperTable("", "", tuple(shown), cells, len(shown))
+    return markdown_table(table) if form == "markdown" else latex_table(table)
 
 
-def _latex(text: str) -> str:
-    for sign in "&%$#_{}":
-        text = text.replace(sign, f"\\{sign}")
-    return text
+def _plain_names(rows: Sequence[Options]) -> list[str]:
+    """The columns of rows but for options, which are tables themselves."""
+    return [key for key in rows[0] if not key.endswith("_options")] if rows else []
 
 
 def score_named(name: str | None) -> str:

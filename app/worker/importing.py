@@ -4,16 +4,15 @@ changes."""
 from __future__ import annotations
 
 import shutil
-import tempfile
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.worker import changes
 from app.worker.conditions import refuse_full_disk
+from app.worker.scratch import log_folder
 from core import datasets
 from core.datasets import parse_source
 from core.errors import BadInput, InnateError, Unavailable
@@ -92,28 +91,13 @@ def take_in(
 
 def _checked(job: ImportJob) -> Imported:
     """What a child makes of the file; raises BadInput with its reason, Unavailable if the child cannot do its work."""
-    with _log_folder() as folder:
+    with log_folder() as folder:
         executor = ProcessExecutor([Slot("cpu", 1)], folder / "children.log")
         try:
             executor.submit("import", job)
             return _answer(executor, job)
         finally:
             executor.close()
-
-
-@contextmanager
-def _log_folder() -> Iterator[Path]:
-    """For the child's log: a home that does not exist yet is not made for a file that may be of no use, so it lies
-    elsewhere. It stays where it can say what went wrong."""
-    folder = Path(tempfile.mkdtemp(prefix="innate-"))
-    try:
-        yield folder
-    except Unavailable:
-        raise
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _answer(executor: Executor, job: ImportJob) -> Imported:

@@ -148,5 +148,23 @@ class TransferJob:
         return self.cache
 
 
-AnyJob = Job | ImportJob | TransferJob
+@dataclass(frozen=True)
+class ReproduceJob:
+    """A trial trained again, to be compared (`core.jobs.reproduction`): `again` has no earlier attempts, and `stored` is the file
+    of the weights that it gave before, None where that is gone."""
+
+    again: Job
+    stored: Path | None
+
+    @property
+    def folder(self) -> Path:
+        """Where the new weights are written."""
+        return self.again.folder
+
+    @property
+    def device(self) -> str:
+        return self.again.device
+
+
+AnyJob = Job | ImportJob | TransferJob | ReproduceJob
 """What an executor carries to a child (`core.jobs.run`)."""

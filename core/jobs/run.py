@@ -8,7 +8,8 @@ import torch
 
 from core.events import Event
 from core.jobs.importing.job import run_import
-from core.jobs.orders import AnyJob, ImportJob, TransferJob
+from core.jobs.orders import AnyJob, ImportJob, ReproduceJob, TransferJob
+from core.jobs.reproduction import run_reproduction
 from core.jobs.transfer import run_transfer
 from core.jobs.trial import run_trial
 from core.lanes.lane import open_lane
@@ -21,4 +22,10 @@ def run_job(job: AnyJob, stop: Callable[[], bool]) -> Iterator[Event]:
         yield from run_import(job, stop)
         return
     with open_lane(torch.device(job.device)).entered():
-        yield from run_transfer(job, stop) if isinstance(job, TransferJob) else run_trial(job, stop)
+        match job:
+            case TransferJob():
+                yield from run_transfer(job, stop)
+            case ReproduceJob():
+                yield from run_reproduction(job, stop)
+            case _:
+                yield from run_trial(job, stop)

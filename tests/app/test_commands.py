@@ -506,7 +506,8 @@ def test_a_foreign_or_newer_database_is_refused_and_left_alone(innate, home):
 @pytest.mark.parametrize(
     "arguments",
     [["--help"], ["results"], ["trials"], ["studies"], ["chart", "curves"], ["plan", "quick"], ["optimizers"], ["doctor"],
-     ["chart", "effects"], ["compare", "adam relu", "sgd relu"], ["export", "csv", "/dev/null"]],
+     ["chart", "effects"], ["compare", "adam relu", "sgd relu"], ["export", "csv", "/dev/null"], ["report"], ["reproduce", "zz"],
+     ["results", "--by", "optimizer,activation", "--format", "latex"]],
 )  # fmt: skip
 def test_nothing_but_training_loads_torch(arguments, filled):
     code = (

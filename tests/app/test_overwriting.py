@@ -15,7 +15,15 @@ from storage.home import Home
 from tests.conftest import copy_home, tiny
 from tests.faults.machinery import Lab
 
-ENDINGS = {"sqlite": ".db", "csv": ".csv", "jsonl": ".jsonl", "trials": ".csv", "examples": ".png", "init": ".toml"}
+ENDINGS = {
+    "sqlite": ".db",
+    "csv": ".csv",
+    "jsonl": ".jsonl",
+    "trials": ".csv",
+    "examples": ".png",
+    "init": ".toml",
+    "report": ".md",
+}
 """The writers of one file, and the ending that each asks for."""
 
 
@@ -58,6 +66,8 @@ def command(writer, dest, trial, *, force):
             return ["examples", trial, "-o", str(dest)]
         case "init":
             return ["init", str(dest)]
+        case "report":
+            return ["report", "-o", str(dest), *extra]
     return ["export", writer, str(dest), *extra]
 
 

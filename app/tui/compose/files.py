@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.report.toml import toml_text
 from app.tui.compose.draft import Document
 from app.tui.compose.model import Composition
 from app.tui.compose.questions import place_of
-from app.tui.compose.toml import toml_text
 from app.tui.compose.words import study_text
 from app.tui.shell.page import Page
 from app.tui.widgets.dialogs import Confirm, Item, Picker, Prompt

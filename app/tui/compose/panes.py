@@ -6,10 +6,10 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Static
 
+from app.report.toml import toml_text
 from app.tui.compose.about import about_cursor, foretold, heading, toml_content
 from app.tui.compose.model import Composition
 from app.tui.compose.rows import axis_rows, part_rows, setting_rows
-from app.tui.compose.toml import toml_text
 from app.tui.widgets.field import Field
 from app.tui.widgets.rows import Row, RowList
 

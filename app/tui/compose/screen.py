@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.timer import Timer
 from textual.widgets import Input
 
+from app.report.toml import toml_text, toml_value
 from app.tui.compose import draft
 from app.tui.compose.about import toml_content
 from app.tui.compose.draft import Document
@@ -21,7 +22,6 @@ from app.tui.compose.panes import Panes
 from app.tui.compose.questions import ask_path, ask_value
 from app.tui.compose.settings import Setting, toggled
 from app.tui.compose.submit import Submitter, question
-from app.tui.compose.toml import toml_text, toml_value
 from app.tui.compose.words import label_at
 from app.tui.shell.keys import Key, bindings
 from app.tui.shell.page import Page

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app.report.toml import toml_text
 from app.tui.compose import download as compose_download
 from app.tui.compose import draft
 from app.tui.compose import screen as compose_screen
 from app.tui.compose.screen import ComposeScreen
-from app.tui.compose.toml import toml_text
 from app.tui.widgets.dialogs import Confirm, Picker, Prompt, TextPage
 from app.worker import control, login
 from core import datasets

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.report.toml import toml_text
 from app.tui.compose import draft
 from app.tui.compose import settings as compose_settings
 from app.tui.compose.about import about_choice, about_setting, heading
@@ -15,7 +16,6 @@ from app.tui.compose.draft import BY_NAME, PARTS, add, copy_of, items, put, with
 from app.tui.compose.mistakes import mistakes
 from app.tui.compose.rows import axis_rows, part_rows, setting_rows
 from app.tui.compose.settings import problem, read
-from app.tui.compose.toml import toml_text
 from app.tui.compose.words import attack_label, label, shown, study_text, summary
 from core.study.file import StudyFile
 from core.study.presets import preset_names, preset_text, study_template

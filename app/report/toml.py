@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.tui.compose.draft import Table
+Table = Mapping[str, Any]
 
 _TOP = (
     "name", "description", "dataset", "architectures", "optimizers", "activations", "defenses", "seeds",
