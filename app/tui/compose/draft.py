@@ -269,7 +269,9 @@ def add(document: Document, axis: str, name: str) -> Document:
 
 
 def copy_of(document: Document, axis: str, index: int) -> Document:
-    """Once more what stands at `index`, behind it."""
+    """Once more what stands at `index`, behind it; a study has one data set only."""
+    if axis == "dataset":
+        return document
     chosen = items(document, axis)
     item = chosen[index]
     again = dict(item) if isinstance(item, dict) else item

@@ -100,12 +100,13 @@ class Composition:
         return self.change(changed, Offer(name, self._count(changed) - 1))
 
     def copy(self) -> bool:
-        """Choose once more what is under the cursor, and list the options of the copy."""
+        """Choose once more what is under the cursor, and list the options of the copy, if it has any."""
         if self.offer is None or self.offer.place is None:
             return False
         name, index = self.offer.name, self.offer.place
         changed = self.change(draft.copy_of(self._document, self.part.name, index), Offer(name, index + 1))
-        self.show_options(index + 1)
+        if changed and self.has_options(index + 1):
+            self.show_options(index + 1)
         return changed
 
     def drop(self) -> bool:

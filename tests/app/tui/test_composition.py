@@ -284,11 +284,20 @@ def step(model, kind, number):
             model.end_search()
 
 
-def test_the_data_set_cannot_be_dropped():
+def test_the_data_set_can_be_neither_dropped_nor_copied():
     model = composed()
     model.go_to("dataset")
     assert not model.drop()
+    assert not model.copy()
     assert model.document == draft.first()
+
+
+def test_a_copy_of_what_has_no_options_can_be_dropped_again():
+    model = at("activations", ("relu", 0))
+    assert model.copy()
+    assert (model.open, model.document["activations"][:2]) == (None, ["relu", "relu"])
+    assert model.drop()
+    assert model.document["activations"].count("relu") == 1
 
 
 @settings(max_examples=60, deadline=None)
