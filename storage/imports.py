@@ -15,7 +15,7 @@ from core.identity import digest
 from core.records import DatasetInfo, DatasetSource, Study
 from core.study.plan import tested_samples
 from core.study.resolve import study_without_grid
-from storage import content, queue, studies
+from storage import content, queue, specs, studies
 from storage.changes import Admission, Arrival
 from storage.database import transaction
 from storage.home import Home
@@ -65,11 +65,11 @@ def admit(db: Database, home: Home, joined: Joined, data_root: Path, arrival: Ar
     with transaction(db):
         content.remember(db, joined.info.identity, joined.info.digest)
         if _exists(db, study):
-            db.execute("UPDATE study SET run_at = ? WHERE name = ?", (studies.next_run(db), study))
+            db.execute("UPDATE study SET run_at = ? WHERE name = ?", (specs.next_run(db), study))
         else:
             samples = tested_samples(joined.study, joined.info, data_root, home.cache)
             assert samples is not None, "a study without a grid is tested on all images"
-            studies.store_study(db, joined.study, joined.info, samples, data_root)
+            specs.store_study(db, joined.study, joined.info, samples, data_root)
         _store_trial(db, joined.info, arrival)
         if arrival.record is not None:
             write_import_record(db, trial_id, arrival.record)
