@@ -27,6 +27,7 @@ from app.cli import (
     run,
     studies,
     transfer,
+    tuning,
     worker,
 )
 from app.context import Context
@@ -83,6 +84,7 @@ for group in (
     chart,
     compare,
     transfer,
+    tuning,
     studies,
     examples,
     export,

@@ -326,6 +326,7 @@ class TuningRow:
     study: str
     cell: int
     """Its place among the cells of the study."""
+    variant_id: str
     dataset: str
     architecture: str
     optimizer: str

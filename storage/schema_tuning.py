@@ -29,7 +29,7 @@ CREATE TABLE tuning_candidate (
 CREATE INDEX tuning_candidate_trial ON tuning_candidate (trial_id);
 
 CREATE VIEW v_tuning AS
-SELECT c.study, c.position AS cell, t.dataset, t.architecture, t.optimizer, t.activation, t.defense,
+SELECT c.study, c.position AS cell, t.variant_id, t.dataset, t.architecture, t.optimizer, t.activation, t.defense,
     json_extract(c.cell, '$.search.option') AS option, k.value, k.trial_id, st.state,
     CASE WHEN t.failure IS NULL THEN e.validation_accuracy END AS validation_accuracy,
     json_extract(t.training, '$.epochs') AS epochs, t.train_seconds AS seconds,
