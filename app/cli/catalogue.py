@@ -75,6 +75,8 @@ def _items(entries: Iterable[Entry]) -> Iterable[_Item]:
                 facts[fact] = list(value) if isinstance(value, tuple) else value
         if hasattr(entry, "keras"):
             facts["keras_defaults"] = dict(entry.keras)
+        if hasattr(entry, "tuned"):
+            facts["tuned"] = {entry.tuned.option: [entry.tuned.low, entry.tuned.high]}
         yield _Item(entry.name, entry.summary, facts, entry.source, tuple(entry.parameters))
 
 
