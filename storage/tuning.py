@@ -38,6 +38,11 @@ def is_companion(study: str) -> bool:
     return study.endswith(_SUFFIX)
 
 
+def study_of(name: str) -> str:
+    """The study that a companion belongs to; of any other study itself."""
+    return name.removesuffix(_SUFFIX)
+
+
 @dataclass(frozen=True)
 class Judged:
     """Where a cell stands: the values that its candidates try, and what is next."""

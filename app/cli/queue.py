@@ -72,6 +72,8 @@ def status(
         typer.echo(line)
     if left is not None and any(counts.values()):
         typer.echo(f"about {in_words(left)} until the queue is empty")
+    for line in _tuning(db, study):
+        typer.echo(line)
     if not any(counts.values()):
         typer.echo("nothing is queued, running or failed; innate run quick, or innate run study.toml --detach")
     shown = {
@@ -241,8 +243,10 @@ def gc(
 
 def _names(rows: Sequence[UnfinishedTrial]) -> Names:
     """(study, trial id) → what differs within its study, and the study where there are several."""
-    several = len({row.study for row in rows}) > 1
-    return {(row.study, row.trial_id): f"{row.study}: {row.label}" if several else row.label for row in rows}
+    from storage.tuning import study_of
+
+    several = len({study_of(row.study) for row in rows}) > 1
+    return {(row.study, row.trial_id): f"{study_of(row.study)}: {row.label}" if several else row.label for row in rows}
 
 
 Names = dict[tuple[str, str], str]
@@ -297,6 +301,20 @@ def _in_words(reached: Stages) -> str:
     trials = {**reached.trials, "failed": reached.failed, "to come": reached.to_come}
     told = _counted(trials) or "no trials"
     return f"tuning: {_counted(reached.tuning)}; then: {told}" if reached.tuning else told
+
+
+def _tuning(db: Database, study: str | None) -> list[str]:
+    """How far each study is that still chooses learning rates."""
+    from storage import queue, tuning
+
+    lines = []
+    for name in filter(tuning.is_companion, queue.unfinished_by_study(db, study)):
+        reached = tuning.stages(db, tuning.study_of(name))
+        done, of = reached.tuned
+        lines.append(
+            f"{tuning.study_of(name)}: tuning, {done:,} of {of:,} candidates done; {reached.to_come:,} trials to come"
+        )
+    return lines
 
 
 def _counted(counts: Mapping[str, int]) -> str:

@@ -15,7 +15,7 @@ from storage import queries, queue, studies, worker_state
 from storage.home import Home
 from storage.reading import Options, as_json
 from storage.rows import TrialRow
-from storage.tuning import companion
+from storage.tuning import companion, is_companion
 from storage.worker_state import LaneRow, RunningRow, SlotRow
 
 if TYPE_CHECKING:
@@ -337,7 +337,10 @@ def _labels(db: Database, rows: Sequence[TrialRow]) -> list[str]:
                 documents[row.study] = studies.document(db, row.study)
             except NotFound:  # deleted since the row was read
                 documents[row.study] = {}
-    return [trial_label(Made.of_row(row), documents[row.study]) for row in rows]
+    return [
+        ("tuning " if is_companion(row.study) else "") + trial_label(Made.of_row(row), documents[row.study])
+        for row in rows
+    ]
 
 
 def _common_reason(worker: WorkerView) -> str | None:
