@@ -21,6 +21,7 @@ from storage.database import transaction
 from storage.home import Home
 from storage.import_records import write_import_record
 from storage.states import settle_in
+from storage.tuning import is_companion
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -47,6 +48,8 @@ def study_to_join(db: Database, home: Home, source: DatasetSource, study: str | 
     if study is None and not _exists(db, name):
         description = f"weights that were trained elsewhere, on {source.name}"
         return Joined(study_without_grid(name, description, source), info)
+    if is_companion(name):
+        raise BadInput(f"--study {name}: only holds what learning rates are chosen by; name another")
     theirs = studies.stored_dataset(db, name, data_root, home.cache)
     if theirs.identity != info.identity:
         raise BadInput(f"--study {name}: it is on {theirs.source.name}, not on {source.name}; name another")

@@ -11,6 +11,7 @@ import typer
 from app.cli.output import emit_json, table
 
 if TYPE_CHECKING:
+    from core.records import Search
     from core.registry import Entry, Parameter
     from storage.reading import Json as Value
     from storage.reading import Options
@@ -32,6 +33,8 @@ class _Item:
     facts: Options
     source: str | None = None
     parameters: tuple[Parameter, ...] | None = None
+    tuned: Search | None = None
+    """What a tuned study chooses of an optimizer."""
 
     def as_json(self) -> Options:
         return {
@@ -39,6 +42,7 @@ class _Item:
             "summary": self.summary,
             **({} if self.source is None else {"source": self.source}),
             **self.facts,
+            **({} if self.tuned is None else {"tuned": {self.tuned.option: [self.tuned.low, self.tuned.high]}}),
             **({} if self.parameters is None else {"parameters": [_parameter(one) for one in self.parameters]}),
         }
 
@@ -51,7 +55,7 @@ def _command(name: str, load: Callable[[], Iterable[_Item]]) -> Callable[[bool],
             return
         typer.echo(table(["name", "what"], [[item.name, item.summary] for item in items]))
         options = [
-            [item.name, f"{one.name} = {_toml(one.default)}", one.summary]
+            [item.name, f"{one.name} = {_toml(one.default)}", one.summary + _tuned(item.tuned, one)]
             for item in items
             for one in item.parameters or ()
         ]
@@ -66,6 +70,13 @@ def _command(name: str, load: Callable[[], Iterable[_Item]]) -> Callable[[bool],
     return command
 
 
+def _tuned(search: Search | None, parameter: Parameter) -> str:
+    """Where an option is looked for that a tuned study chooses."""
+    if search is None or search.option != parameter.name:
+        return ""
+    return f"; tuned: {search.low:g} to {search.high:g}"
+
+
 def _items(entries: Iterable[Entry]) -> Iterable[_Item]:
     for entry in entries:
         facts: dict[str, Value] = {}
@@ -75,9 +86,8 @@ def _items(entries: Iterable[Entry]) -> Iterable[_Item]:
                 facts[fact] = list(value) if isinstance(value, tuple) else value
         if hasattr(entry, "keras"):
             facts["keras_defaults"] = dict(entry.keras)
-        if hasattr(entry, "tuned"):
-            facts["tuned"] = {entry.tuned.option: [entry.tuned.low, entry.tuned.high]}
-        yield _Item(entry.name, entry.summary, facts, entry.source, tuple(entry.parameters))
+        tuned = getattr(entry, "tuned", None)
+        yield _Item(entry.name, entry.summary, facts, entry.source, tuple(entry.parameters), tuned)
 
 
 def _parameter(parameter: Parameter) -> Options:

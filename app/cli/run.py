@@ -94,7 +94,7 @@ def run(
 
 
 def plan(ctx: typer.Context, spec: Spec, sets: Set = None, yes: Yes = False, as_json: Json = False) -> None:
-    """Show a study's grid before it runs: what is new, done, failed; how long it may take."""
+    """Show a study's grid before it runs: what is new, done, failed; what is tuned by; how long it may take."""
     from app.report.forecast import forecast
     from core import datasets
     from core.study.plan import make_plan

@@ -49,7 +49,8 @@ class Setting:
 
     @property
     def name(self) -> str:
-        return str(self.path[-1])
+        """Its key; one of the tuning with its table, for it stands among those of the training."""
+        return dotted(self.path) if self.path[0] == "tuning" else str(self.path[-1])
 
     def text(self, document: Document) -> str:
         """The value as one would type it, empty while the key is absent."""
@@ -249,9 +250,7 @@ _TUNING: tuple[tuple[str, str, str, str, str], ...] = (
 
 def _tuning() -> list[Setting]:
     return [
-        Setting(
-            ("tuning", name), kind, f"tuning: {summary}", TuningTable.model_fields[name].default, absent, range=bounds
-        )
+        Setting(("tuning", name), kind, summary, TuningTable.model_fields[name].default, absent, range=bounds)
         for name, kind, summary, absent, bounds in _TUNING
     ]
 
