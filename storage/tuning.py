@@ -299,6 +299,13 @@ def stages(db: Database, study: str) -> Stages:
     return Stages(by_state(companion(study)), by_state(study), int(to_come), int(hopeless), ready)
 
 
+def on_the_edge(db: Database, study: str) -> tuple[int, int]:
+    """Cells whose best value is the outermost that was tried, and all cells that have chosen."""
+    sql = "SELECT coalesce(sum(edge), 0), count(*) FROM tuning_cell WHERE study = ? AND chosen IS NOT NULL"
+    edges, cells = db.execute(sql, (study,)).fetchone()
+    return int(edges), int(cells)
+
+
 def ledger(db: Database, study: str) -> list[TuningRow]:
     """Rows of v_tuning of a study, cell by cell, the smallest value first."""
     sql = f"SELECT {columns(TuningRow)} FROM v_tuning WHERE study = ? ORDER BY cell, value"

@@ -166,7 +166,8 @@ def _close(context: Context, db: Database, study: str, *, finished: bool, as_jso
         typer.echo(after_run(db, context, study))
     reached = tuning.stages(db, study)
     if reached.to_come:
-        context.say(f"{reached.to_come} trials wait for a learning rate whose candidates were cancelled; run it again")
+        waiting = "1 trial waits" if reached.to_come == 1 else f"{reached.to_come} trials wait"
+        context.say(f"{waiting} for a learning rate whose candidates were cancelled; the same command trains those")
     if reached.failed:
         context.say(
             f"{reached.failed} trial{'s' if reached.failed > 1 else ''} failed; see innate "

@@ -8,6 +8,7 @@ import pytest
 from app.report import tuning as pages
 from app.report.aggregate import by_factors
 from app.report.findings import findings
+from app.report.leaderboard import leaderboard_table
 from app.report.settle import outlook
 from app.worker import owner
 from app.worker.loop import Stop, Worker
@@ -17,7 +18,11 @@ from core.executors.inline import InlineExecutor
 from core.jobs.trial import run_trial
 from core.records import TUNING_SEED
 from storage import database, deletion, listing, queries, queue, settling, studies, tuning
+from storage.destinations import in_use
+from storage.export import export_sqlite
+from storage.reading import as_json
 from storage.settling import MoreSeeds
+from storage.trial import trial_detail
 from tests.app.test_worker import Silent
 from tests.conftest import plan_of, tiny
 
@@ -158,6 +163,10 @@ def test_a_tuned_optimizer_is_one_level_and_its_rate_is_told_where_asked_for(don
     assert {one.names for one in by_factors(db, "tiny", "innate", rows, ["optimizer"])} == {
         ("adam",), ("sgd",), ("rmsprop",),
     }  # fmt: skip
+    edges = sum(cell.edge for cell in pages.cells_of(tuning.ledger(db, "tiny")))
+    assert tuning.on_the_edge(db, "tiny") == (edges, 4)
+    board = leaderboard_table(db, "tiny", queries.leaderboard(db, "tiny"), 100)
+    assert (f"Tuned: {edges} of 4" in board) == bool(edges)
     for view in ("v_trials", "v_results", "v_leaderboard", "v_robustness"):
         rows = db.execute(
             f"SELECT DISTINCT optimizer, json_extract(optimizer_options, '$.lr') FROM {view} WHERE study = 'tiny'"
@@ -193,6 +202,14 @@ def test_the_same_study_again_has_nothing_to_do(done, tmp_path):
     assert tuning.ledger(db, "tiny") == []
     assert db.execute("SELECT count(*) FROM study").fetchone() == (1,)
     assert db.execute("SELECT count(*) FROM study_trial WHERE tuned IS NOT NULL").fetchone() == (0,)
+
+
+def test_the_ledger_goes_with_an_exported_study(done, tmp_path):
+    home, db, _ = done
+    export_sqlite(db, tmp_path / "taken.db", "tiny", in_use(home, home.database))
+    taken = database.connect(tmp_path / "taken.db")
+    assert tuning.ledger(taken, "tiny") == tuning.ledger(db, "tiny")
+    assert {row.state for row in queries.trials(taken, "tiny~tuning")} == {"done"}
 
 
 def test_more_seeds_of_a_tuned_level_are_tuned_too(done, tmp_path):
@@ -315,25 +332,19 @@ def test_the_commands_tell_of_both_stages(done, innate, home, tmp_path):
     path = tmp_path / "tiny.toml"
     path.write_text(tomli_w.dumps(DOCUMENT))
     rows = json.loads(innate("tuning", "--json").stdout)["tuning"]
-    assert {row["option"] for row in rows} == {"lr"}
-    assert sum(row["chosen"] for row in rows) == 4
-    page = innate("tuning").stdout
+    assert rows == [as_json(row) for row in tuning.ledger(done[1], "tiny")]
+    page = pages.tuning_table("tiny", tuning.ledger(done[1], "tiny"), 80)
     assert "Budget: 4 cells × 3 candidates" in page
     assert f"{len(rows)} trainings" in " ".join(page.split())
-    (planned,) = json.loads(innate("plan", str(path), "--json").stdout)["plan"]
-    assert (planned["done"], planned["tuning"], planned["tuning_missing"], planned["undecided"]) == (
-        6,
-        len(rows),
-        0,
-        0,
-    )
-    assert "tuning: " in innate("wait").stderr
+    told = " ".join(innate("plan", str(path)).stdout.split())
+    assert f"tuning: {len(rows)} candidates" in told
+    assert "0 new (4 cells × 3, and 1 more where the best is on the edge), then 6 trials" in told
+    assert f"tuning: {len(rows)} done; then: 6 done" in innate("wait").stderr
     assert "no results" in innate("results", "--study", "tiny~tuning", check=2).stderr
-    chosen = next(row for row in rows if row["chosen"] and row["optimizer"] == "sgd")
-    trial = next(
-        row
-        for row in queries.trials(done[1], "tiny")
-        if (row.optimizer, row.activation) == (chosen["optimizer"], chosen["activation"])
-    )
-    (detail,) = json.loads(innate("show", trial.trial_id, "--json").stdout)["trial"]
-    assert detail["optimizer_options"]["lr"] == chosen["value"]
+
+
+def test_the_rate_itself_is_told_where_one_trial_is_shown(done):
+    _, db, _ = done
+    row = next(row for row in queries.trials(db, "tiny") if row.optimizer == "sgd")
+    assert row.optimizer_options["lr"] == "tuned"
+    assert trial_detail(db, row.trial_id).optimizer_options["lr"] == choices(db)["sgd", row.activation]

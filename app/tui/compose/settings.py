@@ -308,7 +308,8 @@ def _options(document: Document, axis: str, index: int) -> list[Setting]:
     found = [_of(parameter, (axis, index, parameter.name), usual.get(parameter.name)) for parameter in entry.parameters]
     if axis == "optimizers" and _tuned(document):
         search = OPTIMIZERS[entry.name].tuned
-        absent = f"tuned from {search.low:g} to {search.high:g}"
+        own = value_at(document, ("tuning", "ranges", entry.name, search.option))
+        absent = f"tuned within {shown(own)}" if own is not None else f"tuned within {search.low:g}, {search.high:g}"
         found = [replace(one, usual=None, absent=absent) if one.name == search.option else one for one in found]
     if axis != "attacks":
         return found

@@ -369,7 +369,7 @@ def test_a_tuned_draft_says_where_rates_are_looked_for_and_with_what_budget():
         "tuning.trials", "tuning.validation", "tuning.epochs", "tuning.train_samples",
     }  # fmt: skip
     rate = setting(tuned, "optimizers", 1, "lr")
-    assert (rate.usual, rate.default_text()) == (None, "tuned from 0.0001 to 0.01")
+    assert (rate.usual, rate.default_text()) == (None, "tuned within 0.0001, 0.01")
     assert setting(tuned, "optimizers", 1, "alpha").usual == 0.9, "all others are the profile's"
     budget = put(tuned, ("tuning", "trials"), 1)
     assert wrong(tuned, "tuning", "trials", text="1") == "1 is out of range, it must be at least 2"
