@@ -57,7 +57,7 @@ class TunedCell:
             return "FAILED: no candidate could be trained"
         parts = [f"{self.to_come} of {len(self.candidates)} to come"] if self.chosen is None else []
         if self.edge:
-            parts.append("ON THE EDGE, though widened")
+            parts.append("ON THE EDGE")
         elif self.widened:
             parts.append("widened")
         if self.failed:
