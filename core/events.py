@@ -24,6 +24,7 @@ from core.records import (
     TransferCell,
     TrialSpec,
 )
+from core.traits import Measured
 
 
 @dataclass(frozen=True)
@@ -196,10 +197,20 @@ class Diagnosed:
 
 
 @dataclass(frozen=True)
-class LookFailed:
-    """A look at the model itself came to nothing, so the verdict on it is without one in that norm."""
+class TraitsMeasured:
+    """What was measured of the model, to see why it is as robust as it is."""
 
-    norm: str
+    samples: str
+    test_samples: int | None
+    traits: Measured
+
+
+@dataclass(frozen=True)
+class LookFailed:
+    """A look at the model itself came to nothing, so the verdict on it is without one in that norm; without a norm, its traits
+    could not be measured."""
+
+    norm: str | None
     reason: str
     traceback: str
 
@@ -305,6 +316,7 @@ Event = (
     | Audited
     | AuditFailed
     | Diagnosed
+    | TraitsMeasured
     | LookFailed
     | Imported
     | TransferProgress

@@ -106,7 +106,8 @@ class DatasetInfo:
 class Training:
     """The training keys of a study, resolved.
 
-    `schedule` is a Choice of constant, cosine or step; `validation` a share of the training data in [0, 1).
+    `schedule` is a Choice of constant, cosine or step; `validation` a share of the training data in [0, 1); `averaging` a
+    Choice of none, which no identity mentions, ema or swa.
     """
 
     epochs: int
@@ -118,8 +119,10 @@ class Training:
     label_smoothing: float
     augment: bool
     validation: float
+    averaging: Choice = Choice("none")
 
     def as_json(self) -> dict[str, Any]:
+        averaged = {} if self.averaging.name == "none" else {"averaging": self.averaging.as_json()}
         return {
             "epochs": self.epochs,
             "batch_size": self.batch_size,
@@ -130,11 +133,13 @@ class Training:
             "label_smoothing": self.label_smoothing,
             "augment": self.augment,
             "validation": self.validation,
+            **averaged,
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Training:
-        return cls(**{**data, "schedule": Choice.from_json(data["schedule"])})
+        chosen = {key: Choice.from_json(data[key]) for key in ("schedule", "averaging") if key in data}
+        return cls(**{**data, **chosen})
 
 
 TRAINING_ENGINE = 1

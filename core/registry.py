@@ -54,7 +54,7 @@ class Parameter:
                 raise BadInput.at(where, f"expected text, got {value!r}")
             if self.choices and value not in self.choices:
                 raise BadInput.at(
-                    where, f"{value!r} is not one of {', '.join(self.choices)}{nearest(value, self.choices)}"
+                    where, f"{value!r} is not one of {', '.join(self.choices)}{meant(value, self.choices)}"
                 )
             return value
         if self.kind == "strs":
@@ -109,16 +109,20 @@ E = TypeVar("E", bound=Entry)
 
 
 class Registry(Generic[E], Mapping[str, E]):
-    """Entries by name, in the order they were given; `noun` names one of them in messages."""
+    """Entries by name, in the order they were given; `noun` names one of them in messages.
 
-    def __init__(self, noun: str, entries: tuple[E, ...]) -> None:
+    `unlisted` entries are found by name like the others; whoever goes through all does not meet them.
+    """
+
+    def __init__(self, noun: str, entries: tuple[E, ...], unlisted: tuple[E, ...] = ()) -> None:
         self.noun = noun
+        self.unlisted = {entry.name: entry for entry in unlisted}
         self._entries = {entry.name: entry for entry in entries}
-        if len(self._entries) != len(entries):
+        if len(self._entries | self.unlisted) != len(entries) + len(unlisted):
             raise ValueError(f"two entries of the {noun} registry share a name")
 
     def __getitem__(self, name: str) -> E:
-        return self._entries[name]
+        return self._entries[name] if name in self._entries else self.unlisted[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
@@ -128,9 +132,11 @@ class Registry(Generic[E], Mapping[str, E]):
 
     def find(self, name: str, where: str) -> E:
         """The entry called `name`; raises BadInput naming the key and the nearest match."""
-        entry = self._entries.get(name)
+        entry = self.get(name)
         if entry is None:
-            raise BadInput.at(where, f"unknown {self.noun} {name!r}{nearest(name, self._entries)}")
+            whole = [known for known in self.unlisted if known.endswith(f":{name}")]
+            near = meant(name, whole or [*self._entries, *self.unlisted]) or nearest(name, self._entries)
+            raise BadInput.at(where, f"unknown {self.noun} {name!r}{near}")
         return entry
 
 

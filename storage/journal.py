@@ -115,9 +115,9 @@ class AttackFailed:
 
 @dataclass(frozen=True)
 class LookFailed:
-    """A look at the model itself came to nothing."""
+    """A look at the model itself came to nothing, in a norm; without one, at its traits."""
 
-    norm: str
+    norm: str | None
     reason: str
     traceback: str = ""
 

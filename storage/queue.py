@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from core.datasets import parse_source
 from core.jobs.orders import AuditOrder, EvaluationSpec
 from core.records import DatasetSource, DiagnosisSpec, TrialSpec
-from storage import audits
+from storage import audits, traits
 from storage.content import met
 from storage.database import transaction
 from storage.evidence import left_standing, standing_for
 from storage.states import lacks_clean, missing_attacks, missing_looks, settle_in
-from storage.tuning import companion
+from storage.tuning import companion, is_companion
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -42,6 +42,8 @@ class Claim:
     clean: tuple[int | None, ...]
     earlier_attempts: tuple[int, ...]
     diagnoses: tuple[DiagnosisSpec, ...] = ()
+    traits: tuple[int | None, ...] = ()
+    """The test subsets on which its traits are still to be measured."""
     audits: tuple[AuditOrder, ...] = ()
     met: str | None = None
     """Digest of what this home met under the data set's name, where the program does not know the real set itself."""
@@ -106,6 +108,11 @@ def _take(db: Database, trial_id: str, device: str | None) -> Claim:
     }
     clean = dict.fromkeys(row["test_samples"] for row in rows if lacks_clean(db, row["name"], trial_id))
     diagnoses = dict.fromkeys(look for row in rows for look in missing_looks(db, row["name"], trial_id))
+    unmeasured = dict.fromkeys(
+        row["test_samples"]
+        for row in rows
+        if not is_companion(row["name"]) and traits.missing(db, row["name"], trial_id)
+    )
     orders = {
         (spec.id, row["test_samples"]): AuditOrder(
             spec,
@@ -143,6 +150,7 @@ def _take(db: Database, trial_id: str, device: str | None) -> Claim:
         clean=tuple(clean),
         earlier_attempts=earlier,
         diagnoses=tuple(diagnoses),
+        traits=tuple(unmeasured),
         audits=tuple(orders.values()),
         met=met(db).get(rows[0]["source_kind"]),
     )

@@ -18,11 +18,12 @@ from core.events import (
     EvaluationFinished,
     Started,
     Trained,
+    TraitsMeasured,
 )
 from core.identity import digest
 from core.verdict.trust import trust_of_diagnosis, trust_of_evaluation
 from core.verdict.trust.entry import Evaluated
-from storage import audits
+from storage import audits, traits
 from storage.content import remember
 from storage.database import transaction
 from storage.home import Home
@@ -173,6 +174,12 @@ def record_diagnosis(db: Database, attempt_id: int, event: Diagnosed) -> None:
         )
         for study in done_in(db, trial_id, event.samples):
             rescore(db, study, trial_id)
+
+
+def record_traits(db: Database, attempt_id: int, event: TraitsMeasured) -> None:
+    """What was measured of the model; no verdict hangs on it."""
+    with transaction(db):
+        traits.record(db, _trial_of(db, attempt_id), event)
 
 
 def record_audit(db: Database, attempt_id: int, event: Audited) -> None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from storage.schema_findings import FINDINGS
+from storage.schema_traits import TRAITS
 from storage.schema_tuning import LEVELS, TUNING, with_levels
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
     from sqlite_utils.migrations import Migrations
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 """How many migrations this program knows; PRAGMA user_version says how many a file has had."""
 
 _TABLES = """
@@ -769,6 +770,11 @@ def migrations() -> Migrations:
     @steps(name="7: what became of each image, scores of variants over seeds and images, error spent on findings")
     def seventh(db: Database) -> None:
         for statement in _statements(FINDINGS):
+            db.execute(statement)
+
+    @steps(name="8: traits of trained models")
+    def eighth(db: Database) -> None:
+        for statement in _statements(TRAITS):
             db.execute(statement)
 
     @steps(name="9: tuning")

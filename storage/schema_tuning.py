@@ -51,6 +51,7 @@ _OF_ROW = "(SELECT x.tuned FROM study_trial x WHERE x.study = {study} AND x.tria
 LEVELS = {
     "v_trials": _IN_STUDY.format(tuned="st.tuned"),
     "v_leaderboard": _IN_STUDY.format(tuned="st.tuned"),
+    "v_traits": _IN_STUDY.format(tuned="st.tuned"),
     "v_results": _IN_STUDY.format(tuned=_OF_ROW.format(study="w.study")),
     "v_robustness": _IN_STUDY.format(tuned=_OF_ROW.format(study="r.study")),
 }

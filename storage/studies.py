@@ -16,7 +16,7 @@ from core.records import AttackSpec, DatasetInfo, DatasetSource, Plan, Study, Tr
 from core.registry import nearest
 from core.study.tuning import Hopeless, More
 from core.verdict.audited import wanted_audits
-from storage import audits, content, tuning
+from storage import audits, content, traits, tuning
 from storage.database import transaction
 from storage.reading import Json, columns, read
 from storage.rows import ListedStudy, StudyRow
@@ -45,6 +45,8 @@ class Submission:
     evaluations_missing: int
     audits: int = 0
     audits_missing: int = 0
+    traits_missing: int = 0
+    """Done trials that lack nothing but what an earlier version did not measure: a pass each."""
     tuning: int = 0
     """Candidates that learning rates are chosen by, as many as are known of: where the best is on the edge more follow."""
     tuning_missing: int = 0
@@ -62,8 +64,8 @@ def submit(db: Database, plan: Plan, data_root: Path | None = None) -> Submissio
     `data_root` is where whoever submits it has its data set, which need not be where the worker would look.
 
     Cells that the grid no longer has leave the study, but their trials stay; what was imported into it stays in it, too.
-    A failed trial stays failed (`retry` queues it again), a cancelled one is queued again. Submitting the same study
-    twice changes nothing but the time.
+    A failed trial stays failed (`retry` queues it again), a cancelled one is queued again, and so is a done one whose model an
+    earlier version looked at without measuring its traits. Submitting the same study twice changes nothing but the time.
     """
     assert plan.samples is not None, "the data set is at hand when a study is submitted"
     name = plan.study.name
@@ -77,6 +79,11 @@ def submit(db: Database, plan: Plan, data_root: Path | None = None) -> Submissio
         for row in list(db.query("SELECT trial_id, state FROM study_trial WHERE study = ?", (name,))):
             if row["state"] != "running":
                 settle_in(db, name, row["trial_id"])
+        db.execute(
+            "UPDATE study_trial SET state = 'queued' WHERE study = ? AND state = 'done' "
+            "AND trial_id IN (SELECT value FROM json_each(?))",
+            (name, json.dumps(sorted(traits.lacking(db, plan.samples)))),
+        )
         if _what_scores_say(db, name) != claimed:
             _forget_scores(db, name)
         if _what_findings_ask(db, name) != asked:  # verdicts on other questions; the error that they cost stays spent
@@ -385,10 +392,13 @@ def _count(db: Database, plan: Plan, judged: Sequence[Judged]) -> Submission:
     for trial_id, attack_id, state in rows:
         evaluated.setdefault(trial_id, {})[attack_id] = state
     counts = {"new": 0, "done": 0, "failed": 0, "trained": 0}
-    missing = audits_missing = 0
+    missing = audits_missing = unmeasured = 0
+    lacking = set() if plan.samples is None else traits.lacking(db, plan.samples)
     for trial in (*plan.trials, *(trial for one in judged for _, trial in one.compared)):
         done = evaluated.get(trial.id, {})
-        counts[_planned_state(known.get(trial.id), done, [*wanted, *wanted_of_audits])] += 1
+        state = _planned_state(known.get(trial.id), done, [*wanted, *wanted_of_audits])
+        counts[state] += 1
+        unmeasured += state == "done" and trial.id in lacking
         missing += sum(attack not in done for attack in wanted)
         audits_missing += sum(audit not in done for audit in wanted_of_audits)
     undecided = sum(len(one.cell.places) for one in judged if isinstance(one.step, More))
@@ -405,6 +415,7 @@ def _count(db: Database, plan: Plan, judged: Sequence[Judged]) -> Submission:
         tuning=len(candidates),
         tuning_missing=sum(not (one := known.get(trial)) or not (one.trained or one.failed) for trial in candidates),
         undecided=undecided,
+        traits_missing=unmeasured,
         **counts,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,8 @@ from core.errors import NotFound
 from core.names import short_id
 from core.records import ImportRecord
 from core.registry import nearest
+from core.traits import Traits
+from storage import traits
 from storage.import_records import import_record
 from storage.queries import results, robustness, trial_epochs
 from storage.reading import Options, columns, read
@@ -137,6 +139,8 @@ class TrialDetail(StoredTrial):
     robustness: tuple[RobustnessRow, ...]
     failed_evaluations: tuple[FailedEvaluation, ...]
     attempts: tuple[AttemptRow, ...]
+    traits: Mapping[str, Traits]
+    """Study → what was measured of its model on that study's samples."""
 
 
 @dataclass(frozen=True)
@@ -187,6 +191,7 @@ def trial_detail(db: Database, trial_id: str) -> TrialDetail:
         robustness=tuple(robustness(db, trial_id=trial_id)),
         failed_evaluations=tuple(_failed_evaluations(db, trial_id)),
         attempts=tuple(_attempts(db, trial_id)),
+        traits=traits.of_trial(db, trial_id),
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.output import emit_json, table
+from app.cli.output import emit_json, table, width
 
 if TYPE_CHECKING:
     from core.records import Search
@@ -26,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 @dataclass(frozen=True)
 class _Item:
-    """One thing to choose. A preset has no source and no parameters (None)."""
+    """One thing to choose; with `names`, any of them. A preset has no source and no parameters (None)."""
 
     name: str
     summary: str
@@ -35,6 +36,12 @@ class _Item:
     parameters: tuple[Parameter, ...] | None = None
     tuned: Search | None = None
     """What a tuned study chooses of an optimizer."""
+    names: tuple[str, ...] = ()
+
+    @property
+    def what(self) -> str:
+        """The summary, with the unit of what has one."""
+        return f"{self.summary} ({self.facts['unit']})" if self.facts.get("unit") else self.summary
 
     def as_json(self) -> Options:
         return {
@@ -43,6 +50,7 @@ class _Item:
             **({} if self.source is None else {"source": self.source}),
             **self.facts,
             **({} if self.tuned is None else {"tuned": {self.tuned.option: [self.tuned.low, self.tuned.high]}}),
+            **({"names": list(self.names)} if self.names else {}),
             **({} if self.parameters is None else {"parameters": [_parameter(one) for one in self.parameters]}),
         }
 
@@ -53,7 +61,17 @@ def _command(name: str, load: Callable[[], Iterable[_Item]]) -> Callable[[bool],
         if as_json:
             emit_json(name, [item.as_json() for item in items])
             return
-        typer.echo(table(["name", "what"], [[item.name, item.summary] for item in items]))
+        room = width() - 2 - max(len(item.name) for item in items)
+        lines = [
+            [item.name if number == 0 else "", part]
+            for item in items
+            for number, part in enumerate(textwrap.wrap(item.what, room) or [""])
+        ]
+        typer.echo(table(["name", "what"], lines))
+        for item in items:
+            if item.names:
+                typer.echo(f"\n{item.name} is one of:")
+                typer.echo(textwrap.fill(", ".join(item.names), width(), break_on_hyphens=False))
         options = [
             [item.name, f"{one.name} = {_toml(one.default)}", one.summary + _tuned(item.tuned, one)]
             for item in items
@@ -80,7 +98,17 @@ def _tuned(search: Search | None, parameter: Parameter) -> str:
 def _items(entries: Iterable[Entry]) -> Iterable[_Item]:
     for entry in entries:
         facts: dict[str, Value] = {}
-        for fact in ("shape", "train_size", "test_size", "norms", "smallest", "single_step", "percent", "scope"):
+        for fact in (
+            "shape",
+            "train_size",
+            "test_size",
+            "norms",
+            "smallest",
+            "single_step",
+            "percent",
+            "scope",
+            "unit",
+        ):
             if hasattr(entry, fact):
                 value = getattr(entry, fact)
                 facts[fact] = list(value) if isinstance(value, tuple) else value
@@ -88,6 +116,14 @@ def _items(entries: Iterable[Entry]) -> Iterable[_Item]:
             facts["keras_defaults"] = dict(entry.keras)
         tuned = getattr(entry, "tuned", None)
         yield _Item(entry.name, entry.summary, facts, entry.source, tuple(entry.parameters), tuned)
+
+
+def _family(name: str, entries: Iterable[Entry]) -> Iterable[_Item]:
+    """Entries that differ in name alone, told once."""
+    first, *others = entries
+    names = tuple(one.name.rpartition(":")[2] for one in (first, *others))
+    what = f"{len(names)} models by name: {first.summary}"
+    yield _Item(name, what, {}, first.source, tuple(first.parameters), names=names)
 
 
 def _parameter(parameter: Parameter) -> Options:
@@ -133,7 +169,8 @@ def _datasets() -> Iterable[_Item]:
 def _architectures() -> Iterable[_Item]:
     from core.models.architectures import ARCHITECTURES
 
-    return _items(ARCHITECTURES.values())
+    yield from _items(ARCHITECTURES.values())
+    yield from _family("torchvision:NAME", ARCHITECTURES.unlisted.values())
 
 
 def _optimizers() -> Iterable[_Item]:
@@ -166,6 +203,12 @@ def _scores() -> Iterable[_Item]:
     return _items(SCORES.values())
 
 
+def _traits() -> Iterable[_Item]:
+    from core.traits import TRAITS
+
+    return _items(TRAITS.values())
+
+
 def _checks() -> Iterable[_Item]:
     from core.verdict.trust import CHECKS
 
@@ -181,5 +224,6 @@ _CATALOGUES: dict[str, tuple[str, Callable[[], Iterable[_Item]]]] = {
     "attacks": ("Attacks and their options.", _attacks),
     "defenses": ("Defenses and their options.", _defenses),
     "scores": ("Scores and what they mean.", _scores),
+    "traits": ("What is measured of every trained model, to see why it is as robust as it is.", _traits),
     "checks": ("Trust checks: what makes a number suspect or invalid.", _checks),
 }

@@ -17,14 +17,15 @@ from core.names import FACTORS
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-KINDS = ("scores", "effects", "interactions", "curves", "heatmap", "tradeoff", "training", "transfer")
+KINDS = ("scores", "effects", "interactions", "curves", "heatmap", "tradeoff", "causes", "training", "transfer")
 
 
 def register(app: typer.Typer) -> None:
     app.command(
         "chart",
         epilog="Examples: innate chart scores; innate chart effects --by optimizer; "
-        "innate chart interactions --by activation,defense; innate chart curves --where activation=relu",
+        "innate chart interactions --by activation,defense; innate chart causes --trait margin; innate chart curves "
+        "--where activation=relu",
     )(chart)
 
 
@@ -37,11 +38,20 @@ def chart(
     score: Annotated[str | None, typer.Option(help="For all but curves, training and transfer.")] = None,
     by: Annotated[
         str | None,
-        typer.Option(help="For heatmap and interactions: two factors, such as optimizer,activation; for effects: one."),
+        typer.Option(
+            help="For heatmap and interactions: two factors, such as optimizer,activation; effects and causes: one."
+        ),
     ] = None,
     attack: Annotated[
         str | None,
         typer.Option(help="For curves: one attack, not the worst case; for transfer: not the last one."),
+    ] = None,
+    trait: Annotated[
+        str | None,
+        typer.Option(
+            help="For causes: what to hold against the score, not what goes most with it; innate traits lists them.",
+            autocompletion=lambda: _traits(),
+        ),
     ] = None,
     where: Annotated[list[str] | None, typer.Option(help="Only these, such as activation=relu; repeatable.")] = None,
     trial: Annotated[list[str] | None, typer.Option(help="Only the variants of these trials; repeatable.")] = None,
@@ -51,8 +61,8 @@ def chart(
     lines: Annotated[int | None, typer.Option("--height", min=10, help="Rows.")] = None,
 ) -> None:
     """Draw a study's results: scores, effects (of each level), interactions (of two factors), curves (accuracy against ε),
-    heatmap, tradeoff, training, transfer."""
-    from app.report import effect_charts, study_charts
+    heatmap, tradeoff, causes (a trait of the models, such as their margin, against the score), training, transfer."""
+    from app.report import cause_chart, effect_charts, study_charts
 
     one_of(kind, KINDS, "chart")
     context = context_of(ctx)
@@ -66,7 +76,9 @@ def chart(
     )
     draw: dict[str, Callable[[], str]] = {
         "scores": lambda: study_charts.score_bars(scope, canvas, score_named(score)),
-        "effects": lambda: effect_charts.level_effects(scope, canvas, score_named(score), _one_factor(by)),
+        "effects": lambda: effect_charts.level_effects(
+            scope, canvas, score_named(score), _one_factor(by, "effects are of")
+        ),
         "interactions": lambda: effect_charts.factor_interactions(
             scope, canvas, score_named(score), _two_factors(by, "interactions need", FACTORS)
         ),
@@ -75,6 +87,9 @@ def chart(
             scope, canvas, score_named(score), _two_factors(by, "a heatmap needs", BY)
         ),
         "tradeoff": lambda: study_charts.tradeoff(scope, canvas, score_named(score or "worst_case")),
+        "causes": lambda: cause_chart.causes(
+            scope, canvas, score_named(score or "worst_case"), _trait(trait), _one_factor(by, "causes are shown by")
+        ),
         "training": lambda: study_charts.training_curves(scope, canvas),
         "transfer": lambda: study_charts.transfer_heatmap(scope, canvas, attack),
     }
@@ -98,9 +113,19 @@ def _two_factors(by: str | None, who: str, allowed: Sequence[str]) -> tuple[str,
     return factors[0], factors[1]
 
 
-def _one_factor(by: str | None) -> str | None:
+def _traits() -> list[str]:
+    from core.traits import TRAITS
+
+    return list(TRAITS)
+
+
+def _trait(name: str | None) -> str | None:
+    return None if name is None else one_of(name, _traits(), "--trait")
+
+
+def _one_factor(by: str | None, who: str) -> str | None:
     if by is None:
         return None
     if "," in by:
-        raise BadInput(f"--by {by}: effects are of one factor, or of all without --by")
+        raise BadInput(f"--by {by}: {who} one factor")
     return one_of(by.strip(), FACTORS, "--by")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.context import chosen_study, context_of
+from app.cli.context import chosen_study, complete_study, context_of
 from app.cli.output import emit_document, emit_json, width
 from app.cli.results import Study
 from core.errors import BadInput
@@ -20,13 +20,22 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     app.command(
         "findings",
-        epilog="Examples: innate findings; innate findings --study quick --json; innate findings --settle --budget 2",
+        epilog="Examples: innate findings; innate findings --study quick --json; innate findings --settle --budget 2; "
+        "innate findings --study defaults --beside tuned",
     )(findings)
 
 
 def findings(
     ctx: typer.Context,
     study: Study = None,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="STUDY",
+            help="Ask the claims of this study, too, and set the answers side by side; repeatable.",
+            autocompletion=complete_study,
+        ),
+    ] = None,
     margin: Annotated[
         float | None, typer.Option(help="Points that a difference must exceed to matter; 0.5 if not given.")
     ] = None,
@@ -47,12 +56,15 @@ def findings(
     from app.report.described import rank_rows, variance_rows
     from app.report.findings import as_rows, page
     from app.report.findings import findings as found_of
+    from app.report.replication import side_by_side
 
     if margin is not None and not 0.0 <= margin < 100.0:
         raise BadInput(f"--margin {margin:g}: give points of accuracy, from 0 to below 100")
     for option, given in (("--budget", budget), ("--about", about)):
         if given is not None and not settle:
             raise BadInput(f"{option}: goes with --settle")
+    if settle and beside:
+        raise BadInput("--beside: a study is settled by itself; leave out --settle or --beside")
     if budget is not None and not 0.0 < budget < math.inf:
         raise BadInput(f"--budget {budget:g}: give hours, above 0")
     context = context_of(ctx)
@@ -67,17 +79,17 @@ def findings(
     if settle:
         _settle(context, name, margin, budget, about or (), as_json=as_json)
         return
-    found = found_of(db, name, margin)
+    found = [found_of(db, each, margin) for each in dict.fromkeys([name, *(beside or ())])]
     if as_json:
         emit_document(
             {
-                "findings": as_rows(found),
-                "ranks": rank_rows(name, found.described),
-                "variance": variance_rows(name, found.described),
+                "findings": [row for one in found for row in as_rows(one)],
+                "ranks": [row for one in found for row in rank_rows(one.study, one.described)],
+                "variance": [row for one in found for row in variance_rows(one.study, one.described)],
             }
         )
     else:
-        typer.echo(page(found, width()))
+        typer.echo(side_by_side(found, width()) if beside else page(found[0], width()))
 
 
 def _settle(

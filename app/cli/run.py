@@ -180,7 +180,8 @@ def _announce(context: Context, submission: Submission) -> None:
     states = (
         (submission.new, "to train"),
         (submission.trained, "to attack"),
-        (submission.done, "done"),
+        (submission.done - submission.traits_missing, "done"),
+        (submission.traits_missing, "done but to look at"),
         (submission.failed, "failed before"),
     )
     counts = [f"{count} {words}" for count, words in states if count]
@@ -230,7 +231,8 @@ def _plan_text(planned: Plan, portrait: Portrait | None, submission: Submission,
         else "audits: none asked for (audit.samples = 0), so robust accuracies are upper bounds"
     )
     if submission.new + submission.trained + submission.tuning_missing == 0:
-        lines.append("time: nothing to do")
+        looks = f"a look at {submission.traits_missing:,} trained models, a few passes each"
+        lines.append(f"time: {looks if submission.traits_missing else 'nothing to do'}")
     elif seconds is None:
         lines.append("time: unknown until a trial like these has been run here")
     else:

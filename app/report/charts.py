@@ -148,6 +148,23 @@ def scatter(
     return f"{text}\n{_legend(named, canvas.columns)}"
 
 
+def marked(title: str, series: Sequence[Curve], *, x_label: str, y_label: str, canvas: Canvas) -> str:
+    """Points without lines, a marker for each series, explained below."""
+    import plotext
+
+    figure = _fresh_figure(title, x_label, y_label, canvas)
+    marks = [MARKERS[index] if len(series) <= len(MARKERS) else letter_of(index) for index in range(len(series))]
+    for index, (mark, one) in enumerate(zip(marks, series, strict=True)):
+        shown: Any = mark
+        if canvas.colour:
+            shown = plotext.marker(mark, plotext.pixel(_COLOURS[index % len(_COLOURS)]))
+        figure.draw(figure.signal(list(one.x), list(one.y), marker=shown))
+    text = _built(figure, canvas.colour)
+    return (
+        f"{text}\n{_legend([f'{mark} {one.label}' for mark, one in zip(marks, series, strict=True)], canvas.columns)}"
+    )
+
+
 def _stairs(front: Sequence[tuple[float, float]], points: Sequence[Curve]) -> list[tuple[float, float]]:
     """The edge of what the front beats: everything below and to the left of it."""
     corners = [(min(point.x[0] for point in points), front[0][1])]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from app.report import cause_words
 from app.report import finding_words as words
 from app.report.described import ranks_text, variance_table
 from app.report.study_models import study_models
@@ -87,6 +88,9 @@ def page(found: Findings, width: int) -> str:
             ]
     if found.described.variance is not None:
         lines += ["", *variance_table(found.described.variance, width)]
+    supposed = cause_words.assumptions(found.found)
+    if supposed is not None:
+        lines += ["", *textwrap.wrap(supposed, width)]
     return "\n".join(lines)
 
 
@@ -140,6 +144,7 @@ def _block(title: str, found: Finding, study: str, width: int) -> list[str]:
         said.append(f"  {words.tested(found)}")
         said += [f"  {line}" for line in words.beside(found)]
         said += [f"  {line}" for line in words.flipped(found)]
+        said += [f"  {line}" for line in cause_words.lines(found)]
     said += [f"  {line}" for line in _ways(found, study)]
     return [part for line in said for part in textwrap.wrap(line, width, subsequent_indent="    ")]
 
@@ -187,6 +192,11 @@ def _effects(factor: str, found: Sequence[Finding], study: str, width: int) -> l
         lines += textwrap.wrap(
             f"within what the audits leave open: {', '.join(within)}; {command}", width, subsequent_indent="    "
         )
+    alike: dict[str, list[str]] = {}
+    for one in ordered:
+        alike.setdefault("; ".join(cause_words.lines(one)), []).append(one.levels[0])
+    for told, levels in alike.items():
+        lines += textwrap.wrap(f"{', '.join(levels)}: {told}", width, subsequent_indent="    ") if told else []
     for what, remedy in ways:
         lines += textwrap.wrap(what if remedy is None else f"{what}: {remedy}", width, subsequent_indent="    ")
     return lines
@@ -241,6 +251,7 @@ def _row(one: Finding, found: Findings) -> Options:
         ],
         "without_doubted": _beside(one.trusted),
         "matched_clean": _beside(one.matched),
+        "causes": cause_words.rows(one),
         "looks": one.looks,
         "decided_at_look": one.decided_at,
         "sign_flips": None

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.report.variants import level, options, short, told
+from app.report.variants import level, options, short, telling, told
 from core.names import FACTORS
 from core.records import Choice, TrialSpec
 from core.training.optimizers import OPTIMIZERS
@@ -47,7 +47,7 @@ def trial_label(made: Made, document: Mapping[str, Json]) -> str:
     """Such as "adam relu s1": the axes of the study with more than one level, and the seed where there are several.
 
     It is the study's document that decides, not the trials at hand: a page must not call a trial otherwise than the next one
-    does. An option is told where namesakes differ in it.
+    does. An option is told where namesakes differ in it (`telling`).
     """
     architecture, _ = made.choices[0]
     if made.imported:
@@ -58,8 +58,7 @@ def trial_label(made: Made, document: Mapping[str, Json]) -> str:
         if len(axis) > 1 or name != axis[0]["name"]:
             namesakes = [other for other in axis if other["name"] == name]
             keys = sorted({option for other in namesakes for option in other} - {"name"})
-            differing = [option for option in keys if _differs(option, namesakes)]
-            parts.append(told(name, given, differing))
+            parts.append(told(name, given, [option for option in keys if _tells(option, given.get(option), namesakes)]))
     seeds = document.get("seeds", 1)
     if (len(seeds) if isinstance(seeds, Sequence) else seeds) != 1:
         parts.append(f"s{made.seed}")
@@ -75,14 +74,18 @@ def candidate_label(trial: TrialSpec, document: Mapping[str, Json]) -> str:
 
 
 def shown_choice(choice: Choice, among: Sequence[Choice]) -> str:
-    """`choice` by name, with the options in which it differs from its namesakes in `among`: "adam lr=0.005"."""
+    """`choice` by name, with the options that tell it from its namesakes in `among`: "adam lr=0.005"."""
     namesakes = [other.options for other in among if other.name == choice.name]
-    return told(choice.name, choice.options, [key for key in choice.options if _differs(key, namesakes)])
+    return told(choice.name, choice.options, telling(choice.options, namesakes))
 
 
-def _differs(option: str, among: Sequence[Options]) -> bool:
-    """Whether not all have the same value of an option; to have none is to differ, too."""
-    return len({repr(one.get(option)) for one in among}) > 1
+def _tells(option: str, value: Json, among: Sequence[Options]) -> bool:
+    """Whether an option's `value` tells a choice from its namesakes as a study writes them: not all write the same, and it is no
+    default that more than half of them leave out. A fraction in text is some value or other."""
+    written = [one[option] for one in among if option in one]
+    if len({repr(one.get(option)) for one in among}) == 1:
+        return False
+    return value in written or any(isinstance(one, str) for one in written) or 2 * len(written) >= len(among)
 
 
 def _axis(document: Mapping[str, Json], key: str) -> list[Options]:

@@ -10,6 +10,7 @@ from app.report.variants import level, levels
 from core.names import FACTORS
 from core.verdict.findings.models import Model
 from storage.image_outcomes import stored
+from storage.traits import known
 from storage.verdicts import unevenly_attacked
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def study_models(db: Database, study: str, rows: Sequence[Judged]) -> list[Model
     elsewhere have no seed to pair by: each gets one of its own."""
     columns = {factor: levels(rows, factor) for factor in FACTORS}
     audited, uneven = overstated.at_score(db, study), unevenly_attacked(db, study)
+    traits = known(db, study)
     found = {one.trial_id: one for one in stored(db, study)}
     return [
         Model(
@@ -36,6 +38,7 @@ def study_models(db: Database, study: str, rows: Sequence[Judged]) -> list[Model
             bound=found[row.trial_id].bound,
             outcomes=found[row.trial_id].found,
             audited=audited.get(row.trial_id),
+            traits=traits.get(row.trial_id, {}),
         )
         for place, row in enumerate(rows)
         if row.trial_id in found

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from app.report.text import interval, moment, number, percent, table
-from app.report.variants import level, options, seed_text
+from app.report.traits import cells
+from app.report.variants import choice_text, level, options, seed_text
 from app.report.worst_cases import worst_case_table
 from core.names import FACTORS, short_id
 from core.verdict.scoring import SCORES
 
 if TYPE_CHECKING:
     from core.records import ImportRecord
-    from storage.reading import Json
     from storage.rows import EpochRow, ResultRow
     from storage.trial import AttemptRow, CheckRow, StudyScore, TrialDetail, TrialInStudy
 
@@ -62,7 +62,10 @@ def _configuration(detail: TrialDetail) -> list[str]:
     for factor in FACTORS:
         shown = ", ".join(f"{key}={value}" for key, value in options(detail, factor).items())
         lines.append(f"{factor:<13} {level(detail, factor) or 'unknown'}" + (f" ({shown})" if shown else ""))
-    lines += [f"{key:<15} {_named(value)}" for key, value in (detail.training or {}).items()]
+    lines += [
+        f"{key:<15} {choice_text(value) if isinstance(value, Mapping) else value}"
+        for key, value in (detail.training or {}).items()
+    ]
     digests = {"initial_digest": detail.initial_digest, "final_digest": detail.final_digest}
     return lines + [f"{key:<15} {digest or '-'}" for key, digest in digests.items()]
 
@@ -98,11 +101,6 @@ def _data(detail: TrialDetail) -> list[str]:
     return [f"data            {', '.join(seen)}{told}"]
 
 
-def _named(value: Json) -> Json:
-    """A choice by its name, anything else as it is."""
-    return value["name"] if isinstance(value, Mapping) else value
-
-
 def _study(detail: TrialDetail, study: TrialInStudy, width: int, *, every: bool) -> list[str]:
     """How it stands in one study: state, verdict, scores, results."""
     lines = ["", f"in study {study.study}: {study.state}" + (f" - {study.reason}" if study.reason else "")]
@@ -119,6 +117,10 @@ def _study(detail: TrialDetail, study: TrialInStudy, width: int, *, every: bool)
     results = [row for row in detail.results if row.study == study.study]
     if results:
         lines += ["", _result_table(results, width)]
+    traits = [cell for cell in cells(detail.traits.get(study.study, {})) if cell[0] not in SCORES]
+    if traits:
+        lines += ["", table(["trait", "value", "unit"], traits, width, right=(1,))]
+        lines.append("(what was measured of the model; innate traits says how)")
     return lines
 
 

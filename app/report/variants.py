@@ -45,26 +45,29 @@ def options(row: Levels, factor: str) -> Options:
 
 
 def levels(rows: Sequence[Levels], factor: str) -> list[str]:
-    """Each row's level of a factor, with the options in which it differs from its namesakes: "adam lr=0.005".
+    """Each row's level of a factor, with the options that tell it from its namesakes: "adam lr=0.005" (`telling`).
 
-    One pass to learn what differs and one to name it: listings have ten thousand rows.
+    Every choice is named once: listings have ten thousand rows.
     """
-    seen: dict[str | None, dict[str, set[str]]] = {}
-    whole: dict[str | None, dict[str, int]] = {}
-    counts: dict[str | None, int] = {}
     named = [(level(row, factor), options(row, factor)) for row in rows]
-    for name, given in named:
-        values, present = seen.setdefault(name, {}), whole.setdefault(name, {})
-        counts[name] = counts.get(name, 0) + 1
-        for key, value in given.items():
-            values.setdefault(key, set()).add(repr(value))
-            present[key] = present.get(key, 0) + 1
-    # An option that some have and others do not differs too: defaults may be left out (`Parameter.omit_default`).
-    differing = {
-        name: [key for key, found in values.items() if len(found) > 1 or whole[name][key] < counts[name]]
-        for name, values in seen.items()
-    }
-    return [told(name, given, differing[name]) for name, given in named]
+    keys = [(name, repr(sorted(given.items()))) for name, given in named]
+    choices = dict(zip(keys, named, strict=True))
+    namesakes: dict[str | None, list[Options]] = {}
+    for name, given in choices.values():
+        namesakes.setdefault(name, []).append(given)
+    texts = {key: told(name, given, telling(given, namesakes[name])) for key, (name, given) in choices.items()}
+    return [texts[key] for key in keys]
+
+
+def telling(given: Options, namesakes: Sequence[Options]) -> list[str]:
+    """The options that tell a choice from its namesakes: those in which not all are alike, but for what more than half of them
+    have like it, where no other lacks that option (defaults may be left out)."""
+    found = []
+    for key, value in given.items():
+        values = [repr(other[key]) for other in namesakes if key in other]
+        if len(values) < len(namesakes) or 2 * values.count(repr(value)) <= len(values):
+            found.append(key)
+    return found
 
 
 def grouped(rows: Sequence[Trial], group: str) -> list[str]:

@@ -270,6 +270,7 @@ class Worker:
             crafting=self._crafting,
             memory_fraction=slot.memory_fraction,
             diagnoses=claim.diagnoses,
+            traits=claim.traits,
             audits=claim.audits,
             met=claim.met,
         )

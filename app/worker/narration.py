@@ -97,7 +97,9 @@ def _lines(entry: journal.Entry, clean: float | None = None) -> list[str]:
             return [f"suspect: {reason}" for reason in reasons]
         case journal.AttackFailed(attack, reason):
             return [f"{attack} failed: {reason}"]
-        case journal.LookFailed(norm, reason):
+        case journal.LookFailed(None, reason):
+            return [f"its traits could not be measured: {reason}"]
+        case journal.LookFailed(str(norm), reason):
             return [f"the look at the model in {NORM_SIGNS[norm]} failed, so its verdict is without it: {reason}"]
         case journal.Failed(reason) | journal.Crashed(reason):
             return [reason]

@@ -24,6 +24,7 @@ from core.events import (
     Stopped,
     Trained,
     TrainingProgress,
+    TraitsMeasured,
     TrialFailed,
 )
 from storage import journal, queue, recording
@@ -101,6 +102,8 @@ class Recorder:
                     recording.record_failed_audit(db, attempt, event)
                 case Diagnosed():
                     recording.record_diagnosis(db, attempt, event)
+                case TraitsMeasured():
+                    recording.record_traits(db, attempt, event)
                 case EvaluationFailed():
                     recording.record_failed_evaluation(db, attempt, event)
                 case Finished():

@@ -70,3 +70,9 @@ def _quotas(sizes: NDArray[np.int64], count: int) -> NDArray[np.int64]:
         rich = np.where(quotas > 1, quotas - exact, -np.inf)
         quotas[int(np.argmax(rich))] -= 1
     return quotas
+
+
+def evenly_spread(rows: Indices, count: int) -> Indices:
+    """At most `count` of `rows`, evenly spaced."""
+    chosen: Indices = rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))]
+    return chosen

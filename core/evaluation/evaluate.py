@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from core.attacks import ATTACKS
+from core.engine.losses import margin
 from core.engine.victim import Victim, under_attack
 from core.evaluation.batches import usual_batch
 from core.evaluation.sweep import (
@@ -27,11 +30,21 @@ from core.evaluation.sweep import (
 from core.events import AttackProgress, CleanEvaluated, EvaluationFinished
 from core.records import AttackSpec, Bools, Example
 
-__all__ = ["TestSet", "clean_outcome", "crafting_precision", "evaluate"]
+__all__ = ["CleanPass", "TestSet", "clean_outcome", "clean_pass", "crafting_precision", "evaluate"]
 
 
-def clean_outcome(model: nn.Module, test_set: TestSet, classes: int, batch_size: int | None = None) -> CleanEvaluated:
-    """Predictions on the clean images. Raises NonFiniteLogits. Memory running out halves the batch."""
+@dataclass(frozen=True)
+class CleanPass:
+    """One pass over the clean images: the outcome, and of each image [n] its margin z_y − max_{j≠y} z_j, and its logits' standard
+    deviation over the classes."""
+
+    outcome: CleanEvaluated
+    margins: NDArray[np.float64]
+    deviations: NDArray[np.float64]
+
+
+def clean_pass(model: nn.Module, test_set: TestSet, classes: int, batch_size: int | None = None) -> CleanPass:
+    """Logits on the clean images, boiled down. Raises NonFiniteLogits. Memory running out halves the batch."""
     victim = Victim(model)
     sweep = Sweep(
         victim,
@@ -41,15 +54,19 @@ def clean_outcome(model: nn.Module, test_set: TestSet, classes: int, batch_size:
         batch_size or usual_batch(model, test_set),
     )
     predictions = torch.empty_like(test_set.labels)
+    margins, deviations = (torch.empty(len(test_set), device=test_set.labels.device) for _ in range(2))
 
     def predict(rows: torch.Tensor) -> None:
-        predictions[rows] = victim.logits(test_set.pixels(rows)).argmax(dim=1)
+        logits = victim.logits(test_set.pixels(rows))
+        predictions[rows] = logits.argmax(dim=1)
+        margins[rows] = -margin(logits, test_set.labels[rows])
+        deviations[rows] = logits.std(dim=1, correction=0)
 
     with under_attack(model):
         for rows in batches(sweep, torch.arange(len(test_set), device=test_set.labels.device)):
             within_memory(sweep, rows, predict)
         victim.check()
-    return CleanEvaluated(
+    outcome = CleanEvaluated(
         samples=test_set.digest,
         test_samples=test_set.asked,
         correct=(predictions == test_set.labels).cpu().numpy(),
@@ -57,6 +74,12 @@ def clean_outcome(model: nn.Module, test_set: TestSet, classes: int, batch_size:
         labels=test_set.labels.cpu().numpy(),
         classes=classes,
     )
+    return CleanPass(outcome, *(one.cpu().numpy().astype(np.float64) for one in (margins, deviations)))
+
+
+def clean_outcome(model: nn.Module, test_set: TestSet, classes: int, batch_size: int | None = None) -> CleanEvaluated:
+    """Predictions on the clean images; raises as `clean_pass` does."""
+    return clean_pass(model, test_set, classes, batch_size).outcome
 
 
 def evaluate(

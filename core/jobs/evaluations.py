@@ -17,15 +17,16 @@ from core.datasets.staging import images_on
 from core.datasets.subsets import Indices, samples_digest, stratified
 from core.errors import BadInput, InnateError
 from core.evaluation.audit import audit
-from core.evaluation.evaluate import TestSet, clean_outcome, evaluate
+from core.evaluation.evaluate import CleanPass, TestSet, clean_pass, evaluate
+from core.evaluation.traits import measure
 from core.events import (
     AuditFailed,
-    CleanEvaluated,
     Diagnosed,
     EvaluationFailed,
     EvaluationFinished,
     Event,
     LookFailed,
+    TraitsMeasured,
 )
 from core.jobs.orders import AuditOrder, Job
 from core.lanes.faults import spoils_process
@@ -36,8 +37,8 @@ from core.verdict.diagnosis import diagnose, sample_size
 from core.verdict.ledgers import speaks_at, survived_at
 from core.verdict.trust.looks import fallen_to_looks
 
-TestSets = Mapping[int | None, tuple[TestSet, CleanEvaluated]]
-"""The study's `test_samples` → those samples, and the clean outcome on them."""
+TestSets = Mapping[int | None, tuple[TestSet, CleanPass]]
+"""The study's `test_samples` → those samples, and the pass over the clean ones."""
 
 _FAULTS = (InnateError, RuntimeError, ValueError, ArithmeticError)
 """What may go wrong in one attack or look, and costs no other."""
@@ -45,25 +46,27 @@ _FAULTS = (InnateError, RuntimeError, ValueError, ArithmeticError)
 
 def evaluations(job: Job, model: PixelModel, arrays: Arrays, classes: int, stop: Callable[[], bool]) -> Iterator[Event]:
     """The clean outcome on each set of test samples, looks at the model, each attack, then the audits."""
-    tests: dict[int | None, tuple[TestSet, CleanEvaluated]] = {}
+    tests: dict[int | None, tuple[TestSet, CleanPass]] = {}
     wanted = [
         *job.clean,
         *(look.test_samples for look in job.diagnoses),
         *(evaluation.test_samples for evaluation in job.evaluations),
         *(order.test_samples for order in job.audits),
+        *job.traits,
     ]
     for test_samples in dict.fromkeys(wanted):
         indices = stratified(arrays.test_labels, test_samples, "test_samples")
         test_set = test_set_of(arrays, indices, test_samples, job.device, job.memory_fraction)
-        tests[test_samples] = test_set, clean_outcome(model, test_set, classes)
+        tests[test_samples] = test_set, clean_pass(model, test_set, classes)
         if test_samples in job.clean:
-            yield tests[test_samples][1]
+            yield tests[test_samples][1].outcome
     # Before the attacks: whoever is killed in between has the look made up for with the attacks that are missing.
     looks: list[Diagnosed] = []
     for event in _looks(job, model, arrays, tests, stop):
         if isinstance(event, Diagnosed):
             looks.append(event)
         yield event
+    yield from _traits(job, model, tests, stop)
     finished: list[EvaluationFinished] = []
     for event in _attacks(job, model, tests, stop):
         if isinstance(event, EvaluationFinished):
@@ -78,12 +81,22 @@ def _looks(job: Job, model: PixelModel, arrays: Arrays, tests: TestSets, stop: C
         audited = any((one.spec.norm, one.test_samples) == (look.norm, look.test_samples) for one in job.audits)
         try:
             size = sample_size(_trained_images(job, arrays))
-            found = diagnose(model, test_set, clean.correct, look, stop, size, tried=not audited)
+            found = diagnose(model, test_set, clean.outcome.correct, look, stop, size, tried=not audited)
             for number, diagnosis in enumerate(found):
                 yield Diagnosed(test_set.digest, look.test_samples, diagnosis, first=number == 0)
         except _FAULTS as error:  # a verdict that lacks one look is worth more than none
             _pass_on(error)
             yield LookFailed(look.norm, reason_of(error), traceback.format_exc())
+
+
+def _traits(job: Job, model: PixelModel, tests: TestSets, stop: Callable[[], bool]) -> Iterator[Event]:
+    for test_samples in job.traits:
+        test_set, clean = tests[test_samples]
+        try:
+            yield TraitsMeasured(test_set.digest, test_samples, measure(model, test_set, clean, stop))
+        except _FAULTS as error:
+            _pass_on(error)
+            yield LookFailed(None, reason_of(error), traceback.format_exc())
 
 
 def _attacks(job: Job, model: PixelModel, tests: TestSets, stop: Callable[[], bool]) -> Iterator[Event]:
@@ -92,7 +105,7 @@ def _attacks(job: Job, model: PixelModel, tests: TestSets, stop: Callable[[], bo
         try:
             _refuse_earlier_attack(wanted.attack)
             yield from evaluate(
-                model, test_set, wanted.attack, clean.correct, job.crafting, stop, standing=wanted.standing
+                model, test_set, wanted.attack, clean.outcome.correct, job.crafting, stop, standing=wanted.standing
             )
         except _FAULTS as error:
             _pass_on(error)
@@ -117,7 +130,9 @@ def _audits(
         passes = order.passes + sum(one.forward_passes + one.backward_passes for one in done)
         budget = int(order.spec.share * (passes + _training_passes(job, arrays)) / order.of)
         try:
-            yield from audit(model, test_set, order.spec, _standing(order, clean.correct, done, seen), budget, stop)
+            yield from audit(
+                model, test_set, order.spec, _standing(order, clean.outcome.correct, done, seen), budget, stop
+            )
         except _FAULTS as error:
             _pass_on(error)
             yield AuditFailed(order.spec, test_set.digest, order.test_samples, reason_of(error), traceback.format_exc())

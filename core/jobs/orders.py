@@ -58,9 +58,16 @@ class Job:
     """Share of a CUDA device's memory that its process may take."""
     diagnoses: tuple[DiagnosisSpec, ...] = ()
     """Looks at the model that are still wanted."""
+    traits: tuple[int | None, ...] = ()
+    """The test subsets on which its traits are still to be measured."""
     audits: tuple[AuditOrder, ...] = ()
     met: str | None = None
     """Digest of what the home met under the data set's name, where the program does not know the real set itself."""
+
+    @property
+    def only_looks(self) -> bool:
+        """Whether the trial is complete but for looks at its model."""
+        return bool(self.diagnoses or self.traits) and not (self.clean or self.evaluations or self.audits)
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,9 @@ def _run(job: Job, stop: Callable[[], bool], company: Company | None) -> Iterato
     trained, notes = _stored_weights(job, model)
     if trained is None and job.trial.imported is not None:
         raise BadInput("the imported weights are gone or damaged; import them again: innate import")
+    if trained is None and job.only_looks:
+        yield Finished()  # no look is worth a training
+        return
     resume = None if trained else checkpoints.furthest([job.folder, *job.earlier], job.trial.id)
     earlier = trained or resume
     initial = earlier["initial_digest"] if earlier else checkpoints.weights_digest(model.state_dict())

@@ -42,6 +42,7 @@ class TrainingTable(_Table):
     label_smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
     augment: bool = False
     validation: float = Field(default=0.0, ge=0.0, lt=1.0)
+    averaging: Name = "none"
 
 
 class ScoreTable(_Table):

@@ -38,6 +38,7 @@ from core.study.file import StudyFile, TrainingTable, read, read_audit
 from core.study.presets import preset_names, preset_text
 from core.study.tuning import candidates
 from core.training import optimizers
+from core.training.averaging import AVERAGINGS
 from core.training.defenses import DEFENSES
 from core.training.schedules import SCHEDULES
 from core.verdict.ledgers import USUAL_EPS
@@ -275,7 +276,8 @@ def _training(table: TrainingTable, found: Mistakes) -> Training | None:
     schedule = found.attempt(_schedule, table.schedule)
     initialisation = found.attempt(_one_of, table.initialisation, INITIALISATIONS, "training.initialisation")
     precision = found.attempt(_one_of, table.precision, PRECISIONS, "training.precision")
-    if schedule is None or initialisation is None or precision is None:
+    averaging = found.attempt(_averaging, table.averaging)
+    if schedule is None or initialisation is None or precision is None or averaging is None:
         return None
     return Training(
         epochs=table.epochs,
@@ -287,6 +289,7 @@ def _training(table: TrainingTable, found: Mistakes) -> Training | None:
         label_smoothing=table.label_smoothing,
         augment=table.augment,
         validation=table.validation,
+        averaging=averaging,
     )
 
 
@@ -296,6 +299,11 @@ def _schedule(item: Any) -> Choice:
     options = resolve_options(entry, given, "training.schedule")
     entry.check(options, "training.schedule")
     return Choice(name, options)
+
+
+def _averaging(item: Any) -> Choice:
+    name, given = _name_and_options(item, "training.averaging")
+    return _from_registry(AVERAGINGS)(name, given, "training.averaging")
 
 
 def _profile(name: str) -> str:

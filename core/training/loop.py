@@ -5,9 +5,10 @@ Imports torch: for children only.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,10 @@ from core.datasets.staging import StagedImages, ahead
 from core.errors import InnateError
 from core.events import EpochFinished, EpochRecord, TrainingProgress
 from core.identity import stream_seed
-from core.lanes.lane import current_lane
+from core.lanes.lane import Lane, current_lane
 from core.precision import multiplying_in
 from core.records import Choice, TrialSpec
-from core.training import checkpoints
+from core.training import batch_statistics, checkpoints
 from core.training.aside import Aside
 from core.training.defenses import DEFENSES
 from core.training.defenses.inner import eval_mode
@@ -73,7 +74,8 @@ def train(
     """Train `model` in place, from `resume` (a checkpoint of this trial) or from the start.
 
     Yields progress a few times a second and each epoch, once its checkpoint in `folder` is durable; in a lane that records
-    (`core.lanes`) checkpoints are written aside, one in ten seconds wherever it is then. Returns what a reader should know
+    (`core.lanes`) checkpoints are written aside, one in ten seconds wherever it is then. Where weights are averaged the model
+    ends with the average, and once there is one it is what validation and probe look at. Returns what a reader should know
     of how it went. Raises Diverged, or TrainingStopped once `stop()` was true and the state is on disk. A resumed training
     ends with the weights of an undisturbed one, bit for bit, on the same device kind and thread count.
     """
@@ -115,7 +117,8 @@ def train(
                     yield _progress(state.epoch, trial.training.epochs, len(bounds), time.monotonic() - begun)
         _refuse_divergence(state.epoch, trial)
         rate = _rate(trial, len(bounds) - 1, state.epoch.number, len(bounds))
-        record = _record(state.epoch, defense, model, data, rate, begun)
+        with _looked_at(learned, data, bounds, state.epoch.number, lane):
+            record = _record(state.epoch, defense, model, data, rate, begun)
         warned = any(_overfitting(defense, state.history[:count]) for count in range(1, len(state.history) + 1))
         state.history.append(record)
         state.epoch.begin(record.epoch + 1)
@@ -124,6 +127,8 @@ def train(
         elif aside.due():
             aside.write(state.content(trial, initial_digest))
         yield EpochFinished(record, None if warned else _overfitting(defense, state.history))
+    if learned.average is not None:
+        learned.average.settle()
     return () if steps.gave_up is None or not lane.records else (f"trained without CUDA graphs: {steps.gave_up}",)
 
 
@@ -143,6 +148,7 @@ class _State:
             "optimizer": self.learner.optimizer.state_dict(),
             "scaler": self.learner.scaler.state_dict(),
             "memory": self.learner.memory,
+            "average": {} if self.learner.average is None else self.learner.average.state(),
             "history": checkpoints.pack(self.history),
             "epoch": self.epoch.number,
             "batch": self.epoch.batch,
@@ -158,6 +164,8 @@ class _State:
         self.learner.scaler.load_state_dict(saved["scaler"])
         for name, remembered in saved.get("memory", {}).items():
             self.learner.memory[name].copy_(remembered)
+        if self.learner.average is not None:
+            self.learner.average.restore(saved["average"])
         self.history = list(checkpoints.unpack(saved["history"]))
         self.epoch.begin(saved["epoch"])
         self.epoch.batch, self.epoch.seconds, self.epoch.seen = saved["batch"], saved["seconds"], saved["seen"]
@@ -198,6 +206,24 @@ def _progress(epoch: Epoch, epochs: int, batches: int, seconds: float) -> Traini
         accuracy=float(epoch.right) / epoch.seen,
         samples_per_second=epoch.seen / max(1e-9, seconds),
     )
+
+
+@contextlib.contextmanager
+def _looked_at(
+    learned: Learner, data: TrainingData, bounds: Sequence[tuple[int, int]], epoch: int, lane: Lane
+) -> Iterator[None]:
+    """After `epoch`: within, the model is what it would be stored as, averaged once there is an average."""
+    average = learned.average
+    if average is None or not average.begun(epoch):
+        yield
+        return
+    moved = average.epoch_over(epoch)
+    with average.in_place():
+        if moved:
+            order = _order(learned.trial.seed, epoch, len(data.labels)).to(lane.device)
+            batch_statistics.estimate(learned, data.images, data.labels, order, bounds, epoch, lane)
+            average.statistics_taken()
+        yield
 
 
 def _record(

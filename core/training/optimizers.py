@@ -212,7 +212,16 @@ OPTIMIZERS: Registry[Optimizer] = Registry(
             "Rprop",
             (
                 _lr(1e-2),
-                Parameter("eta_minus", "float", 0.5, "shrink at a change of sign", low=0.0, high=1.0, open_high=True),
+                Parameter(
+                    "eta_minus",
+                    "float",
+                    0.5,
+                    "shrink at a change of sign",
+                    low=0.0,
+                    high=1.0,
+                    open_low=True,
+                    open_high=True,
+                ),
                 Parameter("eta_plus", "float", 1.2, "growth at the same sign", low=1.0, open_low=True),
                 Parameter("step_min", "float", 1e-6, "least step", low=0.0),
                 Parameter("step_max", "float", 50.0, "largest step", low=0.0),
@@ -251,6 +260,10 @@ def resolve(name: str, given: Mapping[str, Any], profile: str, weight_decay: flo
     options = resolve_options(entry, {**defaults, **given}, where)
     if entry.same_without and not options[entry.same_without]:
         options.pop("rule", None)
+    if options.get("nesterov") and not (options["momentum"] and options["dampening"] == 0.0):
+        raise BadInput.at(f"{where}.nesterov", "Nesterov momentum needs momentum above 0 and no dampening")
+    if options.get("d", 1.0) < 1.0 and options.get("rule") != "keras":
+        raise BadInput.at(f"{where}.d", f"torch's adafactor clips at 1 at least, got {options['d']:g}")
     if options.get("rule") == "keras":
         for parameter in entry.parameters:
             if parameter.name in entry.torch_only and options[parameter.name] != parameter.default:

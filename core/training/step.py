@@ -18,6 +18,7 @@ from core.lanes.lane import Lane
 from core.precision import multiplying_in
 from core.records import TrialSpec
 from core.training import optimizers
+from core.training.average import Average
 from core.training.defenses import DEFENSES
 
 _CROP_MARGIN = 4
@@ -48,7 +49,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Learner:
-    """What a step changes: the weights, the optimizer's and the loss scaler's state, and the defense's memory."""
+    """What a step changes: the weights, their average, the optimizer's and the loss scaler's state, and the defense's memory."""
 
     trial: TrialSpec
     model: nn.Module
@@ -57,6 +58,8 @@ class Learner:
     memory: dict[str, Tensor]
     rate: Tensor | None
     """The learning rate on the device, where steps are recorded; elsewhere the optimizer is given a number."""
+    average: Average | None
+    """None where the weights of the last step are the model."""
 
     def learn_at(self, rate: float) -> None:
         """Set the learning rate of the steps from now on."""
@@ -81,6 +84,7 @@ def learner(trial: TrialSpec, model: nn.Module, images: Tensor, *, recorded: boo
         torch.amp.GradScaler(images.device.type, enabled=trial.training.precision == "fp16"),
         DEFENSES[trial.defense.name].remembered(pixels(images), trial.defense.options),
         rate,
+        None if trial.training.averaging.name == "none" else Average(trial.training, model),
     )
 
 
@@ -148,6 +152,8 @@ def descend(learner: Learner) -> None:
     """Follow the gradients. A loss scaler waits for the device here."""
     learner.scaler.step(learner.optimizer)
     learner.scaler.update()
+    if learner.average is not None:
+        learner.average.stepped()
 
 
 def moved_on(epoch: Epoch, count: int) -> None:

@@ -14,14 +14,15 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from core.attacks import ATTACKS, resolve
 from core.attacks.fmn import nearest_mistakes
+from core.datasets.subsets import evenly_spread
 from core.engine.distances import firm
 from core.engine.geometry import lengths, noise, project
 from core.engine.losses import margin
+from core.engine.units import flat, is_bounded
 from core.engine.victim import Victim, under_attack
 from core.evaluation.batches import usual_batch
 from core.evaluation.evaluate import TestSet
@@ -30,7 +31,6 @@ from core.records import Bools, Diagnosis, DiagnosisSpec
 IMAGES = 64
 _UNSTEADY = 1e-4
 """Of the largest logit: more than two passes over one image can differ by rounding."""
-_SLOPE_LEFT = 0.01
 _STEPS, _STEPS_AGAIN = 10, 40
 _FREE_STEPS, _AIMED_STEPS, _TARGETS, _LIKELIEST = 60, 15, 3, 9
 """In l2, of FMN: towards any mistake, and towards so many of the likeliest classes."""
@@ -44,8 +44,6 @@ _SEARCHED = 24
 """Of the images that gradients leave standing, so many are tried without."""
 _QUERIES = 40
 _DRAWS = 2
-_BOUNDED = (nn.Sigmoid, nn.Tanh, nn.Softsign, nn.Hardtanh, nn.Hardsigmoid)
-"""Flat on both sides. Rectifiers are flat on one, where that is how they work; relu6 (a Hardtanh to torch) is one of them."""
 
 
 def sample_size(trained: int | None) -> int:
@@ -82,10 +80,10 @@ def diagnose(
     if len(right) == 0:
         yield from (Diagnosis(spec.norm, eps, 0, 0, 0, 0, 0, 0.0, "", 0, 0, (), 0, 0, 0.0) for eps in spec.eps)
         return
-    chosen = _spread(right, max(measured, IMAGES) if tried else IMAGES)
+    chosen = evenly_spread(right, max(measured, IMAGES) if tried else IMAGES)
     victim, device = Victim(model, "fp32", stop, evens=True), test_set.labels.device
     rows = torch.from_numpy(chosen).to(device)
-    looked_at = torch.from_numpy(_spread(np.arange(len(chosen)), IMAGES)).to(device)
+    looked_at = torch.from_numpy(evenly_spread(np.arange(len(chosen)), IMAGES)).to(device)
     part = rows[looked_at]
     x, y, samples = test_set.pixels(part), test_set.labels[part], test_set.indices[part]
     with under_attack(model):
@@ -119,12 +117,6 @@ def diagnose(
             nearest=nearest,
         )
         begun = time.monotonic()
-
-
-def _spread(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """At most `count` of `rows`, evenly spaced."""
-    chosen: NDArray[np.int64] = rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))]
-    return chosen
 
 
 def _look(victim: Victim, x: Tensor, y: Tensor, samples: Tensor, norm: str) -> Diagnosis:
@@ -276,13 +268,12 @@ def _without_gradients(
 @contextmanager
 def _slopes(model: nn.Module) -> Iterator[list[tuple[float, str]]]:
     """Within, each pass appends (share of units without slope, layer's name) for every bounded activation it meets."""
-    modules = [module for module in model.modules() if type(module) in _BOUNDED]
+    modules = [module for module in model.modules() if is_bounded(module)]
     found: list[tuple[float, str]] = []
 
     def look(module: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> None:
         name = f"{type(module).__name__.lower()} {modules.index(module) + 1} of {len(modules)}"
-        flat = _slope(module, inputs[0]) < _SLOPE_LEFT * _steepest(module, inputs[0])
-        found.append((float(flat.float().mean()), name))
+        found.append((float(flat(module, inputs[0]).float().mean()), name))
 
     hooks = [module.register_forward_hook(look) for module in modules]
     try:
@@ -290,16 +281,3 @@ def _slopes(model: nn.Module) -> Iterator[list[tuple[float, str]]]:
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def _slope(module: nn.Module, z: Tensor) -> Tensor:
-    with torch.enable_grad():
-        z = z.detach().requires_grad_()
-        # Not called: a call would run the hook again.
-        (slope,) = torch.autograd.grad(module.forward(z).sum(), z)
-    return slope.abs()
-
-
-def _steepest(module: nn.Module, like: Tensor) -> Tensor:
-    """The largest slope it can have: each of these is steepest near 0."""
-    return _slope(module, torch.linspace(-1.0, 1.0, 41, device=like.device, dtype=like.dtype)).max()

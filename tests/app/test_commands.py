@@ -127,7 +127,18 @@ def test_studies_are_listed(rows):
 
 @pytest.mark.parametrize(
     "noun",
-    ["presets", "datasets", "architectures", "optimizers", "activations", "attacks", "defenses", "scores", "checks"],
+    [
+        "presets",
+        "datasets",
+        "architectures",
+        "optimizers",
+        "activations",
+        "attacks",
+        "defenses",
+        "scores",
+        "traits",
+        "checks",
+    ],
 )
 def test_catalogues_name_summary_and_source(noun, rows, read):
     found = rows(noun, noun)
@@ -137,7 +148,9 @@ def test_catalogues_name_summary_and_source(noun, rows, read):
     assert all(row["name"] in out for row in found)
 
 
-@pytest.mark.parametrize("kind", ["scores", "effects", "interactions", "curves", "heatmap", "tradeoff", "training"])
+@pytest.mark.parametrize(
+    "kind", ["scores", "effects", "interactions", "curves", "heatmap", "tradeoff", "causes", "training"]
+)
 def test_charts_are_plain_when_piped_and_fit_80_columns(kind, read):
     out, _ = read("chart", kind)
     assert ESCAPE not in out
@@ -146,6 +159,26 @@ def test_charts_are_plain_when_piped_and_fit_80_columns(kind, read):
     assert "sgd" in out
     narrow, _ = read("chart", kind, "--width", "60", "--height", "12")
     assert max(len(line) for line in narrow.splitlines()) <= 60
+
+
+def test_a_trait_is_held_against_a_score(read):
+    out, _ = read("chart", "causes", "--trait", "boundary", "--by", "activation", "--score", "innate")
+    assert "boundary against innate, by activation" in out
+    assert "boundary, pixels" in out
+    assert "● relu   ◆ tanh" in out
+    assert "over 4 variants" in " ".join(out.split())
+    _, err = read("chart", "causes", "--trait", "margn", check=2)
+    assert "--trait margn: not one of margin, margin_mean" in err
+    _, err = read("chart", "causes", "--by", "optimizer,activation", check=2)
+    assert "causes are shown by one factor" in err
+
+
+def test_a_trial_s_page_has_its_traits(read, rows):
+    trial = rows("trials", "trials")[0]["trial_id"]
+    out, _ = read("show", trial)
+    (line,) = [line for line in out.splitlines() if line.startswith("gradient_l1")]
+    assert line.split()[2:] == ["logits", "/", "pixel"]
+    assert float(line.split()[1]) > 0.0
 
 
 def test_charts_can_be_narrowed_down(read):

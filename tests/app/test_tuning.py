@@ -138,7 +138,7 @@ def test_candidates_see_no_test_image_and_stay_out_of_results(done):
     _, db, _ = done
     candidates = {row.trial_id for row in tuning.ledger(db, "tiny")}
     assert candidates
-    for table in ("clean", "evaluation", "diagnosis", "audit", "score", "outcome"):
+    for table in ("clean", "evaluation", "diagnosis", "traits", "audit", "score", "outcome"):
         seen = {row[0] for row in db.execute(f"SELECT trial_id FROM {table}")}
         assert not seen & candidates, table
     assert candidates.isdisjoint(row.trial_id for row in queries.results(db))
@@ -167,7 +167,7 @@ def test_a_tuned_optimizer_is_one_level_and_its_rate_is_told_where_asked_for(don
     assert tuning.on_the_edge(db, "tiny") == (edges, 4)
     board = leaderboard_table(db, "tiny", queries.leaderboard(db, "tiny"), 100)
     assert (f"Tuned: {edges} of 4" in board) == bool(edges)
-    for view in ("v_trials", "v_results", "v_leaderboard", "v_robustness"):
+    for view in ("v_trials", "v_results", "v_leaderboard", "v_robustness", "v_traits"):
         rows = db.execute(
             f"SELECT DISTINCT optimizer, json_extract(optimizer_options, '$.lr') FROM {view} WHERE study = 'tiny'"
         )

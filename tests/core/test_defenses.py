@@ -21,7 +21,7 @@ from core.registry import Parameter, Registry, resolve_options
 from core.training import loop, step
 from core.training import probe as probes
 from core.training.defenses import DEFENSES
-from core.training.defenses.adversarial import fgsm, fgsm_rs, pgd
+from core.training.defenses.adversarial import fgsm, fgsm_rs, n_fgsm, pgd
 from core.training.defenses.entry import Defense
 from core.training.defenses.inner import eval_mode, mixed
 from core.training.defenses.trades import ascend_divergence, divergence
@@ -35,6 +35,7 @@ torch.set_num_threads(1)
 
 NORMS = ["linf", "l2"]
 DEFENDED = [name for name in DEFENSES if name != "none"]
+IN_BOTH_NORMS = [name for name in DEFENDED if name != "n-fgsm"]
 CRAFTS = {"fgsm-at": fgsm, "fgsm-rs": fgsm_rs, "pgd-at": pgd}
 
 
@@ -69,11 +70,14 @@ def grey(count, seed=0):
 
 
 def test_every_defense_that_attacks_says_where_and_how_far():
-    assert list(DEFENSES) == ["none", "fgsm-at", "fgsm-rs", "pgd-at", "trades", "free-at"]
-    for name in DEFENDED:
+    assert list(DEFENSES) == ["none", "fgsm-at", "fgsm-rs", "n-fgsm", "pgd-at", "trades", "free-at"]
+    for name in IN_BOTH_NORMS:
         options = choice(name, eps="8/255", norm="l2").options
         assert (options["eps"], options["norm"]) == (pytest.approx(8 / 255), "l2")
         assert DEFENSES[name].source != "-"
+    assert choice("n-fgsm").options == {"eps": 0.3, "norm": "linf", "k": 2.0, "alpha": "eps/1"}
+    with pytest.raises(BadInput, match=r"test\.norm: 'l2' is not one of linf"):
+        choice("n-fgsm", norm="l2")
 
 
 def test_an_option_that_came_later_leaves_known_trials_their_identity(cache):
@@ -103,7 +107,7 @@ def test_only_what_a_change_touches_is_addressed_anew(cache):
     small = {"optimizers": ["adam"], "activations": ["relu"], "seeds": 1}
     engines = {}
     for norm in NORMS:
-        defenses = ["none", *({"name": name, "norm": norm} for name in DEFENDED)]
+        defenses = ["none", *({"name": name, "norm": norm} for name in IN_BOTH_NORMS)]
         for trial in plan_of(tiny(defenses=defenses, **small), cache).trials:
             engines[norm, trial.defense.name] = trial.as_json()["defense"].get("engine", 1)
             assert TrialSpec.from_json(json.loads(json.dumps(trial.as_json()))).id == trial.id
@@ -189,6 +193,25 @@ def test_a_long_step_from_any_start_reaches_the_optimum_of_a_linear_model(norm):
     weight = model.w.detach().norm(p=1 if norm == "linf" else 2)
     loss = (model.margin(made) - model.margin(x)).detach() * torch.where(y == 0, 1.0, -1.0)
     assert loss.numpy() == pytest.approx(np.full(8, float(eps * weight)), rel=1e-3)
+
+
+@pytest.mark.parametrize(("k", "alpha"), [(2.0, None), (0.5, "eps/2")])
+def test_n_fgsm_is_the_papers(k, alpha):
+    """De Jorge et al. 2022, algorithm 1, spelled out; near black and white the box cuts both noise and step."""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))
+    x, y, eps = torch.rand(9, 1, 4, 4), torch.arange(9) % 3, 0.1
+    given = {"k": k} | ({} if alpha is None else {"alpha": alpha})
+    torch.manual_seed(5)
+    made = mixed(n_fgsm, model, x, y, choice("n-fgsm", eps=eps, **given).options)
+    torch.manual_seed(5)
+    noise = (2 * torch.rand_like(x) - 1) * k * eps
+    noise = torch.maximum(torch.minimum(noise, 1 - x), -x).requires_grad_()
+    functional.cross_entropy(model(x + noise), y).backward()
+    delta = noise.detach() + (eps if alpha is None else eps / 2) * noise.grad.sign()
+    assert torch.allclose(made, (x + delta).clamp(0, 1), atol=1e-6)
+    beyond = lengths(made - x, "linf").max()
+    assert bool(beyond > 1.5 * eps) if k == 2.0 else bool(beyond <= eps + 1e-6)
 
 
 @pytest.mark.parametrize("name", list(CRAFTS))
@@ -313,8 +336,9 @@ def one(events, kind):
     return found
 
 
-@pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("name", DEFENDED)
+@pytest.mark.parametrize(
+    ("name", "norm"), [*((name, norm) for name in IN_BOTH_NORMS for norm in NORMS), ("n-fgsm", "linf")]
+)
 def test_every_defense_learns_in_both_norms_and_is_probed(name, norm, tmp_path, cache):
     options = {"eps": 0.1 if norm == "linf" else 0.5, "norm": norm}
     options |= {"replays": 2} if name == "free-at" else {}

@@ -29,6 +29,7 @@ DEFENDED = {
     "none": {},
     "fgsm-at": {"eps": 0.1, "clean_share": 0.25},
     "fgsm-rs": {"eps": 0.5, "norm": "l2"},
+    "n-fgsm": {"eps": 0.1},
     "pgd-at": {"eps": 0.1, "steps": 2},
     "trades": {"eps": 0.1, "steps": 2},
     "free-at": {"eps": 0.1, "replays": 3},

@@ -18,6 +18,7 @@ from core.events import (
     Started,
     Stopped,
     Trained,
+    TraitsMeasured,
     TrialFailed,
 )
 from core.identity import stream_seed
@@ -39,6 +40,39 @@ torch.set_num_threads(1)
 
 def choice(registry, name, **given):
     return Choice(name, resolve_options(registry[name], given, "test"))
+
+
+# --- optimizers ---
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "key"),
+    [
+        ("sgd", {"nesterov": True}, "nesterov"),
+        ("sgd", {"nesterov": True, "momentum": 0.9, "dampening": 0.1}, "nesterov"),
+        ("rprop", {"eta_minus": 0.0}, "eta_minus"),
+        ("adafactor", {"d": 0.5}, "d"),
+    ],
+)
+def test_what_torch_would_refuse_is_refused_when_it_is_planned(name, given, key):
+    with pytest.raises(BadInput) as refused:
+        optimizers.resolve(name, given, "torch", 0.0, "optimizers[0]")
+    assert refused.value.key == f"optimizers[0].{key}"
+    options = {**choice(OPTIMIZERS, name).options, **given}
+    with pytest.raises(ValueError, match=r".+"):
+        optimizers.build(Choice(name, options), torch.nn.Linear(2, 2).parameters())
+
+
+def test_what_torch_and_keras_take_is_taken():
+    for name, given, profile in (
+        ("sgd", {"nesterov": True, "momentum": 0.9}, "torch"),
+        ("sgd", {"nesterov": True, "momentum": 0.9}, "keras"),
+        ("adafactor", {"d": 1.0}, "torch"),
+        ("adafactor", {"d": 0.5}, "keras"),
+        ("rprop", {"eta_minus": 0.01}, "torch"),
+    ):
+        resolved = optimizers.resolve(name, given, profile, 0.0, "optimizers[0]")
+        optimizers.build(resolved, torch.nn.Linear(2, 2).parameters())
 
 
 # --- architectures, activations ---
@@ -68,6 +102,45 @@ def test_the_smallest_size_is_the_smallest(name):
     side = entry.smallest
     model = entry.build((1, side, side), 3, factory(choice(ACTIVATIONS, "relu")), options)
     assert model.eval()(torch.rand(2, 1, side, side)).shape == (2, 3)
+
+
+def built(name, shape, **given):
+    options = {key: value for key, value in choice(ARCHITECTURES, name, **given).options.items() if key != "normalise"}
+    return ARCHITECTURES[name].build(shape, 10, factory(choice(ACTIVATIONS, "relu")), options)
+
+
+def test_the_small_inception_has_the_weights_of_its_paper():
+    """Zhang et al. 2017, table 1: 1,649,402 for CIFAR-10's images, which they crop to 28×28; without batch norm's own."""
+    assert sum(one.numel() for one in built("inception", (3, 28, 28), batch_norm=False).parameters()) == 1_649_402
+    network = built("inception", (3, 28, 28)).eval()
+    assert [tuple(layer(torch.zeros(1, 3, 28, 28)).shape[1:]) for layer in (network[:3], network[:8], network[:11])] == [
+        (80, 28, 28), (144, 14, 14), (336, 7, 7),
+    ]  # fmt: skip
+
+
+def test_depth_and_pooling_of_the_papers_net_leave_it_alone_by_default(cache):
+    usual = choice(ARCHITECTURES, "kumar-cnn")
+    assert usual.options == {"width": 1.0, "batch_norm": False, "dropout": 0.25, "normalise": False}
+    assert choice(ARCHITECTURES, "kumar-cnn", depth=3, pooling="none") == usual
+
+    def layers(**given):
+        return [
+            one for one in built("kumar-cnn", (1, 28, 28), width=0.1, **given) if not isinstance(one, torch.nn.ReLU)
+        ]
+
+    def convolutions(**given):
+        found = [one for one in layers(**given) if isinstance(one, torch.nn.Conv2d)]
+        return [(one.kernel_size[0], one.stride[0]) for one in found]
+
+    assert convolutions() == [(8, 2), (6, 2), (5, 1)]
+    assert convolutions(depth=1) == [(8, 2)]
+    assert convolutions(depth=5) == [(8, 2), (6, 2), (5, 1), (1, 1), (1, 1)]  # one pixel is left by then
+    assert convolutions(pooling="max") == [(8, 1), (6, 1), (4, 1)]
+    for pooling, kind in (("max", torch.nn.MaxPool2d), ("average", torch.nn.AvgPool2d)):
+        assert sum(isinstance(one, kind) for one in layers(pooling=pooling)) == 2
+        for side in (4, 5, 9):
+            network = built("kumar-cnn", (1, side, side), width=0.1, depth=6, pooling=pooling)
+            assert network.eval()(torch.zeros(2, 1, side, side)).shape == (2, 10)
 
 
 def test_the_papers_net_is_the_notebooks(cache):
@@ -433,6 +506,31 @@ def test_a_look_that_fails_is_told_and_leaves_the_attacks_alone(tmp_path, cache,
     assert (failed.norm, failed.reason) == ("linf", "RuntimeError: not enough memory")
     assert len([event for event in events if isinstance(event, EvaluationFinished)]) == 2
     assert isinstance(events[-1], Finished)
+
+
+def test_traits_are_measured_in_the_same_job_and_alone_without_training(tmp_path, cache, monkeypatch):
+    from core.jobs import evaluations as module
+
+    plan = plan_of(tiny(), cache)
+    wanted = dataclasses.replace(job(plan.trials[0], plan, tmp_path, cache), traits=(60,))
+    events = events_of(wanted)
+    measured = one(events, TraitsMeasured)
+    assert (measured.test_samples, measured.samples) == (60, one(events, CleanEvaluated).samples)
+    assert measured.traits.margin > 0
+    assert events.index(measured) < events.index(next(e for e in events if isinstance(e, EvaluationFinished)))
+    later = dataclasses.replace(wanted, clean=(), evaluations=())
+    again = events_of(later)
+    assert one(again, TraitsMeasured).traits == measured.traits
+    assert one(again, Trained).earlier
+    gone = dataclasses.replace(later, folder=tmp_path / "elsewhere", earlier=())
+    assert events_of(gone) == [Finished()]
+
+    def sabotaged(*_):
+        raise RuntimeError("not enough memory")
+
+    monkeypatch.setattr(module, "measure", sabotaged)
+    failed = one(events_of(later), LookFailed)
+    assert (failed.norm, failed.reason) == (None, "RuntimeError: not enough memory")
 
 
 def test_augmentation_moves_and_mirrors_colour_images(real_data, tmp_path, cache):

@@ -20,6 +20,7 @@ VIEWS = {
     "attack_id, norm, eps, samples, clean_accuracy, robust_accuracy, trust, forward_passes, backward_passes, seconds",
     "v_leaderboard": "study, variant_id, dataset, architecture, optimizer, activation, defense, seeds, clean_accuracy, "
     "worst_case, retention, curve_area, innate, trust",
+    "v_traits": "study, trial_id, variant_id, dataset, architecture, optimizer, activation, defense, seed, clean_accuracy",
     "v_training": "trial_id, epoch, loss, accuracy, validation_accuracy, lr, seconds",
 }
 

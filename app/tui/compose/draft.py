@@ -18,8 +18,10 @@ from core.models.architectures import ARCHITECTURES
 from core.registry import Entry, Registry
 from core.study.presets import preset_text
 from core.study.resolve import parse_toml
+from core.training.averaging import AVERAGINGS
 from core.training.defenses import DEFENSES
 from core.training.optimizers import OPTIMIZERS
+from core.training.schedules import SCHEDULES
 
 Document = dict[str, Any]
 Table = Mapping[str, Any]
@@ -37,6 +39,9 @@ class Offer(NamedTuple):
 
 Key = Offer | Path_
 """What names a row of a part's list: an offer, or where the value of a setting stands."""
+
+TRAINING_CHOICES: Mapping[str | int, Registry[Any]] = {"schedule": SCHEDULES, "averaging": AVERAGINGS}
+"""The keys of [training] that hold a choice, a name or a table with options."""
 
 RADII: Mapping[str, tuple[float, ...]] = {"linf": (0.05, 0.1, 0.15), "l2": (0.5, 1.0, 2.0)}
 """What a new attack is given where no other attack of the study has its norm."""
@@ -102,7 +107,7 @@ def shaped(document: Any) -> bool:
         all(_named(item) for axis in CHOICES for item in _listed(document.get(axis, [])))
         and all(isinstance(item, dict) and _named(item) for item in _listed(document.get("attacks", [])))
         and isinstance(training, dict)
-        and _named(training.get("schedule", "constant"))
+        and all(_named(training.get(key, "")) for key in TRAINING_CHOICES)
         and isinstance(document.get("score", {}), dict)
         and isinstance(document.get("audit", {}), dict)
         and isinstance(document.get("tuning", {}), dict)
@@ -186,7 +191,7 @@ def choice_rows(document: Document, part: Part, words: Sequence[str] = ()) -> li
         entry = entry_of(part.name, item)
         chosen.setdefault(entry.name if entry else name_of(item), []).append(index)
     rows: list[Offer] = []
-    names = [*part.registry, *(name for name in chosen if name not in part.registry)]
+    names = [*part.registry, *part.registry.unlisted, *(name for name in chosen if name not in part.registry)]
     if words:
         names.sort(key=lambda name: (not name.startswith(words[0]), not all(word in name for word in words)))
     for name in names:
@@ -210,8 +215,9 @@ def put(document: Document, path: Path_, value: Any) -> Document:
         changed[axis] = [
             _plain(item) if place == index else item for place, item in enumerate(items(changed, str(axis)))
         ]
-    if path[:2] == ("training", "schedule") and "schedule" in changed.get("training", {}):
-        changed["training"] = {**changed["training"], "schedule": _plain(changed["training"]["schedule"])}
+    key = path[1] if path[0] == "training" and len(path) > 1 else ""
+    if key in TRAINING_CHOICES and key in changed.get("training", {}):
+        changed["training"] = {**changed["training"], key: _plain(changed["training"][key])}
     return changed
 
 

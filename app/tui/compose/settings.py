@@ -10,6 +10,7 @@ from typing import Any
 
 from app.tui.compose.draft import (
     CHOICES,
+    TRAINING_CHOICES,
     Document,
     Path_,
     Table,
@@ -28,6 +29,7 @@ from core.records import AUDIT_DEPTHS, SEED_ALONE, VARIED
 from core.registry import Entry, Parameter
 from core.study.file import AuditTable, TrainingTable, TuningTable
 from core.study.resolve import INITIALISATIONS, PRECISIONS, PROFILES, TUNED, mistakes
+from core.training.averaging import AVERAGINGS
 from core.training.optimizers import OPTIMIZERS, resolve
 from core.training.schedules import SCHEDULES
 
@@ -55,7 +57,7 @@ class Setting:
     def text(self, document: Document) -> str:
         """The value as one would type it, empty while the key is absent."""
         value = value_at(document, self.path)
-        if self.name == "schedule" and isinstance(value, dict):
+        if self.name in TRAINING_CHOICES and isinstance(value, dict):
             value = value["name"]
         if value is None:
             return ""
@@ -224,6 +226,7 @@ _TRAINING: tuple[tuple[str, str, str, tuple[str, ...], str], ...] = (
     ("label_smoothing", "float", "share of the target spread over all classes", (), "at least 0 and below 1"),
     ("augment", "bool", "flips and crops, for colour images", (), ""),
     ("validation", "float", "share of the training images held out; never test images", (), "at least 0 and below 1"),
+    ("averaging", "str", "of weights on the way, which is stored and attacked", tuple(AVERAGINGS), ""),
 )
 
 
@@ -232,11 +235,10 @@ def _training(document: Document) -> list[Setting]:
     for name, kind, summary, choices, bounds in _TRAINING:
         usual = TrainingTable.model_fields[name].default
         found.append(Setting(("training", name), kind, summary, usual, choices=choices, range=bounds))
-        if name == "schedule":
-            chosen = value_at(document, ("training", "schedule", "name"))
-            entry = SCHEDULES.get(str(chosen))
+        if name in TRAINING_CHOICES:
+            entry = TRAINING_CHOICES[name].get(str(value_at(document, ("training", name, "name"))))
             for parameter in entry.parameters if entry else ():
-                found.append(_of(parameter, ("training", "schedule", parameter.name), None))
+                found.append(_of(parameter, ("training", name, parameter.name), None))
     return [*found, *_tuning()] if _tuned(document) else found
 
 

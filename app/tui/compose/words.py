@@ -108,7 +108,8 @@ def _training(document: Document) -> str:
     epochs = table.get("epochs", 5)
     others = {key: value for key, value in table.items() if key not in ("epochs", "batch_size")}
     words = [str(value.get("name", "…") if isinstance(value, dict) else value) for value in others.values() if value]
-    return ", ".join([f"{epochs} epoch{'' if epochs == 1 else 's'}", *words])
+    told = [word for word in words if word != "none"]
+    return ", ".join([f"{epochs} epoch{'' if epochs == 1 else 's'}", *told])
 
 
 def _score(document: Document) -> str:

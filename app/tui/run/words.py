@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from textual.content import Content
 
 from app.report.text import interval
+from app.report.traits import cells
 from app.report.trial_page import drawn_text, import_text
 from app.report.variants import choice_text, level, options, seed_text, short
 from app.report.worst_cases import audit_text
@@ -69,6 +70,10 @@ def overview(run: Run) -> Content:
         parts.append(f"{at:<9} {mark + worst_case:>8}  {fell:>9}  {_times(100.0, one.overstated_at_most):>5}\n")
     if any(one.audited is not None for one in known):
         parts.append(("audit: how many of those drawn fell; over: points too high at most, 95 %\n", _QUIET))
+    traits = [cell for cell in cells(detail.traits.get(row.study, {})) if cell[0] not in SCORES]
+    if traits:
+        parts.append(("trait                value\n", "bold $primary"))
+    parts += [f"{name:<16} {value:>9} {unit}".rstrip() + "\n" for name, value, unit in traits]
     if row.state == "queued":
         parts.append("It waits for a worker: 3 says why, 5 starts one.\n")
     if row.state in ("failed", "cancelled"):

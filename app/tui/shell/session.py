@@ -45,6 +45,8 @@ class Session:
         self.unfinished: Mapping[str, int] = {}
         """Trials "running" and "queued", in all studies."""
         self.looking = False
+        self.changing = 0
+        """Changes that are asked for and not yet made."""
         self._last_look: object = None
 
     @property
@@ -104,7 +106,11 @@ class Session:
 
     async def do(self, work: Callable[[], T]) -> T:
         """`work()` on the thread that makes changes, after those asked for before it; raises what it raises."""
-        return await self._doer.do(work)
+        self.changing += 1
+        try:
+            return await self._doer.do(work)
+        finally:
+            self.changing -= 1
 
     async def change(self, change: Change[T]) -> T:
         """Have a change made (`app.worker.changes`); its answer. Raises what the change raises."""

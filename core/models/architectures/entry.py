@@ -15,9 +15,14 @@ if TYPE_CHECKING:
     """(shape, classes, activation factory, options) → a module from normalised pixels [n, c, h, w] to logits [n, classes]."""
 
 
+def fits_all(shape: tuple[int, int, int]) -> str | None:  # noqa: ARG001
+    return None
+
+
 @dataclass(frozen=True)
 class Architecture:
-    """`smallest` is the least height and width, in pixels, that the layers can take."""
+    """`smallest` is the least height and width, in pixels, that the layers can take; `misfit((channels, height, width))` says
+    in words what else keeps images from it, None if nothing does."""
 
     name: str
     summary: str
@@ -25,6 +30,7 @@ class Architecture:
     build: Build
     smallest: int
     parameters: tuple[Parameter, ...]
+    misfit: Callable[[tuple[int, int, int]], str | None] = fits_all
 
 
 def width(summary: str = "multiplies every layer's width") -> Parameter:

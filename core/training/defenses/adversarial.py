@@ -1,4 +1,4 @@
-"""Training on adversarial images: FGSM, FGSM from a random start, PGD.
+"""Training on adversarial images: FGSM, FGSM from a random start or from noise, PGD.
 
 The notebooks, like Madry et al., train on adversarial images only; so do these unless `clean_share` says otherwise.
 """
@@ -43,6 +43,19 @@ def fgsm_rs(model: nn.Module, x: Tensor, y: Tensor, options: Options) -> Tensor:
     return project(start + step, x, eps, norm)
 
 
+def n_fgsm(model: nn.Module, x: Tensor, y: Tensor, options: Options) -> Tensor:
+    """x + η + α·sign ∇L(x + η) with η uniform in [−kε, kε], and no projection into the ball: only into [0, 1], η too
+    (de Jorge et al. 2022, algorithm 1 and the authors' code)."""
+    import torch
+
+    eps = options["eps"]
+    noise = options["k"] * eps * torch.empty_like(x).uniform_(-1.0, 1.0)
+    noisy = (x + noise).clamp_(0.0, 1.0)
+    step = step_size(options["alpha"], eps) * ascent_direction(loss_gradient(model, noisy, y), "linf")
+    crafted: Tensor = (noisy + step).clamp_(0.0, 1.0)
+    return crafted
+
+
 def pgd(model: nn.Module, x: Tensor, y: Tensor, options: Options) -> Tensor:
     """The inner maximisation of Madry et al. 2018, section 2.1, equation 2.1."""
     norm, eps = options["norm"], options["eps"]
@@ -71,6 +84,20 @@ FGSM_RS = Defense(
     (EPS, NORM, alpha("eps/0.8"), CLEAN_SHARE),
     gradients=one_step_each,
     engine=second_engine,
+)
+N_FGSM = Defense(
+    "n-fgsm",
+    "train on single steps from noise wider than the ball, unprojected",
+    "de Jorge et al. 2022",
+    on_crafted_images(n_fgsm),
+    (
+        EPS,
+        Parameter("norm", "str", "linf", "norm of the ball; the method is for ℓ∞ alone", choices=("linf",)),
+        Parameter("k", "float", 2.0, "the noise is uniform in [−kε, kε]", low=0.0, open_low=True),
+        alpha("eps/1"),
+        CLEAN_SHARE,
+    ),
+    gradients=one_step_each,
 )
 PGD_AT = Defense(
     "pgd-at",

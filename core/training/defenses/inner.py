@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from core.training.defenses.entry import Memory, Objective, Options
 
     Craft = Callable[[nn.Module, Tensor, Tensor, Options], Tensor]
-    """(model, x, y, options) → images in the ball around x and in [0, 1]."""
+    """(model, x, y, options) → images near x and in [0, 1]: in the ball around it, but for n-fgsm."""
 
 
 def on_crafted_images(craft: Craft) -> Objective:

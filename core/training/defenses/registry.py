@@ -34,6 +34,7 @@ DEFENSES: Registry[Defense] = Registry(
         Defense("none", "train on clean images", "-", _as_they_are),
         adversarial.FGSM_AT,
         adversarial.FGSM_RS,
+        adversarial.N_FGSM,
         adversarial.PGD_AT,
         trades.TRADES,
         free.FREE_AT,

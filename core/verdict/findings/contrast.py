@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,14 +38,23 @@ class Contrast:
     """Of each pair, over its images."""
     missing: int
     """Cells that some group has a model in, and another has not."""
-    used: tuple[tuple[Model, ...], ...]
-    """Of each group, the models of all pairs."""
+    blocks: tuple[tuple[Cell, ...], ...]
+    """Of each block its pairs, in the order of `differences`."""
+    groups: int
     seeds: int = 0
     """Of the block that has most."""
 
     @property
     def pairs(self) -> int:
         return len(self.differences)
+
+    @cached_property
+    def used(self) -> tuple[tuple[Model, ...], ...]:
+        """Of each group, the models of all pairs."""
+        return tuple(
+            tuple(model for block in self.blocks for cell in block for model in cell[place])
+            for place in range(self.groups)
+        )
 
     @property
     def won(self) -> int:
@@ -84,7 +94,7 @@ def contrast(
     blocks = [by_seed for by_seed in whole if by_seed]
     missing = sum(not all(cell) for by_seed in cells.values() for cell in by_seed.values())
     if not blocks:
-        return Contrast(None, (), missing, tuple(() for _ in groups))
+        return Contrast(None, (), missing, (), len(groups))
     differences: list[float] = []
     tables: list[NDArray[np.float64]] = []
 
@@ -99,15 +109,12 @@ def contrast(
     spread = crossed(drawn(by_seed) for by_seed in blocks)
     if pooled:
         spread = at_least_pooled(spread, tables, [group.weight for group in groups])
-    used = tuple(
-        tuple(model for by_seed in blocks for cell in by_seed.values() for model in cell[place])
-        for place in range(len(groups))
-    )
     return Contrast(
         spread,
         tuple(differences),
         missing,
-        used,
+        tuple(tuple(by_seed.values()) for by_seed in blocks),
+        len(groups),
         max(len(by_seed) for by_seed in blocks),
     )
 

@@ -10,6 +10,7 @@ from core.names import worst
 from core.verdict.crossed import Spread
 from core.verdict.decisions import ERROR, MARGIN, NOTHING, Decision, Doubt, above, differs, holm, mirrored
 from core.verdict.described.permutation import pairs_needed, two_sided
+from core.verdict.findings.causes import Cause, Known, causes, known
 from core.verdict.findings.contrast import Cell, Contrast, Group, contrast
 from core.verdict.findings.finding import Beside, Finding, Hindrance, Obstacle, Part
 from core.verdict.findings.models import Model, pooled_overstatement
@@ -53,6 +54,7 @@ def find(
     trials are still to come. Families that are settled look by look, `looked`, have the verdicts of their looks and no other:
     this is no look."""
     asked = [ask(question, margin) for question in questions(models)]
+    traits = known(models) if any(model.traits for model in models) else None
     found: dict[str, Finding] = {}
     for family in dict.fromkeys(one.question.family for one in asked):
         members = [one for one in asked if one.question.family == family]
@@ -67,8 +69,16 @@ def find(
             decisions = {one.question.key: _decision(one, history, len(counted)) for one in counted}
         for one in members:
             decision = decisions.get(one.question.key)
-            found[one.question.key] = finding(one, decision, margin, waiting, needed, history)
+            made = finding(one, decision, margin, waiting, needed, history)
+            found[one.question.key] = made if traits is None else replace(made, causes=_causes(one, traits))
     return [found[one.question.key] for one in asked]
+
+
+def _causes(asked: Asked, traits: Known) -> tuple[Cause, ...]:
+    if asked.chosen is None:
+        return ()
+    weights = [group.weight for group in asked.question.comparisons[asked.chosen].groups]
+    return causes(asked.parts[asked.chosen].found, weights, traits)
 
 
 def _decision(asked: Asked, history: Looked, family: int) -> Decision:

@@ -8,6 +8,7 @@ from enum import Enum
 
 from core.verdict.decisions import Outcome
 from core.verdict.described.permutation import SignFlip
+from core.verdict.findings.causes import Cause
 from core.verdict.findings.contrast import Contrast
 
 
@@ -127,3 +128,5 @@ class Finding:
     """The comparison that `effect` is of."""
     parts: Sequence[Part] = ()
     """All of them."""
+    causes: tuple[Cause, ...] = ()
+    """The traits beside the comparison that decides, as far as they are known and differ."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from core.audit import AuditedRadius
 from core.names import FACTORS
+from core.traits import Traits
 from core.verdict.audited import pooled_at_most
 from core.verdict.scoring.outcomes import Outcomes
 
@@ -44,6 +45,7 @@ class Model:
     """What attacks left standing is an upper bound that nobody audited."""
     outcomes: Outcomes
     audited: Audited | None = None
+    traits: Traits = field(default_factory=dict)
 
     @cached_property
     def clean_accuracy(self) -> float:

@@ -50,7 +50,7 @@ async def press_and_wait(pilot, *keys):
 
 
 async def calm(pilot, seconds=20.0):
-    """Until nothing is being loaded or drawn."""
+    """Until nothing is being changed, loaded or drawn."""
     deadline = asyncio.get_running_loop().time() + seconds
     quiet = 0
     while quiet < 3:
@@ -58,6 +58,7 @@ async def calm(pilot, seconds=20.0):
         app = pilot.app
         busy = (
             app.typeahead.busy
+            or app.session.changing
             or app.session.looking
             or any(
                 (isinstance(screen, Page) and screen.loading_data)

@@ -71,6 +71,15 @@ def test_whose_draw_the_training_samples_are_is_told(filled_home):
     play(filled_home, story, LARGE)
 
 
+def test_what_was_measured_of_the_model_is_told(filled_home):
+    async def story(app, pilot):
+        told = app.screen.query_one("#facts").content.plain
+        (line,) = [line for line in told.splitlines() if line.startswith("gradient_l1")]
+        assert line.endswith("logits / pixel")
+
+    play(filled_home, story)
+
+
 @pytest.mark.parametrize("size", [SMALL, LARGE])
 def test_every_tab_shows_what_it_is_for(filled_home, size):
     forget_log(filled_home)

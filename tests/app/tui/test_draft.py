@@ -109,6 +109,20 @@ def test_a_schedule_with_lists_begins_with_some_that_hold():
     assert compose_settings.choose(plain, setting(plain, "training", "schedule"), None) == document
 
 
+def test_an_average_has_the_options_of_its_kind():
+    document = {**draft.empty(), "training": {"averaging": "ema"}}
+    decay = setting(document, "training", "averaging", "decay")
+    assert (decay.usual, decay.range) == (0.999, "above 0 and below 1")
+    changed = put(document, decay.path, 0.9)
+    assert changed["training"]["averaging"] == {"name": "ema", "decay": 0.9}
+    assert put(changed, decay.path, None) == document
+    swapped = compose_settings.choose(changed, setting(changed, "training", "averaging"), "swa")
+    assert setting(swapped, "training", "averaging", "start").usual == 0.75
+    assert compose_settings.choose(swapped, setting(swapped, "training", "averaging"), "none")["training"] == {
+        "averaging": "none"
+    }
+
+
 def test_a_table_whose_last_key_goes_is_gone():
     document = put(put({}, ("score", "eps"), 0.1), ("score", "eps"), None)
     assert document == {}
@@ -208,6 +222,7 @@ def test_whatever_was_remembered_is_shown_with_its_mistakes_or_forgotten(documen
         {"attacks": {}},
         {"training": 3},
         {"training": {"schedule": {}}},
+        {"training": {"averaging": 0.9}},
         {"dataset": 3},
         {"score": []},
     ],

@@ -4,14 +4,14 @@ CREATE TABLE "_sqlite_migrations" (
    "name" TEXT,
    "applied_at" TEXT
 );
-INSERT INTO "_sqlite_migrations" VALUES(1,'innate','1: tables and views','2026-11-28 11:55:45.682861+00:00');
-INSERT INTO "_sqlite_migrations" VALUES(2,'innate','2: the worker''s heartbeat, live progress, settings, removed weights, data roots','2026-11-28 11:55:45.684330+00:00');
-INSERT INTO "_sqlite_migrations" VALUES(3,'innate','3: traces of attacks, readings of distances, checks of trust, transfer, imported weights','2026-11-28 11:55:45.690958+00:00');
-INSERT INTO "_sqlite_migrations" VALUES(4,'innate','4: the verdict on a model beside each of its results','2026-11-28 11:55:45.693009+00:00');
-INSERT INTO "_sqlite_migrations" VALUES(5,'innate','5: progress in numbers, the log of a trial in its events, when each epoch ended','2026-11-28 11:55:45.698572+00:00');
-INSERT INTO "_sqlite_migrations" VALUES(6,'innate','6: what data was seen; audits, worst cases by all that is known, scores that stay while attacks wait','2026-11-28 11:55:45.701777+00:00');
-INSERT INTO "_sqlite_migrations" VALUES(7,'innate','7: what became of each image, scores of variants over seeds and images, error spent on findings','2026-11-28 11:55:45.707475+00:00');
-INSERT INTO "_sqlite_migrations" VALUES(8,'innate','9: tuning','2026-11-28 11:55:45.715747+00:00');
+INSERT INTO "_sqlite_migrations" VALUES(1,'innate','1: tables and views','2026-11-28 11:37:48.528398+00:00');
+INSERT INTO "_sqlite_migrations" VALUES(2,'innate','2: the worker''s heartbeat, live progress, settings, removed weights, data roots','2026-11-28 11:37:48.538860+00:00');
+INSERT INTO "_sqlite_migrations" VALUES(3,'innate','3: traces of attacks, readings of distances, checks of trust, transfer, imported weights','2026-11-28 11:37:48.551308+00:00');
+INSERT INTO "_sqlite_migrations" VALUES(4,'innate','4: the verdict on a model beside each of its results','2026-11-28 11:37:48.562930+00:00');
+INSERT INTO "_sqlite_migrations" VALUES(5,'innate','5: progress in numbers, the log of a trial in its events, when each epoch ended','2026-11-28 11:37:48.571871+00:00');
+INSERT INTO "_sqlite_migrations" VALUES(6,'innate','6: what data was seen; audits, worst cases by all that is known, scores that stay while attacks wait','2026-11-28 11:37:48.585622+00:00');
+INSERT INTO "_sqlite_migrations" VALUES(7,'innate','7: what became of each image, scores of variants over seeds and images, error spent on findings','2026-11-28 11:37:48.596560+00:00');
+INSERT INTO "_sqlite_migrations" VALUES(8,'innate','8: traits of trained models','2026-11-28 11:37:48.597295+00:00');
 CREATE TABLE attack (
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL,
@@ -34,10 +34,10 @@ CREATE TABLE attempt (
     traceback TEXT, data TEXT,
     UNIQUE (trial_id, number)
 ) STRICT;
-INSERT INTO "attempt" VALUES(1,'7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0',1,1.79586694584126663207e+09,1.79586694620288157462e+09,1,'cpu','38f1a7bebe708bba8179fa3e4f82aa32d66cf3b583a32baef8d614928b971862','finished',NULL,NULL,NULL);
-INSERT INTO "attempt" VALUES(2,'27c4e707166a514b6066a631d9649447e3216ced8a6edea9ec423fb41255103a',1,1.79586694620347166063e+09,1.79586694621393442149e+09,1,'cpu','38f1a7bebe708bba8179fa3e4f82aa32d66cf3b583a32baef8d614928b971862','finished',NULL,NULL,NULL);
-INSERT INTO "attempt" VALUES(3,'f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf',1,1.79586694621886062625e+09,1.79586694622910976407e+09,1,'cpu','38f1a7bebe708bba8179fa3e4f82aa32d66cf3b583a32baef8d614928b971862','finished',NULL,NULL,NULL);
-INSERT INTO "attempt" VALUES(4,'698a747daf5f379dca74c47f357c97c673750cb73a9d20542cff053eca5b478e',1,1.79586694622972822192e+09,1.79586694624366331098e+09,1,'cpu','38f1a7bebe708bba8179fa3e4f82aa32d66cf3b583a32baef8d614928b971862','finished',NULL,NULL,NULL);
+INSERT INTO "attempt" VALUES(1,'7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0',1,1.79586586883112668986e+09,1.79586586938475704193e+09,1,'cpu','38f1a7bebe708bba8179fa3e4f82aa32d66cf3b583a32baef8d614928b971862','finished',NULL,NULL,NULL);
+INSERT INTO "attempt" VALUES(2,'27c4e707166a514b6066a631d9649447e3216ced8a6edea9ec423fb41255103a',1,1.79586586938523292541e+09,1.7958658694014317989e+09,1,'cpu','38f1a7bebe708bba8179fa3e4f82aa32d66cf3b583a32baef8d614928b971862','finished',NULL,NULL,NULL);
+INSERT INTO "attempt" VALUES(3,'f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf',1,1.79586586940177559855e+09,1.79586586941769409172e+09,1,'cpu','38f1a7bebe708bba8179fa3e4f82aa32d66cf3b583a32baef8d614928b971862','finished',NULL,NULL,NULL);
+INSERT INTO "attempt" VALUES(4,'698a747daf5f379dca74c47f357c97c673750cb73a9d20542cff053eca5b478e',1,1.79586586941803193085e+09,1.79586586942570352555e+09,1,'cpu','38f1a7bebe708bba8179fa3e4f82aa32d66cf3b583a32baef8d614928b971862','finished',NULL,NULL,NULL);
 CREATE TABLE audit (
     id INTEGER PRIMARY KEY,
     trial_id TEXT NOT NULL REFERENCES trial (id) ON DELETE CASCADE,
@@ -131,13 +131,13 @@ CREATE TABLE epoch (
     seconds REAL NOT NULL, probe_accuracy REAL, ended_at REAL,
     PRIMARY KEY (trial_id, epoch)
 ) STRICT, WITHOUT ROWID;
-INSERT INTO "epoch" VALUES('27c4e707166a514b6066a631d9649447e3216ced8a6edea9ec423fb41255103a',1,1.0,0.5,NULL,0.01,0.25,NULL,1.79586694620398831367e+09);
+INSERT INTO "epoch" VALUES('27c4e707166a514b6066a631d9649447e3216ced8a6edea9ec423fb41255103a',1,1.0,0.5,NULL,0.01,0.25,NULL,1.79586586938592028617e+09);
 INSERT INTO "epoch" VALUES('27c4e707166a514b6066a631d9649447e3216ced8a6edea9ec423fb41255103a',2,0.5,0.5,NULL,0.01,0.25,NULL,NULL);
-INSERT INTO "epoch" VALUES('698a747daf5f379dca74c47f357c97c673750cb73a9d20542cff053eca5b478e',1,1.0,0.5,NULL,0.01,0.25,NULL,1.79586694623448681834e+09);
+INSERT INTO "epoch" VALUES('698a747daf5f379dca74c47f357c97c673750cb73a9d20542cff053eca5b478e',1,1.0,0.5,NULL,0.01,0.25,NULL,1.79586586942291021344e+09);
 INSERT INTO "epoch" VALUES('698a747daf5f379dca74c47f357c97c673750cb73a9d20542cff053eca5b478e',2,0.5,0.5,NULL,0.01,0.25,NULL,NULL);
-INSERT INTO "epoch" VALUES('7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0',1,1.0,0.5,NULL,0.01,0.25,NULL,1.79586694584190964705e+09);
+INSERT INTO "epoch" VALUES('7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0',1,1.0,0.5,NULL,0.01,0.25,NULL,1.79586586883219194409e+09);
 INSERT INTO "epoch" VALUES('7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0',2,0.5,0.5,NULL,0.01,0.25,NULL,NULL);
-INSERT INTO "epoch" VALUES('f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf',1,1.0,0.5,NULL,0.01,0.25,NULL,1.79586694621952438349e+09);
+INSERT INTO "epoch" VALUES('f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf',1,1.0,0.5,NULL,0.01,0.25,NULL,1.79586586940210390095e+09);
 INSERT INTO "epoch" VALUES('f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf',2,0.5,0.5,NULL,0.01,0.25,NULL,NULL);
 CREATE TABLE evaluation (
     id INTEGER PRIMARY KEY,
@@ -160,14 +160,14 @@ CREATE TABLE evaluation (
     finished_at REAL NOT NULL, traces TEXT, data TEXT,
     UNIQUE (trial_id, attack_id, samples)
 ) STRICT;
-INSERT INTO "evaluation" VALUES(1,'7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0','eeaa810c00c7db38f79fad36bcb46cd32d2b1a7c012a3f59a5a1a04c125ce595','93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6',1,'done',NULL,NULL,'ok','[]',60,100,50,0.5,256,'fp32','[]',1.79586694584296917916e+09,'[]',NULL);
-INSERT INTO "evaluation" VALUES(2,'7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0','14d44b1883395d698e6a47c7efae3ef44eb76277457fd4d4e0a889a7b5641241','93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6',1,'done',NULL,NULL,'ok','[]',60,100,50,0.5,256,'fp32','[]',1.79586694584340047838e+09,'[]',NULL);
-INSERT INTO "evaluation" VALUES(3,'27c4e707166a514b6066a631d9649447e3216ced8a6edea9ec423fb41255103a','eeaa810c00c7db38f79fad36bcb46cd32d2b1a7c012a3f59a5a1a04c125ce595','93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6',2,'done',NULL,NULL,'ok','[]',60,100,50,0.5,256,'fp32','[]',1.79586694620473742486e+09,'[]',NULL);
-INSERT INTO "evaluation" VALUES(4,'27c4e707166a514b6066a631d9649447e3216ced8a6edea9ec423fb41255103a','14d44b1883395d698e6a47c7efae3ef44eb76277457fd4d4e0a889a7b5641241','93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6',2,'done',NULL,NULL,'ok','[]',60,100,50,0.5,256,'fp32','[]',1.79586694620521116253e+09,'[]',NULL);
-INSERT INTO "evaluation" VALUES(5,'f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf','eeaa810c00c7db38f79fad36bcb46cd32d2b1a7c012a3f59a5a1a04c125ce595','93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6',3,'done',NULL,NULL,'ok','[]',60,100,50,0.5,256,'fp32','[]',1.79586694622052025797e+09,'[]',NULL);
-INSERT INTO "evaluation" VALUES(6,'f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf','14d44b1883395d698e6a47c7efae3ef44eb76277457fd4d4e0a889a7b5641241','93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6',3,'done',NULL,NULL,'ok','[]',60,100,50,0.5,256,'fp32','[]',1.7958669462210795879e+09,'[]',NULL);
-INSERT INTO "evaluation" VALUES(7,'698a747daf5f379dca74c47f357c97c673750cb73a9d20542cff053eca5b478e','eeaa810c00c7db38f79fad36bcb46cd32d2b1a7c012a3f59a5a1a04c125ce595','93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6',4,'done',NULL,NULL,'ok','[]',60,100,50,0.5,256,'fp32','[]',1.79586694623557090763e+09,'[]',NULL);
-INSERT INTO "evaluation" VALUES(8,'698a747daf5f379dca74c47f357c97c673750cb73a9d20542cff053eca5b478e','14d44b1883395d698e6a47c7efae3ef44eb76277457fd4d4e0a889a7b5641241','93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6',4,'done',NULL,NULL,'ok','[]',60,100,50,0.5,256,'fp32','[]',1.79586694623608350757e+09,'[]',NULL);
+INSERT INTO "evaluation" VALUES(1,'7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0','eeaa810c00c7db38f79fad36bcb46cd32d2b1a7c012a3f59a5a1a04c125ce595','93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6',1,'done',NULL,NULL,'ok','[]',60,100,50,0.5,256,'fp32','[]',1.79586586883355045322e+09,'[]',NULL);
+INSERT INTO "evaluation" VALUES(2,'7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0','14d44b1883395d698e6a47c7efae3ef44eb76277457fd4d4e0a889a7b5641241','93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6',1,'done',NULL,NULL,'ok','[]',60,100,50,0.5,256,'fp32','[]',1.79586586884258413319e+09,'[]',NULL);
+INSERT INTO "evaluation" VALUES(3,'27c4e707166a514b6066a631d9649447e3216ced8a6edea9ec423fb41255103a','eeaa810c00c7db38f79fad36bcb46cd32d2b1a7c012a3f59a5a1a04c125ce595','93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6',2,'done',NULL,NULL,'ok','[]',60,100,50,0.5,256,'fp32','[]',1.79586586939893269533e+09,'[]',NULL);
+INSERT INTO "evaluation" VALUES(4,'27c4e707166a514b6066a631d9649447e3216ced8a6edea9ec423fb41255103a','14d44b1883395d698e6a47c7efae3ef44eb76277457fd4d4e0a889a7b5641241','93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6',2,'done',NULL,NULL,'ok','[]',60,100,50,0.5,256,'fp32','[]',1.79586586939932775497e+09,'[]',NULL);
+INSERT INTO "evaluation" VALUES(5,'f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf','eeaa810c00c7db38f79fad36bcb46cd32d2b1a7c012a3f59a5a1a04c125ce595','93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6',3,'done',NULL,NULL,'ok','[]',60,100,50,0.5,256,'fp32','[]',1.79586586941527700427e+09,'[]',NULL);
+INSERT INTO "evaluation" VALUES(6,'f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf','14d44b1883395d698e6a47c7efae3ef44eb76277457fd4d4e0a889a7b5641241','93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6',3,'done',NULL,NULL,'ok','[]',60,100,50,0.5,256,'fp32','[]',1.79586586941562700273e+09,'[]',NULL);
+INSERT INTO "evaluation" VALUES(7,'698a747daf5f379dca74c47f357c97c673750cb73a9d20542cff053eca5b478e','eeaa810c00c7db38f79fad36bcb46cd32d2b1a7c012a3f59a5a1a04c125ce595','93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6',4,'done',NULL,NULL,'ok','[]',60,100,50,0.5,256,'fp32','[]',1.79586586942354512214e+09,'[]',NULL);
+INSERT INTO "evaluation" VALUES(8,'698a747daf5f379dca74c47f357c97c673750cb73a9d20542cff053eca5b478e','14d44b1883395d698e6a47c7efae3ef44eb76277457fd4d4e0a889a7b5641241','93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6',4,'done',NULL,NULL,'ok','[]',60,100,50,0.5,256,'fp32','[]',1.79586586942385029791e+09,'[]',NULL);
 CREATE TABLE event (
     id INTEGER PRIMARY KEY,
     at REAL NOT NULL,
@@ -376,8 +376,8 @@ CREATE TABLE study (
     threat_eps REAL,
     created_at REAL NOT NULL,
     run_at REAL NOT NULL
-, data_root TEXT, tuning_of TEXT REFERENCES study (name) ON DELETE CASCADE) STRICT;
-INSERT INTO "study" VALUES('tiny','','{"name": "tiny", "dataset": "digits", "architectures": [{"name": "mlp", "hidden": [24]}], "optimizers": [{"name": "adam", "lr": 0.02}, {"name": "sgd", "lr": 0.3}], "activations": ["relu", "tanh"], "seeds": 1, "train_samples": 300, "test_samples": 60, "training": {"epochs": 3, "batch_size": 32}, "attacks": [{"name": "fgsm", "eps": [0.1, 0.2]}, {"name": "pgd", "eps": [0.1, 0.2], "steps": 4}], "audit": {"samples": 0}}','digits','digits',NULL,'digits','[1, 8, 8]','["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]',60,'93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6','linf',0.1,1.79586694583377885813e+09,1.79586694583377885813e+09,NULL,NULL);
+, data_root TEXT) STRICT;
+INSERT INTO "study" VALUES('tiny','','{"name": "tiny", "dataset": "digits", "architectures": [{"name": "mlp", "hidden": [24]}], "optimizers": [{"name": "adam", "lr": 0.02}, {"name": "sgd", "lr": 0.3}], "activations": ["relu", "tanh"], "seeds": 1, "train_samples": 300, "test_samples": 60, "training": {"epochs": 3, "batch_size": 32}, "attacks": [{"name": "fgsm", "eps": [0.1, 0.2]}, {"name": "pgd", "eps": [0.1, 0.2], "steps": 4}], "audit": {"samples": 0}}','digits','digits',NULL,'digits','[1, 8, 8]','["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]',60,'93d362eb30e0faa2af7988e7f93e83948ff9174b92796c684519d22a09ebbbb6','linf',0.1,1.79586586881873583798e+09,1.79586586881873583798e+09,NULL);
 CREATE TABLE study_attack (
     study TEXT NOT NULL REFERENCES study (name) ON DELETE CASCADE,
     attack_id TEXT NOT NULL REFERENCES attack (id),
@@ -407,13 +407,31 @@ CREATE TABLE study_trial (
     reason TEXT,
     priority INTEGER NOT NULL DEFAULT 0,
     trust TEXT CHECK (trust IN ('ok', 'suspect', 'invalid')),
-    trust_reasons TEXT, tuned TEXT,
+    trust_reasons TEXT,
     PRIMARY KEY (study, trial_id)
 ) STRICT, WITHOUT ROWID;
-INSERT INTO "study_trial" VALUES('tiny','27c4e707166a514b6066a631d9649447e3216ced8a6edea9ec423fb41255103a',1,'done',NULL,0,'ok','[]',NULL);
-INSERT INTO "study_trial" VALUES('tiny','698a747daf5f379dca74c47f357c97c673750cb73a9d20542cff053eca5b478e',3,'done',NULL,0,'ok','[]',NULL);
-INSERT INTO "study_trial" VALUES('tiny','7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0',0,'done',NULL,0,'ok','[]',NULL);
-INSERT INTO "study_trial" VALUES('tiny','f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf',2,'done',NULL,0,'ok','[]',NULL);
+INSERT INTO "study_trial" VALUES('tiny','27c4e707166a514b6066a631d9649447e3216ced8a6edea9ec423fb41255103a',1,'done',NULL,0,'ok','[]');
+INSERT INTO "study_trial" VALUES('tiny','698a747daf5f379dca74c47f357c97c673750cb73a9d20542cff053eca5b478e',3,'done',NULL,0,'ok','[]');
+INSERT INTO "study_trial" VALUES('tiny','7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0',0,'done',NULL,0,'ok','[]');
+INSERT INTO "study_trial" VALUES('tiny','f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf',2,'done',NULL,0,'ok','[]');
+CREATE TABLE traits (
+    trial_id TEXT NOT NULL REFERENCES trial (id) ON DELETE CASCADE,
+    samples TEXT NOT NULL,
+    margin REAL,
+    margin_mean REAL,
+    logit_scale REAL,
+    relative_margin REAL,
+    gradient_l1 REAL,
+    gradient_l2 REAL,
+    boundary REAL,
+    saturated REAL,
+    sparsity REAL,
+    dead REAL,
+    weight_norm REAL,
+    spectral_norm REAL,
+    made_at REAL NOT NULL,
+    PRIMARY KEY (trial_id, samples)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE transfer (
     source_id TEXT NOT NULL REFERENCES trial (id) ON DELETE CASCADE,
     target_id TEXT NOT NULL REFERENCES trial (id) ON DELETE CASCADE,
@@ -456,10 +474,10 @@ CREATE TABLE trial (
     failure TEXT,
     crashes INTEGER NOT NULL DEFAULT 0
 , weights_removed INTEGER NOT NULL DEFAULT 0, imported TEXT) STRICT;
-INSERT INTO "trial" VALUES('7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0','55aac86acecc6ad02fee59ff92b8edd756b813d6dd7b397ec9e372e5ca992ca8','{"engine": 1, "dataset": "digits", "train_samples": 300, "architecture": {"name": "mlp", "options": {"hidden": [24], "batch_norm": false, "dropout": 0.0, "normalise": true}}, "activation": {"name": "relu", "options": {}}, "optimizer": {"name": "adam", "options": {"lr": 0.02, "beta1": 0.9, "beta2": 0.999, "eps": 1e-08, "weight_decay": 0.0, "amsgrad": false}}, "defense": {"name": "none", "options": {}}, "training": {"epochs": 3, "batch_size": 32, "initialisation": "torch", "precision": "fp32", "schedule": {"name": "constant", "options": {}}, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": false, "validation": 0.0}, "seed": 0}','digits',300,'mlp','{"hidden": [24], "batch_norm": false, "dropout": 0.0, "normalise": true}','adam','{"lr": 0.02, "beta1": 0.9, "beta2": 0.999, "eps": 1e-08, "weight_decay": 0.0, "amsgrad": false}','relu','{}','none','{}','{"epochs": 3, "batch_size": 32, "initialisation": "torch", "precision": "fp32", "schedule": {"name": "constant", "options": {}}, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": false, "validation": 0.0}',0,1.79586694583867025379e+09,'7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0/1/weights.pt','iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii','ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff',0.5,1000,NULL,0,0,NULL);
-INSERT INTO "trial" VALUES('27c4e707166a514b6066a631d9649447e3216ced8a6edea9ec423fb41255103a','734a0a492fb44bc03bb81b6ae3c246c8d432ab74c5f98d9cef7cdf4e30337db2','{"engine": 1, "dataset": "digits", "train_samples": 300, "architecture": {"name": "mlp", "options": {"hidden": [24], "batch_norm": false, "dropout": 0.0, "normalise": true}}, "activation": {"name": "tanh", "options": {}}, "optimizer": {"name": "adam", "options": {"lr": 0.02, "beta1": 0.9, "beta2": 0.999, "eps": 1e-08, "weight_decay": 0.0, "amsgrad": false}}, "defense": {"name": "none", "options": {}}, "training": {"epochs": 3, "batch_size": 32, "initialisation": "torch", "precision": "fp32", "schedule": {"name": "constant", "options": {}}, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": false, "validation": 0.0}, "seed": 0}','digits',300,'mlp','{"hidden": [24], "batch_norm": false, "dropout": 0.0, "normalise": true}','adam','{"lr": 0.02, "beta1": 0.9, "beta2": 0.999, "eps": 1e-08, "weight_decay": 0.0, "amsgrad": false}','tanh','{}','none','{}','{"epochs": 3, "batch_size": 32, "initialisation": "torch", "precision": "fp32", "schedule": {"name": "constant", "options": {}}, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": false, "validation": 0.0}',0,1.79586694583867025379e+09,'27c4e707166a514b6066a631d9649447e3216ced8a6edea9ec423fb41255103a/1/weights.pt','iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii','ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff',0.5,1000,NULL,0,0,NULL);
-INSERT INTO "trial" VALUES('f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf','93ba3e43a259456541a9ff79fe619d7914b04a822d8db8268a56c969e88155a8','{"engine": 1, "dataset": "digits", "train_samples": 300, "architecture": {"name": "mlp", "options": {"hidden": [24], "batch_norm": false, "dropout": 0.0, "normalise": true}}, "activation": {"name": "relu", "options": {}}, "optimizer": {"name": "sgd", "options": {"lr": 0.3, "momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": false}}, "defense": {"name": "none", "options": {}}, "training": {"epochs": 3, "batch_size": 32, "initialisation": "torch", "precision": "fp32", "schedule": {"name": "constant", "options": {}}, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": false, "validation": 0.0}, "seed": 0}','digits',300,'mlp','{"hidden": [24], "batch_norm": false, "dropout": 0.0, "normalise": true}','sgd','{"lr": 0.3, "momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": false}','relu','{}','none','{}','{"epochs": 3, "batch_size": 32, "initialisation": "torch", "precision": "fp32", "schedule": {"name": "constant", "options": {}}, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": false, "validation": 0.0}',0,1.79586694583867025379e+09,'f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf/1/weights.pt','iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii','ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff',0.5,1000,NULL,0,0,NULL);
-INSERT INTO "trial" VALUES('698a747daf5f379dca74c47f357c97c673750cb73a9d20542cff053eca5b478e','d22b7d98a37b6b1617228f930457be85221827134e481ca131b5b5ea456f07a5','{"engine": 1, "dataset": "digits", "train_samples": 300, "architecture": {"name": "mlp", "options": {"hidden": [24], "batch_norm": false, "dropout": 0.0, "normalise": true}}, "activation": {"name": "tanh", "options": {}}, "optimizer": {"name": "sgd", "options": {"lr": 0.3, "momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": false}}, "defense": {"name": "none", "options": {}}, "training": {"epochs": 3, "batch_size": 32, "initialisation": "torch", "precision": "fp32", "schedule": {"name": "constant", "options": {}}, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": false, "validation": 0.0}, "seed": 0}','digits',300,'mlp','{"hidden": [24], "batch_norm": false, "dropout": 0.0, "normalise": true}','sgd','{"lr": 0.3, "momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": false}','tanh','{}','none','{}','{"epochs": 3, "batch_size": 32, "initialisation": "torch", "precision": "fp32", "schedule": {"name": "constant", "options": {}}, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": false, "validation": 0.0}',0,1.79586694583867025379e+09,'698a747daf5f379dca74c47f357c97c673750cb73a9d20542cff053eca5b478e/1/weights.pt','iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii','ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff',0.5,1000,NULL,0,0,NULL);
+INSERT INTO "trial" VALUES('7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0','55aac86acecc6ad02fee59ff92b8edd756b813d6dd7b397ec9e372e5ca992ca8','{"engine": 1, "dataset": "digits", "train_samples": 300, "architecture": {"name": "mlp", "options": {"hidden": [24], "batch_norm": false, "dropout": 0.0, "normalise": true}}, "activation": {"name": "relu", "options": {}}, "optimizer": {"name": "adam", "options": {"lr": 0.02, "beta1": 0.9, "beta2": 0.999, "eps": 1e-08, "weight_decay": 0.0, "amsgrad": false}}, "defense": {"name": "none", "options": {}}, "training": {"epochs": 3, "batch_size": 32, "initialisation": "torch", "precision": "fp32", "schedule": {"name": "constant", "options": {}}, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": false, "validation": 0.0}, "seed": 0}','digits',300,'mlp','{"hidden": [24], "batch_norm": false, "dropout": 0.0, "normalise": true}','adam','{"lr": 0.02, "beta1": 0.9, "beta2": 0.999, "eps": 1e-08, "weight_decay": 0.0, "amsgrad": false}','relu','{}','none','{}','{"epochs": 3, "batch_size": 32, "initialisation": "torch", "precision": "fp32", "schedule": {"name": "constant", "options": {}}, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": false, "validation": 0.0}',0,1.79586586881919693953e+09,'7a9262f6435d4b498b865b21ce6c358ef9c5c2eab267c5f0c156e062143aafe0/1/weights.pt','iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii','ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff',0.5,1000,NULL,0,0,NULL);
+INSERT INTO "trial" VALUES('27c4e707166a514b6066a631d9649447e3216ced8a6edea9ec423fb41255103a','734a0a492fb44bc03bb81b6ae3c246c8d432ab74c5f98d9cef7cdf4e30337db2','{"engine": 1, "dataset": "digits", "train_samples": 300, "architecture": {"name": "mlp", "options": {"hidden": [24], "batch_norm": false, "dropout": 0.0, "normalise": true}}, "activation": {"name": "tanh", "options": {}}, "optimizer": {"name": "adam", "options": {"lr": 0.02, "beta1": 0.9, "beta2": 0.999, "eps": 1e-08, "weight_decay": 0.0, "amsgrad": false}}, "defense": {"name": "none", "options": {}}, "training": {"epochs": 3, "batch_size": 32, "initialisation": "torch", "precision": "fp32", "schedule": {"name": "constant", "options": {}}, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": false, "validation": 0.0}, "seed": 0}','digits',300,'mlp','{"hidden": [24], "batch_norm": false, "dropout": 0.0, "normalise": true}','adam','{"lr": 0.02, "beta1": 0.9, "beta2": 0.999, "eps": 1e-08, "weight_decay": 0.0, "amsgrad": false}','tanh','{}','none','{}','{"epochs": 3, "batch_size": 32, "initialisation": "torch", "precision": "fp32", "schedule": {"name": "constant", "options": {}}, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": false, "validation": 0.0}',0,1.79586586881919693953e+09,'27c4e707166a514b6066a631d9649447e3216ced8a6edea9ec423fb41255103a/1/weights.pt','iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii','ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff',0.5,1000,NULL,0,0,NULL);
+INSERT INTO "trial" VALUES('f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf','93ba3e43a259456541a9ff79fe619d7914b04a822d8db8268a56c969e88155a8','{"engine": 1, "dataset": "digits", "train_samples": 300, "architecture": {"name": "mlp", "options": {"hidden": [24], "batch_norm": false, "dropout": 0.0, "normalise": true}}, "activation": {"name": "relu", "options": {}}, "optimizer": {"name": "sgd", "options": {"lr": 0.3, "momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": false}}, "defense": {"name": "none", "options": {}}, "training": {"epochs": 3, "batch_size": 32, "initialisation": "torch", "precision": "fp32", "schedule": {"name": "constant", "options": {}}, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": false, "validation": 0.0}, "seed": 0}','digits',300,'mlp','{"hidden": [24], "batch_norm": false, "dropout": 0.0, "normalise": true}','sgd','{"lr": 0.3, "momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": false}','relu','{}','none','{}','{"epochs": 3, "batch_size": 32, "initialisation": "torch", "precision": "fp32", "schedule": {"name": "constant", "options": {}}, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": false, "validation": 0.0}',0,1.79586586881919693953e+09,'f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf/1/weights.pt','iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii','ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff',0.5,1000,NULL,0,0,NULL);
+INSERT INTO "trial" VALUES('698a747daf5f379dca74c47f357c97c673750cb73a9d20542cff053eca5b478e','d22b7d98a37b6b1617228f930457be85221827134e481ca131b5b5ea456f07a5','{"engine": 1, "dataset": "digits", "train_samples": 300, "architecture": {"name": "mlp", "options": {"hidden": [24], "batch_norm": false, "dropout": 0.0, "normalise": true}}, "activation": {"name": "tanh", "options": {}}, "optimizer": {"name": "sgd", "options": {"lr": 0.3, "momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": false}}, "defense": {"name": "none", "options": {}}, "training": {"epochs": 3, "batch_size": 32, "initialisation": "torch", "precision": "fp32", "schedule": {"name": "constant", "options": {}}, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": false, "validation": 0.0}, "seed": 0}','digits',300,'mlp','{"hidden": [24], "batch_norm": false, "dropout": 0.0, "normalise": true}','sgd','{"lr": 0.3, "momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": false}','tanh','{}','none','{}','{"epochs": 3, "batch_size": 32, "initialisation": "torch", "precision": "fp32", "schedule": {"name": "constant", "options": {}}, "weight_decay": 0.0, "label_smoothing": 0.0, "augment": false, "validation": 0.0}',0,1.79586586881919693953e+09,'698a747daf5f379dca74c47f357c97c673750cb73a9d20542cff053eca5b478e/1/weights.pt','iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii','ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff',0.5,1000,NULL,0,0,NULL);
 CREATE TABLE trial_attack (
     study TEXT NOT NULL REFERENCES study (name) ON DELETE CASCADE,
     trial_id TEXT NOT NULL REFERENCES trial (id) ON DELETE CASCADE,
@@ -496,24 +514,6 @@ INSERT INTO "trust_check" VALUES('tiny','f3030977a393e16cb4f4f843ff281d60cb68e05
 INSERT INTO "trust_check" VALUES('tiny','f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf',1,'weaker_than_single_step','14d44b1883395d698e6a47c7efae3ef44eb76277457fd4d4e0a889a7b5641241','ok',0,9.99999999999999777955e-02,1.45478904410572790206e-01,NULL,NULL,0.1);
 INSERT INTO "trust_check" VALUES('tiny','f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf',2,'unequal_effort',NULL,'ok',0,0.0,0.015,NULL,'linf',0.1);
 INSERT INTO "trust_check" VALUES('tiny','f3030977a393e16cb4f4f843ff281d60cb68e057163ecf07b9486c876e28eacf',3,'unequal_effort',NULL,'ok',0,0.0,0.015,NULL,'linf',0.2);
-CREATE TABLE tuning_candidate (
-    study TEXT NOT NULL,
-    position INTEGER NOT NULL,
-    value REAL NOT NULL,
-    widened INTEGER NOT NULL,
-    trial_id TEXT NOT NULL REFERENCES trial (id) ON DELETE CASCADE,
-    PRIMARY KEY (study, position, value),
-    FOREIGN KEY (study, position) REFERENCES tuning_cell (study, position) ON DELETE CASCADE
-) STRICT, WITHOUT ROWID;
-CREATE TABLE tuning_cell (
-    study TEXT NOT NULL REFERENCES study (name) ON DELETE CASCADE,
-    position INTEGER NOT NULL,
-    cell TEXT NOT NULL,
-    chosen REAL,
-    edge INTEGER,
-    reason TEXT,
-    PRIMARY KEY (study, position)
-) STRICT, WITHOUT ROWID;
 CREATE TABLE variant_score (
     study TEXT NOT NULL REFERENCES study (name) ON DELETE CASCADE,
     variant_id TEXT NOT NULL,
@@ -552,6 +552,17 @@ CREATE INDEX study_trial_position ON study_trial (study, position);
 CREATE INDEX attempt_open ON attempt (trial_id) WHERE ended_at IS NULL;
 CREATE INDEX clean_accuracy ON clean (trial_id, samples, accuracy);
 CREATE INDEX command_pending ON command (id) WHERE answered_at IS NULL;
+CREATE VIEW v_trials AS
+SELECT st.study, t.id AS trial_id, t.variant_id, t.dataset, t.architecture, t.optimizer, t.activation, t.defense, t.seed,
+    st.state, st.reason,
+    (SELECT count(*) FROM attempt a WHERE a.trial_id = t.id) AS attempts,
+    c.accuracy AS clean_accuracy, t.initial_digest, t.final_digest, t.train_seconds,
+    st.trust, st.priority, st.position, t.train_samples,
+    t.architecture_options, t.optimizer_options, t.activation_options, t.defense_options, t.training
+FROM study_trial st
+JOIN study s ON s.name = st.study
+JOIN trial t ON t.id = st.trial_id
+LEFT JOIN clean c ON c.trial_id = t.id AND c.samples = s.samples;
 CREATE INDEX transfer_target ON transfer (target_id);
 CREATE VIEW v_training AS
 SELECT trial_id, epoch, loss, accuracy, validation_accuracy, lr, seconds, probe_accuracy FROM epoch;
@@ -576,57 +587,19 @@ SELECT k.study, k.trial_id, t.variant_id, t.architecture, t.optimizer, t.activat
 FROM trust_check k JOIN trial t ON t.id = k.trial_id LEFT JOIN attack a ON a.id = k.attack_id;
 CREATE INDEX event_trial ON event (trial_id);
 CREATE INDEX robustness_audit ON robustness (audit_id);
-CREATE INDEX tuning_candidate_trial ON tuning_candidate (trial_id);
-CREATE VIEW v_tuning AS
-SELECT c.study, c.position AS cell, t.variant_id, t.dataset, t.architecture, t.optimizer, t.activation, t.defense,
-    json_extract(c.cell, '$.search.option') AS option, k.value, k.trial_id, st.state,
-    CASE WHEN t.failure IS NULL THEN e.validation_accuracy END AS validation_accuracy,
-    json_extract(t.training, '$.epochs') AS epochs, t.train_seconds AS seconds,
-    k.widened, c.chosen IS k.value AS chosen, c.edge = 1 AND c.chosen IS k.value AS edge,
-    coalesce(t.failure, st.reason) AS reason, c.reason AS cell_reason,
-    t.architecture_options,
-    json_patch(t.optimizer_options, json_object(json_extract(c.cell, '$.search.option'), 'tuned')) AS optimizer_options,
-    t.activation_options, t.defense_options
-FROM tuning_cell c
-JOIN tuning_candidate k ON k.study = c.study AND k.position = c.position
-JOIN trial t ON t.id = k.trial_id
-LEFT JOIN study_trial st ON st.study = c.study || '~tuning' AND st.trial_id = k.trial_id
-LEFT JOIN epoch e ON e.trial_id = k.trial_id AND e.epoch = json_extract(t.training, '$.epochs');
-CREATE VIEW v_trials AS
-SELECT st.study, t.id AS trial_id, t.variant_id, t.dataset, t.architecture, t.optimizer, t.activation, t.defense, t.seed,
-    st.state, st.reason,
-    (SELECT count(*) FROM attempt a WHERE a.trial_id = t.id) AS attempts,
-    c.accuracy AS clean_accuracy, t.initial_digest, t.final_digest, t.train_seconds,
-    st.trust, st.priority, st.position, t.train_samples,
-    t.architecture_options, coalesce(json_patch(t.optimizer_options, st.tuned), t.optimizer_options) AS optimizer_options, t.activation_options, t.defense_options, t.training
-FROM study_trial st
-JOIN study s ON s.name = st.study
-JOIN trial t ON t.id = st.trial_id
-LEFT JOIN clean c ON c.trial_id = t.id AND c.samples = s.samples;
-CREATE VIEW v_leaderboard AS
-SELECT st.study, t.variant_id, t.dataset, t.architecture, t.optimizer, t.activation, t.defense, count(*) AS seeds,
-    avg(sc.value) AS clean_accuracy, avg(sw.value) AS worst_case, avg(sr.value) AS retention,
-    avg(sa.value) AS curve_area, avg(si.value) AS innate,
-    CASE max(CASE st.trust WHEN 'invalid' THEN 2 WHEN 'suspect' THEN 1 ELSE 0 END)
-        WHEN 2 THEN 'invalid' WHEN 1 THEN 'suspect' ELSE 'ok' END AS trust,
-    t.architecture_options, coalesce(json_patch(t.optimizer_options, st.tuned), t.optimizer_options) AS optimizer_options, t.activation_options, t.defense_options,
-    avg(r.robust_accuracy) AS known_worst_case,
-    CASE WHEN count(ar.overstated_at_most) = count(*) THEN max(min(ar.overstated_at_most, r.robust_accuracy)) END
-        AS overstated_at_most,
-    count(*) FILTER (WHERE st.state <> 'done') AS pending
-FROM study_trial st
-JOIN study s ON s.name = st.study
-JOIN trial t ON t.id = st.trial_id
-JOIN score sc ON sc.study = st.study AND sc.trial_id = st.trial_id AND sc.name = 'clean_accuracy'
-LEFT JOIN score sw ON sw.study = st.study AND sw.trial_id = st.trial_id AND sw.name = 'worst_case'
-LEFT JOIN score sr ON sr.study = st.study AND sr.trial_id = st.trial_id AND sr.name = 'retention'
-LEFT JOIN score sa ON sa.study = st.study AND sa.trial_id = st.trial_id AND sa.name = 'curve_area'
-LEFT JOIN score si ON si.study = st.study AND si.trial_id = st.trial_id AND si.name = 'innate'
-LEFT JOIN robustness r ON r.study = st.study AND r.trial_id = st.trial_id AND r.norm = s.threat_norm
-    AND r.eps = s.threat_eps
+CREATE VIEW v_robustness AS
+SELECT r.study, t.id AS trial_id, t.variant_id, t.dataset, t.architecture, t.optimizer, t.activation, t.defense, t.seed,
+    r.norm, r.eps, c.count AS samples, c.accuracy AS clean_accuracy, r.robust_accuracy, ar.audited, ar.fell,
+    min(ar.overstated_at_most, r.robust_accuracy) AS overstated_at_most, r.trust, r.compared_accuracy,
+    ar.standing AS audited_of, ar.broken, ar.rounds,
+    ar.attacks AS audit_attacks, ar.felled_by, a.seconds AS audit_seconds,
+    t.architecture_options, t.optimizer_options, t.activation_options, t.defense_options
+FROM robustness r
+JOIN study s ON s.name = r.study
+JOIN trial t ON t.id = r.trial_id
+JOIN clean c ON c.trial_id = t.id AND c.samples = s.samples
 LEFT JOIN audit_radius ar ON ar.audit_id = r.audit_id AND ar.eps = r.eps
-WHERE st.state IN ('done', 'queued', 'running')
-GROUP BY st.study, t.variant_id;
+LEFT JOIN audit a ON a.id = r.audit_id;
 CREATE VIEW v_results AS
 WITH wanted AS (
     SELECT st.study, st.trial_id, sa.attack_id, 0 AS added, st.trust
@@ -644,7 +617,7 @@ SELECT w.study, t.id AS trial_id, t.variant_id, t.dataset, t.architecture, t.opt
         WHEN 'suspect' IN (e.trust, w.trust, k.trust, u.trust) THEN 'suspect' ELSE e.trust END AS trust,
     e.forward_passes, e.backward_passes, e.seconds,
     e.trust_reasons, l.adversarial_accuracy, w.added, e.crafting, e.batch_size, e.notes, a.spec AS attack_spec,
-    t.architecture_options, coalesce(json_patch(t.optimizer_options, (SELECT x.tuned FROM study_trial x WHERE x.study = w.study AND x.trial_id = t.id)), t.optimizer_options) AS optimizer_options, t.activation_options, t.defense_options,
+    t.architecture_options, t.optimizer_options, t.activation_options, t.defense_options,
     r.median_distance, e.trust AS attack_trust, w.trust AS model_trust,
     b.robust_accuracy AS known_worst_case, ar.audited, ar.fell,
     min(ar.overstated_at_most, b.robust_accuracy) AS overstated_at_most, ar.attacks AS audit_attacks
@@ -664,17 +637,41 @@ LEFT JOIN trust_check u ON u.study = w.study AND u.trial_id = w.trial_id AND u.n
 LEFT JOIN robustness b ON b.study = w.study AND b.trial_id = w.trial_id AND b.norm = a.norm
     AND b.eps = coalesce(l.eps, r.eps)
 LEFT JOIN audit_radius ar ON ar.audit_id = b.audit_id AND ar.eps = b.eps;
-CREATE VIEW v_robustness AS
-SELECT r.study, t.id AS trial_id, t.variant_id, t.dataset, t.architecture, t.optimizer, t.activation, t.defense, t.seed,
-    r.norm, r.eps, c.count AS samples, c.accuracy AS clean_accuracy, r.robust_accuracy, ar.audited, ar.fell,
-    min(ar.overstated_at_most, r.robust_accuracy) AS overstated_at_most, r.trust, r.compared_accuracy,
-    ar.standing AS audited_of, ar.broken, ar.rounds,
-    ar.attacks AS audit_attacks, ar.felled_by, a.seconds AS audit_seconds,
-    t.architecture_options, coalesce(json_patch(t.optimizer_options, (SELECT x.tuned FROM study_trial x WHERE x.study = r.study AND x.trial_id = t.id)), t.optimizer_options) AS optimizer_options, t.activation_options, t.defense_options
-FROM robustness r
-JOIN study s ON s.name = r.study
-JOIN trial t ON t.id = r.trial_id
-JOIN clean c ON c.trial_id = t.id AND c.samples = s.samples
+CREATE VIEW v_leaderboard AS
+SELECT st.study, t.variant_id, t.dataset, t.architecture, t.optimizer, t.activation, t.defense, count(*) AS seeds,
+    avg(sc.value) AS clean_accuracy, avg(sw.value) AS worst_case, avg(sr.value) AS retention,
+    avg(sa.value) AS curve_area, avg(si.value) AS innate,
+    CASE max(CASE st.trust WHEN 'invalid' THEN 2 WHEN 'suspect' THEN 1 ELSE 0 END)
+        WHEN 2 THEN 'invalid' WHEN 1 THEN 'suspect' ELSE 'ok' END AS trust,
+    t.architecture_options, t.optimizer_options, t.activation_options, t.defense_options,
+    avg(r.robust_accuracy) AS known_worst_case,
+    CASE WHEN count(ar.overstated_at_most) = count(*) THEN max(min(ar.overstated_at_most, r.robust_accuracy)) END
+        AS overstated_at_most,
+    count(*) FILTER (WHERE st.state <> 'done') AS pending
+FROM study_trial st
+JOIN study s ON s.name = st.study
+JOIN trial t ON t.id = st.trial_id
+JOIN score sc ON sc.study = st.study AND sc.trial_id = st.trial_id AND sc.name = 'clean_accuracy'
+LEFT JOIN score sw ON sw.study = st.study AND sw.trial_id = st.trial_id AND sw.name = 'worst_case'
+LEFT JOIN score sr ON sr.study = st.study AND sr.trial_id = st.trial_id AND sr.name = 'retention'
+LEFT JOIN score sa ON sa.study = st.study AND sa.trial_id = st.trial_id AND sa.name = 'curve_area'
+LEFT JOIN score si ON si.study = st.study AND si.trial_id = st.trial_id AND si.name = 'innate'
+LEFT JOIN robustness r ON r.study = st.study AND r.trial_id = st.trial_id AND r.norm = s.threat_norm
+    AND r.eps = s.threat_eps
 LEFT JOIN audit_radius ar ON ar.audit_id = r.audit_id AND ar.eps = r.eps
-LEFT JOIN audit a ON a.id = r.audit_id;
+WHERE st.state IN ('done', 'queued', 'running')
+GROUP BY st.study, t.variant_id;
+CREATE VIEW v_traits AS
+SELECT st.study, t.id AS trial_id, t.variant_id, t.dataset, t.architecture, t.optimizer, t.activation, t.defense, t.seed,
+    c.accuracy AS clean_accuracy, st.trust,
+    m.margin, m.margin_mean, m.logit_scale, m.relative_margin, m.gradient_l1, m.gradient_l2, m.boundary, m.saturated, m.sparsity,
+    m.dead, m.weight_norm, m.spectral_norm,
+    (SELECT e.loss FROM epoch e WHERE e.trial_id = t.id ORDER BY e.epoch DESC LIMIT 1) AS training_loss,
+    t.architecture_options, t.optimizer_options, t.activation_options, t.defense_options
+FROM study_trial st
+JOIN study s ON s.name = st.study
+JOIN trial t ON t.id = st.trial_id
+LEFT JOIN clean c ON c.trial_id = t.id AND c.samples = s.samples
+LEFT JOIN traits m ON m.trial_id = t.id AND m.samples = s.samples
+WHERE c.accuracy IS NOT NULL;
 PRAGMA user_version = 8;

@@ -1,0 +1,62 @@
+"""The paper's claims asked of several studies, such as one under an optimizer's defaults and one tuned: answers side by side."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from app.report import cause_words
+from app.report import finding_words as words
+from app.report.findings import Findings
+from core.names import NORM_SIGNS
+from core.verdict.findings import Finding
+from core.verdict.findings.finding import Kind
+
+
+def side_by_side(asked: Sequence[Findings], width: int) -> str:
+    """Each claim that some study can answer, with what every study says of it; then those that none can."""
+    claims = {one.key: words.claim(one.key) for study in asked for one in study.found if one.kind is not Kind.EFFECT}
+    answers = {
+        key: [(study.study, next((one for one in study.found if one.key == key), None)) for study in asked]
+        for key in claims
+    }
+    answered = {
+        key: told for key, told in answers.items() if any(one is not None and one.effect is not None for _, one in told)
+    }
+    lines = textwrap.wrap(_head(asked), width)
+    for key, told in answered.items():
+        lines += ["", *textwrap.wrap(claims[key], width)]
+        names = max(len(study) for study, _ in told)
+        for study, one in told:
+            lines += _answer(study.ljust(names), one, width)
+    silent = [claims[key] for key in claims if key not in answered]
+    if silent:
+        lines += ["", *textwrap.wrap(f"No study can say: {'; '.join(silent)}.", width, subsequent_indent="    ")]
+    supposed = cause_words.assumptions([one for study in asked for one in study.found if one.kind is not Kind.EFFECT])
+    if supposed is not None:
+        lines += ["", *textwrap.wrap(supposed, width)]
+    return "\n".join(lines)
+
+
+def _head(asked: Sequence[Findings]) -> str:
+    studies = "; ".join(
+        f"{one.study} ({len(one.models):,} models"
+        + (")" if one.threat is None else f", {NORM_SIGNS[one.threat.norm]} ε = {one.threat.eps:g})")
+        for one in asked
+    )
+    return f"The paper's claims, asked of {studies}. Of each answer: the comparison that decides, points, 95 %."
+
+
+def _answer(study: str, found: Finding | None, width: int) -> list[str]:
+    """A study's line, and below it what it rests on."""
+    indent = " " * (len(study) + 4)
+    if found is None or found.effect is None:
+        return textwrap.wrap(f"  {study}  cannot say", width, subsequent_indent=indent)
+    said = [f"  {study}  {found.verdict}: {words.numbers(found)}"]
+    matched = found.matched
+    if matched is not None:
+        said.append(
+            f"{indent}at equal clean accuracy {words.points(matched.effect)} ({words.interval((matched.low, matched.high))})"
+        )
+    said += [f"{indent}{line}" for line in cause_words.lines(found)]
+    return [part for line in said for part in textwrap.wrap(line, width, subsequent_indent=indent)]
