@@ -29,6 +29,7 @@ from app.cli import (
     run,
     studies,
     transfer,
+    tuning,
     worker,
 )
 from app.context import Context
@@ -85,6 +86,7 @@ for group in (
     chart,
     compare,
     transfer,
+    tuning,
     studies,
     examples,
     report,

@@ -5,32 +5,37 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from core.errors import Unavailable
+from core.errors import BadInput, Unavailable
 from core.names import short_id
 from storage.database import transaction
 from storage.studies import study_row
+from storage.tuning import companion, is_companion
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
 
 def delete_study(db: Database, name: str) -> list[str]:
-    """Remove a study, and its trials that no other study has; returns the ids of those, whose files may go.
+    """Remove a study with the candidates of its tuning, and the trials of both that no other study has; returns the ids of
+    those, whose files may go.
 
-    Raises NotFound for an unknown study, Unavailable while one of its trials runs.
+    Raises NotFound for an unknown study, BadInput for one of candidates alone, Unavailable while one of its trials runs.
     """
     with transaction(db):
         study_row(db, name)
-        _refuse_running(db, "SELECT trial_id FROM study_trial WHERE study = ?", (name,))
+        if is_companion(name):
+            raise BadInput(f"{name} holds what learning rates are chosen by, and goes with its study")
+        names = (name, companion(name))
+        _refuse_running(db, "SELECT trial_id FROM study_trial WHERE study IN (?, ?)", names)
         orphans = [
             str(row[0])
             for row in db.execute(
-                "SELECT trial_id FROM study_trial WHERE study = :study AND trial_id NOT IN "
-                "(SELECT trial_id FROM study_trial WHERE study <> :study)",
-                {"study": name},
+                "SELECT DISTINCT trial_id FROM study_trial WHERE study IN (:study, :tuning) AND trial_id NOT IN "
+                "(SELECT trial_id FROM study_trial WHERE study NOT IN (:study, :tuning))",
+                {"study": name, "tuning": companion(name)},
             )
         ]
-        db.execute("DELETE FROM study WHERE name = ?", (name,))
+        db.execute("DELETE FROM study WHERE name IN (?, ?)", names)
         _forget(db, orphans)
         return orphans
 

@@ -24,6 +24,7 @@ from storage.queries import count_trials, results, trials
 from storage.reading import Json, as_json
 from storage.rows import ResultRow
 from storage.studies import study_row
+from storage.tuning import companion
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -45,7 +46,7 @@ def export_sqlite(db: Database, dest: Path, study: str | None, own: InUse, *, fo
         copy = connect(partial)
         try:
             if study is not None:
-                copy.execute("DELETE FROM study WHERE name <> ?", (study,))
+                copy.execute("DELETE FROM study WHERE name NOT IN (?, ?)", (study, companion(study)))
                 for table in ("evaluation", "trial"):
                     key = "id" if table == "trial" else "trial_id"
                     copy.execute(f"DELETE FROM {table} WHERE {key} NOT IN (SELECT trial_id FROM study_trial)")

@@ -15,12 +15,13 @@ from core.identity import digest
 from core.records import DatasetInfo, DatasetSource, Study
 from core.study.plan import tested_samples
 from core.study.resolve import study_without_grid
-from storage import content, queue, studies
+from storage import content, queue, specs, studies
 from storage.changes import Admission, Arrival
 from storage.database import transaction
 from storage.home import Home
 from storage.import_records import write_import_record
 from storage.states import settle_in
+from storage.tuning import is_companion
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -47,6 +48,8 @@ def study_to_join(db: Database, home: Home, source: DatasetSource, study: str | 
     if study is None and not _exists(db, name):
         description = f"weights that were trained elsewhere, on {source.name}"
         return Joined(study_without_grid(name, description, source), info)
+    if is_companion(name):
+        raise BadInput(f"--study {name}: only holds what learning rates are chosen by; name another")
     theirs = studies.stored_dataset(db, name, data_root, home.cache)
     if theirs.identity != info.identity:
         raise BadInput(f"--study {name}: it is on {theirs.source.name}, not on {source.name}; name another")
@@ -65,11 +68,11 @@ def admit(db: Database, home: Home, joined: Joined, data_root: Path, arrival: Ar
     with transaction(db):
         content.remember(db, joined.info.identity, joined.info.digest)
         if _exists(db, study):
-            db.execute("UPDATE study SET run_at = ? WHERE name = ?", (studies.next_run(db), study))
+            db.execute("UPDATE study SET run_at = ? WHERE name = ?", (specs.next_run(db), study))
         else:
             samples = tested_samples(joined.study, joined.info, data_root, home.cache)
             assert samples is not None, "a study without a grid is tested on all images"
-            studies.store_study(db, joined.study, joined.info, samples, data_root)
+            specs.store_study(db, joined.study, joined.info, samples, data_root)
         _store_trial(db, joined.info, arrival)
         if arrival.record is not None:
             write_import_record(db, trial_id, arrival.record)

@@ -15,6 +15,7 @@ from core.errors import BadInput
 from core.registry import nearest
 from storage.reading import read
 from storage.rows import ListedTrial, TrialRow
+from storage.tuning import is_companion
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -54,7 +55,8 @@ _EXPRESSIONS = {
     "clean_accuracy": "c.accuracy", "initial_digest": "t.initial_digest", "final_digest": "t.final_digest",
     "train_seconds": "t.train_seconds", "trust": "st.trust", "trust_reasons": "st.trust_reasons",
     "priority": "st.priority", "position": "st.position", "train_samples": "t.train_samples",
-    "architecture_options": "t.architecture_options", "optimizer_options": "t.optimizer_options",
+    "architecture_options": "t.architecture_options",
+    "optimizer_options": "coalesce(json_patch(t.optimizer_options, st.tuned), t.optimizer_options)",
     "activation_options": "t.activation_options", "defense_options": "t.defense_options", "training": "t.training",
     "worst_case": "sw.value", "retention": "sr.value", "curve_area": "sa.value", "innate": "si.value",
     # Only what was trained on a subset can have another than the default: the JSON of all others need not be looked into.
@@ -170,7 +172,7 @@ def _number(name: str, value: str, whole: str) -> float:
 
 def count(db: Database, chosen: Filter = EVERYTHING) -> int:
     """How many rows the filter leaves."""
-    return int(db.execute(f"SELECT count(*) {_FROM} WHERE {chosen.sql}", chosen.values).fetchone()[0])
+    return int(db.execute(f"SELECT count(*) {_FROM} WHERE {_where(chosen)}", chosen.values).fetchone()[0])
 
 
 def page(
@@ -217,7 +219,13 @@ def some(db: Database, keys: Sequence[tuple[str, str]]) -> list[ListedTrial]:
 
 def _select(kind: type[TrialRow], chosen: Filter) -> str:
     columns = ", ".join(f"{_EXPRESSIONS[field.name]} AS {field.name}" for field in fields(kind))
-    return f"SELECT {columns} {_FROM} WHERE {chosen.sql}"
+    return f"SELECT {columns} {_FROM} WHERE {_where(chosen)}"
+
+
+def _where(chosen: Filter) -> str:
+    """Candidates that learning rates are chosen by are only listed where their study is named."""
+    named = any(isinstance(value, str) and is_companion(value) for value in chosen.values)
+    return chosen.sql if named else f"({chosen.sql}) AND s.tuning_of IS NULL"
 
 
 def _sorted(order: str | None, descending: bool) -> str:

@@ -13,6 +13,7 @@ from storage import listing
 from storage.reading import columns, read
 from storage.rows import AuditedRow, EpochRow, ResultRow, RobustnessRow, ScoreRow, TrainingRow, TrialRow, VariantRow
 from storage.studies import study_row
+from storage.tuning import companion
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -84,36 +85,41 @@ def chosen_trials(
 
 
 def unfinished(db: Database, study: str | None = None) -> list[TrialRow]:
-    """Rows of v_trials that are running, queued or failed, of one study if it is named."""
+    """Rows of v_trials that are running, queued or failed, of one study and its tuning if it is named."""
     if study is not None:
         study_row(db, study)
-    chosen = "AND study = ?" if study is not None else ""
+    chosen = "AND study IN (?, ?)" if study is not None else ""
     return read(
         db,
         TrialRow,
         f"SELECT {columns(TrialRow)} FROM v_trials WHERE state IN ('running', 'queued', 'failed') {chosen} "
         "ORDER BY study, position",
-        [study] if study is not None else [],
+        _with_tuning(study),
     )
 
 
 def unfinished_rows(db: Database, study: str | None = None) -> dict[str, int]:
-    """How many rows of v_trials (trial × study) are running, queued or failed; states without any are absent."""
+    """How many rows `unfinished` has in each state; states without any are absent."""
     if study is not None:
         study_row(db, study)
     return {
         str(state): int(count)
         for state, count in db.execute(
             "SELECT state, count(*) FROM study_trial WHERE state IN ('running', 'queued', 'failed') "
-            f"{'AND study = :study' if study is not None else ''} GROUP BY state",
-            {"study": study} if study is not None else {},
+            f"{'AND study IN (?, ?)' if study is not None else ''} GROUP BY state",
+            _with_tuning(study),
         )
     }
 
 
+def _with_tuning(study: str | None) -> list[str]:
+    """The values of a condition `study IN (?, ?)`: a study and that of its candidates; none where no study is named."""
+    return [] if study is None else [study, companion(study)]
+
+
 def in_line(db: Database, states: Sequence[str], study: str | None, offset: int, limit: int) -> list[TrialRow]:
     """Rows `offset` … of v_trials in these states, in the order in which they are claimed; only they are read."""
-    chosen = f"st.state IN ({', '.join('?' * len(states))})" + (" AND st.study = ?" if study is not None else "")
+    chosen = f"st.state IN ({', '.join('?' * len(states))})" + (" AND st.study IN (?, ?)" if study is not None else "")
     return read(
         db,
         TrialRow,
@@ -121,7 +127,7 @@ def in_line(db: Database, states: Sequence[str], study: str | None, offset: int,
         f"WHERE {chosen} ORDER BY st.priority DESC, st.study, st.position LIMIT ? OFFSET ?) k "
         "CROSS JOIN v_trials v ON v.study = k.study AND v.trial_id = k.trial_id "
         "ORDER BY v.priority DESC, v.study, v.position",
-        [*states, *([study] if study is not None else []), limit, offset],
+        [*states, *_with_tuning(study), limit, offset],
     )
 
 
@@ -138,13 +144,13 @@ class Place:
 def before_in_line(
     db: Database, states: Sequence[str], row: Place | TrialRow, study: str | None = None, *, claimable: bool = False
 ) -> int:
-    """How many trials × studies in these states (of `study`, if named) are claimed before `row`'s priority, study and
-    position; `claimable`: without those that an attempt is still under way for."""
+    """How many trials × studies in these states (of `study` and its tuning, if named) are claimed before `row`'s priority, study
+    and position; `claimable`: without those that an attempt is still under way for."""
     conditions = [f"state IN ({', '.join('?' * len(states))})"]
     values: list[str | int] = [*states]
     if study is not None:
-        conditions.append("study = ?")
-        values.append(study)
+        conditions.append("study IN (?, ?)")
+        values += _with_tuning(study)
     conditions.append("(priority > ? OR (priority = ? AND (study < ? OR (study = ? AND position < ?))))")
     values += [row.priority, row.priority, row.study, row.study, row.position]
     if claimable:
@@ -172,8 +178,14 @@ def priorities(db: Database, trial_ids: Sequence[str]) -> dict[str, int]:
 
 
 def failed_trials(db: Database) -> list[str]:
-    """The ids of all that failed in any study."""
-    return [str(row[0]) for row in db.execute("SELECT DISTINCT trial_id FROM study_trial WHERE state = 'failed'")]
+    """The ids of all that failed in any study. Of candidates that learning rates are chosen by only those for whose failure
+    nothing could be chosen: the others have told what they were asked."""
+    rows = db.execute(
+        "SELECT DISTINCT st.trial_id FROM study_trial st JOIN study s ON s.name = st.study WHERE st.state = 'failed' "
+        "AND (s.tuning_of IS NULL OR EXISTS (SELECT 1 FROM tuning_candidate k JOIN tuning_cell c ON c.study = k.study "
+        "AND c.position = k.position WHERE k.trial_id = st.trial_id AND k.study = s.tuning_of AND c.reason IS NOT NULL))"
+    )
+    return [str(trial_id) for (trial_id,) in rows.fetchall()]
 
 
 def ended_since(db: Database, moment: float, most: int = 2000) -> int:
@@ -239,7 +251,8 @@ def leaderboard(db: Database, study: str) -> list[VariantRow]:
 
 _TRIAL_COLUMNS = (
     "t.variant_id, t.architecture, t.optimizer, t.activation, t.defense, t.seed, "
-    "t.architecture_options, t.optimizer_options, t.activation_options, t.defense_options"
+    "t.architecture_options, coalesce(json_patch(t.optimizer_options, st.tuned), t.optimizer_options) AS optimizer_options, "
+    "t.activation_options, t.defense_options"
 )
 
 

@@ -17,6 +17,7 @@ from storage.content import met
 from storage.database import transaction
 from storage.evidence import left_standing, standing_for
 from storage.states import lacks_clean, missing_attacks, missing_looks, settle_in
+from storage.tuning import companion, is_companion
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -62,7 +63,7 @@ def reclaim(db: Database) -> int:
 
 
 def claim(db: Database, study: str | None = None, device: str | None = None) -> Claim | None:
-    """The next queued trial (of `study`, or of any): highest priority, then the study's order. None if there is none.
+    """The next queued trial (of `study` and its tuning, or of any): highest priority, then the study's order; None without any.
 
     `device` is where it will run.
 
@@ -81,10 +82,10 @@ def next_trial(db: Database, study: str | None = None) -> str | None:
     """The trial that `claim` would take."""
     row = db.execute(
         "SELECT trial_id FROM study_trial st WHERE state = 'queued' "
-        + ("AND study = :study " if study else "")
+        + ("AND study IN (:study, :tuning) " if study else "")
         + "AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.trial_id = st.trial_id AND a.ended_at IS NULL) "
         "ORDER BY priority DESC, study, position LIMIT 1",
-        {"study": study} if study else {},
+        {"study": study, "tuning": companion(study)} if study else {},
     ).fetchone()
     return None if row is None else str(row[0])
 
@@ -107,7 +108,11 @@ def _take(db: Database, trial_id: str, device: str | None) -> Claim:
     }
     clean = dict.fromkeys(row["test_samples"] for row in rows if lacks_clean(db, row["name"], trial_id))
     diagnoses = dict.fromkeys(look for row in rows for look in missing_looks(db, row["name"], trial_id))
-    unmeasured = dict.fromkeys(row["test_samples"] for row in rows if traits.missing(db, row["name"], trial_id))
+    unmeasured = dict.fromkeys(
+        row["test_samples"]
+        for row in rows
+        if not is_companion(row["name"]) and traits.missing(db, row["name"], trial_id)
+    )
     orders = {
         (spec.id, row["test_samples"]): AuditOrder(
             spec,
@@ -209,20 +214,26 @@ def retry(db: Database, trial_ids: Sequence[str]) -> list[str]:
             ).fetchall()
             for (study,) in rows:
                 settle_in(db, study, trial_id)
+            # A cell in which nothing could be trained is judged again once this has ended.
+            db.execute(
+                "UPDATE tuning_cell SET reason = NULL WHERE (study, position) IN "
+                "(SELECT study, position FROM tuning_candidate WHERE trial_id = ?)",
+                (trial_id,),
+            )
             if rows:
                 queued.append(trial_id)
         return queued
 
 
 def cancel(db: Database, trial_ids: Sequence[str] | None, study: str | None) -> list[str]:
-    """Take queued and running trials out of the queue: these, or all of `study`; in `study` only if it is named.
+    """Take queued and running trials out of the queue: these, or all of `study`; in `study` and its tuning only if it is named.
 
     Returns the ids of those that were cancelled. The attempt of a running one goes on until its worker stops it.
     """
     conditions, values = ["state IN ('queued', 'running')"], []
     if study is not None:
-        conditions.append("study = ?")
-        values.append(study)
+        conditions.append("study IN (?, ?)")
+        values += [study, companion(study)]
     with transaction(db):
         cancelled: dict[str, None] = {}
         for trial_id in trial_ids if trial_ids is not None else (None,):
@@ -291,8 +302,8 @@ class Unfinished:
 
 
 def unfinished_by_study(db: Database, study: str | None = None) -> dict[str, Unfinished]:
-    """Study → what is left of it; studies with nothing left are absent."""
-    chosen, values = ("AND study = ?", (study,)) if study is not None else ("", ())
+    """Study → what is left of it (and of its tuning, if it is named); studies with nothing left are absent."""
+    chosen, values = ("AND study IN (?, ?)", (study, companion(study))) if study is not None else ("", ())
     running: dict[str, set[str]] = {}
     for name, trial_id in db.execute(
         f"SELECT study, trial_id FROM study_trial WHERE state = 'running' {chosen}", values

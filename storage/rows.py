@@ -320,6 +320,42 @@ class TransferResult:
 
 
 @dataclass(frozen=True)
+class TuningRow:
+    """A candidate of a cell of a tuned study: a row of v_tuning. Accuracies are fractions of the images held out."""
+
+    study: str
+    cell: int
+    """Its place among the cells of the study."""
+    variant_id: str
+    dataset: str
+    architecture: str
+    optimizer: str
+    activation: str
+    defense: str
+    option: str
+    value: float
+    trial_id: str
+    state: str | None
+    """None where it is in no queue any more."""
+    validation_accuracy: float | None
+    epochs: int
+    seconds: float | None
+    widened: int
+    """1 where it was tried because the best lay on the edge of the range."""
+    chosen: int
+    edge: int | None
+    """1 where it is the best and the outermost of all that was tried."""
+    reason: str | None
+    """Why it failed."""
+    cell_reason: str | None
+    """Why nothing could be chosen."""
+    architecture_options: Options | None
+    optimizer_options: Options | None
+    activation_options: Options | None
+    defense_options: Options | None
+
+
+@dataclass(frozen=True)
 class StudyRow:
     """A study as it was submitted, aside from its document."""
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from storage.schema_findings import FINDINGS
 from storage.schema_traits import TRAITS
+from storage.schema_tuning import LEVELS, TUNING, with_levels
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
     from sqlite_utils.migrations import Migrations
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 """How many migrations this program knows; PRAGMA user_version says how many a file has had."""
 
 _TABLES = """
@@ -775,6 +776,15 @@ def migrations() -> Migrations:
     def eighth(db: Database) -> None:
         for statement in _statements(TRAITS):
             db.execute(statement)
+
+    @steps(name="9: tuning")
+    def ninth(db: Database) -> None:
+        for statement in _statements(TUNING):
+            db.execute(statement)
+        for view in LEVELS:
+            (sql,) = db.execute("SELECT sql FROM sqlite_master WHERE name = ?", (view,)).fetchone()
+            db.execute(f"DROP VIEW {view}")
+            db.execute(with_levels(view, sql))
 
     return steps
 

@@ -16,8 +16,9 @@ from core.verdict.settling.spending import Look
 from core.verdict.settling.stage import Decided
 from storage.codec import decoded, encoded
 from storage.database import transaction
+from storage.specs import store_trials
 from storage.states import settle_in
-from storage.studies import store_trials, study_row
+from storage.studies import study_row
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -127,6 +128,12 @@ def _add(db: Database, study: str, more: Sequence[MoreSeeds]) -> int:
         "INSERT INTO settling_trial (study, trial_id) VALUES (?, ?)", [(study, spec.id) for spec in new]
     )
     for spec in new:
+        # A level that was tuned is tuned with these seeds, too.
+        db.execute(
+            "UPDATE study_trial SET tuned = (SELECT max(x.tuned) FROM study_trial x JOIN trial t ON t.id = x.trial_id "
+            "WHERE x.study = :study AND t.variant_id = :variant) WHERE study = :study AND trial_id = :trial",
+            {"study": study, "variant": spec.variant_id, "trial": spec.id},
+        )
         settle_in(db, study, spec.id)
     return len(new)
 

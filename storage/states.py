@@ -78,14 +78,19 @@ def readiness(db: Database, study: str, trial_id: str) -> Readiness | None:
 
 def lacks_clean(db: Database, study: str, trial_id: str) -> bool:
     """Whether the clean outcome on the study's samples is still wanted."""
-    return not db.execute(
-        "SELECT 1 FROM clean WHERE trial_id = ? AND samples = (SELECT samples FROM study WHERE name = ?)",
-        (trial_id, study),
-    ).fetchone()
+    return (
+        not _holds_candidates(db, study)
+        and not db.execute(
+            "SELECT 1 FROM clean WHERE trial_id = ? AND samples = (SELECT samples FROM study WHERE name = ?)",
+            (trial_id, study),
+        ).fetchone()
+    )
 
 
 def missing_looks(db: Database, study: str, trial_id: str) -> list[DiagnosisSpec]:
     """The looks at the model that are still wanted, one for each norm with the radii that lack one."""
+    if _holds_candidates(db, study):
+        return []
     (test_samples,) = db.execute("SELECT test_samples FROM study WHERE name = ?", (study,)).fetchone()
     known = {(look.norm, look.eps) for look in looks(db, study, trial_id)}
     missing = {
@@ -124,16 +129,21 @@ def settle_in(db: Database, study: str, trial_id: str) -> str:
         (state, reason, study, trial_id),
     )
     read_distances(db, study, trial_id)
-    if state == "done":
+    if state == "done" and not _holds_candidates(db, study):
         rescore(db, study, trial_id)
     return state
+
+
+def _holds_candidates(db: Database, study: str) -> bool:
+    """Whether its trials are only trained, to choose by: no test image is shown to them."""
+    return bool(db.execute("SELECT 1 FROM study WHERE name = ? AND tuning_of IS NOT NULL", (study,)).fetchone())
 
 
 def done_in(db: Database, trial_id: str, samples: str) -> list[str]:
     """The studies in which the trial is done that have these test samples: what is found now changes its verdict there."""
     rows = db.execute(
         "SELECT st.study FROM study_trial st JOIN study s ON s.name = st.study WHERE st.trial_id = ? AND s.samples = ? "
-        "AND st.state = 'done'",
+        "AND st.state = 'done' AND s.tuning_of IS NULL",
         (trial_id, samples),
     )
     return [str(study) for (study,) in rows.fetchall()]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,14 +12,17 @@ from core.audit import AuditSpec
 from core.datasets import describe, parse_source
 from core.errors import BadInput, NotFound
 from core.names import short_id
-from core.records import AttackSpec, Choice, DatasetInfo, DatasetSource, Plan, Study, TrialSpec
+from core.records import AttackSpec, DatasetInfo, DatasetSource, Plan, Study, TrialSpec
 from core.registry import nearest
+from core.study.tuning import Hopeless, More
 from core.verdict.audited import wanted_audits
-from storage import audits, content, traits
+from storage import audits, content, traits, tuning
 from storage.database import transaction
 from storage.reading import Json, columns, read
 from storage.rows import ListedStudy, StudyRow
+from storage.specs import store_attack, store_study, store_trials
 from storage.states import settle_in
+from storage.tuning import Judged
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -45,6 +47,12 @@ class Submission:
     audits_missing: int = 0
     traits_missing: int = 0
     """Done trials that lack nothing but what an earlier version did not measure: a pass each."""
+    tuning: int = 0
+    """Candidates that learning rates are chosen by, as many as are known of: where the best is on the edge more follow."""
+    tuning_missing: int = 0
+    """Of those, how many are yet to be trained."""
+    undecided: int = 0
+    """Of `new`, how many wait for their learning rate."""
 
     def as_json(self) -> dict[str, str | int]:
         return asdict(self)
@@ -64,9 +72,10 @@ def submit(db: Database, plan: Plan, data_root: Path | None = None) -> Submissio
     with transaction(db):
         claimed, asked = _what_scores_say(db, name), _what_findings_ask(db, name)
         store_study(db, plan.study, plan.info, plan.samples, data_root)
+        judged = tuning.arrange(db, plan, plan.samples, data_root)
         _store_attacks(db, name, plan.study.attacks)
         audits.want(db, name, wanted_audits(plan.study.attacks, plan.study.threat, plan.study.audit))
-        _store_trials(db, plan)
+        _store_trials(db, plan, judged)
         for row in list(db.query("SELECT trial_id, state FROM study_trial WHERE study = ?", (name,))):
             if row["state"] != "running":
                 settle_in(db, name, row["trial_id"])
@@ -79,7 +88,7 @@ def submit(db: Database, plan: Plan, data_root: Path | None = None) -> Submissio
             _forget_scores(db, name)
         if _what_findings_ask(db, name) != asked:  # verdicts on other questions; the error that they cost stays spent
             db.execute("DELETE FROM settled WHERE study = ?", (name,))
-        return _count(db, plan)
+        return _count(db, plan, judged)
 
 
 def _what_scores_say(db: Database, study: str) -> tuple[object, ...]:
@@ -112,7 +121,7 @@ def _forget_scores(db: Database, study: str) -> None:
 
 def preview(db: Database, plan: Plan) -> Submission:
     """What `submit` would return, without writing; the database may not know the study."""
-    return _count(db, plan)
+    return _count(db, plan, [tuning.judge(db, cell) for cell in plan.cells])
 
 
 def add_attack(db: Database, study: str, trial_ids: Sequence[str], attack: AttackSpec) -> int:
@@ -208,7 +217,7 @@ def trained_trials(db: Database, study: str) -> list[str]:
 
 
 def studies(db: Database) -> list[ListedStudy]:
-    """All studies, the one run last first, with their trials per state."""
+    """All studies, the one run last first, with their trials per state; not those of candidates (`storage.tuning`)."""
     return read(
         db,
         ListedStudy,
@@ -218,7 +227,7 @@ def studies(db: Database) -> list[ListedStudy]:
             for state in ("done", "running", "queued", "failed", "cancelled")
         )
         + ", (SELECT count(*) FROM study_attack sa WHERE sa.study = s.name) AS attacks, s.threat_norm, s.threat_eps, "
-        "s.created_at, s.run_at FROM study s LEFT JOIN study_trial st ON st.study = s.name "
+        "s.created_at, s.run_at FROM study s LEFT JOIN study_trial st ON st.study = s.name WHERE s.tuning_of IS NULL "
         "GROUP BY s.name ORDER BY s.run_at DESC, s.name",
     )
 
@@ -232,7 +241,7 @@ def studies_with_grid(db: Database) -> list[ListedStudy]:
 
 def latest_study(db: Database) -> str | None:
     """The study run last, None if there is none."""
-    row = db.execute("SELECT name FROM study ORDER BY run_at DESC, name LIMIT 1").fetchone()
+    row = db.execute("SELECT name FROM study WHERE tuning_of IS NULL ORDER BY run_at DESC, name LIMIT 1").fetchone()
     return None if row is None else str(row[0])
 
 
@@ -241,7 +250,8 @@ def study_with(db: Database, trial_ids: Sequence[str]) -> str | None:
     marks = ", ".join("?" * len(trial_ids))
     row = db.execute(
         "SELECT s.name FROM study s JOIN study_trial st ON st.study = s.name "
-        f"WHERE st.trial_id IN ({marks}) GROUP BY s.name HAVING count(*) = ? ORDER BY s.run_at DESC LIMIT 1",
+        f"WHERE s.tuning_of IS NULL AND st.trial_id IN ({marks}) GROUP BY s.name HAVING count(*) = ? "
+        "ORDER BY s.run_at DESC LIMIT 1",
         [*trial_ids, len(set(trial_ids))],
     ).fetchone()
     return None if row is None else str(row[0])
@@ -274,7 +284,7 @@ def stored_study(db: Database, name: str) -> Study:
     """The study as it was submitted, resolved; without axes where it only holds imported trials. Raises NotFound."""
     from core.study.resolve import study_from  # listings, which need no study resolved, do without pydantic
 
-    return study_from(document(db, name), f"study {name}")
+    return replace(study_from(document(db, name), f"study {name}"), name=name)
 
 
 def stored_dataset(db: Database, name: str, root: Path, cache: Path) -> DatasetInfo:
@@ -305,7 +315,7 @@ def own_datasets(db: Database) -> list[OwnDataset]:
     """Those of all studies, by study."""
     rows = db.execute(
         "SELECT name, json_extract(document, '$.dataset'), dataset_identity FROM study "
-        "WHERE source_path IS NOT NULL ORDER BY name"
+        "WHERE source_path IS NOT NULL AND tuning_of IS NULL ORDER BY name"
     )
     return [
         OwnDataset(
@@ -330,47 +340,6 @@ def data_root(db: Database, name: str) -> Path | None:
     return None if root is None else Path(root)
 
 
-def store_study(db: Database, study: Study, info: DatasetInfo, samples: str, data_root: Path | None) -> None:
-    """The study's own row, new or in place of the one of that name; it is then the study run last. In a transaction."""
-    source = info.source
-    content.remember(db, info.identity, info.digest)
-    now = next_run(db)
-    db.execute(
-        "INSERT INTO study (name, description, document, dataset, source_kind, source_path, dataset_identity, shape, "
-        "class_names, test_samples, samples, threat_norm, threat_eps, data_root, created_at, run_at) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
-        "description = excluded.description, document = excluded.document, dataset = excluded.dataset, "
-        "source_kind = excluded.source_kind, source_path = excluded.source_path, "
-        "dataset_identity = excluded.dataset_identity, shape = excluded.shape, class_names = excluded.class_names, "
-        "test_samples = excluded.test_samples, samples = excluded.samples, threat_norm = excluded.threat_norm, "
-        "threat_eps = excluded.threat_eps, data_root = excluded.data_root, run_at = excluded.run_at",
-        (
-            study.name,
-            study.description,
-            json.dumps(study.document),
-            source.name,
-            source.kind,
-            None if source.path is None else str(source.path),
-            info.identity,
-            json.dumps(info.shape),
-            json.dumps(info.classes),
-            study.test_samples,
-            samples,
-            study.threat.norm if study.threat else None,
-            study.threat.eps if study.threat else None,
-            None if data_root is None else str(data_root),
-            now,
-            now,
-        ),
-    )
-
-
-def next_run(db: Database) -> float:
-    """The time of a run that begins now: the study run last has the greatest, also after the clock was set back."""
-    latest = db.execute("SELECT max(run_at) FROM study").fetchone()[0] or 0.0
-    return max(time.time(), latest + 1e-3)
-
-
 def _store_attacks(db: Database, study: str, attacks: Sequence[AttackSpec]) -> None:
     db.execute("DELETE FROM study_attack WHERE study = ?", (study,))
     for position, attack in enumerate(attacks):
@@ -380,33 +349,14 @@ def _store_attacks(db: Database, study: str, attacks: Sequence[AttackSpec]) -> N
         )
 
 
-def store_attack(db: Database, attack: AttackSpec) -> None:
-    """Keep the specification under its id. Inside the caller's transaction."""
-    db.execute(
-        "INSERT OR IGNORE INTO attack (id, name, norm, spec) VALUES (?, ?, ?, ?)",
-        (attack.id, attack.name, attack.norm, json.dumps(attack.as_json())),
-    )
-
-
-def store_trials(db: Database, dataset: str, trials: Sequence[TrialSpec]) -> None:
-    """Those that are not there yet; `dataset` is what results show. Inside the caller's transaction."""
-    now = time.time()
-    db.conn.executemany(
-        "INSERT OR IGNORE INTO trial (id, variant_id, spec, dataset, train_samples, architecture, architecture_options, "
-        "optimizer, optimizer_options, activation, activation_options, defense, defense_options, training, seed, "
-        "created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [_trial_row(trial, dataset, now) for trial in trials],
-    )
-
-
-def _store_trials(db: Database, plan: Plan) -> None:
+def _store_trials(db: Database, plan: Plan, judged: Sequence[Judged]) -> None:
     study = plan.study.name
-    store_trials(db, plan.info.source.name, plan.trials)
-    db.execute("CREATE TEMP TABLE IF NOT EXISTS grid (trial_id TEXT PRIMARY KEY, position INTEGER)")
+    placed: list[tuple[int, TrialSpec, str | None]] = [(place, trial, None) for place, trial in plan.placed]
+    placed += [(place, trial, one.mark) for one in judged for place, trial in one.compared]
+    store_trials(db, plan.info.source.name, [trial for _, trial, _ in placed])
+    db.execute("CREATE TEMP TABLE IF NOT EXISTS grid (trial_id TEXT PRIMARY KEY, position INTEGER, tuned TEXT)")
     db.execute("DELETE FROM grid")
-    db.conn.executemany(
-        "INSERT INTO grid VALUES (?, ?)", [(trial.id, position) for position, trial in enumerate(plan.trials)]
-    )
+    db.conn.executemany("INSERT INTO grid VALUES (?, ?, ?)", [(trial.id, place, mark) for place, trial, mark in placed])
     # No grid names imported trials, so only another data set makes them leave; nor the seeds that settle a finding, which stay
     # as long as their variant does.
     db.execute(
@@ -417,38 +367,14 @@ def _store_trials(db: Database, plan: Plan) -> None:
         {"study": study, "data": plan.info.identity},
     )
     db.execute(
-        "INSERT INTO study_trial (study, trial_id, position, state) SELECT ?, trial_id, position, 'queued' FROM grid "
-        "WHERE true ON CONFLICT (study, trial_id) DO UPDATE SET position = excluded.position",
+        "INSERT INTO study_trial (study, trial_id, position, state, tuned) SELECT ?, trial_id, position, 'queued', tuned "
+        "FROM grid WHERE true ON CONFLICT (study, trial_id) DO UPDATE SET position = excluded.position, tuned = excluded.tuned",
         (study,),
     )
 
 
-def _trial_row(trial: TrialSpec, dataset: str, now: float) -> tuple[str | int | float | None, ...]:
-    assert trial.optimizer is not None
-    assert trial.defense is not None
-    assert trial.training is not None
-
-    def options(choice: Choice) -> tuple[str, str]:
-        return choice.name, json.dumps(dict(choice.options))
-
-    return (
-        trial.id,
-        trial.variant_id,
-        json.dumps(trial.as_json()),
-        dataset,
-        trial.train_samples,
-        *options(trial.architecture),
-        *options(trial.optimizer),
-        *options(trial.activation),
-        *options(trial.defense),
-        json.dumps(trial.training.as_json()),
-        trial.seed,
-        now,
-    )
-
-
-def _count(db: Database, plan: Plan) -> Submission:
-    """Hold the plan against what is stored, trial by trial, whether or not the study itself is."""
+def _count(db: Database, plan: Plan, judged: Sequence[Judged]) -> Submission:
+    """Hold the plan against what is stored, trial by trial, whether or not the study itself is; `judged` are its cells."""
     wanted = [attack.id for attack in plan.study.attacks]
     known = {
         str(trial_id): _Known(bool(trained), bool(removed), bool(failed))
@@ -468,20 +394,27 @@ def _count(db: Database, plan: Plan) -> Submission:
     counts = {"new": 0, "done": 0, "failed": 0, "trained": 0}
     missing = audits_missing = unmeasured = 0
     lacking = set() if plan.samples is None else traits.lacking(db, plan.samples)
-    for trial in plan.trials:
+    for trial in (*plan.trials, *(trial for one in judged for _, trial in one.compared)):
         done = evaluated.get(trial.id, {})
         state = _planned_state(known.get(trial.id), done, [*wanted, *wanted_of_audits])
         counts[state] += 1
         unmeasured += state == "done" and trial.id in lacking
         missing += sum(attack not in done for attack in wanted)
         audits_missing += sum(audit not in done for audit in wanted_of_audits)
+    undecided = sum(len(one.cell.places) for one in judged if isinstance(one.step, More))
+    counts["new"] += undecided
+    counts["failed"] += sum(len(one.cell.places) for one in judged if isinstance(one.step, Hopeless))
+    candidates = [one.cell.trying(value).id for one in judged for value in one.wanted]
     return Submission(
         study=plan.study.name,
-        trials=len(plan.trials),
-        evaluations=len(plan.trials) * len(wanted),
-        evaluations_missing=missing,
-        audits=len(plan.trials) * len(wanted_of_audits),
-        audits_missing=audits_missing,
+        trials=plan.size,
+        evaluations=plan.size * len(wanted),
+        evaluations_missing=missing + undecided * len(wanted),
+        audits=plan.size * len(wanted_of_audits),
+        audits_missing=audits_missing + undecided * len(wanted_of_audits),
+        tuning=len(candidates),
+        tuning_missing=sum(not (one := known.get(trial)) or not (one.trained or one.failed) for trial in candidates),
+        undecided=undecided,
         traits_missing=unmeasured,
         **counts,
     )

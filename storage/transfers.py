@@ -17,8 +17,8 @@ from core.records import AttackSpec, TransferCell, TrialSpec
 from storage.database import transaction
 from storage.reading import columns, read
 from storage.rows import TransferResult
+from storage.specs import store_attack
 from storage.states import done_in
-from storage.studies import store_attack
 from storage.verdicts import rescore
 
 if TYPE_CHECKING:

@@ -52,8 +52,9 @@ def rescore(db: Database, study: str, trial_id: str) -> None:
 def rescore_all(db: Database) -> None:
     """Every trial that is done or scored in a study: after what scores mean has changed. Variants come last, each once."""
     rows = db.execute(
-        "SELECT study, trial_id FROM study_trial st WHERE state = 'done' OR (state IN ('queued', 'running') "
-        "AND EXISTS (SELECT 1 FROM score sc WHERE sc.study = st.study AND sc.trial_id = st.trial_id))"
+        "SELECT study, trial_id FROM study_trial st JOIN study s ON s.name = st.study WHERE s.tuning_of IS NULL AND "
+        "(state = 'done' OR (state IN ('queued', 'running') "
+        "AND EXISTS (SELECT 1 FROM score sc WHERE sc.study = st.study AND sc.trial_id = st.trial_id)))"
     ).fetchall()
     for study in dict.fromkeys(str(row[0]) for row in rows):
         scored = [one for name, trial_id in rows if name == study for one in _rescored(db, study, trial_id)]

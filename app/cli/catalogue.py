@@ -12,6 +12,7 @@ import typer
 from app.cli.output import emit_json, table, width
 
 if TYPE_CHECKING:
+    from core.records import Search
     from core.registry import Entry, Parameter
     from storage.reading import Json as Value
     from storage.reading import Options
@@ -33,6 +34,8 @@ class _Item:
     facts: Options
     source: str | None = None
     parameters: tuple[Parameter, ...] | None = None
+    tuned: Search | None = None
+    """What a tuned study chooses of an optimizer."""
     names: tuple[str, ...] = ()
 
     @property
@@ -46,6 +49,7 @@ class _Item:
             "summary": self.summary,
             **({} if self.source is None else {"source": self.source}),
             **self.facts,
+            **({} if self.tuned is None else {"tuned": {self.tuned.option: [self.tuned.low, self.tuned.high]}}),
             **({"names": list(self.names)} if self.names else {}),
             **({} if self.parameters is None else {"parameters": [_parameter(one) for one in self.parameters]}),
         }
@@ -69,7 +73,7 @@ def _command(name: str, load: Callable[[], Iterable[_Item]]) -> Callable[[bool],
                 typer.echo(f"\n{item.name} is one of:")
                 typer.echo(textwrap.fill(", ".join(item.names), width(), break_on_hyphens=False))
         options = [
-            [item.name, f"{one.name} = {_toml(one.default)}", one.summary]
+            [item.name, f"{one.name} = {_toml(one.default)}", one.summary + _tuned(item.tuned, one)]
             for item in items
             for one in item.parameters or ()
         ]
@@ -82,6 +86,13 @@ def _command(name: str, load: Callable[[], Iterable[_Item]]) -> Callable[[bool],
             typer.echo(table(["name", "source"], sources))
 
     return command
+
+
+def _tuned(search: Search | None, parameter: Parameter) -> str:
+    """Where an option is looked for that a tuned study chooses."""
+    if search is None or search.option != parameter.name:
+        return ""
+    return f"; tuned: {search.low:g} to {search.high:g}"
 
 
 def _items(entries: Iterable[Entry]) -> Iterable[_Item]:
@@ -103,7 +114,8 @@ def _items(entries: Iterable[Entry]) -> Iterable[_Item]:
                 facts[fact] = list(value) if isinstance(value, tuple) else value
         if hasattr(entry, "keras"):
             facts["keras_defaults"] = dict(entry.keras)
-        yield _Item(entry.name, entry.summary, facts, entry.source, tuple(entry.parameters))
+        tuned = getattr(entry, "tuned", None)
+        yield _Item(entry.name, entry.summary, facts, entry.source, tuple(entry.parameters), tuned)
 
 
 def _family(name: str, entries: Iterable[Entry]) -> Iterable[_Item]:

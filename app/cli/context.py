@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from app.context import Context
+from core.errors import BadInput
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -20,12 +21,18 @@ def context_of(ctx: typer.Context) -> Context:
 
 
 def chosen_study(db: Database, study: str | None) -> str | None:
-    """`--study`, else the study run last, else None where there is no study. Raises NotFound for an unknown name."""
+    """`--study`, else the study run last, else None where there is no study. Raises NotFound for an unknown name, BadInput for
+    one of candidates alone."""
     from storage.studies import latest_study, study_row
+    from storage.tuning import is_companion
 
     if study is None:
         return latest_study(db)
     study_row(db, study)
+    if is_companion(study):
+        raise BadInput(
+            f"--study {study}: only holds what learning rates are chosen by, and has no results; see innate tuning"
+        )
     return study
 
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.report.labels import Made, trial_label
+from app.report.labels import Made, candidate_label, trial_label
 from app.report.progress import phase_figures, phase_name
 from app.worker.narration import in_words, told
 from app.worker.pulse import Pulse
 from core.events import LAST_EVENTS, Event, Finished
 from core.executors.protocol import Slot
-from core.records import Study, TrialSpec
+from core.records import TUNING_SEED, Study, TrialSpec
+from storage.tuning import Stages
 from storage.worker_state import Phase, RunningRow
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ _REDRAW_SECONDS = 0.25
 _COUNT_SECONDS = 1.0
 _FRAME = 4
 """Lines of the terminal that are not a running trial's: what is above them, and the cursor's."""
-
-Counts = Mapping[str, int]
 
 
 @dataclass
@@ -40,14 +39,14 @@ class _Line:
 
 
 class Progress:
-    """Both forms of the display; `counts` asks the database for the study's trials per state,
-    `stop` whether the user wants to end."""
+    """Both forms of the display; `trials` asks the database for those of the study and of its tuning, `counts` where they
+    stand, `stop` whether the user wants to end."""
 
     def __init__(
         self,
         study: Study,
-        trials: Sequence[TrialSpec],
-        counts: Callable[[], Counts],
+        trials: Callable[[], Sequence[TrialSpec]],
+        counts: Callable[[], Stages],
         console: Console,
         stop: Callable[[], int],
         *,
@@ -62,11 +61,12 @@ class Progress:
         self._quiet = quiet
         self._lines: dict[str, _Line] = {}
         self._pulses: dict[str, Pulse] = {}
-        self._labels = {trial.id: trial_label(Made.of_spec(trial), study.document) for trial in trials}
+        self._trials = trials
+        self._labels: dict[str, str] = {}
         self._followed: int | None = -1
-        self._state: Counts = counts()
+        self._state = counts()
         self._begun = time.monotonic()
-        self._settled_at_start = self._settled()
+        self._settled_at_start = self._state.settled
         self._drawn_at = 0.0
         self._counted_at = time.monotonic()
         self._stopping = False
@@ -85,6 +85,8 @@ class Progress:
             self._say(
                 f"another worker (pid {pid or 'unknown'}) owns this home: following it; Ctrl-C only stops following"
             )
+        if len(self._labels) < sum(self._state.tuning.values()) + sum(self._state.trials.values()):
+            self._labels = {trial.id: self._label(trial) for trial in self._trials()}
         self._lines = {
             row.trial_id: _Line(self._labels[row.trial_id], _slot_name(row.device, row.slot), row.phase, row.share)
             for row in running
@@ -145,27 +147,23 @@ class Progress:
         self._counted_at = time.monotonic()
         self._state = self._counts()
 
-    def _settled(self) -> int:
-        return sum(self._state.get(state, 0) for state in ("done", "failed", "cancelled"))
-
     def _label(self, trial: TrialSpec) -> str:
-        return self._labels.get(trial.id) or trial_label(Made.of_spec(trial), self._study.document)
-
-    def _total(self) -> int:
-        return sum(self._state.values())
+        if trial.seed == TUNING_SEED and self._study.tuning is not None:
+            return candidate_label(trial, self._study.document)
+        return trial_label(Made.of_spec(trial), self._study.document)
 
     def _position(self) -> str:
-        return f"[{self._settled()}/{self._total()}]"
+        return f"[{self._state.settled}/{self._state.total}]"
 
     def _time_left(self) -> str:
         """Learned from the trials that this run has finished; what is under way counts for its share."""
-        finished = self._settled() - self._settled_at_start
+        finished = self._state.settled - self._settled_at_start
         if finished == 0:
             return "time left known after the first trial"
         under_way = (
             sum(line.share or 0.0 for line in self._lines.values()) / 2
         )  # training, then attacks: about half each
-        left = max(0.0, self._total() - self._settled() - under_way)
+        left = max(0.0, self._state.total - self._state.settled - under_way)
         return f"about {in_words((time.monotonic() - self._begun) / (finished + under_way) * left)} left"
 
     def _panel(self) -> RenderableType:
@@ -174,10 +172,14 @@ class Progress:
         from rich.table import Table
         from rich.text import Text
 
-        settled, total = self._settled(), self._total()
-        head = f"{self._study.name}  {settled}/{total} done"
-        if self._state.get("failed"):
-            head += f", {self._state['failed']} failed"
+        settled, total = self._state.settled, self._state.total
+        done, of = self._state.compared
+        head = f"{self._study.name}  {done}/{of} done"
+        if self._state.tuning:
+            tuned, candidates = self._state.tuned
+            head = f"{self._study.name}  tuning {tuned}/{candidates}, trials {done}/{of} done"
+        if self._state.failed:
+            head += f", {self._state.failed} failed"
         table = Table.grid(padding=(0, 2), expand=False)
         lines, room = list(self._lines.values()), max(1, self._console.height - _FRAME)
         shown = lines if len(lines) <= room else lines[: room - 1]

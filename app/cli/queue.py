@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from app.report.status import UnfinishedTrial
     from storage.changes import Change
+    from storage.tuning import Stages
 
 Answer = TypeVar("Answer")
 Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
@@ -71,6 +72,8 @@ def status(
         typer.echo(line)
     if left is not None and any(counts.values()):
         typer.echo(f"about {in_words(left)} until the queue is empty")
+    for line in _tuning(db, study):
+        typer.echo(line)
     if not any(counts.values()):
         typer.echo("nothing is queued, running or failed; innate run quick, or innate run study.toml --detach")
     shown = {
@@ -106,7 +109,7 @@ def wait(
 ) -> None:
     """Wait until a study is done. Exit code 1 if a trial failed, 4 if no worker is there to finish it."""
     from app.report.status import worker_view
-    from storage import queue
+    from storage import tuning
 
     context = context_of(ctx)
     db = context.reading(hint=False)
@@ -116,25 +119,27 @@ def wait(
     alive_at = time.monotonic()
     told = ""
     while True:
-        counts = queue.remaining(db, name)
-        if not counts.get("queued", 0) + counts.get("running", 0):
+        reached = tuning.stages(db, name)
+        if not reached.open:
             break
         view = worker_view(db, context.lived_in)
         if view.alive:
             alive_at = time.monotonic()
         elif time.monotonic() - alive_at > _NO_WORKER_SECONDS:
-            raise Unavailable(f"{name} is not done ({_in_words(counts)}) and no worker is running: innate worker start")
-        now = f"{name}: {_in_words(counts)}" + (f"; {view.state}: {view.reason}" if view.state == "paused" else "")
+            raise Unavailable(
+                f"{name} is not done ({_in_words(reached)}) and no worker is running: innate worker start"
+            )
+        now = f"{name}: {_in_words(reached)}" + (f"; {view.state}: {view.reason}" if view.state == "paused" else "")
         if now != told:
             context.say(now)
             told = now
         time.sleep(0.5)
     if as_json:
-        emit_json(
-            "wait", [{"study": name, **{state: counts.get(state, 0) for state in ("done", "failed", "cancelled")}}]
-        )
-    context.say(f"{name}: {_in_words(counts)}")
-    if counts.get("failed"):
+        settled = {state: reached.trials.get(state, 0) for state in ("done", "failed", "cancelled")}
+        undecided = {"undecided": reached.to_come} if reached.tuning else {}
+        emit_json("wait", [{"study": name, **settled, "failed": reached.failed, **undecided}])
+    context.say(f"{name}: {_in_words(reached)}")
+    if reached.failed:
         raise typer.Exit(int(ExitCode.TRIAL_FAILED))
 
 
@@ -176,7 +181,7 @@ def retry(
         raise BadInput("retry: name trials, or --all (and not both)")
     context = context_of(ctx)
     db = context.writing()
-    ids = sorted({row.trial_id for row in queries.trials(db, state="failed")}) if everything else _ids(db, trials or [])
+    ids = sorted(queries.failed_trials(db)) if everything else _ids(db, trials or [])
     queued = _perform(context, db, Retry(tuple(ids))).queued
     _report(context, f"queued {_trials(len(queued))} again", queued, as_json=as_json)
 
@@ -238,8 +243,10 @@ def gc(
 
 def _names(rows: Sequence[UnfinishedTrial]) -> Names:
     """(study, trial id) → what differs within its study, and the study where there are several."""
-    several = len({row.study for row in rows}) > 1
-    return {(row.study, row.trial_id): f"{row.study}: {row.label}" if several else row.label for row in rows}
+    from storage.tuning import study_of
+
+    several = len({study_of(row.study) for row in rows}) > 1
+    return {(row.study, row.trial_id): f"{study_of(row.study)}: {row.label}" if several else row.label for row in rows}
 
 
 Names = dict[tuple[str, str], str]
@@ -289,8 +296,29 @@ def _failed(rows: Sequence[UnfinishedTrial], names: Names) -> str:
     return table(["trial", "what", "reason (innate show TRIAL has more)"], lines)
 
 
-def _in_words(counts: Any) -> str:
-    return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()) if count) or "no trials"
+def _in_words(reached: Stages) -> str:
+    """Both stages, or the one that there is."""
+    trials = {**reached.trials, "failed": reached.failed, "to come": reached.to_come}
+    told = _counted(trials) or "no trials"
+    return f"tuning: {_counted(reached.tuning)}; then: {told}" if reached.tuning else told
+
+
+def _tuning(db: Database, study: str | None) -> list[str]:
+    """How far each study is that still chooses learning rates."""
+    from storage import queue, tuning
+
+    lines = []
+    for name in filter(tuning.is_companion, queue.unfinished_by_study(db, study)):
+        reached = tuning.stages(db, tuning.study_of(name))
+        done, of = reached.tuned
+        lines.append(
+            f"{tuning.study_of(name)}: tuning, {done:,} of {of:,} candidates done; {reached.to_come:,} trials to come"
+        )
+    return lines
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()) if count)
 
 
 def _ids(db: Database, prefixes: list[str]) -> list[str]:

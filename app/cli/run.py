@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
     from core.datasets import Portrait
-    from core.records import Plan
+    from core.records import Plan, Tuning
     from storage.studies import Submission
 
 Spec = Annotated[str, typer.Argument(help="A preset (innate presets) or a study file.", autocompletion=complete_preset)]
@@ -94,7 +94,7 @@ def run(
 
 
 def plan(ctx: typer.Context, spec: Spec, sets: Set = None, yes: Yes = False, as_json: Json = False) -> None:
-    """Show a study's grid before it runs: what is new, done, failed; how long it may take."""
+    """Show a study's grid before it runs: what is new, done, failed; what is tuned by; how long it may take."""
     from app.report.forecast import forecast
     from core import datasets
     from core.study.plan import make_plan
@@ -129,18 +129,18 @@ def plan(ctx: typer.Context, spec: Spec, sets: Set = None, yes: Yes = False, as_
 
 
 def work_on(context: Context, db: Database, name: str, slots: Any, crafting: str) -> bool:
-    """Work on the stored study or follow it, with the display; False if stopped before the end."""
+    """Work on the stored study and its tuning, or follow them, with the display; False if stopped before the end."""
     from app.cli.progress import Progress, console_for_stderr
     from app.worker import foreground
-    from storage import queue
+    from storage import tuning
     from storage.studies import stored_study, stored_trials
 
     console = console_for_stderr(colour=context.colour)
     with foreground.StopSignals().installed() as stop:
         progress = Progress(
             stored_study(db, name),
-            stored_trials(db, name),
-            lambda: queue.remaining(db, name),
+            lambda: [*stored_trials(db, name), *stored_trials(db, tuning.companion(name))],
+            lambda: tuning.stages(db, name),
             console,
             stop,
             quiet=context.quiet,
@@ -155,7 +155,7 @@ def work_on(context: Context, db: Database, name: str, slots: Any, crafting: str
 def _close(context: Context, db: Database, study: str, *, finished: bool, as_json: bool) -> None:
     """The leaderboard and a chart; the exit code says whether all went well."""
     from app.cli.results import after_run
-    from storage import queries, queue
+    from storage import queries, tuning
 
     if not finished:
         context.say(f"stopped; the same command goes on with {study}")
@@ -164,24 +164,32 @@ def _close(context: Context, db: Database, study: str, *, finished: bool, as_jso
         emit_rows("results", queries.leaderboard(db, study))
     else:
         typer.echo(after_run(db, context, study))
-    failed = queue.remaining(db, study).get("failed", 0)
-    if failed:
+    reached = tuning.stages(db, study)
+    if reached.to_come:
+        waiting = "1 trial waits" if reached.to_come == 1 else f"{reached.to_come} trials wait"
+        context.say(f"{waiting} for a learning rate whose candidates were cancelled; the same command trains those")
+    if reached.failed:
         context.say(
-            f"{failed} trial{'s' if failed > 1 else ''} failed; see innate trials --study {study} --state failed"
+            f"{reached.failed} trial{'s' if reached.failed > 1 else ''} failed; see innate "
+            f"{f'tuning --study {study}' if reached.hopeless else f'trials --study {study} --state failed'}"
         )
         raise typer.Exit(int(ExitCode.TRIAL_FAILED))
 
 
 def _announce(context: Context, submission: Submission) -> None:
-    told = (
+    states = (
         (submission.new, "to train"),
         (submission.trained, "to attack"),
         (submission.done - submission.traits_missing, "done"),
         (submission.traits_missing, "done but to look at"),
         (submission.failed, "failed before"),
     )
-    counts = [f"{count} {words}" for count, words in told if count]
-    context.say(f"{submission.study}: {submission.trials} trials ({', '.join(counts)})")
+    counts = [f"{count} {words}" for count, words in states if count]
+    told = f"{submission.trials} trials ({', '.join(counts)})"
+    if submission.tuning:
+        left = f" ({submission.tuning_missing} to train)" if submission.tuning_missing else ""
+        told = f"tuning: {submission.tuning} candidates{left}, then {told}"
+    context.say(f"{submission.study}: {told}")
 
 
 def _plan_text(planned: Plan, portrait: Portrait | None, submission: Submission, seconds: float | None) -> str:
@@ -214,13 +222,15 @@ def _plan_text(planned: Plan, portrait: Portrait | None, submission: Submission,
         f"trials: {submission.new:,} new, {submission.trained:,} trained but to attack, {submission.done:,} done, "
         f"{submission.failed:,} failed"
     )
+    if study.tuning is not None:
+        lines.append(_tuning_text(study.tuning, planned, submission))
     lines.append(f"evaluations: {submission.evaluations_missing:,} of {submission.evaluations:,} missing")
     lines.append(
         f"audits: {submission.audits_missing:,} of {submission.audits:,} missing"
         if submission.audits
         else "audits: none asked for (audit.samples = 0), so robust accuracies are upper bounds"
     )
-    if submission.new + submission.trained == 0:
+    if submission.new + submission.trained + submission.tuning_missing == 0:
         looks = f"a look at {submission.traits_missing:,} trained models, a few passes each"
         lines.append(f"time: {looks if submission.traits_missing else 'nothing to do'}")
     elif seconds is None:
@@ -228,3 +238,16 @@ def _plan_text(planned: Plan, portrait: Portrait | None, submission: Submission,
     else:
         lines.append(f"time: about {in_words(seconds)}, learned from trials like these on this machine")
     return "\n".join(lines)
+
+
+def _tuning_text(tuning: Tuning, planned: Plan, submission: Submission) -> str:
+    if not planned.cells:
+        return "tuning: nothing, every learning rate is given"
+    first, cells = len(planned.cells) * tuning.trials, len(planned.cells)
+    known = f"{submission.tuning:,} candidates"
+    if submission.tuning > first:
+        known += f", {submission.tuning - first:,} of them beyond the ranges"
+    return (
+        f"tuning: {known}, {submission.tuning_missing:,} new ({cells:,} cells × {tuning.trials}, and {tuning.trials // 2} more "
+        f"where the best is on the edge), then {submission.trials:,} trials"
+    )

@@ -22,6 +22,7 @@ from core.verdict.findings.finding import Beside, Kind
 from storage import queries
 from storage.settling import settling
 from storage.studies import study_row
+from storage.tuning import stages
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -48,7 +49,7 @@ def findings(db: Database, study: str, margin: float | None = None) -> Findings:
     """Of the study's scored trials as they are now, against `margin_of`. Raises BadInput as that does."""
     models = scored_models(db, study)
     under_way = queries.unfinished_rows(db, study)
-    waiting = under_way.get("queued", 0) + under_way.get("running", 0)
+    waiting = under_way.get("queued", 0) + under_way.get("running", 0) + stages(db, study).to_come
     known = settling(db, study)
     margin = margin_of(known, study, margin)
     found = find(models, margin=margin, waiting=waiting, looked=known.families)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 
 def forecast(db: Database, plan: Plan, submission: Submission) -> float | None:
-    """Seconds for what is missing of `plan`, spread over the machine's cores; None if nothing alike has been measured.
+    """Seconds for what is known to be missing of `plan`, its tuning included, spread over the machine's cores; None if nothing
+    alike has been measured.
 
     Training: seconds per epoch and training image of finished trials with the same data set, architecture and defense.
     Attacks: seconds per image of the same attack (name, norm, parameters aside from ε) on the same architecture. Audits: what
@@ -24,15 +25,19 @@ def forecast(db: Database, plan: Plan, submission: Submission) -> float | None:
     """
     images = plan.study.train_samples or plan.info.train_size
     tested = plan.study.test_samples or plan.info.test_size
-    per_trial = 0.0
-    if submission.new or submission.audits_missing:
+    tuning = plan.study.tuning
+    per_trial = per_candidate = 0.0
+    if submission.new or submission.audits_missing or submission.tuning_missing:
         trained = queries.training_times(
             db, plan.info.source.name, plan.study.architectures[0].name, plan.study.defenses[0].name
         )
         if not trained:
             return None
         rates = [one.seconds / one.epochs / (one.train_samples or plan.info.train_size) for one in trained]
-        per_trial = plan.study.training.epochs * images * sum(rates) / len(rates)
+        rate = sum(rates) / len(rates)
+        per_trial = plan.study.training.epochs * images * rate
+        if tuning is not None:
+            per_candidate = tuning.epochs * (tuning.train_samples or plan.info.train_size) * rate
     per_attack = 0.0
     for attack in plan.study.attacks:
         seconds = queries.attack_seconds(db, attack, plan.study.architectures[0].name)
@@ -40,7 +45,7 @@ def forecast(db: Database, plan: Plan, submission: Submission) -> float | None:
             return None
         per_attack += tested * seconds
     missing = submission.evaluations_missing / max(1, len(plan.study.attacks))
-    seconds = submission.new * per_trial + missing * per_attack
+    seconds = submission.new * per_trial + submission.tuning_missing * per_candidate + missing * per_attack
     audits = wanted_audits(plan.study.attacks, plan.study.threat, plan.study.audit)
     for spec in audits if submission.audits_missing else ():
         measured = queries.audit_seconds(db, spec, plan.study.architectures[0].name)

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.report.variants import level, options, telling, told
+from app.report.variants import level, options, short, telling, told
 from core.names import FACTORS
 from core.records import Choice, TrialSpec
+from core.training.optimizers import OPTIMIZERS
 
 if TYPE_CHECKING:
     from storage.reading import Json, Options
@@ -62,6 +63,14 @@ def trial_label(made: Made, document: Mapping[str, Json]) -> str:
     if (len(seeds) if isinstance(seeds, Sequence) else seeds) != 1:
         parts.append(f"s{made.seed}")
     return " ".join(parts) or architecture or "unknown"
+
+
+def candidate_label(trial: TrialSpec, document: Mapping[str, Json]) -> str:
+    """What to call a candidate that a study's learning rates are chosen by: "tuning adam relu lr=0.001"."""
+    assert trial.optimizer is not None
+    option = OPTIMIZERS[trial.optimizer.name].tuned.option
+    value = short(trial.optimizer.options[option])
+    return f"tuning {trial_label(Made.of_spec(trial), {**document, 'seeds': 1})} {option}={value}"
 
 
 def shown_choice(choice: Choice, among: Sequence[Choice]) -> str:

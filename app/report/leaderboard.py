@@ -16,6 +16,7 @@ from core.names import NORM_SIGNS, short_id
 from core.verdict.scoring import SCORES
 from storage.queries import scores
 from storage.studies import study_row
+from storage.tuning import on_the_edge
 from storage.verdicts import reasons
 
 if TYPE_CHECKING:
@@ -102,6 +103,12 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[VariantRow], widt
     waiting = waiting_note(db, study)
     if waiting is not None:
         foot.append(waiting)
+    edges, cells = on_the_edge(db, study)
+    if edges:
+        foot.append(
+            f"Tuned: {edges} of {cells} learning rates are the outermost that were tried, and better ones may lie beyond; see "
+            "innate tuning"
+        )
     if all(estimates[row.variant_id].basis == "images" for row in rows):
         foot.append(
             "One seed: the intervals are over test images: they are about these models, and say nothing of other seeds."

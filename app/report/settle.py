@@ -17,7 +17,7 @@ from core.verdict.findings.find import ask
 from core.verdict.findings.questions import questions
 from core.verdict.settling.looked import Looked
 from core.verdict.settling.stage import Stage, stage
-from storage import queries
+from storage import queries, tuning
 from storage.settling import MoreSeeds, Seeds, seconds_of, seeds_of, settling
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def outlook(db: Database, study: str, margin: float | None, hours: float | None,
     before = settling(db, study)
     margin = margin_of(before, study, margin)
     under_way = queries.unfinished_rows(db, study)
-    waiting = under_way.get("queued", 0) + under_way.get("running", 0)
+    waiting = under_way.get("queued", 0) + under_way.get("running", 0) + tuning.stages(db, study).to_come
     if waiting:
         raise BadInput(
             f"findings --settle: {waiting} trials of {study} are still to come; look when they are done: "

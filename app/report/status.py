@@ -15,6 +15,7 @@ from storage import queries, queue, studies, worker_state
 from storage.home import Home
 from storage.reading import Options, as_json
 from storage.rows import TrialRow
+from storage.tuning import companion, is_companion
 from storage.worker_state import LaneRow, RunningRow, SlotRow
 
 if TYPE_CHECKING:
@@ -305,7 +306,7 @@ def _waits(
     for one in sorted(queued, key=_turn):
         if everybody is not None:
             reason = everybody
-        elif worker.study is not None and one.study != worker.study:
+        elif worker.study is not None and one.study not in (worker.study, companion(worker.study)):
             reason = f"innate run works on {worker.study} only; then: innate worker start"
         elif one.trial_id in under_way:
             reason = "it runs for another study, or is still stopping"
@@ -336,7 +337,10 @@ def _labels(db: Database, rows: Sequence[TrialRow]) -> list[str]:
                 documents[row.study] = studies.document(db, row.study)
             except NotFound:  # deleted since the row was read
                 documents[row.study] = {}
-    return [trial_label(Made.of_row(row), documents[row.study]) for row in rows]
+    return [
+        ("tuning " if is_companion(row.study) else "") + trial_label(Made.of_row(row), documents[row.study])
+        for row in rows
+    ]
 
 
 def _common_reason(worker: WorkerView) -> str | None:

@@ -13,7 +13,7 @@ _TOP = (
     "name", "description", "dataset", "architectures", "optimizers", "activations", "defenses", "seeds",
     "vary", "train_samples", "test_samples",
 )  # fmt: skip
-_TABLES = ("training", "attacks", "score")
+_TABLES = ("training", "tuning", "attacks", "score")
 _ATTACK = ("name", "norm", "eps", "steps", "alpha", "restarts", "loss", "random_start")
 _WIDTH = 100
 _BARE = re.compile(r"[A-Za-z0-9_-]+")

@@ -15,7 +15,7 @@ from core.errors import Unavailable
 from core.executors.lanes import LanesExecutor
 from core.executors.protocol import Slot
 from core.records import Study
-from storage import queue, worker_state
+from storage import queue, tuning, worker_state
 from storage.changes import Submit
 from storage.home import Home
 from storage.studies import Submission
@@ -69,7 +69,7 @@ def work_on(
     The study has been submitted. Whichever process owns the home does the work; when it ends with this study still
     open, this one takes over. A worker that was drained counts as stopped.
     """
-    while _open_trials(db, study):
+    while tuning.stages(db, study).open:
         if stop():
             return False
         ownership = acquire(home, FOREGROUND)
@@ -96,8 +96,3 @@ def work_on(
 def submit(db: Database, home: Home, study: Study) -> Submission:
     """Queue a study, through the owner if there is one."""
     return changes.perform(db, home, Submit(study.document, study.name, home.data_root))
-
-
-def _open_trials(db: Database, study: str) -> int:
-    counts = queue.remaining(db, study)
-    return counts.get("queued", 0) + counts.get("running", 0)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from app.worker import changes, conditions, pulse, retention
 from app.worker.crashes import BlamelessCrashes
 from app.worker.driver import Gpu
+from app.worker.narration import chosen
 from app.worker.owner import Ownership
 from app.worker.pulse import Pulse
 from app.worker.recorder import Recorder
@@ -25,7 +26,7 @@ from core.events import LAST_EVENTS, Audited, Crashed, EpochFinished, Evaluation
 from core.executors.protocol import Executor, Slot
 from core.jobs.orders import Job
 from core.records import TrialSpec
-from storage import commands, queue, worker_state
+from storage import commands, queue, tuning, worker_state
 from storage.changes import Drain, Draining, Resume
 from storage.home import Home
 from storage.worker_state import LaneRow, SlotRow, WorkerState
@@ -116,6 +117,8 @@ class Worker:
         self._recorder = Recorder(db, home, give_up=lambda: self._asked_to_stop is Stop.NOW)
         self._stop: Callable[[], Stop] = lambda: Stop.NO
         self._draining = False
+        self._ended = True
+        """Whether a trial may have ended since learning rates were chosen last."""
         self._hold: Hold | None = None
         self._crowded: Mapping[str, str] = {}
         self._looked_at = -1e9
@@ -130,7 +133,8 @@ class Worker:
         return self._stop()
 
     def work(self, study: str | None, stop: Callable[[], Stop]) -> bool:
-        """Until nothing is left of `study` (None: of any), then True; False when told to end before, by `stop` or a drain.
+        """Until nothing is left of `study` and its tuning (None: of any), then True; False when told to end before, by `stop`
+        or a drain.
 
         Raises Unavailable when the machine, not the trials, keeps failing, and BadInput for a full disk unless it is to
         stay; whatever was running is handed back.
@@ -143,6 +147,7 @@ class Worker:
             while True:
                 self._carry_out_commands()
                 self._look_around()
+                self._go_on_tuning()
                 if stop() or self._draining:
                     if not self._running:
                         return False
@@ -173,7 +178,16 @@ class Worker:
                 if command.kind == Resume.KIND:
                     self._draining = False
                 changes.carry_out(self._db, self._home, command)
-                self._looked_at = -1e9
+                self._looked_at, self._ended = -1e9, True
+
+    def _go_on_tuning(self) -> None:
+        """Choose where all candidates of a cell have ended, and queue what follows."""
+        if not self._ended:
+            return
+        with contextlib.suppress(Unavailable):  # a locked database: asked again at the next turn
+            for study, judged in tuning.advance(self._db):
+                self._watcher.noted(f"{study}: {chosen(judged)}")
+            self._ended = False
 
     # --- what the surroundings allow ---
 
@@ -290,6 +304,7 @@ class Worker:
         self._recorder.take(running.claim, event, at_fault)
         if isinstance(event, LAST_EVENTS):
             del self._running[key]
+            self._ended = True
         if isinstance(event, Finished | TrialFailed):
             self._finished += 1
         if isinstance(event, Finished):

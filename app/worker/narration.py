@@ -6,11 +6,14 @@ import datetime
 from typing import TYPE_CHECKING
 
 from core.events import Event
-from core.names import NORM_SIGNS
+from core.names import NORM_SIGNS, full_name
+from core.study.tuning import Chosen, More
 from storage import journal
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
+
+    from storage.tuning import Judged
 
 
 def in_words(seconds: float) -> str:
@@ -55,6 +58,22 @@ def story(db: Database, trial_id: str) -> list[str]:
         moment = datetime.datetime.fromtimestamp(line.at).strftime("%Y-%m-%d %H:%M:%S")
         lines += [f"{moment}  {part}" for text in logged(line.entry) for part in text.splitlines()]
     return lines
+
+
+def chosen(judged: Judged) -> str:
+    """What a cell of a tuned study has come to, or what is tried next."""
+    cell, step = judged.cell, judged.step
+    trial = cell.compared
+    choices = (trial.architecture, trial.optimizer, trial.activation, trial.defense)
+    name = full_name(None if choice is None else choice.name for choice in choices)
+    match step:
+        case Chosen(value, accuracy, edge):
+            told = f"{cell.search.option} {value:g}, {100 * accuracy:.1f} % of the validation images"
+            return f"{name}: {told}{', on the edge of what was tried' if edge else ''}"
+        case More(values):
+            tried = ", ".join(f"{value:g}" for value in values)
+            return f"{name}: the best {cell.search.option} is on the edge of its range; trying {tried} too"
+    return f"{name}: {judged.reason}"
 
 
 def _lines(entry: journal.Entry, clean: float | None = None) -> list[str]:

@@ -60,6 +60,16 @@ class AuditTable(_Table):
     depth: str = "budget"
 
 
+class TuningTable(_Table):
+    """`[tuning]`: how the options that optimizers are not given are chosen, where `training.hyperparameters` says "tuned"."""
+
+    trials: Annotated[int, Field(ge=2, le=100)] = 5
+    validation: float = Field(default=0.1, gt=0.0, lt=1.0)
+    epochs: Count | None = None
+    train_samples: Count | None = None
+    ranges: dict[str, dict[str, Any]] = {}
+
+
 class StudyFile(_Table):
     """The whole file. Attacks stay raw tables: each attack's registry entry knows its own keys."""
 
@@ -75,6 +85,7 @@ class StudyFile(_Table):
     train_samples: Count | None = None
     test_samples: Count | None = None
     training: TrainingTable = TrainingTable()
+    tuning: TuningTable = TuningTable()
     attacks: list[dict[str, Any]] = []
     audit: AuditTable = AuditTable()
     score: ScoreTable = ScoreTable()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -15,8 +16,9 @@ from core.datasets.subsets import samples_digest, stratified
 from core.datasets.survey import Report, quietly
 from core.errors import BadInput, Mistakes
 from core.models import architectures
-from core.records import DatasetInfo, Plan, Study, TrialSpec
+from core.records import SEED_ALONE, TUNING_SEED, Cell, DatasetInfo, Plan, Study, TrialSpec, Tuning
 from core.study.resolve import NO_SUBSET, refuse_large_grid
+from core.study.tuning import candidates
 
 
 def examine(
@@ -57,28 +59,58 @@ def make_plan(
     Reads what `examine` reads, and a named set where the test subset needs its labels. Raises what `examine` raises.
     """
     info = examine(study, data_root, cache, large=large, met=met, report=report, decoded=decoded)
-    train_samples = None if study.train_samples == info.train_size else study.train_samples
+    trials = [
+        TrialSpec(
+            dataset=info.identity,
+            train_samples=_part(study.train_samples, info),
+            architecture=architecture,
+            activation=activation,
+            optimizer=optimizer,
+            defense=defense,
+            training=study.training,
+            seed=seed,
+            vary=study.vary,
+        )
+        for seed, architecture, defense, optimizer, activation in itertools.product(
+            study.seeds, study.architectures, study.defenses, study.optimizers, study.activations
+        )
+    ]
+    cells = [] if study.tuning is None else _cells(study, study.tuning, trials, info)
+    to_come = {place for cell in cells for place, _ in cell.places}
     return Plan(
         study=study,
         info=info,
-        trials=tuple(
-            TrialSpec(
-                dataset=info.identity,
-                train_samples=train_samples,
-                architecture=architecture,
-                activation=activation,
-                optimizer=optimizer,
-                defense=defense,
-                training=study.training,
-                seed=seed,
-                vary=study.vary,
-            )
-            for seed, architecture, defense, optimizer, activation in itertools.product(
-                study.seeds, study.architectures, study.defenses, study.optimizers, study.activations
-            )
-        ),
+        trials=tuple(trial for place, trial in enumerate(trials) if place not in to_come),
         samples=tested_samples(study, info, data_root, cache),
+        cells=tuple(cells),
     )
+
+
+def _cells(study: Study, tuning: Tuning, trials: Sequence[TrialSpec], info: DatasetInfo) -> list[Cell]:
+    """Those of the trials of a whole grid whose optimizer is tuned."""
+    variants = len(trials) // len(study.seeds)
+    optimizers = itertools.product(study.architectures, study.defenses, range(len(study.optimizers)), study.activations)
+    found: list[Cell] = []
+    for place, (_, _, number, _) in enumerate(optimizers):
+        if (search := tuning.searches.get(number)) is None:
+            continue
+        trial = trials[place]
+        assert trial.training is not None
+        candidate = replace(
+            trial,
+            train_samples=_part(tuning.train_samples, info),
+            training=replace(trial.training, epochs=tuning.epochs, validation=tuning.validation),
+            seed=TUNING_SEED,
+            vary=SEED_ALONE,
+        )
+        places = tuple((place + turn * variants, seed) for turn, seed in enumerate(study.seeds))
+        found.append(Cell(len(found), search, candidates(search, tuning.trials), candidate, trial, places))
+    return found
+
+
+def _part(train_samples: int | None, info: DatasetInfo) -> int | None:
+    """A subset of all is none."""
+    return None if train_samples == info.train_size else train_samples
 
 
 def _check_against_data(study: Study, info: DatasetInfo) -> None:
@@ -86,6 +118,7 @@ def _check_against_data(study: Study, info: DatasetInfo) -> None:
     for key, wanted, there in (
         ("train_samples", study.train_samples, info.train_size),
         ("test_samples", study.test_samples, info.test_size),
+        *_own_samples(study, info),
     ):
         if wanted is not None and wanted > there:
             found.note(BadInput.at(key, f"{wanted:,} asked for, but {info.source.name} has {there:,}"))
@@ -102,12 +135,23 @@ def _check_against_data(study: Study, info: DatasetInfo) -> None:
     if study.training.augment and channels != 3:
         words = f"flips and crops are for colour images; {info.source.name} is grey"
         found.note(BadInput.at("training.augment", words))
-    used = study.train_samples or info.train_size
-    if study.training.validation and round(used * study.training.validation) < len(info.classes):
-        words = f"a share of {study.training.validation:g} of {used} is too small"
-        found.note(BadInput.at("training.validation", words))
+    for key, share, samples in (
+        ("training", study.training.validation, study.train_samples),
+        *([("tuning", study.tuning.validation, study.tuning.train_samples)] if study.tuning else []),
+    ):
+        used = samples or info.train_size
+        if share and round(used * share) < len(info.classes):
+            found.note(BadInput.at(f"{key}.validation", f"a share of {share:g} of {used} is too small"))
     if found.found:
         raise found.error().within(study.name)
+
+
+def _own_samples(study: Study, info: DatasetInfo) -> list[tuple[str, int | None, int]]:
+    """(key, wanted, there) of a tuning that trains on another number of images than its study."""
+    tuning = study.tuning
+    if tuning is None or tuning.train_samples == study.train_samples:
+        return []
+    return [("tuning.train_samples", tuning.train_samples, info.train_size)]
 
 
 def tested_samples(study: Study, info: DatasetInfo, data_root: Path, cache: Path) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import tomllib
@@ -20,25 +21,32 @@ from core.models.architectures import ARCHITECTURES
 from core.records import (
     AUDIT_DEPTHS,
     SEED_ALONE,
+    TUNING_SEED,
     VARIED,
     AttackSpec,
     AuditSettings,
     Choice,
     DatasetSource,
+    Search,
     Study,
     Threat,
     Training,
+    Tuning,
 )
 from core.registry import Entry, Registry, nearest, parse_number, resolve_options
 from core.study.file import StudyFile, TrainingTable, read, read_audit
 from core.study.presets import preset_names, preset_text
+from core.study.tuning import candidates
 from core.training import optimizers
 from core.training.averaging import AVERAGINGS
 from core.training.defenses import DEFENSES
 from core.training.schedules import SCHEDULES
 from core.verdict.ledgers import USUAL_EPS
 
-PROFILES = (*optimizers.PROFILES, "tuned")
+PROFILES: Mapping[str, str] = {"torch": "torch", "keras": "keras", "tuned": "torch", "tuned-keras": "keras"}
+"""What `hyperparameters` may say, and whose update rules and defaults that means."""
+TUNED = ("tuned", "tuned-keras")
+"""Those by which what an optimizer's entry names as tuned is chosen where it is not given."""
 INITIALISATIONS = ("torch", "glorot")
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 LARGE_GRID = 10_000
@@ -196,11 +204,20 @@ def grid_size(study: Study) -> int:
     return math.prod(len(axis) for axis in axes)
 
 
+def tuning_size(study: Study) -> int:
+    """How many candidates its tuning begins with."""
+    if study.tuning is None:
+        return 0
+    others = (study.architectures, study.activations, study.defenses)
+    return math.prod(len(axis) for axis in others) * len(study.tuning.searches) * study.tuning.trials
+
+
 def refuse_large_grid(study: Study, *, large: bool) -> None:
     """Raises BadInput for more than LARGE_GRID trials unless `large` says that they are meant."""
-    trials = grid_size(study)
+    trials = grid_size(study) + tuning_size(study)
     if trials > LARGE_GRID and not large:
-        sentence = f"the grid has {trials:,} trials, more than {LARGE_GRID:,}; add --yes if so meant"
+        told = f"{trials:,} trials, tuning included" if study.tuning else f"{trials:,} trials"
+        sentence = f"the grid has {told}, more than {LARGE_GRID:,}; add --yes if so meant"
         raise BadInput(sentence, where=study.name)
 
 
@@ -224,6 +241,7 @@ def _resolve(file: StudyFile, base: Path, found: Mistakes) -> Study | None:
     seeds = found.attempt(_seeds, file.seeds)
     subset_known = file.train_samples is not None or found.concern("train_samples")
     vary = found.attempt(_vary, file.vary, subset=subset_known)
+    tuning = _tuning(file, chosen, found)
     threat = _threat(file, attacks, found)
     depth = found.attempt(_one_of, file.audit.depth, AUDIT_DEPTHS, "audit.depth")
     if source is None or training is None or seeds is None or vary is None or depth is None or found.found:
@@ -250,6 +268,7 @@ def _resolve(file: StudyFile, base: Path, found: Mistakes) -> Study | None:
         threat=threat,
         audit=AuditSettings(file.audit.samples, file.audit.share, depth),
         document=document,
+        tuning=tuning,
     )
 
 
@@ -288,10 +307,85 @@ def _averaging(item: Any) -> Choice:
 
 
 def _profile(name: str) -> str:
-    profile = _one_of(name, PROFILES, "training.hyperparameters")
-    if profile == "tuned":
-        raise BadInput.at("training.hyperparameters", '"tuned" is not built yet; use "torch" or "keras"')
-    return profile
+    return PROFILES[_one_of(name, tuple(PROFILES), "training.hyperparameters")]
+
+
+def _tuning(file: StudyFile, chosen: Sequence[Choice], found: Mistakes) -> Tuning | None:
+    """The `[tuning]` table with what it is about, None where nothing is tuned; `chosen` are the optimizers that are right."""
+    table, hyperparameters = file.tuning, file.training.hyperparameters
+    if hyperparameters not in TUNED:
+        if "tuning" in file.model_fields_set and hyperparameters in PROFILES:
+            found.note(
+                BadInput.at(
+                    "tuning", f'is for training.hyperparameters = "tuned" or "tuned-keras", not "{hyperparameters}"'
+                )
+            )
+        return None
+    if len(chosen) < len(file.optimizers):  # one is at fault, and the places of the others are not known
+        return None
+    searches = {}
+    for place, item in enumerate(file.optimizers):
+        name, given = _name_and_options(item, f"optimizers[{place}]")
+        search = optimizers.OPTIMIZERS[name].tuned
+        if search.option not in given:
+            searches[place] = search
+    tuned = {chosen[place].name for place in searches}
+    ranges = {
+        name: found.attempt(_range, name, options, tuned, [one.name for one in chosen], table.trials)
+        for name, options in table.ranges.items()
+    }
+    for place, search in searches.items():
+        searches[place] = ranges.get(chosen[place].name) or search
+        _note_tuned_twin(chosen, place, search.option, found)
+    if isinstance(seeds := file.seeds, list) and TUNING_SEED in seeds:
+        found.note(BadInput.at("seeds", f"{TUNING_SEED} is the seed of what is trained to choose by; take another"))
+    epochs = table.epochs or file.training.epochs
+    return Tuning(table.trials, table.validation, epochs, table.train_samples or file.train_samples, searches)
+
+
+def _range(
+    name: str, options: Mapping[str, Any], tuned: Collection[str], chosen: Collection[str], trials: int
+) -> Search:
+    """One entry of `[tuning.ranges]`: {lr = [1e-4, 1e-2]} of an optimizer that is tuned in that option."""
+    where = f"tuning.ranges.{name}"
+    usual = optimizers.OPTIMIZERS.find(name, where).tuned
+    if name not in chosen:
+        raise BadInput.at(where, f"the study has no optimizer {name} (it has {', '.join(dict.fromkeys(chosen))})")
+    if name not in tuned:
+        raise BadInput.at(where, f"its {usual.option} is given under optimizers, so there is nothing to tune")
+    wrong = next((option for option in options if option != usual.option), None)
+    if wrong is not None or not options:
+        raise BadInput.at(where, f"{name} is tuned in {usual.option} alone: {{{usual.option} = [LOW, HIGH]}}")
+    where, ends = f"{where}.{usual.option}", options[usual.option]
+    if not isinstance(ends, list) or len(ends) != 2:
+        raise BadInput.at(
+            where, f"expected the two ends of a range, such as [{usual.low:g}, {usual.high:g}], got {ends!r}"
+        )
+    low, high = (parse_number(end, where) for end in ends)
+    if low <= 0:
+        raise BadInput.at(where, f"{low:g} is out of range, both ends must be above 0 (the scale is logarithmic)")
+    if low >= high:
+        words = (
+            "a range of one value; give the option to the optimizer instead" if low == high else "the ends are reversed"
+        )
+        raise BadInput.at(where, f"[{low:g}, {high:g}]: {words}")
+    search = Search(usual.option, low, high)
+    values = candidates(search, trials)
+    if any(value >= after for value, after in itertools.pairwise(values)):
+        raise BadInput.at(where, f"[{low:g}, {high:g}] is too narrow for {trials} values that differ in four digits")
+    return search
+
+
+def _note_tuned_twin(chosen: Sequence[Choice], place: int, option: str, found: Mistakes) -> None:
+    """Another optimizer that differs from a tuned one in the tuned option alone: the choice might fall on the same."""
+
+    def rest(one: Choice) -> tuple[str, dict[str, Any]]:
+        return one.name, {key: value for key, value in one.options.items() if key != option}
+
+    for other, one in enumerate(chosen):
+        if one.options[option] != chosen[place].options[option] and rest(one) == rest(chosen[place]):
+            words = f"{one.name} is the same as optimizers[{place}] but for {option}, which is tuned there; leave one of them out"
+            found.note(BadInput.at(f"optimizers[{other}]", words))
 
 
 def _attack(table: Mapping[str, Any], index: int) -> AttackSpec:

@@ -11,18 +11,22 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from core.errors import BadInput
-from core.records import Choice
+from core.records import Choice, Search
 from core.registry import Parameter, Registry, resolve_options
 
 if TYPE_CHECKING:
     import torch
 
 
+_USUALLY_TUNED = Search("lr", 1e-4, 1e-2)
+
+
 @dataclass(frozen=True)
 class Optimizer:
     """`module` is the class in torch.optim; `keras` holds what Keras's defaults change, the update rule among them where
     torch's is another (core.training.keras_rules). `torch_only` are options that Keras's rule does not have; at
-    `same_without` = 0 the two rules are one, and torch's is taken."""
+    `same_without` = 0 the two rules are one, and torch's is taken. `tuned` is what hyperparameters = "tuned" chooses, and the
+    range that it is looked for in, the same for both rules: two decades about what short trainings of small nets do well with."""
 
     name: str
     summary: str
@@ -32,6 +36,7 @@ class Optimizer:
     keras: Mapping[str, Any] = field(default_factory=dict)
     torch_only: tuple[str, ...] = ()
     same_without: str = ""
+    tuned: Search = _USUALLY_TUNED
 
 
 def _lr(default: float) -> Parameter:
@@ -88,6 +93,7 @@ OPTIMIZERS: Registry[Optimizer] = Registry(
             "Adadelta",
             (_lr(1.0), _unit("rho", 0.9, "decay of the averages"), _eps(1e-6), _decay()),
             {"lr": 1e-3, "rho": 0.95, "eps": _KERAS_EPS},
+            tuned=Search("lr", 0.1, 10.0),
         ),
         Optimizer(
             "adagrad",
@@ -104,6 +110,7 @@ OPTIMIZERS: Registry[Optimizer] = Registry(
             ),
             {"lr": 1e-3, "initial_accumulator_value": 0.1, "eps": _KERAS_EPS, "rule": "keras"},
             torch_only=("lr_decay",),
+            tuned=Search("lr", 1e-3, 1e-1),
         ),
         Optimizer(
             "adamax",
@@ -112,6 +119,7 @@ OPTIMIZERS: Registry[Optimizer] = Registry(
             "Adamax",
             (_lr(2e-3), *_BETAS, _eps(1e-8), _decay(), _RULE),
             {"lr": 1e-3, "eps": _KERAS_EPS, "rule": "keras"},
+            tuned=Search("lr", 3e-4, 3e-2),
         ),
         Optimizer(
             "nadam",
@@ -159,6 +167,7 @@ OPTIMIZERS: Registry[Optimizer] = Registry(
             {"lr": 1e-2, "rule": "keras"},
             torch_only=("dampening",),
             same_without="momentum",
+            tuned=Search("lr", 1e-2, 1.0),
         ),
         Optimizer(
             "adamw",
@@ -194,6 +203,7 @@ OPTIMIZERS: Registry[Optimizer] = Registry(
                 Parameter("t0", "float", 1e6, "step at which averaging starts", low=0.0),
                 _decay(),
             ),
+            tuned=Search("lr", 1e-2, 1.0),
         ),
         Optimizer(
             "rprop",
@@ -230,6 +240,7 @@ OPTIMIZERS: Registry[Optimizer] = Registry(
                 _RULE,
             ),
             {"lr": 1e-3, "rule": "keras"},
+            tuned=Search("lr", 1e-3, 1e-1),
         ),
     ),
 )

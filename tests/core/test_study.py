@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import BadInput, NotFound
+from core.records import TUNING_SEED
 from core.study.plan import examine, make_plan
 from core.study.presets import preset_names, study_template
 from core.study.resolve import (
@@ -18,6 +19,8 @@ from core.study.resolve import (
     study_without_grid,
 )
 from tests.conftest import plan_of, tiny
+
+TUNED = {"training": {"hyperparameters": "tuned"}, "optimizers": ["adam", {"name": "rmsprop", "lr": 1e-3}]}
 
 
 def refusal(document):
@@ -61,7 +64,25 @@ def refusal(document):
         ({"training": {"weight_decay": float("nan")}}, ["training.weight_decay", "finite"]),
         ({"training": {"augment": 1}}, ["training.augment", "true or false"]),
         ({"training": {"precision": "fp8"}}, ["training.precision", "fp32"]),
-        ({"training": {"hyperparameters": "tuned"}}, ["tuned"]),
+        ({"tuning": {"trials": 3}}, ["tuning", "hyperparameters", '"torch"']),
+        (TUNED | {"tuning": {"trials": 1}}, ["tuning.trials", "at least 2"]),
+        (TUNED | {"tuning": {"trials": 0}}, ["tuning.trials", "at least 2"]),
+        (TUNED | {"tuning": {"validation": 0.0}}, ["tuning.validation", "above 0"]),
+        (TUNED | {"tuning": {"epoch": 3}}, ["tuning.epoch", "epochs"]),
+        (TUNED | {"tuning": {"ranges": {"adam": {"lr": [1e-3, 1e-3]}}}}, ["tuning.ranges.adam.lr", "one value"]),
+        (TUNED | {"tuning": {"ranges": {"adam": {"lr": [1e-2, 1e-4]}}}}, ["tuning.ranges.adam.lr", "reversed"]),
+        (TUNED | {"tuning": {"ranges": {"adam": {"lr": [0, 1e-4]}}}}, ["tuning.ranges.adam.lr", "above 0"]),
+        (TUNED | {"tuning": {"ranges": {"adam": {"lr": [1e-4]}}}}, ["tuning.ranges.adam.lr", "two ends"]),
+        (TUNED | {"tuning": {"ranges": {"adam": {"lr": [1, 1.001]}}}}, ["tuning.ranges.adam.lr", "too narrow"]),
+        (TUNED | {"tuning": {"ranges": {"adam": {"eps": [1e-8, 1e-4]}}}}, ["tuning.ranges.adam", "lr alone"]),
+        (TUNED | {"tuning": {"ranges": {"sgd": {"lr": [1e-2, 1]}}}}, ["tuning.ranges.sgd", "no optimizer sgd"]),
+        (TUNED | {"tuning": {"ranges": {"adm": {"lr": [1e-2, 1]}}}}, ["tuning.ranges.adm", "'adam'"]),
+        (TUNED | {"tuning": {"ranges": {"rmsprop": {"lr": [1e-2, 1]}}}}, ["tuning.ranges.rmsprop", "is given"]),
+        (
+            TUNED | {"optimizers": ["adam", {"name": "adam", "lr": 0.5}]},
+            ["optimizers[1]", "optimizers[0]", "leave one"],
+        ),
+        (TUNED | {"seeds": [TUNING_SEED]}, ["seeds", str(TUNING_SEED)]),
         ({"training": {"schedule": {"name": "step", "at": [3, 1], "lr": [0.1, 0.2]}}}, ["schedule.at", "ascend"]),
         ({"training": {"schedule": {"name": "step", "at": [1], "lr": []}}}, ["schedule"]),
         ({"training": {"validation": 1.0}}, ["training.validation", "below 1"]),
@@ -120,7 +141,7 @@ def test_a_missing_key_is_named():
         ({"training": {"epochs": 0}}, "training.epochs"),
         ({"training": 3}, "training"),
         ({"training": {"schedule": {"name": "step", "at": [3, 1], "lr": [0.1, 0.2]}}}, "training.schedule.at"),
-        ({"training": {"hyperparameters": "tuned"}}, "training.hyperparameters"),
+        ({"training": {"hyperparameters": "tune"}}, "training.hyperparameters"),
         ({"optimizers": []}, "optimizers"),
         ({"optimizers": ["sgd", 3]}, "optimizers[1]"),
         ({"optimizers": ["sgd", "adamm"]}, "optimizers[1]"),
@@ -223,6 +244,9 @@ def test_reading_one_study_leaves_the_defaults_of_the_next_alone():
         ({"seeds": 100_000}, ["400,000", "--yes"]),
         ({"train_samples": 1437, "vary": ["seed", "train_subset"]}, ["vary", "all training samples"]),
         ({"training": {"validation": 0.01}}, ["training.validation", "too small"]),
+        (TUNED | {"tuning": {"validation": 0.03}}, ["tuning.validation", "0.03 of 300", "too small"]),
+        (TUNED | {"tuning": {"train_samples": 90}}, ["tuning.validation", "0.1 of 90", "too small"]),
+        (TUNED | {"tuning": {"train_samples": 5000}}, ["tuning.train_samples", "5,000", "1,437"]),
     ],
 )
 def test_what_only_the_data_can_tell_is_refused_by_the_plan(changes, words, cache):

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import BadInput
@@ -95,6 +95,7 @@ def test_a_bad_filter_is_one_line_that_names_the_condition(text, words):
     assert "\n" not in str(caught.value)
 
 
+@settings(deadline=None)  # each makes a database
 @given(st.text(max_size=40))
 def test_no_text_reaches_sqlite_as_sql(text):
     try:

@@ -69,7 +69,7 @@ PARTS = (
     Part("defenses", "defenses", ("defenses",), "what they are trained on", DEFENSES),
     Part("attacks", "attacks", ("attacks",), "what every model is tried with", ATTACKS),
     Part("seeds", "samples", ("seeds", "vary", "train_samples", "test_samples"), "repetitions, and how many images"),
-    Part("training", "training", ("training",), "the same for every model"),
+    Part("training", "training", ("training", "tuning"), "the same for every model"),
     Part("score", "score", ("score", "audit"), "the threat of single-ε scores, and the audit of every number"),
 )
 BY_NAME: Mapping[str, Part] = {part.name: part for part in PARTS}
@@ -110,6 +110,7 @@ def shaped(document: Any) -> bool:
         and all(_named(training.get(key, "")) for key in TRAINING_CHOICES)
         and isinstance(document.get("score", {}), dict)
         and isinstance(document.get("audit", {}), dict)
+        and isinstance(document.get("tuning", {}), dict)
     )
 
 

@@ -102,10 +102,18 @@ def _held_against(db: Database, plan: Plan, outlook: Outlook) -> Outlook:
         submission=submission,
         seconds=forecast(db, plan, submission),
         stored=None if there is None else len(there),
-        leaving=len(there - {trial.id for trial in plan.trials}) if there else 0,
+        leaving=len(there - _kept(db, plan)) if there else 0,
         warning=other_content_warning(plan.info) if plan.info.other_content else None,
         notes=plan.info.notes,
     )
+
+
+def _kept(db: Database, plan: Plan) -> set[str]:
+    """The trials of `plan`, as far as their learning rates are chosen."""
+    from storage.tuning import judge
+
+    chosen = (trial for cell in plan.cells for _, trial in judge(db, cell).compared)
+    return {trial.id for trial in (*plan.trials, *chosen)}
 
 
 def counts(outlook: Outlook) -> list[str]:
@@ -119,6 +127,8 @@ def counts(outlook: Outlook) -> list[str]:
     if numbers["new"] == outlook.trials:
         told = ["all new"]
     phrases = [f"{trials}: {', '.join(told)}"]
+    if submission.tuning_missing:
+        phrases.append(f"{submission.tuning_missing:,} to tune by first")
     evaluations = f"{submission.evaluations:,} evaluation{'' if submission.evaluations == 1 else 's'}"
     if submission.evaluations == 0:
         phrases.append("no attack")
@@ -147,7 +157,8 @@ def remarks(outlook: Outlook) -> list[str]:
         found.append(f"{outlook.dataset} is not here yet: S downloads it")
     if outlook.warning is not None:
         found.append(outlook.warning)
-    if outlook.stored is not None and (outlook.leaving or outlook.stored != outlook.trials):
+    undecided = 0 if outlook.submission is None else outlook.submission.undecided
+    if outlook.stored is not None and (outlook.leaving or outlook.stored + undecided != outlook.trials):
         leaving = f": {_runs(outlook.leaving)} it, but stay here" if outlook.leaving else ""
         found.append(f"changes the study {outlook.name}{leaving}")
     return found

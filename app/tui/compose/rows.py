@@ -14,7 +14,7 @@ from app.tui.widgets.rows import Line, Row
 from app.tui.widgets.text import fitted
 
 _LONGEST_NAME = 26
-_TABLES = ("training", "dataset")
+_TABLES = ("training", "tuning", "dataset")
 """Where a mistake of the table as a whole is none of each value."""
 _BELOW = ("samples", "training")
 """Parts whose summary needs a line of its own, beside the axes."""

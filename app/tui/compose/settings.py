@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,10 @@ from core.attacks import ATTACKS
 from core.errors import BadInput
 from core.records import AUDIT_DEPTHS, SEED_ALONE, VARIED
 from core.registry import Entry, Parameter
-from core.study.file import AuditTable, TrainingTable
-from core.study.resolve import INITIALISATIONS, PRECISIONS, mistakes
+from core.study.file import AuditTable, TrainingTable, TuningTable
+from core.study.resolve import INITIALISATIONS, PRECISIONS, PROFILES, TUNED, mistakes
 from core.training.averaging import AVERAGINGS
-from core.training.optimizers import resolve
+from core.training.optimizers import OPTIMIZERS, resolve
 from core.training.schedules import SCHEDULES
 
 
@@ -51,7 +51,8 @@ class Setting:
 
     @property
     def name(self) -> str:
-        return str(self.path[-1])
+        """Its key; one of the tuning with its table, for it stands among those of the training."""
+        return dotted(self.path) if self.path[0] == "tuning" else str(self.path[-1])
 
     def text(self, document: Document) -> str:
         """The value as one would type it, empty while the key is absent."""
@@ -140,6 +141,8 @@ def choose(document: Document, setting: Setting, choice: str | None) -> Document
         epochs = value_at(document, ("training", "epochs")) or TrainingTable.model_fields["epochs"].default
         half = max(1, epochs // 2) if isinstance(epochs, int) else 1
         return put(document, setting.path, {"name": choice, "at": [half], "lr": [1e-4]})
+    if setting.name == "hyperparameters" and choice not in TUNED:
+        document = {key: value for key, value in document.items() if key != "tuning"}
     return put(document, setting.path, None if choice is None else read(setting, choice))
 
 
@@ -209,7 +212,13 @@ def _samples(document: Document) -> list[Setting]:
 _TRAINING: tuple[tuple[str, str, str, tuple[str, ...], str], ...] = (
     ("epochs", "int", "passes over the training images", (), "at least 1"),
     ("batch_size", "int", "images per step", (), "at least 1"),
-    ("hyperparameters", "str", "optimizer defaults where none are given; keras is the paper's", ("torch", "keras"), ""),
+    (
+        "hyperparameters",
+        "str",
+        "optimizer rules and defaults (keras: the paper's); tuned: lr by validation",
+        (*PROFILES,),
+        "",
+    ),
     ("initialisation", "str", "of the weights; glorot is Keras's: Glorot uniform, zero bias", INITIALISATIONS, ""),
     ("precision", "str", "tf32 and fp16 only on CUDA", PRECISIONS, ""),
     ("schedule", "str", "how the learning rate changes", tuple(SCHEDULES), ""),
@@ -230,7 +239,27 @@ def _training(document: Document) -> list[Setting]:
             entry = TRAINING_CHOICES[name].get(str(value_at(document, ("training", name, "name"))))
             for parameter in entry.parameters if entry else ():
                 found.append(_of(parameter, ("training", name, parameter.name), None))
-    return found
+    return [*found, *_tuning()] if _tuned(document) else found
+
+
+_TUNING: tuple[tuple[str, str, str, str, str], ...] = (
+    ("trials", "int", "values tried for each cell, the same number for all", "", "at least 2"),
+    ("validation", "float", "share of the training images held out to choose by", "", "above 0 and below 1"),
+    ("epochs", "count", "of each trial to choose by", "those of the training", "at least 1"),
+    ("train_samples", "count", "training images of each trial to choose by", "those of the study", "at least 1"),
+)
+
+
+def _tuning() -> list[Setting]:
+    return [
+        Setting(("tuning", name), kind, summary, TuningTable.model_fields[name].default, absent, range=bounds)
+        for name, kind, summary, absent, bounds in _TUNING
+    ]
+
+
+def _tuned(document: Document) -> bool:
+    """Whether what an optimizer is not given is chosen."""
+    return value_at(document, ("training", "hyperparameters")) in TUNED
 
 
 _AUDIT: tuple[tuple[str, str, str, tuple[str, ...], str], ...] = (
@@ -279,6 +308,11 @@ def _options(document: Document, axis: str, index: int) -> list[Setting]:
         return []
     usual = _usual(document, axis, entry)
     found = [_of(parameter, (axis, index, parameter.name), usual.get(parameter.name)) for parameter in entry.parameters]
+    if axis == "optimizers" and _tuned(document):
+        search = OPTIMIZERS[entry.name].tuned
+        own = value_at(document, ("tuning", "ranges", entry.name, search.option))
+        absent = f"tuned within {shown(own)}" if own is not None else f"tuned within {search.low:g}, {search.high:g}"
+        found = [replace(one, usual=None, absent=absent) if one.name == search.option else one for one in found]
     if axis != "attacks":
         return found
     norms, finds_radius = ATTACKS[entry.name].norms, ATTACKS[entry.name].minimum_norm
@@ -333,7 +367,7 @@ def _of(parameter: Parameter, path: Path_, usual: Any) -> Setting:
 def _usual(document: Document, axis: str, entry: Entry) -> Table:
     """The defaults of an entry: an optimizer's depend on the profile and on the training's weight decay."""
     if axis == "optimizers":
-        profile = value_at(document, ("training", "hyperparameters")) or "torch"
+        profile = PROFILES.get(str(value_at(document, ("training", "hyperparameters"))), "torch")
         decay = value_at(document, ("training", "weight_decay")) or 0.0
         try:
             return resolve(entry.name, {}, profile, decay, "").options

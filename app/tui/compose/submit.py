@@ -74,6 +74,8 @@ def submit(
 def _told(submission: Submission, started: Started) -> str:
     left = submission.new + submission.trained
     trials = "nothing to do" if left == 0 else f"{left:,} trial{'' if left == 1 else 's'} queued"
+    if submission.tuning_missing:
+        trials = f"{submission.tuning_missing:,} trials queued to tune by, for {left:,} to come"
     if submission.failed:
         trials += f", {submission.failed:,} failed before (retry them in the queue)"
     if started.waits_for is not None:

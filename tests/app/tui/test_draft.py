@@ -376,6 +376,24 @@ def test_an_optimizers_defaults_are_those_of_the_profile():
     assert setting(decayed, "optimizers", 1, "weight_decay").usual == 5e-4
 
 
+def test_a_tuned_draft_says_where_rates_are_looked_for_and_with_what_budget():
+    document = draft.first()
+    tuned = compose_settings.choose(document, setting(document, "training", "hyperparameters"), "tuned-keras")
+    shown_now = {one.name for one in compose_settings.settings(tuned, "training")}
+    assert shown_now - {one.name for one in compose_settings.settings(document, "training")} == {
+        "tuning.trials", "tuning.validation", "tuning.epochs", "tuning.train_samples",
+    }  # fmt: skip
+    rate = setting(tuned, "optimizers", 1, "lr")
+    assert (rate.usual, rate.default_text()) == (None, "tuned within 0.0001, 0.01")
+    assert setting(tuned, "optimizers", 1, "alpha").usual == 0.9, "all others are the profile's"
+    budget = put(tuned, ("tuning", "trials"), 1)
+    assert wrong(tuned, "tuning", "trials", text="1") == "1 is out of range, it must be at least 2"
+    assert "tuning.trials" in mistakes(budget, HERE)["training"].text
+    assert "tuning" in toml_text(budget)
+    back = compose_settings.choose(budget, setting(budget, "training", "hyperparameters"), "keras")
+    assert "tuning" not in back, "it would be refused there"
+
+
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_numbers_are_shown_as_they_are(number):
     assert float(shown(number)) == number

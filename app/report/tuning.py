@@ -1,0 +1,124 @@
+"""What a study's learning rates were chosen by: one line per cell, and what it all cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.report.text import number, percent, table, wrapped
+from app.report.variants import constant, levels, varying
+from app.worker.narration import in_words
+
+if TYPE_CHECKING:
+    from storage.rows import TuningRow
+
+_NOT_ENDED = ("queued", "running", "cancelled", None)
+
+
+@dataclass(frozen=True)
+class TunedCell:
+    """The candidates of one cell, the smallest value first."""
+
+    candidates: tuple[TuningRow, ...]
+
+    @property
+    def chosen(self) -> TuningRow | None:
+        return next((one for one in self.candidates if one.chosen), None)
+
+    @property
+    def edge(self) -> bool:
+        """Whether the best is the outermost that was tried, though the range was widened."""
+        return self.chosen is not None and bool(self.chosen.edge)
+
+    @property
+    def widened(self) -> int:
+        """Candidates beyond the range."""
+        return sum(one.widened for one in self.candidates)
+
+    @property
+    def failed(self) -> int:
+        return sum(one.state == "failed" for one in self.candidates)
+
+    @property
+    def to_come(self) -> int:
+        return sum(one.state in _NOT_ENDED for one in self.candidates)
+
+    @property
+    def seconds(self) -> float:
+        """Of training."""
+        return sum(one.seconds or 0.0 for one in self.candidates)
+
+    @property
+    def remark(self) -> str:
+        """What there is to know of the choice."""
+        first = self.candidates[0]
+        if first.cell_reason is not None:
+            return "FAILED: no candidate could be trained"
+        parts = [f"{self.to_come} of {len(self.candidates)} to come"] if self.chosen is None else []
+        if self.edge:
+            parts.append("ON THE EDGE")
+        elif self.widened:
+            parts.append("widened")
+        if self.failed:
+            parts.append(f"{self.failed} failed")
+        return ", ".join(parts)
+
+
+def cells_of(rows: Sequence[TuningRow]) -> list[TunedCell]:
+    """The rows of a study's ledger, cell by cell."""
+    groups: dict[int, list[TuningRow]] = {}
+    for row in rows:
+        groups.setdefault(row.cell, []).append(row)
+    return [TunedCell(tuple(group)) for group in groups.values()]
+
+
+def tuning_table(study: str, rows: Sequence[TuningRow], width: int) -> str:
+    """The ledger of a tuned study for a person."""
+    cells = cells_of(rows)
+    firsts = [cell.candidates[0] for cell in cells]
+    factors = varying(firsts) or ["optimizer"]
+    lines = []
+    for cell, *names in zip(cells, *(levels(firsts, factor) for factor in factors), strict=True):
+        chosen = cell.chosen
+        lines.append(
+            [
+                *names,
+                "-" if chosen is None else f"{chosen.value:.4g}",
+                percent(None if chosen is None else chosen.validation_accuracy),
+                f"{cell.candidates[0].value:.4g}–{cell.candidates[-1].value:.4g}",
+                str(len(cell.candidates)),
+                number(cell.seconds),
+                cell.remark,
+            ]
+        )
+    option = rows[0].option
+    headings = [*factors, option, "valid.", "range tried", "tried", "seconds", "remark"]
+    count = len(factors)
+    shown = table(headings, lines, width, right=[count, count + 1, count + 3, count + 4])
+    head = ", ".join(part for part in (rows[0].dataset, constant(firsts)) if part)
+    return "\n".join([f"{study}: {head}", shown, "", *wrapped(_foot(cells, option), width)])
+
+
+def _foot(cells: Sequence[TunedCell], option: str) -> list[str]:
+    lines = [
+        "valid.: of the training images held out, % classified rightly after the last epoch; no test image was looked at"
+    ]
+    firsts = sorted({len(cell.candidates) - cell.widened for cell in cells})
+    candidates, widened = sum(len(cell.candidates) for cell in cells), sum(cell.widened > 0 for cell in cells)
+    budget = f"Budget: {len(cells)} cells × {firsts[-1]} candidates"
+    if widened:
+        budget += f", and {sum(cell.widened for cell in cells)} more in the {widened} that were widened"
+    seconds = sum(cell.seconds for cell in cells)
+    lines.append(f"{budget}: {candidates} trainings, {in_words(seconds)} in all.")
+    edges = sum(cell.edge for cell in cells)
+    if edges:
+        whose = "of one cell lies" if edges == 1 else f"of {edges} cells lies"
+        lines.append(
+            f"The best {option} {whose} on the edge of what was tried, so a better one may lie beyond: give those optimizers "
+            "another range under [tuning.ranges], or more epochs."
+        )
+    waiting = sum(cell.chosen is None and cell.candidates[0].cell_reason is None for cell in cells)
+    if waiting:
+        lines.append(f"{waiting} of {len(cells)} cells have not chosen yet.")
+    return lines
