@@ -97,10 +97,11 @@ def tuning_table(study: str, rows: Sequence[TuningRow], width: int) -> str:
     count = len(factors)
     shown = table(headings, lines, width, right=[count, count + 1, count + 3, count + 4])
     head = ", ".join(part for part in (rows[0].dataset, constant(firsts)) if part)
-    return "\n".join([f"{study}: {head}", shown, "", *wrapped(_foot(cells, option), width)])
+    return "\n".join([f"{study}: {head}", shown, "", *wrapped(remarks(cells, option), width)])
 
 
-def _foot(cells: Sequence[TunedCell], option: str) -> list[str]:
+def remarks(cells: Sequence[TunedCell], option: str) -> list[str]:
+    """What the numbers are, what they cost, and what is to be known of the choices."""
     lines = [
         "valid.: of the training images held out, % classified rightly after the last epoch; no test image was looked at"
     ]

@@ -122,9 +122,8 @@ def _about_training(of: Material) -> list[str]:
         )
     if study.train_samples is not None:
         lines.append(f"Trained on {study.train_samples} images; more data may change which choice is best.")
-    lines.append(
-        f"{study.training.epochs} epochs at given hyperparameters: a choice that is worse here may only be trained worse."
-    )
+    given = "given hyperparameters" if study.tuning is None else "learning rates that validation images chose"
+    lines.append(f"{study.training.epochs} epochs at {given}: a choice that is worse here may only be trained worse.")
     if all(choice.name == UNDEFENDED for choice in study.defenses):
         lines.append("Undefended models only: what adversarial training would change is not asked.")
     return lines

@@ -12,6 +12,7 @@ from app.report.document.methods import methods
 from app.report.document.record import Report
 from app.report.document.reservations import audit_and_trust, limits
 from app.report.document.results import results
+from app.report.document.tuned import tuning
 from app.report.document.verdicts import verdicts
 from app.report.text import moment
 from app.report.waiting import waiting_note
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 def write_up(db: Database, study: str) -> Report:
     """Raises NotFound and BadInput as `material` does."""
     of = material(db, study)
+    ledger = tuning(of)
     models = "1 model" if len(of.scored) == 1 else f"{len(of.scored)} models"
     return Report(
         f"{study}: a study of innate robustness",
@@ -35,6 +37,7 @@ def write_up(db: Database, study: str) -> Report:
             results(of),
             audit_and_trust(of),
             verdicts(of),
+            *([] if ledger is None else [ledger]),
             limits(of),
             environment(of),
             study_file(of),
