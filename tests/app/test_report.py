@@ -41,6 +41,7 @@ from app.report.worst_curves import worst_curves
 from core.attacks import ATTACKS
 from core.errors import BadInput, NotFound
 from core.study.resolve import parse_study, parse_toml
+from core.training.averaging import AVERAGINGS
 from core.training.defenses import DEFENSES
 from core.verdict.scoring import SCORES
 from storage import queries, studies
@@ -202,8 +203,8 @@ def test_every_score_has_its_formula(report):
     assert set(FORMULAS) == set(SCORES) == {name for name, _ in formulas.lines}
 
 
-def test_every_attack_and_defense_that_has_a_paper_is_cited_in_full():
-    sources = {entry.name: entry.source for registry in (ATTACKS, DEFENSES) for entry in registry.values()}
+def test_every_attack_defense_and_averaging_that_has_a_paper_is_cited_in_full():
+    sources = {entry.name: entry.source for registry in (ATTACKS, DEFENSES, AVERAGINGS) for entry in registry.values()}
     for name, source in sources.items():
         if source not in ("", "-") and re.search(r"\d{4}", source):
             assert any(key in source for key in REFERENCES), f"{name}: {source}"

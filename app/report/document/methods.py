@@ -13,6 +13,7 @@ from core.models.activations import ACTIVATIONS
 from core.models.architectures import ARCHITECTURES
 from core.records import Choice
 from core.registry import E
+from core.training.averaging import AVERAGINGS
 from core.training.defenses import DEFENSES
 from core.training.optimizers import OPTIMIZERS
 from core.verdict.crossed import FEW
@@ -91,6 +92,8 @@ def _used(of: Material) -> Iterable[tuple[str, str, str]]:
     yield from _named("optimizers", OPTIMIZERS, study.optimizers)
     yield from _named("activations", ACTIVATIONS, study.activations)
     yield from _named("defenses", DEFENSES, study.defenses)
+    if study.training.averaging.name != "none":
+        yield from _named("weight averaging", AVERAGINGS, [study.training.averaging])
     for attack in study.attacks:
         yield "attacks", attack.name, ATTACKS[attack.name].source
 
