@@ -31,8 +31,8 @@ REFERENCES: Mapping[str, str] = {
     "Owen 2007": "A. B. Owen. The pigeonhole bootstrap. Annals of Applied Statistics 1, 2007.",
     "Pintor et al. 2021": "M. Pintor, F. Roli, W. Brendel, B. Biggio. Fast minimum-norm adversarial attacks through adaptive "
     "norm constraints. NeurIPS 2021.",
-    "Polyak, Juditsky 1992": "B. T. Polyak, A. B. Juditsky. Acceleration of stochastic approximation by averaging. SIAM Journal on "
-    "Control and Optimization 30, 1992.",
+    "Polyak, Juditsky 1992": "B. T. Polyak, A. B. Juditsky. Acceleration of stochastic approximation by averaging. SIAM "
+    "Journal on Control and Optimization 30, 1992.",
     "Rebuffi et al. 2021": "S.-A. Rebuffi, S. Gowal, D. A. Calian, F. Stimberg, O. Wiles, T. Mann. Data augmentation can improve "
     "robustness. NeurIPS 2021.",
     "Shafahi et al. 2019": "A. Shafahi et al. Adversarial training for free! NeurIPS 2019.",
