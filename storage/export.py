@@ -33,8 +33,14 @@ if TYPE_CHECKING:
 LISTING_ENDINGS = (".csv", ".json", ".jsonl")
 
 
-def export_sqlite(db: Database, dest: Path, study: str | None, own: InUse, *, force: bool = False) -> int:
-    """A copy of the database, views included; with `study`, of what belongs to it only. Returns the number of trials."""
+def export_sqlite(
+    db: Database, dest: Path, study: str | None, own: InUse, *, examples: bool = True, force: bool = False
+) -> int:
+    """A copy of the database, views included; with `study`, of what belongs to it only. Returns the number of trials.
+
+    Without `examples` it has no adversarial images, which are most of its bytes and in no score. Where this machine keeps named
+    data sets is nobody else's business.
+    """
     refuse_in_use(dest, own)
     if study is not None:
         study_row(db, study)
@@ -50,7 +56,10 @@ def export_sqlite(db: Database, dest: Path, study: str | None, own: InUse, *, fo
                 for table in ("evaluation", "trial"):
                     key = "id" if table == "trial" else "trial_id"
                     copy.execute(f"DELETE FROM {table} WHERE {key} NOT IN (SELECT trial_id FROM study_trial)")
+            if not examples:
+                copy.execute("DELETE FROM example")
             copy.execute("DELETE FROM command")
+            copy.execute("UPDATE study SET data_root = NULL")
             count = count_trials(copy)
             copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
             copy.execute("VACUUM")

@@ -16,7 +16,8 @@ KINDS = ("sqlite", "csv", "jsonl", "weights")
 
 def register(app: typer.Typer) -> None:
     app.command(
-        "export", epilog="Examples: innate export sqlite results.db; innate export csv quick.csv --study quick"
+        "export",
+        epilog="Examples: innate export sqlite results.db --no-examples; innate export csv quick.csv --study quick",
     )(export)
 
 
@@ -25,6 +26,12 @@ def export(
     kind: Annotated[str, typer.Argument(help=", ".join(KINDS) + ".", autocompletion=lambda: list(KINDS))],
     dest: Annotated[Path, typer.Argument(help="A file; for weights a folder.")],
     study: Annotated[str | None, typer.Option("--study", help="Only this one.", autocompletion=complete_study)] = None,
+    examples: Annotated[
+        bool,
+        typer.Option(
+            "--examples/--no-examples", help="With sqlite: adversarial images, too, which are most of its size."
+        ),
+    ] = True,
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
 ) -> None:
     """Take results elsewhere: the database, v_results as csv or jsonl, or the trained weights."""
@@ -32,13 +39,15 @@ def export(
 
     if kind not in KINDS:
         raise BadInput(f"export {kind}: not one of {', '.join(KINDS)}{nearest(kind, KINDS)}")
+    if not examples and kind != "sqlite":
+        raise BadInput(f"--no-examples: goes with export sqlite; {kind} has no images")
     context = context_of(ctx)
     db = context.reading()
     if kind == "weights":
         checkpoints = context.database.parent / "checkpoints"
         count, what = export_weights(db, checkpoints, dest, study, context.in_use, force=force), "models"
     elif kind == "sqlite":
-        count, what = export_sqlite(db, dest, study, context.in_use, force=force), "trials"
+        count, what = export_sqlite(db, dest, study, context.in_use, examples=examples, force=force), "trials"
     else:
         count, what = export_rows(db, dest, kind, study, context.in_use, force=force), "rows"
     context.say(f"wrote {count} {what} to {dest}")

@@ -245,6 +245,21 @@ def test_exports(read, rows, tmp_path):
     assert "exists already" in err
 
 
+def test_an_export_to_publish_has_no_images_and_no_place_of_this_machine(read, rows, tmp_path):
+    whole, small = tmp_path / "whole.db", tmp_path / "small.db"
+    read("export", "sqlite", str(whole))
+    read("export", "sqlite", str(small), "--no-examples")
+    copied, _ = read("--db", str(small), "results", "--json")
+    assert json.loads(copied)["results"] == rows("results", "results")
+    assert small.stat().st_size < whole.stat().st_size
+    for path, images in ((whole, True), (small, False)):
+        with sqlite3.connect(path) as db:
+            assert bool(db.execute("SELECT count(*) FROM example").fetchone()[0]) == images
+            assert db.execute("SELECT DISTINCT data_root FROM study").fetchall() == [(None,)]
+    _, err = read("export", "csv", str(tmp_path / "r.csv"), "--no-examples", check=2)
+    assert "--no-examples: goes with export sqlite" in err
+
+
 def test_a_database_named_by_db_is_never_written(read, filled, tmp_path):
     before = (filled / "innate.db").read_bytes()
     for command in (["run", "quick"], ["delete", "--study", "tiny", "--yes"], ["retry", "--all"]):
@@ -256,6 +271,7 @@ def test_a_database_named_by_db_is_never_written(read, filled, tmp_path):
 # --- help, versions, empty homes ---
 
 COMMANDS = [
+    "report", "reproduce", "tuning", "traits", "findings",
     "run", "plan", "init", "presets", "datasets", "architectures", "optimizers", "activations", "attacks", "defenses",
     "scores", "studies", "trials", "show", "results", "chart", "attack", "examples", "export", "delete", "retry", "doctor",
     "transfer", "compare", "status", "wait", "cancel", "priority", "gc",
