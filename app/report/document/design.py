@@ -9,7 +9,7 @@ from app.report.document.record import Block, Section, Table, Text
 from app.report.labels import shown_choice
 from app.report.variants import choice_text, short
 from core.names import FACTORS, NORM_SIGNS
-from core.records import AttackSpec, Choice
+from core.records import AttackSpec, Choice, Search
 
 
 def question(of: Material) -> Section:
@@ -31,10 +31,11 @@ def design(of: Material) -> Section:
     """Grid, training, data and attacks."""
     study = of.asked
     axes = (study.architectures, study.optimizers, study.activations, study.defenses)
+    searches = {} if study.tuning is None else study.tuning.searches
     levels = [
-        (factor, shown_choice(choice, axis), _options(choice))
+        (factor, shown_choice(choice, axis), _options(choice, searches.get(place) if factor == "optimizer" else None))
         for factor, axis in zip(FACTORS, axes, strict=True)
-        for choice in axis
+        for place, choice in enumerate(axis)
     ]
     blocks: list[Block] = [
         Text(_grid(of, " × ".join(str(len(axis)) for axis in axes))),
@@ -63,8 +64,12 @@ def _grid(of: Material, product: str) -> str:
     )
 
 
-def _options(choice: Choice) -> str:
-    return ", ".join(f"{key} = {short(value)}" for key, value in choice.options.items()) or "-"
+def _options(choice: Choice, search: Search | None) -> str:
+    """With what is tuned of an optimizer by its range."""
+    said = {key: short(value) for key, value in choice.options.items()}
+    if search is not None:
+        said[search.option] = f"tuned from {search.low:g} to {search.high:g}"
+    return ", ".join(f"{key} = {value}" for key, value in said.items()) or "-"
 
 
 def _training(of: Material) -> list[tuple[str, str]]:
