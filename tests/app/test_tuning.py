@@ -10,6 +10,8 @@ from app.report.aggregate import by_factors
 from app.report.findings import findings
 from app.report.leaderboard import leaderboard_table
 from app.report.settle import outlook
+from app.tui.run.data import Run
+from app.tui.run.words import overview
 from app.worker import owner
 from app.worker.loop import Stop, Worker
 from core.errors import BadInput
@@ -210,6 +212,15 @@ def test_the_ledger_goes_with_an_exported_study(done, tmp_path):
     taken = database.connect(tmp_path / "taken.db")
     assert tuning.ledger(taken, "tiny") == tuning.ledger(db, "tiny")
     assert {row.state for row in queries.trials(taken, "tiny~tuning")} == {"done"}
+
+
+def test_a_run_s_detail_has_the_rate_that_was_chosen(done):
+    _, db, _ = done
+    for name, chosen in (("sgd", True), ("rmsprop", False)):
+        row = next(row for row in queries.trials(db, "tiny") if row.optimizer == name)
+        run = Run(listing.one(db, "tiny", row.trial_id), trial_detail(db, row.trial_id))
+        rate = run.detail.optimizer_options["lr"]
+        assert f"{name} lr={rate:g}{', tuned' if chosen else ''}\n" in overview(run).plain
 
 
 def test_more_seeds_of_a_tuned_level_are_tuned_too(done, tmp_path):

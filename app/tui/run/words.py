@@ -38,8 +38,10 @@ def overview(run: Run) -> Content:
     parts.append(f": {row.reason}\n" if row.reason else "\n")
     parts += [_label("data"), f"{row.dataset}, {_samples(detail)}\n"]
     for factor in FACTORS:
-        rate = options(row, factor).get("lr")
-        parts += [_label(factor), level(row, factor) or "unknown", "\n" if rate is None else f" lr={short(rate)}\n"]
+        rate = options(detail, factor).get("lr")
+        chosen = "" if options(row, factor).get("lr") == rate else ", tuned"  # a study names it, a trial knows it
+        parts.append(_label(factor))
+        parts += [level(row, factor) or "unknown", "\n" if rate is None else f" lr={short(rate)}{chosen}\n"]
     if row.train_seconds is not None:
         parts += [_label("trained"), f"{row.train_seconds:.1f} s, {len(detail.epochs)} epochs\n"]
     elif detail.epochs:
