@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -197,6 +198,18 @@ class Progress:
 
 def _slot_name(device: str, number: int) -> str:
     return f"{device} {number + 1}" if device == "cpu" else device
+
+
+@contextmanager
+def one_bar(*, colour: bool, quiet: bool) -> Iterator[Callable[[float, str], None]]:
+    """A bar on stderr, in a terminal only: `advance(share, what is done)`, share in [0, 1]."""
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    console = console_for_stderr(colour=colour)
+    columns = (BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("{task.description}", markup=False))
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+        task = bar.add_task("loading", total=1.0)
+        yield lambda share, what: bar.update(task, completed=share, description=what)
 
 
 def console_for_stderr(*, colour: bool) -> Console:

@@ -65,29 +65,23 @@ def reproduce(
 
 def _train(context: Context, before: Original, slot: Slot, label: str) -> Rerun:
     """With a bar in a terminal; epochs as lines where they are asked for."""
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    from app.cli.progress import console_for_stderr
+    from app.cli.progress import one_bar
     from app.worker.foreground import StopSignals
     from app.worker.reproduction import train_again
     from core.events import EpochFinished, Event, TrainingProgress
 
     threads = f"{slot.threads} thread{'' if slot.threads == 1 else 's'}"
     context.say(f"training {short_id(before.trial.id)} ({label}) again on {slot.device}, {threads}")
-    console = console_for_stderr(colour=context.colour)
-    columns = (BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("{task.description}", markup=False))
-    hidden = context.quiet or not console.is_terminal
     with (
-        Progress(*columns, console=console, transient=True, disable=hidden) as bar,
+        one_bar(colour=context.colour, quiet=context.quiet) as advance,
         StopSignals().installed() as stop,
     ):
-        task = bar.add_task("loading", total=1.0)
 
         def told(event: Event) -> None:
             match event:
                 case TrainingProgress():
                     share = (event.epoch - 1 + event.batch / event.batches) / event.epochs
-                    bar.update(task, completed=share, description=f"epoch {event.epoch} of {event.epochs}")
+                    advance(share, f"epoch {event.epoch} of {event.epochs}")
                 case EpochFinished(record) if context.verbose:
                     context.say(f"epoch {record.epoch}: loss {record.loss:.6g}, accuracy {100 * record.accuracy:.1f} %")
 

@@ -142,7 +142,7 @@ def _emit(form: str, rows: Sequence[Options]) -> None:
 
 def _work(context: Context, db: Database, job: TransferJob, plan: TransferPlan) -> tuple[bool, dict[str, str]]:
     """Carry it out with a bar in a terminal: whether it came to its end, and the models left out."""
-    from app.cli.progress import console_for_stderr
+    from app.cli.progress import one_bar
     from app.report.variants import trial_labels
     from app.worker import transfers
     from app.worker.foreground import StopSignals
@@ -156,19 +156,13 @@ def _work(context: Context, db: Database, job: TransferJob, plan: TransferPlan) 
         f"{attack.name} {attack.norm} ε = {attack.eps[0]:g}{steps}: {len(job.wanted)} of {len(names)} models have yet to "
         f"craft, for {cells} of {len(names) ** 2} pairs"
     )
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    console = console_for_stderr(colour=context.colour)
-    columns = (BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("{task.description}", markup=False))
-    hidden = context.quiet or not console.is_terminal
     with (
-        Progress(*columns, console=console, transient=True, disable=hidden) as bar,
+        one_bar(colour=context.colour, quiet=context.quiet) as advance,
         StopSignals().installed() as stop,
     ):
-        task = bar.add_task("loading", total=1.0)
 
         def shown(event: TransferProgress) -> None:
-            bar.update(task, completed=event.share, description=names[event.source_id])
+            advance(event.share, names[event.source_id])
 
         outcome = transfers.carry_out(db, context.home, job, plan.digests, stop, shown)
     for trial_id, reason in outcome.left_out.items():

@@ -76,16 +76,13 @@ def cells_of(rows: Sequence[TuningRow]) -> list[TunedCell]:
 def tuning_table(study: str, rows: Sequence[TuningRow], width: int) -> str:
     """The ledger of a tuned study for a person."""
     cells = cells_of(rows)
-    firsts = [cell.candidates[0] for cell in cells]
-    factors = varying(firsts) or ["optimizer"]
+    factors, named = named_cells(cells)
     lines = []
-    for cell, *names in zip(cells, *(levels(firsts, factor) for factor in factors), strict=True):
-        chosen = cell.chosen
+    for cell, names in named:
         lines.append(
             [
                 *names,
-                "-" if chosen is None else f"{chosen.value:.4g}",
-                percent(None if chosen is None else chosen.validation_accuracy),
+                *choice_cells(cell),
                 f"{cell.candidates[0].value:.4g}–{cell.candidates[-1].value:.4g}",
                 str(len(cell.candidates)),
                 number(cell.seconds),
@@ -96,8 +93,22 @@ def tuning_table(study: str, rows: Sequence[TuningRow], width: int) -> str:
     headings = [*factors, option, "valid.", "range tried", "tried", "seconds", "remark"]
     count = len(factors)
     shown = table(headings, lines, width, right=[count, count + 1, count + 3, count + 4])
-    head = ", ".join(part for part in (rows[0].dataset, constant(firsts)) if part)
+    head = ", ".join(part for part in (rows[0].dataset, constant([cell.candidates[0] for cell in cells])) if part)
     return "\n".join([f"{study}: {head}", shown, "", *wrapped(remarks(cells, option), width)])
+
+
+def named_cells(cells: Sequence[TunedCell]) -> tuple[list[str], list[tuple[TunedCell, tuple[str, ...]]]]:
+    """The factors that vary, and each cell with its level of each."""
+    firsts = [cell.candidates[0] for cell in cells]
+    factors = varying(firsts) or ["optimizer"]
+    names = zip(*(levels(firsts, factor) for factor in factors), strict=True)
+    return factors, list(zip(cells, names, strict=True))
+
+
+def choice_cells(cell: TunedCell) -> tuple[str, str]:
+    """What was chosen, and its validation accuracy in %."""
+    chosen = cell.chosen
+    return ("-", "-") if chosen is None else (f"{chosen.value:.4g}", percent(chosen.validation_accuracy))
 
 
 def remarks(cells: Sequence[TunedCell], option: str) -> list[str]:

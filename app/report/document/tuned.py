@@ -5,8 +5,7 @@ from __future__ import annotations
 from app.report.document.material import Material
 from app.report.document.record import Items, Section, Table
 from app.report.text import number, percent
-from app.report.tuning import cells_of, remarks
-from app.report.variants import levels, varying
+from app.report.tuning import cells_of, choice_cells, named_cells, remarks
 from storage.tuning import ledger
 
 
@@ -16,16 +15,13 @@ def tuning(of: Material) -> Section | None:
     if not rows:
         return None
     cells, option = cells_of(rows), rows[0].option
-    firsts = [cell.candidates[0] for cell in cells]
-    factors = varying(firsts) or ["optimizer"]
+    factors, named = named_cells(cells)
     lines = []
-    for cell, *names in zip(cells, *(levels(firsts, factor) for factor in factors), strict=True):
-        chosen = cell.chosen
+    for cell, names in named:
         lines.append(
             (
                 *names,
-                "-" if chosen is None else f"{chosen.value:.4g}",
-                percent(None if chosen is None else chosen.validation_accuracy),
+                *choice_cells(cell),
                 ", ".join(f"{one.value:.4g}: {percent(one.validation_accuracy)}" for one in cell.candidates),
                 number(cell.seconds),
                 cell.remark,
