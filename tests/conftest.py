@@ -1,4 +1,5 @@
-"""What the suite shares: where real data lies, a tiny study, homes, and a home filled once by really training."""
+"""What the suite shares: where real data lies, a tiny study, homes, a home filled once by really training, and what only a
+thorough run tries."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -22,6 +23,8 @@ from storage.home import Home, prepare
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL_DATA = Path(os.environ.get("INNATE_DATA") or ROOT.parent / "shared" / "data")
+
+T = TypeVar("T")
 
 TINY: dict[str, Any] = {
     "name": "tiny",
@@ -39,6 +42,12 @@ TINY: dict[str, Any] = {
     ],
     "audit": {"samples": 0},  # tests of audits ask for them
 }
+
+
+def thorough(everything: T, usually: T) -> T:
+    """`everything` where INNATE_THOROUGH is set, as by `make thorough`; else `usually`: of parameters that ask for the same in
+    other places, those that differ most, and of what is repeated at random, fewer."""
+    return everything if os.environ.get("INNATE_THOROUGH") else usually
 
 
 def tiny(**changes: Any) -> dict[str, Any]:
