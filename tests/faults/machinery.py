@@ -10,7 +10,7 @@ import time
 import psutil
 import tomli_w
 
-from tests.conftest import tiny
+from tests.conftest import answered, tiny
 
 STUDY = tiny(training={"epochs": 12, "batch_size": 16}, train_samples=800, audit={"samples": 6})
 MEDIUM = tiny(name="medium", training={"epochs": 60, "batch_size": 16}, train_samples=800, seeds=1)
@@ -50,7 +50,13 @@ class Lab:
 
     def rows(self, *arguments, code=0):
         """The rows of a command's --json document, by noun."""
-        return json.loads(self.innate(*arguments, "--json", code=code)[0])
+        return json.loads(self.asked(*arguments, "--json", code=code)[0])
+
+    def asked(self, *arguments, code=0):
+        """(stdout, stderr) of a command that neither trains nor waits, called in this process."""
+        done = answered(*arguments, home=self.home)
+        assert done.returncode == code, f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout, done.stderr
 
     def start(self, *arguments):
         self.innate("worker", "start", "--slots", "1", *arguments)
