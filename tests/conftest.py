@@ -97,11 +97,19 @@ REFUSED = (2, 3)
 """The exit codes of bad input and of what is not there."""
 
 
-def innate_command(*arguments: str, home: Path, check: int | None = 0, timeout: float = 300, **environment: str) -> Any:
-    """Run the program, offline in spirit: with an empty user folder. What trains or waits is a process of its own; so is
-    everything in a thorough run."""
+def innate_command(
+    *arguments: str,
+    home: Path,
+    check: int | None = 0,
+    timeout: float = 300,
+    works: bool | None = None,
+    **environment: str,
+) -> Any:
+    """Run the program, offline in spirit: with an empty user folder. What `works` (trains, attacks, waits; by default by its
+    name) is a process of its own; so is everything in a thorough run."""
     environment = {"HOME": str(home.parent), "INNATE_DATA": str(home / "data"), **environment}
-    works = not WORKS.isdisjoint(arguments) and check not in REFUSED and "--help" not in arguments
+    if works is None:
+        works = not WORKS.isdisjoint(arguments) and check not in REFUSED and "--help" not in arguments
     if thorough(True, usually=works):
         done = subprocess.run(
             [sys.executable, "-P", "-m", "app.main", "--home", str(home), *arguments],
@@ -128,12 +136,14 @@ def answered(*arguments: str, home: Path, **environment: str) -> subprocess.Comp
         patch.chdir(home.parent)
         patch.setattr(sys, "argv", ["innate", "--home", str(home), *arguments])
         patch.setattr(sys, "excepthook", sys.excepthook)  # typer sets its own
+        gc.freeze()  # so that the collection below looks at nothing older
         try:
             main()
             code = 0
         except SystemExit as left:
             code = int(left.code or 0)
     gc.collect()  # connections to databases end with the process that made them, and here with their last reference
+    gc.unfreeze()
     said = [stream.buffer.getvalue().decode() for stream in (out, err)]  # type: ignore[attr-defined]
     return subprocess.CompletedProcess(list(arguments), code, *said)
 
