@@ -91,7 +91,7 @@ def real_data() -> Path:
 
 Innate = Callable[..., subprocess.CompletedProcess[str]]
 
-WORKS = {"run", "attack", "import", "transfer", "reproduce", "wait", "start", "--settle"}
+WORKS = {"run", "attack", "import", "transfer", "reproduce", "wait", "start"}
 """What trains, attacks or waits, and so is a process in all tests, unless it is refused."""
 REFUSED = (2, 3)
 """The exit codes of bad input and of what is not there."""

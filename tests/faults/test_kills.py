@@ -103,7 +103,7 @@ def test_a_foreground_run_killed_at_random_goes_on_with_the_same_command(seed, l
     rng = random.Random(seed)
     study = lab.study(STUDY)
     seen = []
-    for number in range(thorough(12, usually=6)):
+    for number in range(thorough(12, usually=4)):
         process = lab.popen("run", study)
         if number % 3:  # else in the midst of starting
             begun(lab, process)
@@ -126,7 +126,7 @@ def test_a_foreground_run_killed_at_random_goes_on_with_the_same_command(seed, l
 
 def test_ctrl_c_checkpoints_and_leaves_with_130_and_the_same_command_resumes(lab, undisturbed):
     study = lab.study(STUDY)
-    for patience in (0.0, 1.5):
+    for patience in thorough((0.0, 1.5), usually=(0.7,)):
         process = at_work(lab, lab.popen("run", study, "--slots", "2"))
         lab.until(lab.progress, what="progress")
         time.sleep(patience)
