@@ -29,6 +29,8 @@ from core.verdict.audited import (
 from tests.conftest import thorough
 from tests.core.linear import Linear, grey_images, samples_of, small_net
 
+torch.set_num_threads(1)
+
 
 def radius(standing, audited, fell=0, rounds=1, eps=0.1):
     return AuditedRadius(eps, standing, audited, fell, fell, rounds, ("apgd-targeted",), ())
