@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from hypothesis import settings
 
 from app.main import main
 from core.datasets import describe, parse_source
@@ -27,6 +28,9 @@ from storage.home import Home, prepare
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL_DATA = Path(os.environ.get("INNATE_DATA") or ROOT.parent / "shared" / "data")
+
+settings.register_profile("suite", deadline=None)  # a busy machine is no fault of an example
+settings.load_profile("suite")
 
 T = TypeVar("T")
 
