@@ -193,7 +193,7 @@ def test_what_is_not_there_is_said_in_a_sentence(filled_home):
         assert "log says nothing about this run" in shown(app)
 
     play(filled_home, unbroken)
-    for table in ("evaluation", "epoch", "score"):
+    for table in ("evaluation", "epoch", "score", "traits"):
         change(filled_home, f"DELETE FROM {table}")
     change(filled_home, "UPDATE study_trial SET state = 'queued', trust = NULL, trust_reasons = NULL")
 
