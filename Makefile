@@ -6,7 +6,7 @@ LOWEST := .venv-lowest
 # Half as many again as there are cores, handed out one by one: the tests of real processes take long and mostly wait.
 WORKERS = $(shell $(PYTHON) -c "import os; print((3 * (os.cpu_count() or 1) + 1) // 2)")
 
-.PHONY: demo test test-lowest check bench gpu faults screens clean
+.PHONY: demo test thorough test-lowest check bench gpu faults screens clean
 
 demo: $(VENV)/.installed
 	$(BIN)/innate run quick
@@ -15,6 +15,10 @@ demo: $(VENV)/.installed
 test: $(VENV)/.test
 	$(MAKE) check
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n $(WORKERS) --maxschedchunk 1 -m "not benchmark"
+
+# Every parameter and every repetition: `make test` leaves out those that ask for the same in other places.
+thorough:
+	INNATE_THOROUGH=1 $(MAKE) test
 
 # The suite with the oldest dependencies that pyproject.toml allows, in an environment of its own: another torch is fetched.
 test-lowest: $(LOWEST)/.test

@@ -1,19 +1,25 @@
-"""What the suite shares: where real data lies, a tiny study, homes, and a home filled once by really training."""
+"""What the suite shares: where real data lies, a tiny study, homes, a home filled once by really training, and what only a
+thorough run tries."""
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import fcntl
+import gc
+import io
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
+from hypothesis import settings
 
+from app.main import main
 from core.datasets import describe, parse_source
 from core.records import DatasetInfo, Plan
 from core.study.plan import make_plan
@@ -22,6 +28,11 @@ from storage.home import Home, prepare
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL_DATA = Path(os.environ.get("INNATE_DATA") or ROOT.parent / "shared" / "data")
+
+settings.register_profile("suite", deadline=None)  # a busy machine is no fault of an example
+settings.load_profile("suite")
+
+T = TypeVar("T")
 
 TINY: dict[str, Any] = {
     "name": "tiny",
@@ -39,6 +50,12 @@ TINY: dict[str, Any] = {
     ],
     "audit": {"samples": 0},  # tests of audits ask for them
 }
+
+
+def thorough(everything: T, usually: T) -> T:
+    """`everything` where INNATE_THOROUGH is set, as by `make thorough`; else `usually`: of parameters that ask for the same in
+    other places, those that differ most, and of what is repeated at random, fewer."""
+    return everything if os.environ.get("INNATE_THOROUGH") else usually
 
 
 def tiny(**changes: Any) -> dict[str, Any]:
@@ -78,21 +95,61 @@ def real_data() -> Path:
 
 Innate = Callable[..., subprocess.CompletedProcess[str]]
 
+WORKS = {"run", "attack", "import", "transfer", "reproduce", "wait", "start"}
+"""What trains, attacks or waits, and so is a process in all tests, unless it is refused."""
+REFUSED = (2, 3)
+"""The exit codes of bad input and of what is not there."""
 
-def innate_command(*arguments: str, home: Path, check: int | None = 0, timeout: float = 300, **environment: str) -> Any:
-    """Run the installed program in a process of its own, offline in spirit: with an empty user folder."""
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "app.main", "--home", str(home), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        cwd=home.parent,
-        env={**os.environ, "HOME": str(home.parent), "INNATE_DATA": str(home / "data"), **environment},
-        check=False,
-    )
+
+def innate_command(
+    *arguments: str,
+    home: Path,
+    check: int | None = 0,
+    timeout: float = 300,
+    works: bool | None = None,
+    **environment: str,
+) -> Any:
+    """Run the program, offline in spirit: with an empty user folder. What `works` (trains, attacks, waits; by default by its
+    name) is a process of its own; so is everything in a thorough run."""
+    environment = {"HOME": str(home.parent), "INNATE_DATA": str(home / "data"), **environment}
+    if works is None:
+        works = not WORKS.isdisjoint(arguments) and check not in REFUSED and "--help" not in arguments
+    if thorough(True, usually=works):
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "app.main", "--home", str(home), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            cwd=home.parent,
+            env={**os.environ, **environment},
+            check=False,
+        )
+    else:
+        done = answered(*arguments, home=home, **environment)
     if check is not None:
         assert done.returncode == check, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
+
+
+def answered(*arguments: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """What the program answers, called in this process: a start of Python takes longer than most answers."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        patch.chdir(home.parent)
+        patch.setattr(sys, "argv", ["innate", "--home", str(home), *arguments])
+        patch.setattr(sys, "excepthook", sys.excepthook)  # typer sets its own
+        gc.freeze()  # so that the collection below looks at nothing older
+        try:
+            main()
+            code = 0
+        except SystemExit as left:
+            code = int(left.code or 0)
+    gc.collect()  # connections to databases end with the process that made them, and here with their last reference
+    gc.unfreeze()
+    said = [stream.buffer.getvalue().decode() for stream in (out, err)]  # type: ignore[attr-defined]
+    return subprocess.CompletedProcess(list(arguments), code, *said)
 
 
 @pytest.fixture

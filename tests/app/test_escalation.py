@@ -240,7 +240,7 @@ def test_escalating_for_real(tmp_path):
     """A study that asks for one short step claims too much; the ladder says by how much and lowers the score, resumes as
     done, and prints one document."""
     document = {
-        **STUDY, "name": "weak", "test_samples": 60, "training": {"epochs": 6, "batch_size": 32},
+        **STUDY, "name": "weak", "test_samples": 30, "training": {"epochs": 6, "batch_size": 32},
         "attacks": [{"name": "bim", "eps": [0.15], "steps": 1, "alpha": "eps/3"}],
     }  # fmt: skip
     (tmp_path / "weak.toml").write_text(tomli_w.dumps(document))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from tests.conftest import ROOT, tiny
+from tests.conftest import ROOT, thorough, tiny
 
 FOREIGN = 'raise ImportError("somebody else\'s code was imported")\n'
 SITE = """\
@@ -103,6 +103,7 @@ def test_a_command_runs_its_own_packages_whatever_lies_on_the_path(installed, tm
         assert json.loads(done.stdout)["studies"] == []
 
 
+@pytest.mark.parametrize("installed", thorough(["wheel", "editable"], usually=["wheel"]), indirect=True)
 def test_a_trial_is_trained_beside_foreign_packages(installed, tmp_path):
     project = packages(tmp_path / "project", "app", "core", "storage")
     (project / "sitecustomize.py").write_text(SITE)

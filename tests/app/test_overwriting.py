@@ -162,11 +162,11 @@ def test_a_living_worker_goes_on(tmp_path):
         lab.innate("run", lab.study(study), "--detach", "--slots", "1")
         worker = lab.worker()
         for path in (lab.home / "innate.db", lab.home / "innate.db-wal", lab.home / "worker.lock"):
-            assert "innate itself uses" in lab.innate("export", "sqlite", str(path), "--force", code=2)[1]
+            assert "innate itself uses" in lab.asked("export", "sqlite", str(path), "--force", code=2)[1]
         lab.innate("wait")
         assert lab.query("SELECT DISTINCT state FROM v_trials") == [("done",)]
         assert lab.worker().pid == worker.pid
-        lab.innate("worker", "stop")
-        assert worker.wait(10) in (None, 0, -signal.SIGTERM)
+        lab.asked("worker", "stop")
+        assert worker.wait(90) in (None, 0, -signal.SIGTERM)
     finally:
         lab.close()

@@ -395,7 +395,9 @@ def test_a_database_named_by_db_is_asked_of_the_worker_beside_it(home, db, tmp_p
         for database_, alive in ((home.database, True), (tmp_path / "copy.db", False)):
             if not alive:
                 db.execute(f"VACUUM INTO '{database_}'")
-            done = innate_command("--db", str(database_), "worker", "status", "--json", home=tmp_path / "elsewhere")
+            done = innate_command(
+                "--db", str(database_), "worker", "status", "--json", home=tmp_path / "elsewhere", works=True
+            )
             assert json.loads(done.stdout)["worker"][0]["alive"] is alive
     finally:
         ownership.release()

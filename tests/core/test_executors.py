@@ -17,14 +17,23 @@ from core.jobs.trial import run_trial
 from tests.conftest import plan_of, tiny
 
 
-@pytest.fixture(params=["inline", "process", "lanes"])
-def executor(request, tmp_path):
-    log = tmp_path / "children.log"
+@pytest.fixture(scope="module", params=["inline", "process", "lanes"])
+def executor(request, tmp_path_factory):
+    """One for all tests, as for all trials of a worker: a test leaves nothing under way."""
+    log = tmp_path_factory.mktemp(request.param) / "children.log"
     made = {
         "inline": lambda: InlineExecutor(run_trial, slots=2),
         "process": lambda: ProcessExecutor([Slot("cpu", 1)] * 2, log),
         "lanes": lambda: LanesExecutor([Slot("cpu", 1, lanes=2)], log),
     }[request.param]()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory):
+    """Two processes for all tests that leave nothing under way."""
+    made = ProcessExecutor([Slot("cpu", 1)] * 2, tmp_path_factory.mktemp("lasting") / "children.log")
     yield made
     made.close()
 
@@ -52,7 +61,7 @@ def make_job(folder, cache, number=0, epochs=3, attempt=1, earlier=()):
     )
 
 
-def until(executor, done, seconds=60):
+def until(executor, done, seconds=180):
     """All events by key, until `done(events)`."""
     events = {}
     deadline = time.monotonic() + seconds
@@ -115,7 +124,7 @@ def alive(pid):
         return False
 
 
-def gone(pids, seconds=5):
+def gone(pids, seconds=60):
     deadline = time.monotonic() + seconds
     while any(alive(pid) for pid in pids):
         assert time.monotonic() < deadline, "a process outlived its parent"
@@ -124,31 +133,31 @@ def gone(pids, seconds=5):
 
 
 @pytest.mark.parametrize(("number", "name"), [(signal.SIGSEGV, "SIGSEGV"), (signal.SIGKILL, "SIGKILL")])
-def test_a_child_that_dies_is_one_crash_and_its_neighbour_goes_on(process, number, name, tmp_path, cache):
-    process.submit("victim", make_job(tmp_path / "a", cache, 0, epochs=5000))
-    process.submit("neighbour", make_job(tmp_path / "b", cache, 1))
-    first = until(process, saw("victim", TrainingProgress))
-    os.kill(process.pids()["victim"], number)
+def test_a_child_that_dies_is_one_crash_and_its_neighbour_goes_on(lasting, number, name, tmp_path, cache):
+    lasting.submit("victim", make_job(tmp_path / "a", cache, 0, epochs=5000))
+    lasting.submit("neighbour", make_job(tmp_path / "b", cache, 1))
+    first = until(lasting, saw("victim", TrainingProgress))
+    os.kill(lasting.pids()["victim"], number)
     ended = lambda key: lambda events: all_ended(key)({k: first.get(k, []) + v for k, v in events.items()})  # noqa: E731
-    events = until(process, ended("victim"))
+    events = until(lasting, ended("victim"))
     crash = events["victim"][-1]
     assert name in crash.reason
     assert crash.exit_code == -number
     assert crash.trial_at_fault
     if not isinstance((first.get("neighbour", []) + events.get("neighbour", []))[-1], Finished):
-        assert isinstance(until(process, all_ended("neighbour"))["neighbour"][-1], Finished)
+        assert isinstance(until(lasting, all_ended("neighbour"))["neighbour"][-1], Finished)
 
 
-def test_a_dead_fork_server_takes_its_children_along_blames_nobody_and_is_replaced(process, tmp_path, cache):
-    process.submit("orphan", make_job(tmp_path / "a", cache, 0, epochs=5000))
-    until(process, saw("orphan", TrainingProgress))
-    child = process.pids()["orphan"]
-    process._server.process.kill()
-    crash = until(process, all_ended("orphan"))["orphan"][-1]
+def test_a_dead_fork_server_takes_its_children_along_blames_nobody_and_is_replaced(lasting, tmp_path, cache):
+    lasting.submit("orphan", make_job(tmp_path / "a", cache, 0, epochs=5000))
+    until(lasting, saw("orphan", TrainingProgress))
+    child = lasting.pids()["orphan"]
+    lasting._server.process.kill()
+    crash = until(lasting, all_ended("orphan"))["orphan"][-1]
     assert not crash.trial_at_fault
     assert gone([child])
-    process.submit("next", make_job(tmp_path / "b", cache, 1))
-    assert isinstance(until(process, all_ended("next"))["next"][-1], Finished)
+    lasting.submit("next", make_job(tmp_path / "b", cache, 1))
+    assert isinstance(until(lasting, all_ended("next"))["next"][-1], Finished)
 
 
 def test_closing_leaves_no_process(process, tmp_path, cache):
@@ -178,7 +187,7 @@ def test_a_server_that_loads_torch_and_holds_the_interpreters_lock_ends_with_its
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )  # fmt: skip
     server = int(worker.stdout.readline())
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while not (tmp_path / "loading").exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -194,14 +203,16 @@ def test_children_get_the_environment_and_not_the_current_folder(process, tmp_pa
     assert isinstance(until(process, all_ended("job"))["job"][-1], Finished)
 
 
-def test_a_child_starts_in_well_under_a_tenth_of_a_second_of_overhead(process, tmp_path, cache):
-    """Not a timing of the machine: a child that imported torch again would take more than a second."""
-    process.submit("first", make_job(tmp_path / "a", cache))
-    until(process, all_ended("first"))
-    begun = time.monotonic()
-    process.submit("second", make_job(tmp_path / "b", cache, 1))
-    until(process, saw("second", Started))
-    assert time.monotonic() - begun < 1.0
+def test_a_child_starts_in_well_under_a_tenth_of_a_second_of_overhead(lasting, tmp_path, cache):
+    """In time of the processor's, which no neighbour takes away: importing torch again would be more than a second of it."""
+    lasting.submit("first", make_job(tmp_path / "a", cache))
+    until(lasting, all_ended("first"))
+    lasting.submit("second", make_job(tmp_path / "b", cache, 1, epochs=5000))
+    until(lasting, saw("second", Started))
+    spent = psutil.Process(lasting.pids()["second"]).cpu_times()
+    assert spent.user + spent.system < 1.0
+    lasting.cancel("second", now=True)
+    until(lasting, all_ended("second"))
 
 
 def test_the_worker_s_side_imports_no_torch():
@@ -209,15 +220,15 @@ def test_the_worker_s_side_imports_no_torch():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
 
 
-def test_resuming_elsewhere_gives_the_same_weights(process, tmp_path, cache):
-    process.submit("whole", make_job(tmp_path / "w", cache, epochs=40))
-    (whole,) = (e for e in until(process, all_ended("whole"))["whole"] if isinstance(e, Trained))
-    process.submit("killed", make_job(tmp_path / "k", cache, epochs=40))
-    until(process, saw("killed", EpochFinished))
-    process.cancel("killed", now=True)
-    until(process, all_ended("killed"))
+def test_resuming_elsewhere_gives_the_same_weights(lasting, tmp_path, cache):
+    lasting.submit("whole", make_job(tmp_path / "w", cache, epochs=40))
+    (whole,) = (e for e in until(lasting, all_ended("whole"))["whole"] if isinstance(e, Trained))
+    lasting.submit("killed", make_job(tmp_path / "k", cache, epochs=40))
+    until(lasting, saw("killed", EpochFinished))
+    lasting.cancel("killed", now=True)
+    until(lasting, all_ended("killed"))
     again = make_job(tmp_path / "k", cache, epochs=40, attempt=2, earlier=[tmp_path / "k" / "1"])
-    process.submit("again", again)
-    events = until(process, all_ended("again"))["again"]
+    lasting.submit("again", again)
+    events = until(lasting, all_ended("again"))["again"]
     (resumed,) = (e for e in events if isinstance(e, Trained))
     assert resumed.final_digest == whole.final_digest

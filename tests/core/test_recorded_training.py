@@ -15,7 +15,7 @@ from core.training import checkpoints
 from core.training.aside import Aside, on_the_host
 from core.training.defenses import DEFENSES
 from core.training.optimizers import OPTIMIZERS
-from tests.conftest import plan_of, tiny
+from tests.conftest import plan_of, thorough, tiny
 from tests.core.tape import Tape
 from tests.core.test_training import job, one
 
@@ -67,8 +67,13 @@ def test_every_defense_is_tried_here():
     assert set(DEFENDED) == set(DEFENSES)
 
 
-@pytest.mark.parametrize("defense", list(DEFENDED))
-@pytest.mark.parametrize("augment", [False, True], ids=["plain", "augmented"])
+@pytest.mark.parametrize(
+    ("defense", "augment"),
+    thorough(
+        [(defense, augment) for augment in (False, True) for defense in DEFENDED],
+        usually=[(defense, number % 2 == 0 or defense == "free-at") for number, defense in enumerate(DEFENDED)],
+    ),
+)
 def test_recorded_steps_give_the_weights_of_eager_ones(defense, augment, tmp_path, cache, colours):
     plan = plan_for(
         cache,
@@ -109,8 +114,20 @@ def test_every_optimizer_takes_the_same_steps_recorded(optimizer, profile, tmp_p
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("defense", ["none", "pgd-at", "free-at"])
-@pytest.mark.parametrize("optimizer", ["adam", {"name": "sgd", "momentum": 0.9}, "adagrad"])
+MOMENTUM = {"name": "sgd", "momentum": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("defense", "optimizer"),
+    thorough(
+        [
+            (defense, optimizer)
+            for optimizer in ("adam", MOMENTUM, "adagrad")
+            for defense in ("none", "pgd-at", "free-at")
+        ],
+        usually=[("none", MOMENTUM), ("pgd-at", "adam"), ("free-at", "adagrad")],
+    ),
+)
 def test_stopped_anywhere_and_resumed_the_weights_are_the_same(defense, optimizer, tmp_path, cache):
     """The first steps after a resumption are eager ones, which an undisturbed training took recorded."""
     plan = plan_for(cache, defenses=[{"name": defense, **DEFENDED[defense]}], optimizers=[optimizer])

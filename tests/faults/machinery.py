@@ -10,10 +10,16 @@ import time
 import psutil
 import tomli_w
 
-from tests.conftest import tiny
+from tests.conftest import innate_command, tiny
 
 STUDY = tiny(training={"epochs": 12, "batch_size": 16}, train_samples=800, audit={"samples": 6})
-MEDIUM = tiny(name="medium", training={"epochs": 60, "batch_size": 16}, train_samples=800, seeds=1)
+MEDIUM = tiny(
+    name="medium",
+    optimizers=[{"name": "adam", "lr": 0.02}],
+    training={"epochs": 60, "batch_size": 16},
+    train_samples=800,
+    seeds=1,
+)
 LONG = tiny(name="long", training={"epochs": 400, "batch_size": 16}, train_samples=800, seeds=1)
 
 
@@ -50,7 +56,12 @@ class Lab:
 
     def rows(self, *arguments, code=0):
         """The rows of a command's --json document, by noun."""
-        return json.loads(self.innate(*arguments, "--json", code=code)[0])
+        return json.loads(self.asked(*arguments, "--json", code=code)[0])
+
+    def asked(self, *arguments, code=0):
+        """(stdout, stderr) of a command that neither trains nor waits."""
+        done = innate_command(*arguments, home=self.home, check=code, works=False)
+        return done.stdout, done.stderr
 
     def start(self, *arguments):
         self.innate("worker", "start", "--slots", "1", *arguments)
@@ -92,7 +103,7 @@ class Lab:
         finally:
             connection.close()
 
-    def until(self, condition, seconds=90, what=""):
+    def until(self, condition, seconds=180, what=""):
         """The first true value of `condition()`."""
         deadline = time.monotonic() + seconds
         while True:
@@ -136,10 +147,19 @@ def _kill(process):
         process.kill()
 
 
-def all_gone(processes, seconds=10):
+def all_gone(processes, seconds=60):
     """Those of the processes that still live after a while."""
-    _, left = psutil.wait_procs(processes, timeout=seconds)
-    return [process for process in left if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+    deadline = time.monotonic() + seconds
+    while (left := [process for process in processes if _lives(process)]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return left
+
+
+def _lives(process):
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def truth(home):

@@ -9,11 +9,12 @@ import time
 import psutil
 import pytest
 
+from tests.conftest import thorough
 from tests.faults.machinery import STUDY, Lab, all_gone
 
-KILLS = int(os.environ.get("INNATE_KILLS", "24"))
+KILLS = int(os.environ.get("INNATE_KILLS", thorough("24", usually="10")))
 """`make faults` does 200."""
-KILLED = {**STUDY, "name": "killed", "seeds": max(3, KILLS // 5)}
+KILLED = {**STUDY, "seeds": max(2, KILLS // 5)}
 
 
 def family(process):
@@ -29,16 +30,29 @@ def at_work(lab, process):
     return process
 
 
+def begun(lab, process):
+    """Once its fork server has a child, or there was nothing left to do."""
+    lab.until(lambda: process.poll() is not None or len(family(process)) > 1, what="a child")
+
+
 def finish(process, code=0):
     out, err = process.communicate(timeout=240)
     assert process.returncode == code, err
     return out, err
 
 
-def test_child_server_and_worker_killed_at_random_every_trial_is_done_once_with_the_same_results(lab, tmp_path):
+@pytest.fixture
+def calm(request, tmp_path):
+    """What the study that is killed comes to when nobody disturbs it: with few kills it is the one that others run, too."""
+    if KILLED == STUDY:
+        return request.getfixturevalue("undisturbed")
     calm = Lab(tmp_path / "calm")
     calm.folder.mkdir()
     calm.innate("run", calm.study(KILLED), timeout=600)
+    return calm.truth()
+
+
+def test_child_server_and_worker_killed_at_random_every_trial_is_done_once_with_the_same_results(lab, calm):
     rng = random.Random(20)
     counts = {"child": 0, "server": 0, "worker": 0}
     lab.innate("run", lab.study(KILLED), "--detach", "--slots", "1")
@@ -70,28 +84,30 @@ def test_child_server_and_worker_killed_at_random_every_trial_is_done_once_with_
             continue
         counts[target] += 1
         if target == "worker":
-            worker.wait(10)
+            worker.wait(90)
             assert all_gone(members) == [], f"something outlived its worker after {counts}"
             worker = None
     lab.innate("worker", "start", "--slots", "1")
     lab.innate("wait", timeout=600)
     print(f"killed: {counts}, {12 * KILLED['seeds'] // 3} trials")
-    assert lab.truth() == calm.truth()
-    assert sum(counts.values()) >= min(KILLS, 12), counts
+    assert lab.truth() == calm
+    assert sum(counts.values()) >= min(KILLS // 2, 12), counts
     done = lab.query("SELECT trial_id FROM attempt WHERE exit_kind = 'finished' GROUP BY 1 HAVING count(*) > 1")
     assert done == [], "a trial came to its end twice"
-    lab.innate("worker", "stop")
+    lab.asked("worker", "stop")
     assert all_gone(lab.seen) == []
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", thorough([1, 2], usually=[1]))
 def test_a_foreground_run_killed_at_random_goes_on_with_the_same_command(seed, lab, undisturbed):
     rng = random.Random(seed)
     study = lab.study(STUDY)
     seen = []
-    for _ in range(12):
+    for number in range(thorough(12, usually=4)):
         process = lab.popen("run", study)
-        deadline = time.monotonic() + rng.uniform(2.5, 6.0)
+        if number % 3:  # else in the midst of starting
+            begun(lab, process)
+        deadline = time.monotonic() + rng.uniform(0.0, 3.0)
         while process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
         members = family(process)
@@ -110,8 +126,9 @@ def test_a_foreground_run_killed_at_random_goes_on_with_the_same_command(seed, l
 
 def test_ctrl_c_checkpoints_and_leaves_with_130_and_the_same_command_resumes(lab, undisturbed):
     study = lab.study(STUDY)
-    for patience in (2.0, 3.5):
+    for patience in thorough((0.0, 1.5), usually=(0.7,)):
         process = at_work(lab, lab.popen("run", study, "--slots", "2"))
+        lab.until(lab.progress, what="progress")
         time.sleep(patience)
         members = family(process)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the whole foreground group
@@ -125,7 +142,7 @@ def test_ctrl_c_checkpoints_and_leaves_with_130_and_the_same_command_resumes(lab
 
 def test_sigterm_is_a_clean_stop_of_a_foreground_run_too(lab):
     process = at_work(lab, lab.popen("run", lab.study(STUDY)))
-    time.sleep(3)
+    lab.until(lab.progress, what="progress")
     process.terminate()
     finish(process, 130)
 

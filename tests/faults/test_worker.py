@@ -13,6 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from app.worker.recorder import FLUSH_SECONDS
+from storage.database import BUSY_SECONDS
 from storage.schema import SCHEMA_VERSION
 from tests.faults.machinery import LONG, MEDIUM, STUDY, all_gone
 
@@ -31,9 +33,8 @@ def detached(lab, document=LONG):
 
 
 def test_detach_wait_results_and_nothing_is_left_after_stop(lab):
-    started = time.monotonic()
     out, err = lab.innate("run", lab.study(SHORT), "--detach", "--slots", "1", "--json")
-    assert time.monotonic() - started < 30
+    assert lab.query("SELECT 1 FROM study_trial WHERE state != 'done'"), "it waits for none of them"
     assert '"new": 4' in out
     assert "worker started" in err
     worker = lab.worker()
@@ -41,19 +42,19 @@ def test_detach_wait_results_and_nothing_is_left_after_stop(lab):
     (waited,) = lab.rows("wait")["wait"]
     assert (waited["done"], waited["failed"]) == (4, 0)
     family = lab.family(worker)
-    assert "done" in lab.innate("worker", "logs", "-n", "5")[0]
+    assert "done" in lab.asked("worker", "logs", "-n", "5")[0]
     _, err = lab.innate("worker", "start")
     assert f"already (pid {worker.pid})" in err
-    lab.innate("worker", "stop")
+    lab.asked("worker", "stop")
     assert all_gone([worker, *family]) == []
     assert lab.query("SELECT count(*) FROM worker") == [(0,)]
-    assert "no worker" in lab.innate("worker", "stop", code=4)[1]
+    assert "no worker" in lab.asked("worker", "stop", code=4)[1]
 
 
 def test_two_workers_started_at_once_are_one(lab):
-    lab.innate("trials")
+    lab.asked("trials")
     starts = [lab.popen("worker", "start", "--slots", "1") for _ in range(4)]
-    told = [process.communicate(timeout=60)[1] for process in starts]
+    told = [process.communicate(timeout=120)[1] for process in starts]
     assert [process.returncode for process in starts] == [0] * 4
     assert sum("worker started" in text for text in told) == 1, told
     assert sum("running already" in text for text in told) == 3, told
@@ -64,7 +65,7 @@ def test_two_workers_started_at_once_are_one(lab):
 def test_pause_hands_back_and_ends_the_children_and_resume_goes_on(lab):
     worker = detached(lab)
     assert lab.child_of(worker) is not None
-    lab.innate("worker", "pause", "--reason", "the GPU is needed")
+    lab.asked("worker", "pause", "--reason", "the GPU is needed")
     lab.until(lambda: lab.child_of(worker) is None, what="the child ends, and its device memory with it")
     (row,) = lab.rows("worker", "status")["worker"]
     assert (row["state"], row["reason"]) == ("paused", "the GPU is needed")
@@ -73,7 +74,7 @@ def test_pause_hands_back_and_ends_the_children_and_resume_goes_on(lab):
     assert all("the GPU is needed" in row["waits_for"] for row in rows)
     (before,) = lab.query("SELECT max(epoch) FROM epoch")[0]
     assert before >= 1
-    lab.innate("worker", "resume")
+    lab.asked("worker", "resume")
     lab.until(training(lab))
     assert lab.query("SELECT max(number) FROM attempt WHERE trial_id IN (SELECT trial_id FROM epoch)")[0][0] == 2
     assert "resumed after epoch" in lab.log()
@@ -81,8 +82,8 @@ def test_pause_hands_back_and_ends_the_children_and_resume_goes_on(lab):
 
 def test_a_pause_outlives_the_worker(lab):
     worker = detached(lab)
-    lab.innate("worker", "pause")
-    lab.innate("worker", "stop")
+    lab.asked("worker", "pause")
+    lab.asked("worker", "stop")
     _, err = lab.innate("worker", "start", "--slots", "1")
     assert "paused" in err
     time.sleep(1)
@@ -92,8 +93,8 @@ def test_a_pause_outlives_the_worker(lab):
 
 def test_drain_finishes_what_runs_and_ends(lab):
     worker = detached(lab, MEDIUM)
-    lab.innate("worker", "drain")
-    worker.wait(60)
+    lab.asked("worker", "drain")
+    worker.wait(180)
     states = dict(lab.query("SELECT state, count(*) FROM study_trial GROUP BY 1"))
     assert states["done"] >= 1
     assert states["queued"] >= 1
@@ -105,18 +106,18 @@ def test_cancel_stops_what_runs_and_priority_decides_what_is_next(lab):
     rows = lab.rows("status")["status"]
     running = next(row for row in rows if row["state"] == "running")
     last = [row for row in rows if row["state"] == "queued"][-1]
-    lab.innate("priority", last["trial_id"], "7")
-    lab.innate("cancel", running["trial_id"][:10])
+    lab.asked("priority", last["trial_id"], "7")
+    lab.asked("cancel", running["trial_id"][:10])
     lab.until(lambda: lab.query("SELECT 1 FROM study_trial WHERE state = 'running' AND trial_id = ?", last["trial_id"]))
     assert lab.query("SELECT state FROM study_trial WHERE trial_id = ?", running["trial_id"]) == [("cancelled",)]
     assert lab.query("SELECT exit_kind FROM attempt WHERE trial_id = ?", running["trial_id"]) == [("stopped",)]
-    lab.innate("cancel", "--study", "long")
+    lab.asked("cancel", "--study", "long")
     lab.until(lambda: not lab.query("SELECT 1 FROM attempt WHERE ended_at IS NULL"))
     assert lab.query("SELECT DISTINCT state FROM study_trial") == [("cancelled",)]
     lab.innate("wait")
-    assert "1 trial" in lab.innate("retry", running["trial_id"])[1]
+    assert "1 trial" in lab.asked("retry", running["trial_id"])[1]
     lab.until(lambda: lab.query("SELECT 1 FROM study_trial WHERE state = 'running'"))
-    assert "no worker" not in lab.innate("status")[0]
+    assert "no worker" not in lab.asked("status")[0]
 
 
 def test_the_end_of_the_terminal_is_survived(lab):
@@ -133,7 +134,8 @@ def test_the_end_of_the_terminal_is_survived(lab):
 @pytest.mark.parametrize("phase", ["training", "attack"])
 def test_sigterm_in_the_middle_of_an_epoch_or_an_attack_is_a_clean_stop(phase, lab, undisturbed):
     attacks = [{"name": "fgsm", "eps": [0.1, 0.2]}, {"name": "pgd", "eps": [0.1, 0.2], "steps": 4}]
-    long_attack = {**SHORT, "attacks": [*attacks, {"name": "pgd", "eps": [0.02], "steps": 100_000, "alpha": 1e-5}]}
+    short = {**SHORT, "optimizers": STUDY["optimizers"][:1], "activations": ["relu"]}
+    long_attack = {**short, "attacks": [*attacks, {"name": "pgd", "eps": [0.02], "steps": 100_000, "alpha": 1e-5}]}
     document = LONG if phase == "training" else long_attack
     lab.innate("run", lab.study(document), "--detach", "--slots", "1")
     lab.until(training(lab) if phase == "training"
@@ -141,21 +143,21 @@ def test_sigterm_in_the_middle_of_an_epoch_or_an_attack_is_a_clean_stop(phase, l
     worker = lab.worker()
     family = lab.family(worker)
     worker.terminate()
-    worker.wait(30)
+    worker.wait(90)
     assert all_gone(family) == []
     assert lab.query("SELECT exit_kind FROM attempt ORDER BY id DESC LIMIT 1") == [("stopped",)]
     assert lab.query("SELECT count(*) FROM study_trial WHERE state = 'running'") == [(0,)]
     if phase == "attack":
-        lab.innate("run", lab.study(SHORT), "--slots", "1")
-        digests = {row[3] for row in lab.truth()[0]}
-        assert digests <= {row[3] for row in undisturbed[0]}
+        lab.innate("run", lab.study(short), "--slots", "1")
+        (digest,) = {row[3] for row in lab.truth()[0]}
+        assert digest in {row[3] for row in undisturbed[0]}
 
 
 def test_stop_now_kills_even_what_does_not_answer(lab):
     worker = detached(lab)
     family = lab.family(worker)
     worker.suspend()
-    lab.innate("worker", "stop", "--now")
+    lab.asked("worker", "stop", "--now")
     assert all_gone([worker, *family]) == []
 
 
@@ -176,7 +178,7 @@ def test_a_child_that_hangs_is_shown_as_stalled_and_can_be_cancelled(lab):
     stalled = lambda: [r for r in lab.rows("status", "--stalled-after", "1.5")["status"] if r["stalled"]]  # noqa: E731
     (row,) = lab.until(stalled, what="stalled")
     assert row["pid"] == child.pid
-    assert "STALLED" in lab.innate("status", "--stalled-after", "1.5")[0]
+    assert "STALLED" in lab.asked("status", "--stalled-after", "1.5")[0]
     (beat,) = lab.rows("worker", "status")["worker"]
     assert beat["state"] == "working", "the worker itself is well"
     child.resume()
@@ -197,13 +199,13 @@ def test_a_child_that_segfaults_every_time_fails_its_trial_with_the_reason(lab):
             child.send_signal(signal.SIGSEGV)
         return lab.query("SELECT reason FROM study_trial WHERE state = 'failed'")
 
-    ((reason,),) = lab.until(failed, seconds=120)
+    ((reason,),) = lab.until(failed)
     assert "SIGSEGV, 5 times in a row" in reason
     assert len(hit) == 5
-    assert "SIGSEGV" in lab.innate("status")[0]
+    assert "SIGSEGV" in lab.asked("status")[0]
     lab.innate("wait", code=1)
     trial = lab.query("SELECT trial_id FROM study_trial")[0][0]
-    assert "SIGSEGV" in lab.innate("show", trial)[0]
+    assert "SIGSEGV" in lab.asked("show", trial)[0]
 
 
 def test_a_child_that_is_killed_for_its_memory_is_tried_again(lab, medium_digests):
@@ -233,23 +235,23 @@ def test_a_database_that_an_outsider_keeps_locked_is_waited_for(lab, medium_dige
     worker = detached(lab, MEDIUM)
     outsider = sqlite3.connect(lab.home / "innate.db", isolation_level=None)
     outsider.execute("BEGIN IMMEDIATE")
-    time.sleep(40)
+    time.sleep(BUSY_SECONDS + 4 * FLUSH_SECONDS)  # what the worker writes meanwhile gives up waiting
     assert worker.is_running()
     outsider.execute("ROLLBACK")
     outsider.close()
     lab.innate("wait")
-    assert lab.query("SELECT count(*) FROM attempt") == [(4,)], "nothing was tried twice"
+    assert lab.query("SELECT count(*) FROM attempt") == [(2,)], "nothing was tried twice"
     assert {row[3] for row in lab.truth()[0]} == medium_digests
 
 
 def test_a_home_deleted_under_the_worker_ends_it_and_is_not_raised_again(lab):
     worker = detached(lab)
     family = lab.family(worker)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while lab.home.exists():  # as `rm -r` does, this stumbles over a checkpoint that is written meanwhile
         assert time.monotonic() < deadline, "the worker fills the home again and again"
         shutil.rmtree(lab.home, ignore_errors=True)
-    worker.wait(20)
+    worker.wait(90)
     assert all_gone(family) == []
     assert not lab.home.exists()
 
@@ -292,8 +294,8 @@ def test_a_disk_that_fills_up_pauses_the_queue_and_loses_nothing(lab, small_disk
     ballast.unlink()
     lab.innate("wait")
     assert {row[3] for row in lab.truth()[0]} == medium_digests
-    assert lab.query("SELECT count(*) FROM study_trial WHERE state = 'done'") == [(4,)]
-    lab.innate("worker", "stop")
+    assert lab.query("SELECT count(*) FROM study_trial WHERE state = 'done'") == [(2,)]
+    lab.asked("worker", "stop")
     lab.home = lab.folder / "home"
 
 
@@ -305,12 +307,12 @@ def test_a_migration_on_a_full_disk_leaves_the_old_file_and_works_once_there_is_
     before = path.read_bytes()
     lab.home = small_disk
     ballast = fill(small_disk)
-    _, err = lab.innate("studies", code=2)
+    _, err = lab.asked("studies", code=2)
     assert "disk is full" in err
     assert len(err.strip().splitlines()) == 1
     assert path.read_bytes() == before
     ballast.unlink()
-    assert "tiny" in lab.innate("studies")[0]
+    assert "tiny" in lab.asked("studies")[0]
     assert lab.query("PRAGMA user_version") == [(SCHEMA_VERSION,)]
     lab.home = lab.folder / "home"
 
@@ -321,15 +323,15 @@ def test_low_space_keeps_trials_waiting_with_the_reason(lab, small_disk):
     ballast = fill(small_disk, leave=40 << 20)
     lab.innate("run", lab.study(SHORT), code=2)  # nothing is queued on a disk like that …
     ballast.unlink()
-    lab.innate("worker", "pause")
+    lab.asked("worker", "pause")
     lab.innate("run", lab.study(SHORT), "--detach")
     ballast = fill(small_disk, leave=40 << 20)
-    lab.innate("worker", "resume")
+    lab.asked("worker", "resume")
     waits = lambda: [r["waits_for"] for r in lab.rows("status")["status"]]  # noqa: E731
     lab.until(lambda: all("MiB of disk are free" in (text or "") for text in waits()))
     ballast.unlink()
     lab.innate("wait")
-    lab.innate("worker", "stop")
+    lab.asked("worker", "stop")
     lab.home = lab.folder / "home"
 
 
@@ -370,7 +372,7 @@ def test_a_foreground_run_beside_a_worker_follows_and_ctrl_c_stops_only_the_foll
     told = any(f"another worker (pid {worker.pid})" in line for line in iter(follower.stderr.readline, ""))
     assert told, "a busy machine takes its time to say so"
     os.killpg(follower.pid, signal.SIGINT)
-    follower.communicate(timeout=30)
+    follower.communicate(timeout=90)
     assert follower.returncode == 130
     assert worker.is_running()
     out, _ = lab.innate("run", lab.study({**MEDIUM, "seeds": 3}))
@@ -390,19 +392,19 @@ def test_a_worker_asked_for_beside_a_foreground_run_takes_over_when_that_ends(la
     assert len(waiting) == 1
     assert any("works on long only" in (row["waits_for"] or "") for row in lab.rows("status")["status"])
     os.killpg(run.pid, signal.SIGINT)
-    run.communicate(timeout=60)
+    run.communicate(timeout=120)
     lab.until(lambda: lab.worker() is not None and lab.worker().pid == waiting[0].pid)
-    lab.innate("cancel", "--study", "long")
+    lab.asked("cancel", "--study", "long")
     lab.innate("wait", "--study", "short")
 
 
 def test_a_killed_worker_leaves_rows_that_status_explains_and_delete_can_remove(lab):
     worker = detached(lab)
     worker.kill()
-    worker.wait(10)
+    worker.wait(90)
     rows = lab.rows("status")["status"]
     assert {row["state"] for row in rows} == {"queued"}
     assert any("its worker has ended" in row["waits_for"] for row in rows)
     assert "no worker is running" in lab.innate("wait", code=4)[1]
-    lab.innate("delete", "--study", "long", "--yes")
+    lab.asked("delete", "--study", "long", "--yes")
     assert lab.query("SELECT count(*) FROM trial") == [(0,)]

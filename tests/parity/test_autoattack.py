@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from tests.conftest import thorough
+
 SLACK = 0.005
 NORMS = {"linf": "Linf", "l2": "L2"}
+RADII = [("linf", 0.1), ("l2", 0.8)]
 
 
 def shares(name, mine, theirs):
@@ -26,9 +29,14 @@ def compared(name, mine, theirs):
     assert ours <= others + max(SLACK, luck)
 
 
-@pytest.mark.parametrize(("norm", "eps"), [("linf", 0.1), ("l2", 0.8)])
+@pytest.mark.parametrize(
+    ("loss", "norm", "eps"),
+    thorough(
+        [(loss, *radius) for loss in ("ce", "dlr", "targeted") for radius in RADII],
+        usually=[("ce", "linf", 0.1), ("dlr", "l2", 0.8), ("targeted", "linf", 0.1)],
+    ),
+)
 @pytest.mark.filterwarnings("ignore:there are .* points with zero gradient")
-@pytest.mark.parametrize("loss", ["ce", "dlr", "targeted"])
 def test_apgd_is_as_strong(loss, norm, eps, subject, pyautoattack):
     from pyautoattack.autopgd_base import APGDAttack, APGDAttack_targeted
 
@@ -60,7 +68,7 @@ def test_square_is_as_strong(norm, eps, subject, pyautoattack):
     compared(f"Square, {queries} queries, {norm} ε {eps:g}", mine, theirs)
 
 
-@pytest.mark.parametrize(("norm", "eps"), [("linf", 0.1), ("l2", 0.8)])
+@pytest.mark.parametrize(("norm", "eps"), thorough(RADII, usually=RADII[1:]))
 def test_the_ensemble_is_as_strong(norm, eps, subject, pyautoattack):
     """Square with 500 queries on both sides: it comes last and has next to nothing left to break."""
     few = subject.first(100)

@@ -13,9 +13,11 @@ from app.tui.app import InnateApp
 from app.tui.shell.page import Page
 from app.tui.widgets.chart import ChartView
 from storage.home import Home
-from tests.conftest import copy_home
+from tests.conftest import copy_home, thorough
 
 SMALL, LARGE = (80, 24), (140, 45)
+SIZES = thorough([SMALL, LARGE], usually=[SMALL])
+"""For what is done; what is shown is tried at both sizes each time."""
 
 
 def context_for(home, *, read_only=False):
@@ -49,7 +51,7 @@ async def press_and_wait(pilot, *keys):
     await calm(pilot)
 
 
-async def calm(pilot, seconds=20.0):
+async def calm(pilot, seconds=90.0):
     """Until nothing is being changed, loaded or drawn."""
     deadline = asyncio.get_running_loop().time() + seconds
     quiet = 0

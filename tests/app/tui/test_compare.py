@@ -11,7 +11,7 @@ from app.tui.compare.views import differences
 from app.tui.run.screen import DetailScreen
 from app.tui.widgets.dialogs import Picker
 from storage.database import connect
-from tests.app.tui.conftest import LARGE, SMALL, opened, press_and_wait, shown
+from tests.app.tui.conftest import LARGE, SIZES, SMALL, opened, press_and_wait, shown
 from tests.conftest import innate_command
 
 
@@ -102,7 +102,7 @@ def test_numbers_that_are_not_ok_carry_the_word_in_every_view(filled_home):
     play(filled_home, story)
 
 
-@pytest.mark.parametrize("size", [SMALL, LARGE])
+@pytest.mark.parametrize("size", SIZES)
 def test_the_score_the_factors_and_the_attack_are_chosen_and_remembered(filled_home, size):
     async def story(app, pilot):
         await pick(app, pilot, "c", "retention")
@@ -184,7 +184,7 @@ def test_the_equivalent_commands_draw_the_same(filled_home):
         assert "tiny" in innate_command(*command.split()[1:], home=filled_home.root).stdout
 
 
-@pytest.mark.parametrize("size", [SMALL, LARGE])
+@pytest.mark.parametrize("size", SIZES)
 def test_enter_opens_the_run_behind_a_row_and_escape_comes_back(filled_home, size):
     async def story(app, pilot):
         await press_and_wait(pilot, "j", "enter")

@@ -27,7 +27,7 @@ from core.study.resolve import parse_toml
 from storage import database, queue
 from storage.home import Home
 from storage.studies import document as stored_document
-from tests.app.tui.conftest import LARGE, SMALL, calm, opened, shown
+from tests.app.tui.conftest import LARGE, SIZES, SMALL, calm, opened, shown
 from tests.conftest import TINY
 
 
@@ -98,7 +98,7 @@ async def typed(pilot, text):
     await pilot.pause()
 
 
-async def until(pilot, what, seconds=20.0):
+async def until(pilot, what, seconds=90.0):
     for _ in range(int(seconds / 0.05)):
         if what():
             return
@@ -449,7 +449,7 @@ async def test_values_are_validated_as_one_types_and_go_back_to_their_default(fi
         assert "score" not in app.screen.model.document
 
 
-@pytest.mark.parametrize("size", [SMALL, LARGE])
+@pytest.mark.parametrize("size", SIZES)
 @story
 async def test_what_a_seed_moves_is_picked_and_needs_a_training_subset(size, filled_home):
     start = small()
@@ -682,7 +682,7 @@ def started(monkeypatch):
     return asked
 
 
-@pytest.mark.parametrize("size", [SMALL, LARGE])
+@pytest.mark.parametrize("size", SIZES)
 @story
 async def test_submitting_queues_what_is_missing_sees_to_a_worker_and_shows_the_queue(filled_home, started, size):
     async with composing(filled_home, size, start=small(name="wider", seeds=3)) as (app, pilot):

@@ -16,7 +16,7 @@ from storage import journal
 from storage.database import connect
 from storage.journal import Line
 from storage.queries import trials
-from tests.app.tui.conftest import LARGE, SMALL, calm, opened, press_and_wait, shown
+from tests.app.tui.conftest import LARGE, SIZES, SMALL, calm, opened, press_and_wait, shown
 from tests.conftest import innate_command
 
 TABS = ("Overview", "Training", "Attacks", "Examples", "Config", "Log")
@@ -146,7 +146,7 @@ def test_config_holds_everything(filled_home):
     play(filled_home, story)
 
 
-@pytest.mark.parametrize("size", [SMALL, LARGE])
+@pytest.mark.parametrize("size", SIZES)
 def test_examples_go_round_and_are_chosen_by_attack(filled_home, size):
     async def story(app, pilot):
         await press_and_wait(pilot, "n")
@@ -193,7 +193,7 @@ def test_what_is_not_there_is_said_in_a_sentence(filled_home):
         assert "log says nothing about this run" in shown(app)
 
     play(filled_home, unbroken)
-    for table in ("evaluation", "epoch", "score"):
+    for table in ("evaluation", "epoch", "score", "traits"):
         change(filled_home, f"DELETE FROM {table}")
     change(filled_home, "UPDATE study_trial SET state = 'queued', trust = NULL, trust_reasons = NULL")
 
@@ -231,7 +231,7 @@ def test_failed_evaluations_stand_in_the_table_with_their_reason(filled_home):
     play(filled_home, story)
 
 
-@pytest.mark.parametrize("size", [SMALL, LARGE])
+@pytest.mark.parametrize("size", SIZES)
 def test_the_log_is_searched_and_followed(filled_home, size):
     forget_log(filled_home)
     words = [f"epoch {number}, loss" if number % 3 else f"pause {number}" for number in range(60)]

@@ -23,11 +23,11 @@ from core.events import AttackProgress, EpochRecord, Started, TrainingProgress
 from core.executors.protocol import Slot
 from storage import database, queries, queue, recording, studies, worker_state
 from storage.changes import Drain, Draining
-from tests.app.tui.conftest import LARGE, SMALL, calm, opened, press_and_wait, shown
+from tests.app.tui.conftest import LARGE, SIZES, SMALL, calm, opened, press_and_wait, shown
 from tests.conftest import plan_of, tiny
 from tests.storage import stored
 
-BOTH = pytest.mark.parametrize("size", [SMALL, LARGE])
+SIZED = pytest.mark.parametrize("size", SIZES)
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ async def beats(pilot):
     await calm(pilot)
 
 
-@BOTH
+@SIZED
 def test_an_empty_home_says_what_to_do_next(home, size):
     async def story():
         async with opened(home, size, press=["3"]) as (app, pilot):
@@ -108,7 +108,7 @@ def test_an_empty_home_says_what_to_do_next(home, size):
     asyncio.run(story())
 
 
-@BOTH
+@SIZED
 def test_queued_trials_tell_why_they_wait(waiting, size):
     async def story():
         async with opened(waiting, size, press=["3"]) as (app, _):
@@ -121,7 +121,7 @@ def test_queued_trials_tell_why_they_wait(waiting, size):
     asyncio.run(story())
 
 
-@BOTH
+@pytest.mark.parametrize("size", [SMALL, LARGE])
 def test_a_running_trial_shows_curves_phase_and_pace(waiting, db, work, size):
     pulse = training(db)
     work(db, pulse)
@@ -140,7 +140,7 @@ def test_a_running_trial_shows_curves_phase_and_pace(waiting, db, work, size):
     asyncio.run(story())
 
 
-@BOTH
+@SIZED
 def test_survivors_fall_while_one_looks(waiting, db, work, size):
     pulse = training(db)
     attacked(pulse, 0, 60)
@@ -160,7 +160,7 @@ def test_survivors_fall_while_one_looks(waiting, db, work, size):
     asyncio.run(story())
 
 
-@BOTH
+@SIZED
 def test_stalled_paused_silent_and_dead_are_told_in_words(waiting, db, work, size, monkeypatch):
     pulse = training(db)
     pulse.progress_mark -= 1000
@@ -206,7 +206,7 @@ def test_a_dead_worker_is_seen_though_nothing_is_written(waiting, db, home):
     asyncio.run(story())
 
 
-@BOTH
+@SIZED
 def test_failed_trials_tell_why_and_f_shows_only_them(waiting, db, size):
     failed = fail(db, "loss is [bold]not[/] finite\nat epoch 2")
 
@@ -245,7 +245,7 @@ def test_retry_all_asks_first(waiting, db):
     asyncio.run(story())
 
 
-@BOTH
+@SIZED
 def test_one_is_cancelled_at_once_several_after_a_question(waiting, db, size):
     async def story():
         async with opened(waiting, size, press=["3"]) as (app, pilot):
@@ -279,7 +279,7 @@ def test_what_failed_is_not_cancelled(waiting, db):
     asyncio.run(story())
 
 
-@BOTH
+@SIZED
 def test_priorities_up_down_and_to_a_number(waiting, db, size):
     async def story():
         async with opened(waiting, size, press=["3", "j", "j", "j"]) as (app, pilot):
@@ -312,7 +312,7 @@ def test_priorities_up_down_and_to_a_number(waiting, db, size):
     asyncio.run(story())
 
 
-@BOTH
+@SIZED
 def test_pause_asks_why_and_the_same_key_resumes(waiting, db, size):
     async def story():
         async with opened(waiting, size, press=["3", "z"]) as (app, pilot):
@@ -351,7 +351,7 @@ def test_drain_needs_a_worker_and_a_yes(waiting, db, work):
     asyncio.run(story())
 
 
-@BOTH
+@SIZED
 def test_w_starts_a_worker_and_warns_of_the_logout(waiting, monkeypatch, size):
     started = []
 

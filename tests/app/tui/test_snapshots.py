@@ -14,7 +14,7 @@ from storage import database, queue, studies
 from storage.home import Home, prepare
 from tests import many
 from tests.app.tui.conftest import LARGE, SMALL, calm, context_for, opened, press_and_wait, shown
-from tests.conftest import plan_of, tiny
+from tests.conftest import copy_home, plan_of, shared, tiny
 from tests.storage import stored
 
 SCREENS = Path(__file__).parent.parent.parent / "screens"
@@ -58,15 +58,19 @@ STATES = {
     "three": three,
     "failed": lambda home: three(home, failed=True),
     "gone": lambda home: three(home, gone=True),
-    "many": many.fill,
 }
 
 
-@pytest.fixture(scope="module", params=list(STATES))
+@pytest.fixture(scope="module", params=[*STATES, "many"])
 def home(request, tmp_path_factory):
     # A fixed path, because screens show it; pytest's own ends in a number of its own.
     place = Home(tmp_path_factory.mktemp(request.param) / "home")
-    STATES[request.param](place)
+    if request.param == "many":  # ten thousand trials are written once for the whole run
+        copy_home(
+            shared(tmp_path_factory, "many", lambda folder: many.fill(Home(folder / "home"))) / "home", place.root
+        )
+    else:
+        STATES[request.param](place)
     place.__dict__["label"] = request.param
     return place
 

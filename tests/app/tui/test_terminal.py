@@ -25,7 +25,7 @@ class Tmux:
 
     def tmux(self, *arguments, check=True):
         return subprocess.run(
-            ["tmux", *arguments], env=self.environment, capture_output=True, text=True, timeout=20, check=check
+            ["tmux", *arguments], env=self.environment, capture_output=True, text=True, timeout=90, check=check
         ).stdout
 
     def keys(self, *keys):
@@ -34,7 +34,7 @@ class Tmux:
     def screen(self):
         return self.tmux("capture-pane", "-p")
 
-    def until(self, *texts, seconds=45, absent=()):
+    def until(self, *texts, seconds=120, absent=()):
         """Wait until all of `texts` (and none of `absent`) are on the screen; returns it."""
         deadline = time.monotonic() + seconds
         while True:
@@ -73,7 +73,7 @@ def innate(home, *arguments):
         [sys.executable, "-P", "-m", "app.main", "--home", str(home), *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 

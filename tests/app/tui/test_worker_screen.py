@@ -18,12 +18,12 @@ from app.worker.driver import Gpu
 from app.worker.log import read_on
 from storage import database, studies, worker_state
 from storage.changes import Drain, Resume
-from tests.app.tui.conftest import LARGE, SMALL, calm, opened, press_and_wait, shown
+from tests.app.tui.conftest import LARGE, SIZES, SMALL, calm, opened, press_and_wait, shown
 from tests.app.tui.test_queue import training, work  # noqa: F401 - a fixture
 from tests.conftest import plan_of, tiny
 from tests.storage import stored
 
-BOTH = pytest.mark.parametrize("size", [SMALL, LARGE])
+SIZED = pytest.mark.parametrize("size", SIZES)
 GIB = 1 << 30
 
 
@@ -60,7 +60,7 @@ async def again(pilot):
     await calm(pilot)
 
 
-@BOTH
+@SIZED
 def test_without_worker_and_log_it_says_how_to_start(home, size):
     async def story():
         async with opened(home, size, press=["5"]) as (app, pilot):
@@ -80,7 +80,7 @@ def test_without_worker_and_log_it_says_how_to_start(home, size):
     asyncio.run(story())
 
 
-@BOTH
+@pytest.mark.parametrize("size", [SMALL, LARGE])
 def test_slots_devices_and_throughput(waiting, db, work, size):  # noqa: F811
     gpus = [
         Gpu("cuda:0", "GPU-a", "NVIDIA [red]H200[/]", 140 * GIB, 100 * GIB, 0.87),
@@ -141,7 +141,7 @@ def test_thirty_two_lanes_are_one_line_and_what_runs_as_far_as_there_is_room(wai
     asyncio.run(story())
 
 
-@BOTH
+@SIZED
 def test_a_late_heartbeat_and_a_silent_worker(waiting, db, work, size, monkeypatch):  # noqa: F811
     work(db, state="idle")
     db.execute("UPDATE worker SET beat_mark = beat_mark - 14")
@@ -177,7 +177,7 @@ def test_more_slots_than_room_and_a_driver_in_trouble(waiting, db, work):  # noq
     asyncio.run(story())
 
 
-@BOTH
+@SIZED
 def test_the_log_follows_until_one_scrolls_up(logged, size):
     async def story():
         async with opened(logged, size, press=["5"]) as (app, pilot):
@@ -225,7 +225,7 @@ def test_a_rotated_log_is_read_from_the_new_file(logged):
     asyncio.run(story())
 
 
-@BOTH
+@SIZED
 def test_search_finds_highlights_and_steps(logged, size):
     async def story():
         async with opened(logged, size, press=["5", "n"]) as (app, pilot):
@@ -251,7 +251,7 @@ def test_search_finds_highlights_and_steps(logged, size):
     asyncio.run(story())
 
 
-@BOTH
+@SIZED
 def test_stop_asks_and_again_kills(waiting, db, work, size, monkeypatch):  # noqa: F811
     work(db, state="idle")
     asked = []
@@ -284,7 +284,7 @@ def test_stop_asks_and_again_kills(waiting, db, work, size, monkeypatch):  # noq
     asyncio.run(story())
 
 
-@BOTH
+@SIZED
 def test_start_pause_resume_and_drain(waiting, db, work, size, monkeypatch):  # noqa: F811
     monkeypatch.setattr(control, "start", lambda home, slots, crafting: control.Started(78, already=True))
 
