@@ -63,11 +63,13 @@ def host(sock: socket.socket, order: HostLanes, run: RunTrial = run_trial) -> in
 
 @dataclass
 class _Running:
-    """One trial under way. `training`: its steps count from when `lane.work` first moves until it is trained."""
+    """One trial under way. `training`: its steps count from when `lane.work` first moves until it is trained. `crowd`: the most
+    trials beside it since it last told anything; those that took its memory may be gone when it hears that none is left."""
 
     lane: Lane | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     training: bool = False
+    crowd: int = 0
 
 
 _Inbox = queue.SimpleQueue[tuple[str, Job, _Running]]
@@ -93,6 +95,8 @@ class _Host:
             case Run(key, job):
                 with self._changing:
                     running = self._running[key] = _Running()
+                    for one in self._running.values():
+                        one.crowd = max(one.crowd, len(self._running) - 1)
                     inbox = self._idle.pop() if self._idle else None
                 if inbox is None:
                     inbox = queue.SimpleQueue()
@@ -129,7 +133,7 @@ class _Host:
     def _told_to_its_end(self, lane: Lane, key: str, job: Job, running: _Running) -> Event:
         """The trial's last event, which is told once what it held is given back: then there is room for another."""
         lane.work, lane.share = 0, 1 / self._lanes
-        company = Company(self._lanes, lambda: self._beside(key), self._shelf.load)
+        company = Company(self._lanes, lambda: running.crowd, self._shelf.load)
         try:
             with lane.entered():
                 for event in self._run(job, running.stop.is_set, company):
@@ -138,15 +142,13 @@ class _Host:
                     if isinstance(event, Started | Trained):
                         running.training = isinstance(event, Started) and event.to_train
                     self._send(Told(key, event))
+                    with self._changing:
+                        running.crowd = len(self._running) - 1
         except OSError as error:
             return unwritable(error, job.folder)
         finally:
             lane.wait()
         return Crashed("the trial ended without a word", None)
-
-    def _beside(self, key: str) -> int:
-        with self._changing:
-            return len(self._running.keys() - {key})
 
     def _give_back(self, key: str, inbox: _Inbox) -> None:
         """The thread is free, and what the trial held of the device goes back to torch; to the device where torch would keep

@@ -17,7 +17,8 @@ Load = Callable[[DatasetSource, Path, Path, str, str | None], tuple[Arrays, str]
 class Company:
     """A process that runs several trials, each in a thread of its own; it has settled torch for all of them.
 
-    `lanes` is how many it may run at once, `beside()` how many it runs now beside the one that asks.
+    `lanes` is how many it may run at once, `beside()` how many it has run at once beside the one that asks since that one last
+    told anything.
     """
 
     lanes: int

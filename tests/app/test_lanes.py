@@ -20,6 +20,7 @@ from core.executors.protocol import Lanes, Slot
 from core.jobs.trial import run_trial
 from storage import database, queue, studies, worker_state
 from storage.home import Home, prepare
+from storage.tuning import Stages
 from storage.worker_state import LaneRow, SlotRow
 from tests.app.test_worker import Silent
 from tests.conftest import ROOT, plan_of, tiny
@@ -247,7 +248,8 @@ def test_what_runs_fits_the_terminal_however_many_lanes_there_are(cache):
 
     plan = plan_of(tiny(seeds=8), cache)
     console = Console(file=io.StringIO(), force_terminal=True, width=80, height=24)
-    shown = Progress(plan.study, plan.trials, lambda: {"running": 32}, console, lambda: 0, quiet=False, verbose=False)
+    stages = Stages({}, {"running": 32}, 0, 0, 0)
+    shown = Progress(plan.study, lambda: plan.trials, lambda: stages, console, lambda: 0, quiet=False, verbose=False)
     try:
         for number, trial in enumerate(plan.trials):
             shown.began(trial, number, Slot("cuda:0", 1))

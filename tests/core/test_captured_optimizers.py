@@ -2,6 +2,7 @@
 
 import io
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -384,6 +385,9 @@ def test_the_plain_form_is_torch_s_own():
 
 
 def test_options_that_torch_refuses_are_refused_in_either_form():
-    for make in (plain, captured):
+    """By torch itself, for whoever builds an optimizer from options that no study file was read for."""
+    choice = optimizers.resolve("sgd", {}, "torch", 0.0, "t")
+    choice = replace(choice, options={**choice.options, "nesterov": True})
+    for rate in (None, torch.tensor(0.01)):
         with pytest.raises(ValueError, match="Nesterov momentum requires a momentum"):
-            make(("torch", "sgd", {"nesterov": True}), start())
+            optimizers.build(choice, start(), rate)

@@ -28,7 +28,7 @@ from core.executors.protocol import Slot
 from core.jobs.trial import run_trial
 from core.lanes.faults import is_out_of_memory, spoils_process
 from tests.conftest import ROOT
-from tests.core.odd_jobs import Deadly, Greedy, Spoiling, odd
+from tests.core.odd_jobs import Deadly, Greedy, Late, Spoiling, odd
 from tests.core.test_executors import all_ended, gone, make_job, saw, until
 
 
@@ -197,6 +197,16 @@ def test_memory_that_ends_beside_others_makes_lanes_fewer_until_all_fit(hosted, 
     state = executor.lanes()["cpu"]
     assert 1 <= state.allowed < state.asked == 4
     assert len(executor.capacity()) == state.allowed
+
+
+def test_memory_that_a_neighbour_had_is_not_the_trial_s_fault_though_the_neighbour_has_gone(hosted, tmp_path, cache):
+    executor = hosted(2)
+    executor.submit("lane of late", odd(Late, make_job(tmp_path / "late", cache, 0, epochs=1)))
+    executor.submit("lane of other", make_job(tmp_path / "other", cache, 1, epochs=1))
+    late, other = last_of(until(executor, all_ended("lane of late", "lane of other")), "lane of late", "lane of other")
+    assert isinstance(other, Finished)
+    assert isinstance(late, Crashed), "tried again once there is more room"
+    assert (late.trial_at_fault, late.beside) == (False, 1)
 
 
 def test_stopping_one_lane_leaves_its_neighbour_and_killing_one_costs_it_nothing_but_time(hosted, tmp_path, cache):

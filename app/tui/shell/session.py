@@ -47,6 +47,7 @@ class Session:
         self.looking = False
         self.changing = 0
         """Changes that are asked for and not yet made."""
+        self._look_again = False
         self._last_look: object = None
 
     @property
@@ -69,20 +70,24 @@ class Session:
     async def look(self) -> bool:
         """Whether the database has moved on since the last look; sees whether a worker lives, too.
 
-        Raises what reading raises. False at once while another look is under way.
+        Raises what reading raises. False at once while another look is under way, which then looks once more: what it has read
+        may be older than what is asked about.
         """
         if self.looking:
+            self._look_again = True
             return False
-        self.looking = True
+        self.looking, before = True, self._last_look
         try:
-            seen, self.worker, self.unfinished = await self.reader.ask(self._looked)
+            while True:
+                self._look_again = False
+                self._last_look, self.worker, self.unfinished = await self.reader.ask(self._looked)
+                if not self._look_again:
+                    break
         finally:
             self.looking = False
-        if seen == self._last_look:
-            return False
-        self._last_look = seen
-        self.version += 1
-        return True
+        moved_on = self._last_look != before
+        self.version += moved_on
+        return moved_on
 
     def _looked(self, db: Database) -> tuple[object, WorkerView, Mapping[str, int]]:
         from app.report.status import worker_view
