@@ -259,8 +259,10 @@ class LanesExecutor:
             if isinstance(event, Finished | TrialFailed):
                 device.suspects.clear(job)
             if isinstance(event, Crashed) and event.beside and event.memory_needed is not None:
-                device.held = min(event.beside, device.allowed)
-                device.tuner.hold(event.beside)
+                # Those that still run fit, as it seems. Where all ran out at once, half of them may.
+                fit = max(len(device.running), (event.beside + 2) // 2)
+                device.held = min(fit, device.allowed)
+                device.tuner.hold(fit)
                 self._tell_limit(device)
         return [(key, event)]
 
