@@ -162,7 +162,7 @@ def test_a_worker_that_owns_the_home_is_ended(role, now, home, owning):
     process = owning(role)
     assert holder(home) == Holder(process.pid, role, proven=True)
     assert control.stop(home, now=now) == process.pid
-    assert process.wait(timeout=90) == -signal.SIGTERM
+    assert process.wait(timeout=10) == -signal.SIGTERM
     assert holder(home) is None
     assert control.stop(home, now=now) is None
 
@@ -172,7 +172,7 @@ def test_a_worker_that_does_not_answer_is_killed_and_one_without_pidfd_too(home,
     monkeypatch.setattr(sys, "platform", "other")
     monkeypatch.setattr(control.time, "monotonic", _hurrying())
     assert control.stop(home, now=True) == process.pid
-    assert process.wait(timeout=90) == -signal.SIGKILL
+    assert process.wait(timeout=10) == -signal.SIGKILL
 
 
 def _hurrying():
@@ -183,7 +183,7 @@ def _hurrying():
 def test_a_short_command_is_waited_for_and_gets_no_signal(home, owning, monkeypatch):
     process = owning("innate delete", 0.5)
     assert control.stop(home, now=True) is None
-    assert process.wait(timeout=90) == 0
+    assert process.wait(timeout=10) == 0
     process = owning("innate delete")
     monkeypatch.setattr(control, "_COMMAND_SECONDS", 0.2)
     with pytest.raises(Unavailable, match=f"innate delete .pid {process.pid}. for a moment; try again"):

@@ -167,6 +167,6 @@ def test_a_living_worker_goes_on(tmp_path):
         assert lab.query("SELECT DISTINCT state FROM v_trials") == [("done",)]
         assert lab.worker().pid == worker.pid
         lab.asked("worker", "stop")
-        assert worker.wait(90) in (None, 0, -signal.SIGTERM)
+        assert worker.wait(10) in (None, 0, -signal.SIGTERM)
     finally:
         lab.close()

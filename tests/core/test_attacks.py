@@ -15,7 +15,6 @@ from core.errors import BadInput
 from core.evaluation.evaluate import clean_outcome, crafting_precision, evaluate
 from core.evaluation.sweep import ImagesOutsideTheBox
 from core.events import EvaluationFinished
-from tests.conftest import thorough
 from tests.core.linear import Linear, grey_images, samples_of, small_net
 
 torch.set_num_threads(1)
@@ -138,7 +137,7 @@ NEAREST = [
 ]
 
 
-@settings(deadline=None, max_examples=thorough(25, usually=12))
+@settings(deadline=None, max_examples=25)
 @given(st.sampled_from(SPECS), st.integers(1, 70), st.integers(0, 2**32 - 1))
 def test_an_outcome_hangs_neither_on_batch_size_nor_on_order_nor_on_neighbours(
     net_and_tests, wholes, spec, batch, seed
@@ -156,7 +155,7 @@ def test_an_outcome_hangs_neither_on_batch_size_nor_on_order_nor_on_neighbours(
 # FMN's path in l2 has a fork at one of these images: elsewhere than with the torch below, or without oneDNN, the rounding of a
 # convolution decides which way it goes, and the distance differs by 0.4 %.
 @pytest.mark.xfail(TORCH < (2, 15), reason=f"torch {torch.__version__} rounds otherwise at a fork of FMN's path")
-@settings(deadline=None, max_examples=thorough(10, usually=6))
+@settings(deadline=None, max_examples=10)
 @given(st.sampled_from(NEAREST), st.integers(1, 70), st.integers(0, 2**32 - 1))
 def test_a_distance_hangs_neither_on_batch_size_nor_on_order_nor_on_neighbours(
     net_and_tests, wholes, spec, batch, seed

@@ -124,7 +124,7 @@ def alive(pid):
         return False
 
 
-def gone(pids, seconds=60):
+def gone(pids, seconds=5):
     deadline = time.monotonic() + seconds
     while any(alive(pid) for pid in pids):
         assert time.monotonic() < deadline, "a process outlived its parent"

@@ -242,7 +242,7 @@ def test_a_host_with_nothing_to_do_ends_and_is_started_again_on_demand(hosted, t
     until(executor, saw("first", Started))
     (host,) = executor.pids().values()
     until(executor, all_ended("first"))
-    until(executor, lambda events: executor._devices["cpu"].host is None)
+    until(executor, lambda events: executor._devices["cpu"].host is None, 10)
     assert gone([host])
     executor.submit("second", make_job(tmp_path / "b", cache))
     events = until(executor, all_ended("second"))

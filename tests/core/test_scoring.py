@@ -14,7 +14,6 @@ from core.verdict.scoring import SCORES, score_trial, scores_of
 from core.verdict.scoring.outcomes import outcomes_of
 from core.verdict.scoring.trial_scores import linear
 from core.verdict.trust.model import degenerate
-from tests.conftest import thorough
 
 
 def clean_of(correct, classes=10, majority=0.1, top=0.1):
@@ -119,7 +118,7 @@ def test_the_interval_of_one_model_is_wilson_s_over_its_images():
     assert score.high == pytest.approx(known.high, abs=2e-4)
 
 
-@settings(deadline=None, max_examples=thorough(40, usually=10))
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10_000))
 def test_influence_values_average_to_the_score_and_their_spread_is_the_bootstrap_s(seed):
     """The theory that every interval and comparison rests on, against a plain resampling of the images."""

@@ -147,7 +147,7 @@ def _kill(process):
         process.kill()
 
 
-def all_gone(processes, seconds=60):
+def all_gone(processes, seconds=10):
     """Those of the processes that still live after a while."""
     deadline = time.monotonic() + seconds
     while (left := [process for process in processes if _lives(process)]) and time.monotonic() < deadline:

@@ -401,7 +401,7 @@ def test_a_worker_asked_for_beside_a_foreground_run_takes_over_when_that_ends(la
 def test_a_killed_worker_leaves_rows_that_status_explains_and_delete_can_remove(lab):
     worker = detached(lab)
     worker.kill()
-    worker.wait(90)
+    worker.wait(10)
     rows = lab.rows("status")["status"]
     assert {row["state"] for row in rows} == {"queued"}
     assert any("its worker has ended" in row["waits_for"] for row in rows)
