@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from core.executors import wire
+from core.executors.allocator import keep_freed_memory
 from core.executors.disk import unwritable
 from core.executors.messages import HostLanes, Order
 
@@ -154,6 +155,7 @@ def _run(sock: socket.socket) -> int:
         from core.executors.lane_host import host
 
         return host(sock, order)
+    keep_freed_memory()
     stop = threading.Event()
     threading.Thread(target=_watch, args=(sock, stop), daemon=True).start()
     from core.jobs.run import run_job

@@ -34,6 +34,24 @@ class Spoiling(_Odd):
         raise RuntimeError("CUDA error: an illegal memory access was encountered\nand more words")
 
 
+class Wasteful(_Odd):
+    """Fails where memory that it freed comes back from the kernel, page by page, when it asks again."""
+
+    def go_wrong(self):
+        import resource
+
+        import torch
+
+        def pages():
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            torch.ones(16 << 20)  # 64 MiB
+            return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+        taken = [pages() for _ in range(30)]
+        if sum(taken[-15:]) > taken[0]:
+            raise RuntimeError(f"it took {taken} new pages")
+
+
 class Greedy(_Odd):
     """Two of these fit on the device, one or two more do not."""
 

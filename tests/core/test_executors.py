@@ -1,4 +1,5 @@
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from core.executors.process import ProcessExecutor
 from core.executors.protocol import Slot
 from core.jobs.orders import EvaluationSpec, Job
 from core.jobs.trial import run_trial
-from tests.conftest import plan_of, tiny
+from tests.conftest import ROOT, plan_of, tiny
+from tests.core.odd_jobs import Wasteful, odd
 
 
 @pytest.fixture(scope="module", params=["inline", "process", "lanes"])
@@ -213,6 +215,16 @@ def test_a_child_starts_in_well_under_a_tenth_of_a_second_of_overhead(lasting, t
     assert spent.user + spent.system < 1.0
     lasting.cancel("second", now=True)
     until(lasting, all_ended("second"))
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries keep memory as they see fit")
+def test_a_child_keeps_the_memory_that_it_frees_for_what_it_allocates_next(monkeypatch, tmp_path, cache):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # children unpickle odd jobs
+    executor = ProcessExecutor([Slot("cpu", 1)], tmp_path / "children.log")
+    executor.submit("again", odd(Wasteful, make_job(tmp_path, cache, epochs=1)))
+    events = until(executor, all_ended("again"))
+    executor.close()
+    assert isinstance(events["again"][-1], Finished), events["again"][-1]
 
 
 def test_the_worker_s_side_imports_no_torch():
