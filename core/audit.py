@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from core.identity import digest
-from core.records import AttackSpec
+from core.records.attack import AttackSpec
 
 AUDIT_ENGINE = 1
 """Bumped by hand when the same audit finds other things."""

@@ -11,19 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.audit import AuditedRadius, AuditRun, AuditSpec
-from core.records import (
-    AttackSpec,
-    Bools,
-    CleanOutcome,
-    Diagnosis,
-    Example,
-    Floats,
-    ImportRecord,
-    Ledger,
-    Trace,
-    TransferCell,
-    TrialSpec,
-)
+from core.records.attack import AttackSpec
+from core.records.outcome import Bools, CleanOutcome, Diagnosis, Example, Floats, Ledger, Trace, TransferCell
+from core.records.trial import ImportRecord, TrialSpec
 from core.traits import Measured
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from core.audit import AuditedRadius, AuditRun, AuditSpec
 from core.events import Audited, AuditFailed
-from core.records import AttackSpec
+from core.records.attack import AttackSpec
 from core.verdict.audited import overstated_at_most
 from core.verdict.trust.entry import AuditFound, Further
 

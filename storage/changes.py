@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
-from core.records import ImportRecord, Threat, TrialSpec
+from core.records.attack import Threat
+from core.records.trial import ImportRecord, TrialSpec
 from core.verdict.settling.looked import Looked
 from storage.settling import MoreSeeds
 from storage.studies import Submission

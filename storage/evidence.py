@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.audit import AuditSpec
-from core.records import AttackSpec, Bools, Diagnosis, Threat, Trace
+from core.records.attack import AttackSpec, Threat
+from core.records.outcome import Bools, Diagnosis, Trace
 from core.verdict.ledgers import least_radii
 from core.verdict.trust.entry import EpochAccuracy, Evaluated, Evidence, Further
 from core.verdict.trust.known import known_standing

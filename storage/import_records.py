@@ -7,7 +7,7 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from core.records import ImportRecord
+from core.records.trial import ImportRecord
 from storage.codec import Misfit, decoded, encoded
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from core import datasets
 from core.errors import BadInput
 from core.identity import digest
-from core.records import DatasetInfo, DatasetSource, Study
+from core.records.data import DatasetInfo, DatasetSource
+from core.records.study import Study
 from core.study.plan import tested_samples
 from core.study.resolve import study_without_grid
 from storage import content, queue, specs, studies

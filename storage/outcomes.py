@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.records import Bools, CleanOutcome, Ledger
+from core.records.outcome import Bools, CleanOutcome, Ledger
 
 if TYPE_CHECKING:
     from sqlite_utils import Database

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
     from core.audit import AuditSpec
-    from core.records import AttackSpec, Threat
+    from core.records.attack import AttackSpec, Threat
 
 STATES = ("queued", "running", "done", "failed", "cancelled")
 FILTERS = ("dataset", "architecture", "optimizer", "activation", "defense", "seed", "state", "trust")

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from core.datasets import parse_source
 from core.jobs.orders import AuditOrder, EvaluationSpec
-from core.records import DatasetSource, DiagnosisSpec, TrialSpec
+from core.records.data import DatasetSource
+from core.records.outcome import DiagnosisSpec
+from core.records.trial import TrialSpec
 from storage import audits, traits
 from storage.content import met
 from storage.database import transaction

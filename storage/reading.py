@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
-from core.records import AttackSpec
+from core.records.attack import AttackSpec
 
 if TYPE_CHECKING:
     from sqlite_utils import Database

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from core.records import AttackSpec, Threat
+from core.records.attack import AttackSpec, Threat
 from storage.reading import Options
 
 

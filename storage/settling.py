@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from core.errors import BadInput
-from core.records import TrialSpec
+from core.records.trial import TrialSpec
 from core.verdict.settling.looked import Looked
 from core.verdict.settling.spending import Look
 from core.verdict.settling.stage import Decided

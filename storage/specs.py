@@ -8,7 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.records import AttackSpec, Choice, DatasetInfo, Study, TrialSpec
+from core.records.attack import AttackSpec
+from core.records.choice import Choice
+from core.records.data import DatasetInfo
+from core.records.study import Study
+from core.records.trial import TrialSpec
 from storage import content
 
 if TYPE_CHECKING:

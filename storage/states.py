@@ -10,7 +10,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from core.records import AttackSpec, DiagnosisSpec
+from core.records.attack import AttackSpec
+from core.records.outcome import DiagnosisSpec
 from storage import audits
 from storage.evidence import looks, wanted_looks
 from storage.verdicts import read_distances, rescore

@@ -12,7 +12,10 @@ from core.audit import AuditSpec
 from core.datasets import describe, parse_source
 from core.errors import BadInput, NotFound
 from core.names import short_id
-from core.records import AttackSpec, DatasetInfo, DatasetSource, Plan, Study, TrialSpec
+from core.records.attack import AttackSpec
+from core.records.data import DatasetInfo, DatasetSource
+from core.records.study import Plan, Study
+from core.records.trial import TrialSpec
 from core.registry import nearest
 from core.study.tuning import Hopeless, More
 from core.verdict.audited import wanted_audits

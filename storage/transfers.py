@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.jobs.orders import TRANSFER_ENGINE
-from core.records import AttackSpec, TransferCell, TrialSpec
+from core.records.attack import AttackSpec
+from core.records.outcome import TransferCell
+from core.records.trial import TrialSpec
 from storage.database import transaction
 from storage.reading import columns, read
 from storage.rows import TransferResult

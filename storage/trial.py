@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from core.errors import NotFound
 from core.names import short_id
-from core.records import ImportRecord
+from core.records.trial import ImportRecord
 from core.registry import nearest
 from core.traits import Traits
 from storage import traits

@@ -12,7 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.records import TUNING_SEED, AuditSettings, Cell, Choice, DatasetInfo, Plan, Study, TrialSpec
+from core.records.attack import AuditSettings
+from core.records.choice import Choice
+from core.records.data import DatasetInfo
+from core.records.study import TUNING_SEED, Cell, Plan, Study
+from core.records.trial import TrialSpec
 from core.study.tuning import Chosen, Hopeless, More, Step, next_step
 from storage.database import transaction
 from storage.reading import columns, read

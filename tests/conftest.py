@@ -21,7 +21,8 @@ from hypothesis import settings
 
 from app.main import main
 from core.datasets import describe, parse_source
-from core.records import DatasetInfo, Plan
+from core.records.data import DatasetInfo
+from core.records.study import Plan
 from core.study.plan import make_plan
 from core.study.resolve import parse_study
 from storage.home import Home, prepare

@@ -12,7 +12,7 @@ import typer
 from app.cli.output import emit_json, table, width
 
 if TYPE_CHECKING:
-    from core.records import Search
+    from core.records.study import Search
     from core.registry import Entry, Parameter
     from storage.reading import Json as Value
     from storage.reading import Options

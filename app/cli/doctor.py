@@ -20,7 +20,7 @@ from app.context import Context
 from core.errors import BadInput, ExitCode, InnateError
 
 if TYPE_CHECKING:
-    from core.records import DatasetSource
+    from core.records.data import DatasetSource
     from storage.home import Home
     from storage.studies import OwnDataset
 

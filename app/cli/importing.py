@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sqlite_utils import Database
 
-    from core.records import Choice
+    from core.records.choice import Choice
 
 
 def register(app: typer.Typer) -> None:
@@ -146,7 +146,7 @@ def _choices(architecture: str, activation: str, sets: list[str]) -> tuple[Choic
     options."""
     from core.models.activations import ACTIVATIONS
     from core.models.architectures import ARCHITECTURES
-    from core.records import Choice
+    from core.records.choice import Choice
     from core.registry import resolve_options
     from core.study.resolve import apply_overrides
 

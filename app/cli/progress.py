@@ -16,7 +16,8 @@ from app.worker.narration import in_words, told
 from app.worker.pulse import Pulse
 from core.events import LAST_EVENTS, Event, Finished
 from core.executors.protocol import Slot
-from core.records import TUNING_SEED, Study, TrialSpec
+from core.records.study import TUNING_SEED, Study
+from core.records.trial import TrialSpec
 from storage.tuning import Stages
 from storage.worker_state import Phase, RunningRow
 

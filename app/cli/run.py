@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
     from core.datasets import Portrait
-    from core.records import Plan, Tuning
+    from core.records.study import Plan, Tuning
     from storage.studies import Submission
 
 Spec = Annotated[str, typer.Argument(help="A preset (innate presets) or a study file.", autocompletion=complete_preset)]

@@ -15,7 +15,7 @@ import numpy as np
 from app.report.study_models import study_models
 from app.report.variants import grouped
 from core.names import worst
-from core.records import Floats
+from core.records.outcome import Floats
 from core.verdict.crossed import Block, crossed
 from core.verdict.findings.contrast import Contrast, Group, Value, contrast
 from core.verdict.findings.models import Model

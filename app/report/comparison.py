@@ -21,7 +21,7 @@ from storage.studies import study_row
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-    from core.records import Threat
+    from core.records.attack import Threat
     from core.verdict.scoring.outcomes import UnderAttack
     from storage.reading import Options
     from storage.rows import ListedTrial

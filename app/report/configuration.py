@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from app.report.variants import choice_text, level, options, seed_text, short
 from core.names import FACTORS
-from core.records import SEED_ALONE
+from core.records.trial import SEED_ALONE
 
 if TYPE_CHECKING:
     from storage.rows import ListedTrial

@@ -27,7 +27,7 @@ from storage.tuning import stages
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-    from core.records import Threat
+    from core.records.attack import Threat
     from storage.reading import Options
     from storage.settling import Settling
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.worker.devices import cores
-from core.records import Plan
+from core.records.study import Plan
 from core.verdict.audited import wanted_audits
 from storage import queries
 

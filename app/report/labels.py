@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from app.report.variants import level, options, short, telling, told
 from core.names import FACTORS
-from core.records import Choice, TrialSpec
+from core.records.choice import Choice
+from core.records.trial import TrialSpec
 from core.training.optimizers import OPTIMIZERS
 
 if TYPE_CHECKING:

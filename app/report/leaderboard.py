@@ -22,7 +22,7 @@ from storage.verdicts import reasons
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-    from core.records import Threat
+    from core.records.attack import Threat
     from core.verdict.trust import Reason
     from storage.rows import VariantRow
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from app.report.aggregate import Estimate
-from core.records import Floats
+from core.records.outcome import Floats
 from core.verdict.crossed import Block, Spread, crossed
 from core.verdict.scoring import SCORES
 from core.verdict.scoring.trial_scores import linear

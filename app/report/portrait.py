@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.datasets import Portrait
 from core.datasets.portrait import Half
-from core.records import DatasetInfo
+from core.records.data import DatasetInfo
 
 _LISTED = 10
 """So many classes are counted one by one; more are summed up."""

@@ -14,7 +14,7 @@ from core.names import FACTORS, short_id
 from core.verdict.scoring import SCORES
 
 if TYPE_CHECKING:
-    from core.records import ImportRecord
+    from core.records.trial import ImportRecord
     from storage.rows import EpochRow, ResultRow
     from storage.trial import AttemptRow, CheckRow, StudyScore, TrialDetail, TrialInStudy
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from app.report.aggregate import Estimate
-from core.records import Bools
+from core.records.outcome import Bools
 from core.verdict.crossed import Block, crossed
 from core.verdict.scoring import SCORES
 from core.verdict.scoring.trial_scores import interval_of

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from app.worker import changes
 from core.attacks import ATTACKS, parse_norm
 from core.errors import BadInput
-from core.records import Study, Threat
+from core.records.attack import Threat
+from core.records.study import Study
 from storage import queries
 from storage.changes import Attack, Attacked, Climb, Escalate
 from storage.home import Home

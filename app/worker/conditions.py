@@ -12,7 +12,7 @@ from app.worker.visible import visible_gpus
 from core.errors import BadInput
 from core.events import AuditFailed, Crashed, EvaluationFailed, Event, LookFailed, TrialFailed
 from core.executors.protocol import Slot
-from core.records import Study
+from core.records.study import Study
 from storage import queue
 from storage.home import Home
 

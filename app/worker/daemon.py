@@ -30,7 +30,7 @@ from core.events import Event
 from core.executors.lanes import LanesExecutor
 from core.executors.protocol import Slot
 from core.names import full_name, short_id
-from core.records import TrialSpec
+from core.records.trial import TrialSpec
 from storage import journal, queue, worker_state
 from storage.database import connect
 from storage.home import Home

@@ -17,7 +17,7 @@ from storage.home import Home
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-    from core.records import AttackSpec
+    from core.records.attack import AttackSpec
 
 
 def add_audits(db: Database, _home: Home, asked: Audit) -> Queued:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from core.attacks import check_eps
 from core.errors import BadInput
 from core.names import NORM_SIGNS, short_id
-from core.records import AttackSpec, Threat
+from core.records.attack import AttackSpec, Threat
 from core.registry import parse_number
 from core.verdict.ledgers import survived_at, worst_case
 from core.verdict.trust import is_masked, judge

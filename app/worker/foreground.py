@@ -14,7 +14,7 @@ from app.worker.owner import FOREGROUND, acquire, holder, told_of
 from core.errors import Unavailable
 from core.executors.lanes import LanesExecutor
 from core.executors.protocol import Slot
-from core.records import Study
+from core.records.study import Study
 from storage import queue, tuning, worker_state
 from storage.changes import Submit
 from storage.home import Home

@@ -21,7 +21,8 @@ from core.executors.process import ProcessExecutor
 from core.executors.protocol import Executor, Slot
 from core.jobs.orders import ImportJob, Stated
 from core.models import architectures
-from core.records import Choice, TrialSpec
+from core.records.choice import Choice
+from core.records.trial import TrialSpec
 from storage import imports
 from storage.changes import Admission, Arrival, Import
 from storage.home import Home, file_system_of, refuse_network

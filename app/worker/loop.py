@@ -25,7 +25,7 @@ from core.errors import BadInput, InnateError, Unavailable
 from core.events import LAST_EVENTS, Audited, Crashed, EpochFinished, EvaluationFinished, Event, Finished, TrialFailed
 from core.executors.protocol import Executor, Slot
 from core.jobs.orders import Job
-from core.records import TrialSpec
+from core.records.trial import TrialSpec
 from storage import commands, queue, tuning, worker_state
 from storage.changes import Drain, Draining, Resume
 from storage.home import Home

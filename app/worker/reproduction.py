@@ -29,7 +29,8 @@ from core.executors.process import ProcessExecutor
 from core.executors.protocol import Executor, Slot
 from core.jobs.orders import Job, ReproduceJob
 from core.names import short_id
-from core.records import DatasetSource, TrialSpec
+from core.records.data import DatasetSource
+from core.records.trial import TrialSpec
 from core.training.defenses import DEFENSES
 from storage.content import met
 from storage.home import Home

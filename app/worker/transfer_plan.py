@@ -12,7 +12,8 @@ from core.errors import BadInput
 from core.executors.protocol import Slot
 from core.jobs.orders import TrainedTrial, TransferJob
 from core.jobs.transfer_attack import transfer_attack
-from core.records import AttackSpec, Study
+from core.records.attack import AttackSpec
+from core.records.study import Study
 from storage import content, queries, transfers
 from storage.home import Home
 from storage.studies import data_root, stored_study, study_row

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.engine.attack import Attack, kind_of, loss, restarts, steps
 from core.engine.geometry import ascent_direction, lengths, noise, per_sample, project
-from core.records import AttackSpec
+from core.records.attack import AttackSpec
 from core.registry import Parameter
 
 if TYPE_CHECKING:

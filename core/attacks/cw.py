@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from core.engine.attack import Attack, kind_of, steps
 from core.engine.geometry import per_sample
-from core.records import AttackSpec
+from core.records.attack import AttackSpec
 from core.registry import Parameter
 
 if TYPE_CHECKING:

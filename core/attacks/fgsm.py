@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from core.engine.attack import Attack, loss
 from core.engine.geometry import ascent_direction
-from core.records import AttackSpec
+from core.records.attack import AttackSpec
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from core.engine import geometry
 from core.engine.attack import Attack, restarts
-from core.records import AttackSpec
+from core.records.attack import AttackSpec
 
 if TYPE_CHECKING:
     from torch import Tensor

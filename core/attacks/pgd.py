@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from core.engine.attack import Attack, alpha, kind_of, loss, restarts, steps
 from core.engine.geometry import ascent_direction, by_largest, noise, per_sample, project
 from core.engine.steps import step_size
-from core.records import AttackSpec
+from core.records.attack import AttackSpec
 from core.registry import Parameter
 
 if TYPE_CHECKING:

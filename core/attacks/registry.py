@@ -12,7 +12,7 @@ from typing import Any
 from core.attacks import apgd, cw, deepfool, fgsm, fmn, noise, pgd, square, standard
 from core.engine.attack import Attack
 from core.errors import BadInput, Mistakes
-from core.records import AttackSpec
+from core.records.attack import AttackSpec
 from core.registry import Parameter, Registry, no_option, parse_number, resolve_options
 
 ATTACKS: Registry[Attack] = Registry(

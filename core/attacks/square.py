@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from core.engine.attack import Attack, kind_of, restarts
 from core.engine.geometry import lengths, per_sample, project, uniform, uniform_of
 from core.identity import stream_seed
-from core.records import AttackSpec
+from core.records.attack import AttackSpec
 from core.registry import Parameter
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.engine.attack import Attack, steps
-from core.records import AttackSpec
+from core.records.attack import AttackSpec
 from core.registry import Parameter
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import BadInput, Mistakes
-from core.records import DatasetSource, FolderOptions
+from core.records.data import DatasetSource, FolderOptions
 from core.registry import Parameter, nearest
 
 FITS = ("crop", "pad", "stretch")

@@ -14,7 +14,7 @@ import numpy as np
 
 from core.datasets.subsets import stratified
 from core.errors import BadInput
-from core.records import FolderOptions
+from core.records.data import FolderOptions
 from core.registry import nearest
 
 READ = {

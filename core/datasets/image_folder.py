@@ -24,7 +24,7 @@ from core.datasets.pictures import Look
 from core.datasets.survey import Report, in_parallel, quietly, survey
 from core.errors import BadInput
 from core.identity import digest
-from core.records import DatasetInfo, DatasetSource, FolderOptions
+from core.records.data import DatasetInfo, DatasetSource, FolderOptions
 
 _IN_MEMORY = 2**28
 """Bytes up to which images are held in memory where no cache can be written."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import BadInput
-from core.records import FolderOptions
+from core.records.data import FolderOptions
 
 
 def is_deep(picture: Any) -> bool:

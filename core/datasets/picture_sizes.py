@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.records import FolderOptions
+from core.records.data import FolderOptions
 
 _REDUCING = 2.0
 """A picture is first brought to this many times its final size by whole numbers, a JPEG already as it is decoded: many times

@@ -18,7 +18,7 @@ from core.datasets.picture_colours import changes_colour, has_alpha, in_srgb, on
 from core.datasets.picture_depth import deep_colour, is_deep, to_bytes, values
 from core.datasets.picture_sizes import draft, fitted
 from core.errors import BadInput
-from core.records import FolderOptions
+from core.records.data import FolderOptions
 
 DECODING = 2
 """Bumped by hand when a picture with one of the `CHANGED` traits is decoded to other pixels than before; 1 clipped deep

@@ -20,7 +20,7 @@ from core.datasets.named import Dataset
 from core.datasets.portrait import Portrait, Rounding
 from core.datasets.survey import Report, quietly
 from core.errors import BadInput
-from core.records import DatasetInfo, DatasetSource
+from core.records.data import DatasetInfo, DatasetSource
 from core.registry import nearest
 
 _DECODED_NPZ = "npz-2"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from core.errors import BadInput
 from core.identity import stream_seed
-from core.records import TrialSpec
+from core.records.trial import TrialSpec
 
 Indices = NDArray[np.int64]
 

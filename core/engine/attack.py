@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from core.records import AttackSpec
+from core.records.attack import AttackSpec
 from core.registry import Parameter
 
 if TYPE_CHECKING:

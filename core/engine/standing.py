@@ -29,7 +29,7 @@ class Outcome:
     """How one run of an attack on a batch ended. All are [n], in the order in which the batch came; images like x.
 
     `found` are the images that broke the model where `broken`, else x; `last` those after the final step of what stands. The
-    rest is what `core.records.Trace` counts.
+    rest is what `core.records.outcome.Trace` counts.
     """
 
     broken: Tensor

@@ -21,7 +21,8 @@ from core.engine.victim import Victim, under_attack
 from core.evaluation.batches import usual_batch
 from core.evaluation.sweep import Sweep, Tally, TestSet, distances_of, rounds_at, title
 from core.events import AttackProgress, Audited
-from core.records import AttackSpec, Bools
+from core.records.attack import AttackSpec
+from core.records.outcome import Bools
 
 _ORDER_SEED = 20201128
 """Any fixed number; changing it changes every audit and so must come with another AUDIT_ENGINE."""

@@ -28,7 +28,8 @@ from core.evaluation.sweep import (
     within_memory,
 )
 from core.events import AttackProgress, CleanEvaluated, EvaluationFinished
-from core.records import AttackSpec, Bools, Example
+from core.records.attack import AttackSpec
+from core.records.outcome import Bools, Example
 
 __all__ = ["CleanPass", "TestSet", "clean_outcome", "clean_pass", "crafting_precision", "evaluate"]
 

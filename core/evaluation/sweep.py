@@ -23,7 +23,8 @@ from core.engine.victim import EvaluationStopped, Victim, in_box
 from core.errors import InnateError
 from core.events import AttackProgress
 from core.lanes.alone import ALONE
-from core.records import AttackSpec, Ledger, Trace
+from core.records.attack import AttackSpec
+from core.records.outcome import Ledger, Trace
 
 _PROGRESS_SECONDS = 0.25
 _EXAMPLES = 8

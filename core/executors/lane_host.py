@@ -35,7 +35,7 @@ from core.jobs.trial import run_trial, settle_process, settle_thread
 from core.lanes.alone import ALONE
 from core.lanes.faults import spoils_process
 from core.lanes.lane import Lane, open_lane
-from core.records import DatasetSource
+from core.records.data import DatasetSource
 
 LOOK_SECONDS = 0.5
 _KEPT = 4

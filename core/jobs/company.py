@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.datasets.arrays import Arrays
-from core.records import DatasetSource
+from core.records.data import DatasetSource
 
 Load = Callable[[DatasetSource, Path, Path, str, str | None], tuple[Arrays, str]]
 """As `core.datasets.load_planned`."""

@@ -31,7 +31,8 @@ from core.events import (
 from core.jobs.orders import AuditOrder, Job
 from core.lanes.faults import spoils_process
 from core.models.pixel_model import PixelModel
-from core.records import AttackSpec, Bools, Diagnosis
+from core.records.attack import AttackSpec
+from core.records.outcome import Bools, Diagnosis
 from core.training.defenses import DEFENSES
 from core.verdict.diagnosis import diagnose, sample_size
 from core.verdict.ledgers import speaks_at, survived_at

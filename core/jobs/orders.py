@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.audit import AuditSpec
-from core.records import AttackSpec, Bools, DatasetSource, DiagnosisSpec, TrialSpec
+from core.records.attack import AttackSpec
+from core.records.data import DatasetSource
+from core.records.outcome import Bools, DiagnosisSpec
+from core.records.trial import TrialSpec
 
 
 @dataclass(frozen=True)

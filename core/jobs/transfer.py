@@ -32,7 +32,8 @@ from core.jobs.evaluations import test_set_of
 from core.jobs.orders import TransferJob
 from core.jobs.trial import settle_torch
 from core.models.pixel_model import trained_model
-from core.records import AttackSpec, TransferCell
+from core.records.attack import AttackSpec
+from core.records.outcome import TransferCell
 from core.training import checkpoints
 
 _PROGRESS_SECONDS = 0.25

@@ -8,7 +8,8 @@ from typing import Any
 from core.attacks import ATTACKS, check_eps, parse_norm
 from core.attacks import resolve as resolve_attack
 from core.errors import BadInput
-from core.records import AttackSpec, Study
+from core.records.attack import AttackSpec
+from core.records.study import Study
 
 TRANSFERABLE = ("pgd", "mi-fgsm", "bim", "fgsm", "noise")
 """Attacks whose whole length can be run for transfer; the study's first of these, noise apart, is the default."""

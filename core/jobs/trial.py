@@ -37,7 +37,7 @@ from core.jobs.evaluations import evaluations, reason_of
 from core.jobs.orders import Job, TransferJob
 from core.lanes.faults import is_out_of_memory, spoils_process
 from core.models.pixel_model import PixelModel, build_model
-from core.records import TrialSpec
+from core.records.trial import TrialSpec
 from core.training import checkpoints
 from core.training.defenses import DEFENSES
 from core.training.loop import TrainingData, TrainingStopped, train

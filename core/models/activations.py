@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from core.records import Choice
+from core.records.choice import Choice
 from core.registry import Parameter, Registry
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from core.identity import stream_seed
 from core.lanes.alone import ALONE
 from core.models.activations import factory
 from core.models.architectures import ARCHITECTURES
-from core.records import TrialSpec
+from core.records.trial import TrialSpec
 
 
 class PixelModel(nn.Module):

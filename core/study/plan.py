@@ -16,7 +16,9 @@ from core.datasets.subsets import samples_digest, stratified
 from core.datasets.survey import Report, quietly
 from core.errors import BadInput, Mistakes
 from core.models import architectures
-from core.records import SEED_ALONE, TUNING_SEED, Cell, DatasetInfo, Plan, Study, TrialSpec, Tuning
+from core.records.data import DatasetInfo
+from core.records.study import TUNING_SEED, Cell, Plan, Study, Tuning
+from core.records.trial import SEED_ALONE, TrialSpec
 from core.study.resolve import NO_SUBSET, refuse_large_grid
 from core.study.tuning import candidates
 

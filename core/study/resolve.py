@@ -18,21 +18,11 @@ from core.datasets.folder_options import as_table, written
 from core.errors import BadInput, Mistakes, NotFound
 from core.models.activations import ACTIVATIONS
 from core.models.architectures import ARCHITECTURES
-from core.records import (
-    AUDIT_DEPTHS,
-    SEED_ALONE,
-    TUNING_SEED,
-    VARIED,
-    AttackSpec,
-    AuditSettings,
-    Choice,
-    DatasetSource,
-    Search,
-    Study,
-    Threat,
-    Training,
-    Tuning,
-)
+from core.records.attack import AUDIT_DEPTHS, AttackSpec, AuditSettings, Threat
+from core.records.choice import Choice
+from core.records.data import DatasetSource
+from core.records.study import TUNING_SEED, Search, Study, Tuning
+from core.records.trial import SEED_ALONE, VARIED, Training
 from core.registry import Entry, Registry, nearest, parse_number, resolve_options
 from core.study.file import StudyFile, TrainingTable, read, read_audit
 from core.study.presets import preset_names, preset_text

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from core.records import Search
+from core.records.study import Search
 
 
 @dataclass(frozen=True)

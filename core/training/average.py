@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from core.records import Training
+from core.records.trial import Training
 from core.training.averaging import first_averaged
 
 State = dict[str, Tensor]

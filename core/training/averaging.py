@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from core.records import Choice
+from core.records.choice import Choice
 from core.registry import Parameter, Registry
 
 

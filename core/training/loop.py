@@ -22,7 +22,8 @@ from core.events import EpochFinished, EpochRecord, TrainingProgress
 from core.identity import stream_seed
 from core.lanes.lane import Lane, current_lane
 from core.precision import multiplying_in
-from core.records import Choice, TrialSpec
+from core.records.choice import Choice
+from core.records.trial import TrialSpec
 from core.training import batch_statistics, checkpoints
 from core.training.aside import Aside
 from core.training.defenses import DEFENSES

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from core.errors import BadInput
-from core.records import Choice, Search
+from core.records.choice import Choice
+from core.records.study import Search
 from core.registry import Parameter, Registry, resolve_options
 
 if TYPE_CHECKING:

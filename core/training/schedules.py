@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import BadInput
-from core.records import Choice
+from core.records.choice import Choice
 from core.registry import Parameter, Registry
 
 

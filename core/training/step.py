@@ -16,7 +16,7 @@ from torch.nn import functional
 from core.identity import stream_seed
 from core.lanes.lane import Lane
 from core.precision import multiplying_in
-from core.records import TrialSpec
+from core.records.trial import TrialSpec
 from core.training import optimizers
 from core.training.average import Average
 from core.training.defenses import DEFENSES

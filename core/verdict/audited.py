@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 
 from core.audit import AuditedRadius, AuditSpec
-from core.records import AttackSpec, AuditSettings, Threat
+from core.records.attack import AttackSpec, AuditSettings, Threat
 from core.verdict.ledgers import USUAL_EPS
 
 ERROR = 0.05

@@ -26,7 +26,7 @@ from core.engine.units import flat, is_bounded
 from core.engine.victim import Victim, under_attack
 from core.evaluation.batches import usual_batch
 from core.evaluation.evaluate import TestSet
-from core.records import Bools, Diagnosis, DiagnosisSpec
+from core.records.outcome import Bools, Diagnosis, DiagnosisSpec
 
 IMAGES = 64
 _UNSTEADY = 1e-4

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from core.records import AttackSpec, Bools, CleanOutcome, Floats, Ledger
+from core.records.attack import AttackSpec
+from core.records.outcome import Bools, CleanOutcome, Floats, Ledger
 
 USUAL_EPS = {"linf": 0.1, "l2": 1.0}
 """The radius to read minimum-norm attacks at where nothing names one; pixel units of [0, 1]."""

@@ -9,7 +9,8 @@ import tomli_w
 from app.worker import escalation
 from core.errors import BadInput
 from core.events import CleanEvaluated, EvaluationFinished
-from core.records import Ledger, Threat
+from core.records.attack import Threat
+from core.records.outcome import Ledger
 from core.verdict.trust import judge
 from core.verdict.trust.entry import Evaluated, Evidence
 from core.verdict.trust.ladder import climbed, next_rung, rung_of, rungs

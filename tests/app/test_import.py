@@ -23,7 +23,7 @@ from core.executors.inline import InlineExecutor
 from core.jobs.importing.job import run_import
 from core.jobs.orders import ImportJob
 from core.jobs.trial import run_trial
-from core.records import ImportRecord
+from core.records.trial import ImportRecord
 from storage import database, queries, queue, studies, verdicts, worker_state
 from storage.changes import Arrival, Attack, Delete, Import
 from storage.destinations import in_use

@@ -5,7 +5,7 @@ import numpy as np
 from app.worker.narration import logged, told
 from core.attacks import resolve
 from core.events import Diagnosed, EvaluationFinished, LookFailed
-from core.records import Ledger
+from core.records.outcome import Ledger
 from storage.journal import entries
 from tests.core.test_trust import looked
 

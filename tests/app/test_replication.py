@@ -4,7 +4,7 @@ import json
 
 from app.report.findings import Findings
 from app.report.replication import side_by_side
-from core.records import Threat
+from core.records.attack import Threat
 from core.verdict.findings import find
 from core.verdict.findings.description import describe
 from tests.conftest import innate_command

@@ -18,7 +18,7 @@ from core.errors import BadInput
 from core.events import EpochFinished, EpochRecord, Finished, Started, Trained, TrialFailed
 from core.executors.inline import InlineExecutor
 from core.jobs.trial import run_trial
-from core.records import TUNING_SEED
+from core.records.study import TUNING_SEED
 from storage import database, deletion, listing, queries, queue, settling, studies, tuning
 from storage.destinations import in_use
 from storage.export import export_sqlite

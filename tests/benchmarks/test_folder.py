@@ -46,7 +46,8 @@ from core import datasets
 from core.datasets import staging
 from core.datasets.staging import ahead, exact_normalisation, images_on
 from core.models.pixel_model import build_model
-from core.records import Choice, TrialSpec
+from core.records.choice import Choice
+from core.records.trial import TrialSpec
 from core.study.resolve import load_study
 from core.lanes.lane import current_lane
 from core.training.step import fresh_epoch, learner

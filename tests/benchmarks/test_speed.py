@@ -10,7 +10,8 @@ from torch.nn import functional
 from core.engine.victim import Victim, under_attack
 from core.events import EpochFinished
 from core.models.pixel_model import build_model
-from core.records import Choice, TrialSpec
+from core.records.choice import Choice
+from core.records.trial import TrialSpec
 from core.study.resolve import load_study
 from core.training.loop import TrainingData, train
 from tests.benchmarks.nets import attacked, operations

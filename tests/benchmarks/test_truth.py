@@ -23,7 +23,7 @@ from core.evaluation.evaluate import clean_outcome
 from core.jobs.evaluations import test_set_of as chosen_samples
 from core.models.pixel_model import trained_model
 from core.names import worst
-from core.records import TrialSpec
+from core.records.trial import TrialSpec
 from core.verdict.trust import judge
 from core.verdict.trust.entry import Checked
 from storage import database, queries, studies

@@ -16,7 +16,7 @@ from core.engine.victim import EvaluationStopped
 from core.evaluation.audit import audit, members, order_of
 from core.evaluation.evaluate import clean_outcome
 from core.events import Audited
-from core.records import AuditSettings, Threat
+from core.records.attack import AuditSettings, Threat
 from core.verdict.audited import (
     ERROR,
     error_of_round,

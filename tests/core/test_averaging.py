@@ -15,7 +15,8 @@ from core.identity import stream_seed
 from core.jobs.trial import run_trial
 from core.lanes.lane import Lane
 from core.models.pixel_model import build_model
-from core.records import Choice, TrialSpec
+from core.records.choice import Choice
+from core.records.trial import TrialSpec
 from core.study.resolve import mistakes
 from core.training import checkpoints
 from core.training.averaging import first_averaged

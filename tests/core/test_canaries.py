@@ -21,7 +21,8 @@ from core.jobs.evaluations import test_set_of as chosen_samples
 from core.jobs.orders import EvaluationSpec, Job
 from core.jobs.trial import run_trial
 from core.models.pixel_model import trained_model
-from core.records import DiagnosisSpec, Threat
+from core.records.attack import Threat
+from core.records.outcome import DiagnosisSpec
 from core.verdict.diagnosis import diagnose
 from core.verdict.ledgers import worst_case
 from core.verdict.trust import judge

@@ -20,7 +20,8 @@ from core.datasets import archives, download, matlab, pickled
 from core.datasets.arrays import Arrays, cached
 from core.datasets.subsets import holdout, samples_digest, stratified, training_subset
 from core.errors import BadInput, Unavailable
-from core.records import VARIED, Choice, TrialSpec
+from core.records.choice import Choice
+from core.records.trial import VARIED, TrialSpec
 
 
 def opened(text, tmp_path, root=None):

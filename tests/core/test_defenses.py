@@ -16,7 +16,8 @@ from core.errors import BadInput
 from core.events import CleanEvaluated, EpochFinished, EvaluationFailed, Finished, Trained, TrialFailed
 from core.jobs.orders import EvaluationSpec, Job
 from core.jobs.trial import run_trial
-from core.records import Choice, TrialSpec
+from core.records.choice import Choice
+from core.records.trial import TrialSpec
 from core.registry import Parameter, Registry, resolve_options
 from core.training import loop, step
 from core.training import probe as probes

@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.identity import canonical_json, digest, stream_seed
-from core.records import AttackSpec, Choice, TrialSpec
+from core.records.attack import AttackSpec
+from core.records.choice import Choice
+from core.records.trial import TrialSpec
 from tests.conftest import plan_of, tiny
 
 plain = st.recursive(

@@ -22,7 +22,8 @@ from core.jobs.orders import ImportJob, Stated
 from core.models.activations import ACTIVATIONS, factory, output_range
 from core.models.architectures import ARCHITECTURES, check
 from core.models.pixel_model import build_model, trained_model
-from core.records import Choice, TrialSpec
+from core.records.choice import Choice
+from core.records.trial import TrialSpec
 from core.registry import resolve_options
 from core.training import checkpoints
 

@@ -19,7 +19,8 @@ from core.jobs.trial import run_trial
 from core.models.activations import ACTIVATIONS
 from core.models.architectures import ARCHITECTURES
 from core.models.pixel_model import build_model
-from core.records import Choice, TrialSpec
+from core.records.choice import Choice
+from core.records.trial import TrialSpec
 from core.registry import resolve_options
 from core.training import checkpoints
 from tests.conftest import plan_of, tiny

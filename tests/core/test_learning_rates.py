@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from core.records import SEED_ALONE, TUNING_SEED, Cell, Search
+from core.records.study import TUNING_SEED, Cell, Search
+from core.records.trial import SEED_ALONE
 from core.study.plan import make_plan
 from core.study.resolve import parse_study
 from core.study.tuning import Chosen, Hopeless, More, beyond, candidates, next_step

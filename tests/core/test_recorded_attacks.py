@@ -19,7 +19,7 @@ from core.engine.victim import EvaluationStopped, NonFiniteLogits, Victim, under
 from core.evaluation.evaluate import clean_outcome, evaluate
 from core.jobs.transfer import craft
 from core.lanes.lane import Lane
-from core.records import DiagnosisSpec
+from core.records.outcome import DiagnosisSpec
 from core.verdict.diagnosis import diagnose
 from tests.conftest import thorough
 from tests.core.linear import samples_of, small_net

@@ -16,7 +16,7 @@ from core.engine.victim import NonFiniteLogits, Victim, under_attack
 from core.evaluation.evaluate import clean_outcome, evaluate
 from core.jobs.transfer import craft
 from core.lanes.lane import Lane
-from core.records import DiagnosisSpec
+from core.records.outcome import DiagnosisSpec
 from core.verdict.diagnosis import diagnose
 from core.verdict.trust import trust_of_diagnosis, trust_of_evaluation
 from core.verdict.trust.entry import Evaluated

@@ -8,7 +8,8 @@ from scipy import stats
 from scipy.integrate import trapezoid
 
 from core.attacks import resolve
-from core.records import CleanOutcome, Ledger, Threat
+from core.records.attack import Threat
+from core.records.outcome import CleanOutcome, Ledger
 from core.verdict.ledgers import survived_at
 from core.verdict.scoring import SCORES, score_trial, scores_of
 from core.verdict.scoring.outcomes import outcomes_of

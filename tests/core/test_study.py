@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import BadInput, NotFound
-from core.records import TUNING_SEED
+from core.records.study import TUNING_SEED
 from core.study.plan import examine, make_plan
 from core.study.presets import preset_names, study_template
 from core.study.resolve import (

@@ -16,7 +16,7 @@ from core.models.architectures import ARCHITECTURES, check
 from core.models.architectures.torchvision_fit import fitted
 from core.models.architectures.torchvision_models import NAMES, PREFIX
 from core.models.pixel_model import build_model, trained_model
-from core.records import Choice
+from core.records.choice import Choice
 from core.registry import resolve_options
 from core.study.resolve import mistakes
 from core.training import checkpoints

@@ -27,7 +27,8 @@ from core.jobs.trial import run_trial
 from core.models.activations import ACTIVATIONS, factory
 from core.models.architectures import ARCHITECTURES, check
 from core.models.pixel_model import build_model
-from core.records import Choice, DiagnosisSpec
+from core.records.choice import Choice
+from core.records.outcome import DiagnosisSpec
 from core.registry import resolve_options
 from core.training import checkpoints, optimizers
 from core.training.loop import batch_bounds

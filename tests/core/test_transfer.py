@@ -21,7 +21,7 @@ from core.jobs.orders import TrainedTrial, TransferJob
 from core.jobs.run import run_job
 from core.jobs.transfer import Batches, Gallery, cells, craft
 from core.jobs.transfer_attack import transfer_attack
-from core.records import TransferCell
+from core.records.outcome import TransferCell
 from core.study.resolve import parse_study
 from tests.conftest import plan_of, tiny
 from tests.core.linear import Linear, grey_images, samples_of, small_net

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from core.attacks import resolve
-from core.records import CleanOutcome, Diagnosis, Ledger, Threat, Trace
+from core.records.attack import Threat
+from core.records.outcome import CleanOutcome, Diagnosis, Ledger, Trace
 from core.verdict.trust import CHECKS, is_masked, judge, trust_of_evaluation
 from core.verdict.trust.entry import EpochAccuracy, Evaluated, Evidence, tolerated
 from core.verdict.trust.ladder import rungs

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.names import FACTORS
-from core.records import Threat
+from core.records.attack import Threat
 from core.verdict.findings.models import Model
 from core.verdict.findings.residuals import residuals
 from core.verdict.findings.versus import measures, of_groups, of_two

@@ -9,7 +9,9 @@ import numpy as np
 
 from core.datasets import parse_source
 from core.events import CleanEvaluated, EpochRecord, EvaluationFinished, Started, Trained
-from core.records import Choice, Ledger, TrialSpec
+from core.records.choice import Choice
+from core.records.outcome import Ledger
+from core.records.trial import TrialSpec
 from storage import imports, queue, recording
 from storage.changes import Admission, Arrival
 from storage.home import Home

@@ -8,7 +8,8 @@ import pytest
 from core.attacks import resolve
 from core.audit import AuditedRadius, AuditRun, AuditSpec
 from core.events import Audited, AuditFailed, CleanEvaluated, EvaluationFinished
-from core.records import AttackSpec, Ledger, TransferCell
+from core.records.attack import AttackSpec
+from core.records.outcome import Ledger, TransferCell
 from storage import audits, database, queries, queue, recording, states, studies, transfers
 from storage.transfers import Crafted
 from tests.conftest import plan_of, tiny

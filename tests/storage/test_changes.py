@@ -7,7 +7,10 @@ import pytest
 
 from core.attacks import resolve
 from core.errors import BadInput
-from core.records import Choice, Threat, TransferCell, TrialSpec
+from core.records.attack import Threat
+from core.records.choice import Choice
+from core.records.outcome import TransferCell
+from core.records.trial import TrialSpec
 from core.verdict.settling.looked import Looked
 from core.verdict.settling.spending import Look
 from core.verdict.settling.stage import Decided

@@ -16,7 +16,7 @@ from core.events import (
     Started,
     Trained,
 )
-from core.records import Ledger
+from core.records.outcome import Ledger
 from storage import database, journal, queue, recording, studies, worker_state
 from storage.journal import Line
 from tests.conftest import plan_of, tiny

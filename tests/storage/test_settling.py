@@ -5,7 +5,7 @@ import json
 import pytest
 
 from core.errors import BadInput
-from core.records import TrialSpec
+from core.records.trial import TrialSpec
 from core.verdict.settling.looked import Looked
 from core.verdict.settling.spending import Look
 from core.verdict.settling.stage import Decided

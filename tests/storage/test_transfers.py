@@ -3,7 +3,7 @@ import json
 import pytest
 
 from core.attacks import resolve
-from core.records import TransferCell
+from core.records.outcome import TransferCell
 from storage import database, deletion, studies, transfers
 from storage.codec import decoded, encoded
 from tests.conftest import plan_of, tiny

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.events import CleanEvaluated, Diagnosed, EvaluationFinished
-from core.records import Diagnosis, DiagnosisSpec, Ledger, Trace
+from core.records.outcome import Diagnosis, DiagnosisSpec, Ledger, Trace
 from storage import database, export, queries, queue, recording, states, studies
 from storage.destinations import in_use
 from storage.evidence import evidence

@@ -9,7 +9,9 @@ from app.report.document.record import Block, Section, Table, Text
 from app.report.labels import shown_choice
 from app.report.variants import choice_text, short
 from core.names import FACTORS, NORM_SIGNS
-from core.records import AttackSpec, Choice, Search
+from core.records.attack import AttackSpec
+from core.records.choice import Choice
+from core.records.study import Search
 
 
 def question(of: Material) -> Section:

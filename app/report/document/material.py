@@ -12,7 +12,8 @@ from app.report.study_numbers import Scope
 from app.report.variants import varying
 from core.errors import BadInput, NotFound
 from core.names import NORM_SIGNS
-from core.records import Study, Threat
+from core.records.attack import Threat
+from core.records.study import Study
 from storage import queries
 from storage.environments import EnvironmentRow, data_digests, environments
 from storage.rows import ScoreRow, StudyRow, TrialRow, VariantRow

@@ -11,7 +11,7 @@ from app.report.grid import over_grid
 from core.attacks import ATTACKS
 from core.models.activations import ACTIVATIONS
 from core.models.architectures import ARCHITECTURES
-from core.records import Choice
+from core.records.choice import Choice
 from core.registry import E
 from core.training.averaging import AVERAGINGS
 from core.training.defenses import DEFENSES

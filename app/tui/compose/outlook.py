@@ -17,7 +17,7 @@ from core.study.resolve import LARGE_GRID, grid_size, parse_study
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-    from core.records import Plan, Study
+    from core.records.study import Plan, Study
     from storage.home import Home
     from storage.studies import Submission
 

@@ -25,7 +25,8 @@ from app.tui.compose.draft import (
 from app.tui.compose.words import own_subset, shown
 from core.attacks import ATTACKS
 from core.errors import BadInput
-from core.records import AUDIT_DEPTHS, SEED_ALONE, VARIED
+from core.records.attack import AUDIT_DEPTHS
+from core.records.trial import SEED_ALONE, VARIED
 from core.registry import Entry, Parameter
 from core.study.file import AuditTable, TrainingTable, TuningTable
 from core.study.resolve import INITIALISATIONS, PRECISIONS, PROFILES, TUNED, mistakes

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from app.report.status import WorkerView
     from app.worker.control import Started
-    from core.records import Study
+    from core.records.study import Study
     from storage.home import Home
     from storage.studies import Submission
 

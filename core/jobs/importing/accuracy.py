@@ -13,7 +13,7 @@ import torch
 from core.datasets.arrays import Arrays
 from core.datasets.subsets import Indices
 from core.models.pixel_model import PixelModel
-from core.records import Bools
+from core.records.outcome import Bools
 from core.verdict.trust.entry import standard_error
 
 _BATCH = 1 << 20

@@ -18,7 +18,8 @@ from core.jobs.importing.weight_shapes import explained, shapes_of
 from core.jobs.orders import ImportJob
 from core.models.activations import factory, output_range
 from core.models.architectures import ARCHITECTURES
-from core.records import Choice, TrialSpec
+from core.records.choice import Choice
+from core.records.trial import TrialSpec
 
 _ORDERS = ("after", "before")
 CLOSE = 0.3

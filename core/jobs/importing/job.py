@@ -26,7 +26,7 @@ from core.jobs.importing.norm_order import statistics_gap
 from core.jobs.importing.normalisation import Normalisation
 from core.jobs.orders import ImportJob
 from core.models.pixel_model import PixelModel
-from core.records import ImportRecord, TrialSpec
+from core.records.trial import ImportRecord, TrialSpec
 from core.training import checkpoints
 
 _TRIED = 256

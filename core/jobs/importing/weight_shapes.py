@@ -14,7 +14,8 @@ from core.jobs.importing.matching import Shapes, difference, match
 from core.models.activations import factory
 from core.models.architectures import ARCHITECTURES
 from core.models.architectures.entry import Architecture
-from core.records import Choice, TrialSpec
+from core.records.choice import Choice
+from core.records.trial import TrialSpec
 
 _COUNTER = "num_batches_tracked"
 """How many batches a batch norm has seen: of no use in eval mode, and not in every file."""

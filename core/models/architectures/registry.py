@@ -6,7 +6,7 @@ from core.errors import BadInput
 from core.models.architectures import inception, keras_cnn, kumar_cnn, lenet5, mlp, resnet18, simplenet
 from core.models.architectures.entry import Architecture
 from core.models.architectures.torchvision_models import ENTRIES as TORCHVISION
-from core.records import Choice
+from core.records.choice import Choice
 from core.registry import Registry
 
 ARCHITECTURES: Registry[Architecture] = Registry(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from core.names import FACTORS
-from core.records import Threat
+from core.records.attack import Threat
 from core.verdict.described.mcnemar import McNemar, mcnemar
 from core.verdict.findings.contrast import Contrast, Group, Value, contrast
 from core.verdict.findings.models import Model

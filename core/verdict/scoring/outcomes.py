@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.records import AttackSpec, Bools, CleanOutcome, Ledger, Threat
+from core.records.attack import AttackSpec, Threat
+from core.records.outcome import Bools, CleanOutcome, Ledger
 from core.verdict.audited import radii_of
 from core.verdict.ledgers import speaks_at, survived_at, worst_case
 from core.verdict.trust.model import degenerate

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.records import CleanOutcome, Floats, Threat
+from core.records.attack import Threat
+from core.records.outcome import CleanOutcome, Floats
 from core.verdict.crossed import Block, Spread, crossed
 from core.verdict.scoring.entry import Readings, ScoreEntry, Values
 from core.verdict.scoring.outcomes import Outcomes, Result, outcomes_of

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from core.attacks import ATTACKS
-from core.records import CleanOutcome, Ledger, Trace
+from core.records.outcome import CleanOutcome, Ledger, Trace
 from core.verdict.trust.entry import Check, Checked, Evaluated, share_check, standard_error, words
 
 _OUTSIDE = 0.001

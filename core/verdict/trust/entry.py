@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.audit import AuditedRadius
-from core.records import AttackSpec, CleanOutcome, Diagnosis, Floats, Ledger, Threat, Trace
+from core.records.attack import AttackSpec, Threat
+from core.records.outcome import CleanOutcome, Diagnosis, Floats, Ledger, Trace
 from core.registry import Parameter
 
 

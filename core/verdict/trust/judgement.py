@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from core.attacks import ATTACKS
 from core.names import TRUST, worst
-from core.records import CleanOutcome, Diagnosis
+from core.records.outcome import CleanOutcome, Diagnosis
 from core.registry import Registry
 from core.verdict.ledgers import survived_at
 from core.verdict.trust import attack, model, study

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from core.records import Bools, Ledger
+from core.records.outcome import Bools, Ledger
 from core.verdict.ledgers import speaks_at, worst_case
 from core.verdict.trust.entry import Evaluated, Evidence
 from core.verdict.trust.looks import fallen_to_looks

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from core.attacks import ATTACKS, resolve
-from core.records import AttackSpec, Bools, CleanOutcome, Threat
+from core.records.attack import AttackSpec, Threat
+from core.records.outcome import Bools, CleanOutcome
 from core.verdict.ledgers import survived_at, worst_case
 from core.verdict.trust.entry import Evaluated, Evidence
 

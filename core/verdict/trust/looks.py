@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from core.records import AttackSpec, Diagnosis, Threat
+from core.records.attack import AttackSpec, Threat
+from core.records.outcome import Diagnosis
 from core.verdict.ledgers import USUAL_EPS
 
 _FEW = 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.names import NORM_SIGNS
-from core.records import CleanOutcome, Diagnosis
+from core.records.outcome import CleanOutcome, Diagnosis
 from core.training.overfitting import overfitting
 from core.verdict.trust.entry import Check, Checked, EpochAccuracy, share_check, standard_error, tolerated, words
 

@@ -9,7 +9,8 @@ import numpy as np
 from core.attacks import ATTACKS
 from core.audit import AuditedRadius
 from core.names import NORM_SIGNS
-from core.records import Bools, Ledger, Threat
+from core.records.attack import Threat
+from core.records.outcome import Bools, Ledger
 from core.verdict.audited import overstated_at_most, overstated_by, radii_of
 from core.verdict.ledgers import speaks_at, survived_at, worst_case
 from core.verdict.trust.entry import Check, Checked, Evaluated, Evidence, share_check, standard_error, tolerated, words
