@@ -19,7 +19,8 @@ from core.models import architectures
 from core.records.data import DatasetInfo
 from core.records.study import TUNING_SEED, Cell, Plan, Study, Tuning
 from core.records.trial import SEED_ALONE, TrialSpec
-from core.study.resolve import NO_SUBSET, refuse_large_grid
+from core.study.keys.axes import NO_SUBSET
+from core.study.resolve import refuse_large_grid
 from core.study.tuning import candidates
 
 

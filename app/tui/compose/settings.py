@@ -29,7 +29,9 @@ from core.records.attack import AUDIT_DEPTHS
 from core.records.trial import SEED_ALONE, VARIED
 from core.registry import Entry, Parameter
 from core.study.file import AuditTable, TrainingTable, TuningTable
-from core.study.resolve import INITIALISATIONS, PRECISIONS, PROFILES, TUNED, mistakes
+from core.study.keys.training import INITIALISATIONS, PRECISIONS, PROFILES
+from core.study.keys.tuning import TUNED
+from core.study.resolve import mistakes
 from core.training.averaging import AVERAGINGS
 from core.training.optimizers import OPTIMIZERS, resolve
 from core.training.schedules import SCHEDULES

@@ -1,0 +1,1 @@
+"""The parts of a study file, each from its keys to what they mean."""
