@@ -110,7 +110,7 @@ def plan(ctx: typer.Context, spec: Spec, sets: Set = None, yes: Yes = False, as_
         raise BadInput(fault)
     met = content.met(context.reading(hint=False))
     planned = make_plan(study, home.data_root, home.cache, large=yes, met=met, report=context.say)
-    db = context.reading()
+    db = context.reading(hint=False)
     portrait = datasets.portray(planned.info, home.data_root, home.cache)
     submission = preview(db, planned)
     seconds = forecast(db, planned, submission)

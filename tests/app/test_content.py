@@ -276,7 +276,9 @@ def test_a_named_set_has_its_shapes_sizes_and_labels(change, words, home, db, ro
 
 
 def test_plan_shows_the_set_and_doctor_too(innate, home):
-    text = innate("plan", "quick").stdout
+    planned = innate("plan", "quick")
+    text = planned.stdout
+    assert planned.stderr == "", "an empty home is nothing to speak of beside a plan"
     assert "  data           4,000 training + 1,000 test images, 28×28, grey, 256 levels\n" in text
     assert "  per class      400 in each of 10 (training)\n                 100 in each of 10 (test)\n" in text
     (row,) = json.loads(innate("plan", "quick", "--json").stdout)["plan"]
