@@ -11,7 +11,17 @@ from core.errors import BadInput, NotFound
 from core.registry import nearest
 from storage import listing
 from storage.reading import columns, read
-from storage.rows import AuditedRow, EpochRow, ResultRow, RobustnessRow, ScoreRow, TrainingRow, TrialRow, VariantRow
+from storage.rows import (
+    AuditedRow,
+    EpochRow,
+    ResultRow,
+    RobustnessRow,
+    ScoreRow,
+    TrainingRow,
+    TrialRow,
+    VariantRow,
+    WorstCaseRow,
+)
 from storage.studies import study_row
 from storage.tuning import companion
 
@@ -289,6 +299,15 @@ def robustness(db: Database, study: str | None = None, trial_id: str | None = No
         sql += " WHERE " + " AND ".join(f"{column} = ?" for column, _ in conditions)
     sql += " ORDER BY study, variant_id, seed, norm, eps"
     return read(db, RobustnessRow, sql, [value for _, value in conditions])
+
+
+def worst_cases(db: Database, study: str, norm: str) -> list[WorstCaseRow]:
+    """Of every scored trial of a study in one norm, ε ascending; quick for ten thousand."""
+    sql = (
+        "SELECT trial_id, eps, compared_accuracy AS accuracy FROM robustness WHERE study = ? AND norm = ? "
+        "ORDER BY trial_id, eps"
+    )
+    return read(db, WorstCaseRow, sql, (study, norm))
 
 
 def audited(db: Database, study: str, at: Threat) -> list[AuditedRow]:

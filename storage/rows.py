@@ -166,6 +166,15 @@ class RobustnessRow:
 
 
 @dataclass(frozen=True)
+class WorstCaseRow:
+    """A trial's share of samples that stand at one ε, by the attacks that all models of the study had in full."""
+
+    trial_id: str
+    eps: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
 class AuditedRow:
     """Of a row of v_robustness what its audit says, for listings of ten thousand."""
 

@@ -75,7 +75,7 @@ def chart(
         context, columns, lines or (min(24, shutil.get_terminal_size().lines - 4) if sys.stdout.isatty() else 20)
     )
     draw: dict[str, Callable[[], str]] = {
-        "scores": lambda: study_charts.score_bars(scope, canvas, score_named(score)),
+        "scores": lambda: study_charts.score_estimates(scope, canvas, score_named(score)),
         "effects": lambda: effect_charts.level_effects(
             scope, canvas, score_named(score), _one_factor(by, "effects are of")
         ),

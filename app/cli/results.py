@@ -186,7 +186,7 @@ def after_run(db: Database, context: Context, study: str) -> str:
     text = leaderboard_table(db, study, rows, width())
     if not rows:
         return text
-    drawn = study_charts.score_bars(study_charts.Scope(db, study), canvas_of(context, None, 20), "innate")
+    drawn = study_charts.score_estimates(study_charts.Scope(db, study), canvas_of(context, None, 20), "innate")
     return f"{text}\n\n{drawn}"
 
 

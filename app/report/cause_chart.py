@@ -10,7 +10,7 @@ import numpy as np
 from app.report import charts, traits
 from app.report.aggregate import verdicts
 from app.report.charts import Canvas
-from app.report.study_charts import with_waiting
+from app.report.study_charts import with_notes
 from app.report.study_numbers import Scope, scale_of, unit_of
 from app.report.text import wrapped
 from app.report.variants import grouped
@@ -112,7 +112,7 @@ def causes(scope: Scope, canvas: Canvas, score: str, trait: str | None, by: str 
         y_label=f"{score}{unit_of(score).replace(' in', ',')}",
         canvas=canvas,
     )
-    return with_waiting(
+    return with_notes(
         scope, canvas, "\n".join([text, *wrapped(_about(points, drawn, chosen, strength), canvas.columns)])
     )
 

@@ -1,26 +1,29 @@
 """Charts as text: pure functions from rows to a string, coloured or plain, that fit the width they are given.
 
-plotext draws what has two axes; bars and heatmaps, which need their numbers beside them, are drawn here. plotext's figure
-is global, so one chart is built at a time. To add a chart: a function here and a line in `app/cli/chart.py`.
+plotext draws what has two axes; what needs its numbers beside it is in `whiskers`, `signed` and `cells`. plotext's figure is
+global, so one chart is built at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.report.text import distinct
+from app.report.ticks import apart, around, label, ticks
 
 MARKERS = "●◆▲■○◇△□×+*#"
-_COLOURS = ("cyan", "orange", "green", "magenta", "blue", "red", "cyan+", "magenta+")
-"""Of the terminal's sixteen, those that can be seen on a light and on a dark background."""
-_BLOCKS = " ▏▎▍▌▋▊▉█"
-_SHADES = " ░▒▓█"
-_LEAST_BAR = 24
-"""Characters that a bar keeps beside a long label, where the chart is wide enough."""
-MOST_CURVES = 8
-"""Curves in one chart before it turns into a thicket."""
+ORDINARY = (6, 3, 2, 5, 4, 1)
+"""Cyan, yellow, green, magenta, blue, red of the terminal's own sixteen: they can be seen on a light and on a dark background."""
+COLOUR_BLIND = (74, 214, 36, 175, 227, 166)
+"""As near as 256 colours come to those of Okabe and Ito (2008) that can be seen on black."""
+MOST_CURVES = len(ORDINARY)
+"""Curves in one chart: each has a colour of its own, and more would be a thicket."""
+_BESIDE = 8
+"""Columns that an axis and its labels take, roughly."""
+_ROWS_A_MARK = 3
+"""Of an axis that goes up: so many rows for each mark, at least."""
+_COLUMNS_A_MARK = 12
 
 
 @dataclass(frozen=True)
@@ -30,17 +33,8 @@ class Canvas:
     columns: int
     lines: int
     colour: bool = False
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One labelled value with its interval; `note` stands behind it."""
-
-    label: str
-    value: float | None
-    low: float | None
-    high: float | None
-    note: str = ""
+    palette: tuple[int, ...] = ORDINARY
+    """Of the terminal's 256 colours, for series one after another."""
 
 
 @dataclass(frozen=True)
@@ -52,24 +46,6 @@ class Curve:
     y: Sequence[float]
 
 
-def bars(title: str, items: Sequence[Bar], full: float, width: int) -> str:
-    """Horizontal bars from 0 to `full`, the interval drawn over them as ├─┤, the value in front."""
-    if not items:
-        return f"{title}\n(nothing to show yet)"
-    note_width = max(len(item.note) for item in items)
-    noted = note_width + 1 if note_width else 0
-    most = max(10, width // 3, width - 9 - noted - _LEAST_BAR)
-    labels = distinct([item.label for item in items], most)
-    label_width = max(map(len, labels))
-    room = max(10, width - label_width - 9 - noted)
-    lines = [title]
-    for item, label in zip(items, labels, strict=True):
-        value = "    -" if item.value is None else f"{item.value:5.1f}"
-        lines.append(f"{label:<{label_width}} {value} {bar(item, full, room)} {item.note}".rstrip())
-    lines.append(" " * (label_width + 7) + axis(full, room))
-    return "\n".join(lines)
-
-
 def curves(
     title: str,
     lines: Sequence[Curve],
@@ -77,34 +53,34 @@ def curves(
     x_label: str,
     y_label: str,
     y_limits: tuple[float, float] | None,
-    x_ticks: Sequence[int] | None,
+    x_ticks: Sequence[float],
     canvas: Canvas,
     legend: bool = True,
 ) -> str:
-    """Lines with a marker of their own each, and a legend below that also names them without colour.
+    """Lines with a marker and a colour of their own each, and a legend below that also names them without colour.
 
-    `x_ticks` are whole numbers to mark instead of even divisions; where there are many, some are left out. Without
-    `legend` whoever shows the chart names the markers beside it.
+    `x_ticks` (ascending) are what was measured at; where labels have no room some are left out. Without `legend` whoever
+    shows the chart names the markers beside it.
     """
-    import plotext
-
     shown = lines[:MOST_CURVES]
     figure = _fresh_figure(title, x_label, y_label, canvas)
     for index, curve in enumerate(shown):
-        hue = _COLOURS[index % len(_COLOURS)]
-        line = plotext.marker("braille", plotext.pixel(hue)) if canvas.colour else "braille"
-        figure.draw(figure.signal(list(curve.x), list(curve.y), marker=line).lines())
-        mark = plotext.marker(MARKERS[index], plotext.pixel(hue)) if canvas.colour else MARKERS[index]
-        figure.draw(figure.signal(list(curve.x), list(curve.y), marker=mark))
-    if y_limits is not None:
-        figure.ruler("y").lim(*y_limits)
-    if x_ticks:
-        marked = list(x_ticks)[:: max(1, len(x_ticks) // 10)]
-        figure.ruler("x").ticks(marked, [str(tick) for tick in marked])
-    text = _built(figure, canvas.colour)
+        figure.draw(figure.signal(list(curve.x), list(curve.y), marker=_mark("braille", canvas, index)).lines())
+        figure.draw(figure.signal(list(curve.x), list(curve.y), marker=_mark(MARKERS[index], canvas, index)))
+    across = [x for curve in shown for x in curve.x]
+    if len(set(across)) > 1:
+        ends = min(across), max(across)
+        _rule(
+            figure, "x", ends, apart([x for x in x_ticks if ends[0] <= x <= ends[1]], *ends, canvas.columns - _BESIDE)
+        )
+    _rule(figure, "y", *_y_axis(y_limits, [y for curve in shown for y in curve.y], canvas))
+    text = _built(figure, canvas)
     if not legend:
         return text
-    named = _legend([f"{MARKERS[index]} {curve.label}" for index, curve in enumerate(shown)], canvas.columns)
+    named = _legend(
+        [_coloured(f"{MARKERS[index]} {curve.label}", canvas, index) for index, curve in enumerate(shown)],
+        canvas.columns,
+    )
     if len(lines) > len(shown):
         named += f"\n({len(lines) - len(shown)} more left out; narrow the study down with --where)"
     return f"{text}\n{named}"
@@ -133,36 +109,31 @@ def scatter(
         corners = _stairs([(points[index].x[0], points[index].y[0]) for index in front], points)
         figure.draw(figure.signal([x for x, _ in corners], [y for _, y in corners], marker=line).lines())
     for index, point in enumerate(points):
-        letter = letter_of(index)
-        mark: Any = letter
-        if canvas.colour:
-            mark = plotext.marker(letter, plotext.pixel(_COLOURS[index % len(_COLOURS)]))
-        figure.draw(figure.signal(list(point.x), list(point.y), marker=mark))
-    text = _built(figure, canvas.colour)
+        figure.draw(figure.signal(list(point.x), list(point.y), marker=_mark(letter_of(index), canvas, index)))
+    _rule_round(figure, points, canvas)
+    text = _built(figure, canvas)
     if not legend:
         return text
     stars = ["*" if index in front else "" for index in range(len(points))]
     named = [
-        f"{letter_of(index)}{star} {point.label}" for index, (star, point) in enumerate(zip(stars, points, strict=True))
+        _coloured(f"{letter_of(index)}{star} {point.label}", canvas, index)
+        for index, (star, point) in enumerate(zip(stars, points, strict=True))
     ]
     return f"{text}\n{_legend(named, canvas.columns)}"
 
 
 def marked(title: str, series: Sequence[Curve], *, x_label: str, y_label: str, canvas: Canvas) -> str:
     """Points without lines, a marker for each series, explained below."""
-    import plotext
-
     figure = _fresh_figure(title, x_label, y_label, canvas)
     marks = [MARKERS[index] if len(series) <= len(MARKERS) else letter_of(index) for index in range(len(series))]
     for index, (mark, one) in enumerate(zip(marks, series, strict=True)):
-        shown: Any = mark
-        if canvas.colour:
-            shown = plotext.marker(mark, plotext.pixel(_COLOURS[index % len(_COLOURS)]))
-        figure.draw(figure.signal(list(one.x), list(one.y), marker=shown))
-    text = _built(figure, canvas.colour)
-    return (
-        f"{text}\n{_legend([f'{mark} {one.label}' for mark, one in zip(marks, series, strict=True)], canvas.columns)}"
-    )
+        figure.draw(figure.signal(list(one.x), list(one.y), marker=_mark(mark, canvas, index)))
+    _rule_round(figure, series, canvas)
+    named = [
+        _coloured(f"{mark} {one.label}", canvas, index)
+        for index, (mark, one) in enumerate(zip(marks, series, strict=True))
+    ]
+    return f"{_built(figure, canvas)}\n{_legend(named, canvas.columns)}"
 
 
 def _stairs(front: Sequence[tuple[float, float]], points: Sequence[Curve]) -> list[tuple[float, float]]:
@@ -179,82 +150,6 @@ def letter_of(index: int) -> str:
     return letters[index % len(letters)]
 
 
-def heatmap(
-    title: str,
-    rows: Sequence[str],
-    columns: Sequence[str],
-    values: Mapping[tuple[str, str], float | None],
-    width: int,
-    *,
-    full: float,
-    signs: Mapping[tuple[str, str], str] | None = None,
-) -> str:
-    """A table of numbers, each with a block whose shade grows from 0 to `full`, and its sign from `signs` behind it."""
-    signs = signs or {}
-    tail = 1 if any(signs.values()) else 0
-    cells = {
-        key: f"{shade(value, full)}{value:5.1f}{signs.get(key, ''):<{tail}}"
-        for key, value in values.items()
-        if value is not None
-    }
-    return grid(title, rows, columns, cells, width)
-
-
-def grid(
-    title: str, rows: Sequence[str], columns: Sequence[str], cells: Mapping[tuple[str, str], str], width: int
-) -> str:
-    """Cells by (row, column) under the columns' names, "-" where there is none; columns that do not fit stand below."""
-    least = max([8, *map(len, cells.values())])
-    # Rows may have what columns leave at their narrowest, and a third of the width in any case.
-    names = dict(zip(rows, distinct(rows, max(16, width // 3, width - len(columns) * (least + 2))), strict=True))
-    first = max(map(len, names.values()))
-    size = max(least, min(max(map(len, columns)), (width - first) // max(1, len(columns)) - 2))
-    fitting = max(1, (width - first) // (size + 2))
-    headed = dict(zip(columns, distinct(columns, size), strict=True))
-    parts = [title]
-    for start in range(0, len(columns), fitting):
-        shown = columns[start : start + fitting]
-        parts.append(" " * first + "".join(f"  {headed[column]:>{size}}" for column in shown))
-        for row in rows:
-            line = (f"  {cells.get((row, column), '-'):>{size}}" for column in shown)
-            parts.append(f"{names[row]:<{first}}" + "".join(line))
-    return "\n".join(line.rstrip() for line in parts)
-
-
-def shade(value: float, full: float) -> str:
-    """Two blocks, the denser the nearer `value` is to `full`."""
-    return _SHADES[heat(value, full)] * 2
-
-
-def heat(value: float, full: float) -> int:
-    """The shade as a step from 0 to 4."""
-    return min(4, max(0, round(4 * value / full)))
-
-
-def bar(item: Bar, full: float, room: int) -> str:
-    """One bar `room` cells wide, its interval drawn over it."""
-    if item.value is None:
-        return " " * room
-    eighths = round(8 * room * min(1.0, max(0.0, item.value / full)))
-    cells = list("█" * (eighths // 8) + (_BLOCKS[eighths % 8] if eighths % 8 else ""))
-    cells += [" "] * (room - len(cells))
-    if item.low is not None and item.high is not None:
-        low, high = (
-            min(room - 1, max(0, round((room - 1) * min(1.0, max(0.0, end / full))))) for end in (item.low, item.high)
-        )
-        if high > low:
-            for position in range(low + 1, high):
-                cells[position] = "─"
-            cells[low], cells[high] = "├", "┤"
-    return "".join(cells[:room])
-
-
-def axis(full: float, room: int) -> str:
-    """What stands below bars `room` cells wide: 0, the half, the whole."""
-    half = f"{full / 2:g}"
-    return "0" + half.rjust(room // 2) + f"{full:g}".rjust(room - room // 2 - 1)
-
-
 def _fresh_figure(title: str, x_label: str, y_label: str, canvas: Canvas) -> Any:
     """plotext's one figure, emptied and labelled."""
     import plotext
@@ -269,16 +164,59 @@ def _fresh_figure(title: str, x_label: str, y_label: str, canvas: Canvas) -> Any
     return figure
 
 
-def _built(figure: Any, colour: bool) -> str:
-    text = str(figure.build().string(colorless=not colour))
+def _mark(character: str, canvas: Canvas, index: int) -> Any:
+    """A character in the colour of series `index`."""
+    import plotext
+
+    return plotext.marker(character, plotext.pixel(_hue(canvas, index))) if canvas.colour else character
+
+
+def _hue(canvas: Canvas, index: int) -> int:
+    return canvas.palette[index % len(canvas.palette)]
+
+
+def _y_axis(
+    given: tuple[float, float] | None, values: Sequence[float], canvas: Canvas
+) -> tuple[tuple[float, float], list[float]]:
+    """Its ends and what is marked: `given`, or round numbers around the values."""
+    most = max(2, min(8, canvas.lines // _ROWS_A_MARK))
+    if given is not None:
+        return given, ticks(*given, most)
+    marked = around(values, most)
+    return (marked[0], marked[-1]), marked
+
+
+def _rule_round(figure: Any, points: Sequence[Curve], canvas: Canvas) -> None:
+    """Both axes between round numbers."""
+    most = max(2, min(8, (canvas.columns - _BESIDE) // _COLUMNS_A_MARK))
+    marked = around([x for point in points for x in point.x], most)
+    _rule(figure, "x", (marked[0], marked[-1]), marked)
+    _rule(figure, "y", *_y_axis(None, [y for point in points for y in point.y], canvas))
+
+
+def _rule(figure: Any, side: str, ends: tuple[float, float], places: Sequence[float]) -> None:
+    figure.ruler(side).lim(*ends)
+    figure.ruler(side).ticks(list(places), [label(place) for place in places])
+
+
+def _built(figure: Any, canvas: Canvas) -> str:
+    text = str(figure.build().string(colorless=not canvas.colour))
     return "\n".join(line.rstrip() for line in text.splitlines())
 
 
-def _legend(entries: Sequence[str], width: int) -> str:
-    lines, current = [], ""
-    for entry in entries:
-        if current and len(current) + 3 + len(entry) > width:
-            lines.append(current)
-            current = ""
-        current = f"{current}   {entry}" if current else entry
-    return "\n".join([*lines, current])
+def _coloured(text: str, canvas: Canvas, index: int) -> tuple[str, str]:
+    """A series in a legend: as it reads, and as it is written."""
+    return text, f"\x1b[38;5;{_hue(canvas, index)}m{text}\x1b[0m" if canvas.colour else text
+
+
+def _legend(entries: Sequence[tuple[str, str]], width: int) -> str:
+    lines: list[str] = []
+    room = 0
+    for text, written in entries:
+        if lines and len(text) + 3 <= room:
+            lines[-1] += f"   {written}"
+            room -= len(text) + 3
+        else:
+            lines.append(written)
+            room = width - len(text)
+    return "\n".join(lines)

@@ -6,12 +6,13 @@ import textwrap
 from collections.abc import Sequence
 
 from app.report.aggregate import Difference
-from app.report.charts import Bar, Canvas
+from app.report.charts import Canvas
 from app.report.effects import Effect, Effects, Interactions, effects, interactions
 from app.report.signed import Residue, residues, whiskers
-from app.report.study_charts import SIGNS, verdict_signs, with_waiting
+from app.report.study_charts import SIGNS, verdict_signs, with_notes
 from app.report.study_numbers import Scope
 from app.report.text import wrapped
+from app.report.whiskers import Whisker
 from core.verdict.scoring import SCORES
 
 _FAINT = 5.0
@@ -39,17 +40,17 @@ def level_effects(scope: Scope, canvas: Canvas, score: str, factor: str | None) 
     ]
     title = f"{scope.study}: {score} by {only or 'level'}, each against the mean of the others, in points"
     text = whiskers("\n".join(textwrap.wrap(title, canvas.columns)), groups, canvas.columns)
-    return with_waiting(
+    return with_notes(
         scope, canvas, "\n".join([text, *wrapped(_about_effects(scope, found, narrow=narrow), canvas.columns)])
     )
 
 
-def _whisker(one: Effect, scale: float, *, narrow: bool) -> Bar:
+def _whisker(one: Effect, scale: float, *, narrow: bool) -> Whisker:
     trust = SIGNS[one.trust] if narrow or one.trust == "ok" else one.trust
     apart = one.difference
     if apart is None:
-        return Bar(one.level, None, None, None, f"no pairs {trust}".rstrip())
-    return Bar(
+        return Whisker(one.level, None, None, None, f"no pairs {trust}".rstrip())
+    return Whisker(
         one.level,
         scale * apart.value,
         scale * apart.low,
@@ -93,7 +94,7 @@ def factor_interactions(scope: Scope, canvas: Canvas, score: str, factors: tuple
     drawn = residues(
         "\n".join(textwrap.wrap(title, canvas.columns)), table.rows, table.columns, cells, canvas.columns, full
     )
-    return with_waiting(scope, canvas, "\n".join([drawn, *about]))
+    return with_notes(scope, canvas, "\n".join([drawn, *about]))
 
 
 def _about_interactions(scope: Scope, found: Interactions) -> list[str]:

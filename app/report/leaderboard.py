@@ -9,9 +9,9 @@ from app.report import overstated
 from app.report.aggregate import Difference, Level, over_seeds, verdicts
 from app.report.grid import over_grid
 from app.report.leaders import ties, ties_line
+from app.report.missing import missing_notes
 from app.report.text import interval, number, percent, ranges, table, wrapped
 from app.report.variants import constant, levels, varying
-from app.report.waiting import waiting_note
 from core.names import NORM_SIGNS, short_id
 from core.verdict.scoring import SCORES
 from storage.queries import scores
@@ -100,9 +100,7 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[VariantRow], widt
         )
     if any(bound is None and row.worst_case is not None for row in rows for bound in (over[row.variant_id],)):
         foot.append(f"≤: not audited, so an upper bound only; innate attack --study {study} --audit")
-    waiting = waiting_note(db, study)
-    if waiting is not None:
-        foot.append(waiting)
+    foot += missing_notes(db, study)
     edges, cells = on_the_edge(db, study)
     if edges:
         foot.append(

@@ -1,4 +1,4 @@
-"""Charts of differences as text: whiskers around 0, and tables of what is above and below it. Beside `charts`, in its style."""
+"""Charts of differences as text: whiskers around 0, and tables of what is above and below it. Beside `whiskers`, in its style."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from app.report.charts import Bar, grid, shade
+from app.report.cells import grid, shade
 from app.report.text import distinct
+from app.report.whiskers import Whisker
 
 _LEAST_AXIS = 21
 """Characters that the axis keeps beside long labels."""
@@ -22,7 +23,7 @@ class Residue:
     sign: str = ""
 
 
-def whiskers(title: str, groups: Sequence[tuple[str, Sequence[Bar]]], width: int) -> str:
+def whiskers(title: str, groups: Sequence[tuple[str, Sequence[Whisker]]], width: int) -> str:
     """Each group under its heading (none where it is empty), one axis for all: ├──●──┤ beside a line at 0, values in front."""
     everything = [item for _, items in groups for item in items]
     if not everything:
@@ -46,7 +47,7 @@ def whiskers(title: str, groups: Sequence[tuple[str, Sequence[Bar]]], width: int
     return "\n".join([*lines, (" " * (len(indent) + label_width + 8) + _axis(limit, room)).rstrip()])
 
 
-def whisker(item: Bar, limit: float, room: int) -> str:
+def whisker(item: Whisker, limit: float, room: int) -> str:
     """One line `room` (odd) characters wide, from -`limit` to `limit`."""
     middle = room // 2
     cells = [" "] * room
@@ -88,7 +89,7 @@ def residues(
     return grid(title, rows, columns, text, width)
 
 
-def _limit(items: Sequence[Bar]) -> float:
+def _limit(items: Sequence[Whisker]) -> float:
     """A round number that no end exceeds."""
     ends = [abs(end) for item in items for end in (item.value, item.low, item.high) if end is not None]
     largest = max(ends, default=0.0)

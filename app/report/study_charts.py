@@ -8,9 +8,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from app.report import charts, transfer_matrix
+from app.report.cells import heatmap
 from app.report.charts import Canvas
 from app.report.grid import integrated
 from app.report.leaders import ties, ties_line
+from app.report.missing import missing_notes
 from app.report.study_numbers import (
     Point,
     Robustness,
@@ -24,25 +26,28 @@ from app.report.study_numbers import (
     unit_of,
 )
 from app.report.text import wrapped
-from app.report.waiting import waiting_note
+from app.report.ticks import around, rounded
+from app.report.whiskers import estimates
 from storage import queries, transfers
 
 if TYPE_CHECKING:
     from storage.rows import TrainingRow
 
 __all__ = [
-    "SIGNS", "Canvas", "Scope", "drawn_curves", "drawn_tradeoff", "robustness_curves", "score_bars", "score_heatmap", "tradeoff",
-    "training_curves", "transfer_heatmap",
+    "SIGNS", "Canvas", "Scope", "drawn_curves", "drawn_tradeoff", "robustness_curves", "score_estimates", "score_heatmap",
+    "tradeoff", "training_curves", "transfer_heatmap",
 ]  # fmt: skip
 
 _LEAST_HEIGHT = 12
 """Lines of one of two charts, however low the terminal is."""
+_MARKS = 4
+"""That the end of an axis of estimates is rounded to."""
 SIGNS = {"ok": "", "suspect": "?", "invalid": "!"}
 """A verdict where there is room for one character."""
 
 
-def score_bars(scope: Scope, canvas: Canvas, score: str) -> str:
-    """One bar per variant, best first; those that cannot be told from the first are marked, and named below."""
+def score_estimates(scope: Scope, canvas: Canvas, score: str) -> str:
+    """One line per variant, best first; those that cannot be told from the first are marked, and named below."""
     found = ranking(scope, score)
     if not found:
         return scope.nothing()
@@ -52,8 +57,11 @@ def score_bars(scope: Scope, canvas: Canvas, score: str) -> str:
     rows = scope.kept(queries.scores(scope.db, scope.study, score))
     told = ties(scope.db, scope.study, score, rows, {one.variant_id: one.estimate for one in found}, most=None)
     tied = frozenset(told.tied) if told is not None else frozenset()
-    bars = [replace(one.bar, note=f"= {one.note}".rstrip()) if one.variant_id in tied else one.bar for one in found]
-    text = charts.bars(title, bars, 100.0, canvas.columns)
+    lines = [
+        replace(one.whisker, note=f"= {one.note}".rstrip()) if one.variant_id in tied else one.whisker for one in found
+    ]
+    full = around([0.0, *(end for one in lines for end in (one.value, one.high) if end is not None)], _MARKS)[-1]
+    text = estimates(title, lines, full, canvas.columns)
     if told is not None:
         line = ties_line(told, {one.variant_id: one.label for one in found}, score)
         text = "\n".join(
@@ -62,19 +70,18 @@ def score_bars(scope: Scope, canvas: Canvas, score: str) -> str:
                 *wrapped([f"= {line}" if tied else line], canvas.columns, 2),
             ]
         )
-    return with_waiting(scope, canvas, text)
+    return with_notes(scope, canvas, text)
 
 
-def with_waiting(scope: Scope, canvas: Canvas, text: str) -> str:
-    """The chart, and below it what scored trials wait for, if any does."""
-    note = waiting_note(scope.db, scope.study)
-    return text if note is None else "\n".join([text, *textwrap.wrap(note, canvas.columns)])
+def with_notes(scope: Scope, canvas: Canvas, text: str) -> str:
+    """The chart, and below it what its numbers lack, if anything."""
+    return "\n".join([text, *wrapped(missing_notes(scope.db, scope.study), canvas.columns)])
 
 
 def robustness_curves(scope: Scope, canvas: Canvas, attack: str | None) -> str:
     """The lines of `robustness`, drawn."""
     found = robustness(scope, attack)
-    return drawn_curves(found, canvas) if found.lines else scope.nothing()
+    return with_notes(scope, canvas, drawn_curves(found, canvas)) if found.lines else scope.nothing()
 
 
 def drawn_curves(found: Robustness, canvas: Canvas, *, legend: bool = True) -> str:
@@ -85,7 +92,7 @@ def drawn_curves(found: Robustness, canvas: Canvas, *, legend: bool = True) -> s
         x_label=found.x_label,
         y_label="%",
         y_limits=(0.0, 100.0),
-        x_ticks=None,
+        x_ticks=sorted({eps for line in found.lines for eps in line.curve.x}),
         canvas=canvas,
         legend=legend,
     )
@@ -97,8 +104,8 @@ def score_heatmap(scope: Scope, canvas: Canvas, score: str, factors: tuple[str, 
     if found is None:
         return scope.nothing()
     signs = {key: SIGNS[trust] for key, trust in found.trust.items()}
-    text = charts.heatmap(found.title, found.rows, found.columns, found.values, canvas.columns, full=100.0, signs=signs)
-    return with_waiting(scope, canvas, "\n".join([text, *verdict_signs(found.trust.values())]))
+    text = heatmap(found.title, found.rows, found.columns, found.values, canvas.columns, full=100.0, signs=signs)
+    return with_notes(scope, canvas, "\n".join([text, *verdict_signs(found.trust.values())]))
 
 
 def verdict_signs(trust: Iterable[str]) -> list[str]:
@@ -116,7 +123,7 @@ def tradeoff(scope: Scope, canvas: Canvas, score: str) -> str:
     best = ", ".join(point.label for point in found if point.front)
     text = drawn_tradeoff(scope.study, score, found, canvas)
     named = textwrap.wrap(f"* Pareto front, no other is better in both: {best}", canvas.columns, subsequent_indent="  ")
-    return with_waiting(scope, canvas, "\n".join([text, *named]))
+    return with_notes(scope, canvas, "\n".join([text, *named]))
 
 
 def drawn_tradeoff(study: str, score: str, found: Sequence[Point], canvas: Canvas, *, legend: bool = True) -> str:
@@ -169,7 +176,7 @@ def _by_epoch(
         x_label="epoch",
         y_label=unit,
         y_limits=(0.0, 100.0) if unit == "%" else None,
-        x_ticks=sorted({epoch for epoch, _ in values}),
+        x_ticks=rounded(sorted({epoch for epoch, _ in values})),
         canvas=canvas,
     )
 
@@ -189,7 +196,7 @@ def transfer_heatmap(scope: Scope, canvas: Canvas, attack: str | None) -> str:
     columns = [str(number) for number, _ in enumerate(matrix.names, 1)]
     names = [f"{number} {name}" for number, name in zip(columns, matrix.names, strict=True)]
     signs = [SIGNS[trust] for trust in matrix.trust]
-    text = charts.heatmap(
+    text = heatmap(
         "\n".join(textwrap.wrap(transfer_matrix.title(scope.study, rows), canvas.columns)),
         [f"{name}{sign}" for name, sign in zip(names, signs, strict=True)],
         columns,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from app.report import charts
 from app.report.aggregate import Estimate, over_seeds, verdicts
 from app.report.variants import GROUPS, grouped, labels, level, varying
+from app.report.whiskers import Whisker
 from core.errors import BadInput, NotFound
 from core.names import FACTORS, NORM_SIGNS, worst
 from core.registry import nearest
@@ -22,7 +23,7 @@ from storage.studies import study_row
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-    from storage.rows import Trial
+    from storage.rows import ResultRow, ScoreRow, Trial
 
 T = TypeVar("T", bound="Trial")
 
@@ -72,11 +73,11 @@ class Placed:
         return "" if self.trust == "ok" else self.trust
 
     @property
-    def bar(self) -> charts.Bar:
+    def whisker(self) -> Whisker:
         """Of an upper bound, which has no lower end, with what lies above it only."""
         estimate = self.estimate
         low = estimate.value if estimate.bound else estimate.low
-        return charts.Bar(self.label, estimate.value, low, estimate.high, self.note)
+        return Whisker(self.label, estimate.value, low, estimate.high, self.note)
 
 
 @dataclass(frozen=True)
@@ -147,44 +148,73 @@ def ranking(scope: Scope, score: str) -> list[Placed]:
 
 
 def robustness(scope: Scope, attack: str | None) -> Robustness:
-    """Accuracy against ε, from the clean accuracy at 0: the worst case over attacks, or one attack. Means over seeds.
+    """Accuracy against ε, from the clean accuracy at 0: the worst case, sample by sample as scores take it, or one attack. Means
+    over seeds.
 
-    The worst case over attacks shown here is the minimum of the attacks' accuracies at each ε, an upper bound of the
-    per-sample worst case that scores use. Raises NotFound for an attack that the study lacks.
+    Raises NotFound for an attack that the study lacks.
     """
     everything = queries.results(scope.db, scope.study)
-    rows = scope.kept(everything)
-    norm = study_row(scope.db, scope.study).threat_norm
-    tried = sorted({row.attack for row in rows})
-    if attack is not None and rows and attack not in tried:
+    tried = sorted({row.attack for row in everything})
+    if attack is not None and tried and attack not in tried:
         raise NotFound(f"chart curves --attack {attack}: the study has {', '.join(tried)}{nearest(attack, tried)}")
-    shown = [
-        (row, row.eps)
-        for row in rows
-        if row.eps is not None and not row.added and (row.attack == attack if attack else row.norm == norm)
-    ]
-    rows = [row for row, _ in shown]
-    names, trials = scope.names(everything), _trials(rows)
+    scored = queries.scores(scope.db, scope.study, "clean_accuracy")
+    if attack is None:
+        points, norms = _worst_cases(scope, scored)
+        title, rows = f"{scope.study}: worst case", []
+    else:
+        rows = [row for row in scope.kept(everything) if row.eps is not None and not row.added and row.attack == attack]
+        points, norms = _under(rows), {row.norm for row in rows}
+        title = f"{scope.study}: accuracy under {attack}"
+    of_trial: dict[str, Trial] = {row.trial_id: row for row in everything}
+    of_trial |= {row.trial_id: row for row in scored}
+    names = scope.names([*of_trial.values()])
+    kept = scope.kept([of_trial[trial] for trial in points])
     # A model can be worthless though its evaluations went well, so the verdict on the whole trial counts too.
-    judged = verdicts([*rows, *scope.kept(queries.scores(scope.db, scope.study, "innate"))])
-    lowest: dict[str, dict[tuple[float, str], float]] = {variant: {} for variant in trials}
-    for row, eps in shown:
-        points = lowest[row.variant_id]
-        points[0.0, row.trial_id] = 100.0 * row.clean_accuracy
-        points[eps, row.trial_id] = min(100.0 * row.robust_accuracy, points.get((eps, row.trial_id), 100.0))
+    judged = verdicts([*rows, *scope.kept(scored)])
     lines = [
         Line(
-            variant, trials[variant], mean_curve(names[variant], points), judged[variant].trust, judged[variant].reasons
+            variant,
+            trials,
+            _common(names[variant], [points[trial] for trial in trials]),
+            judged[variant].trust,
+            judged[variant].reasons,
         )
-        for variant, points in lowest.items()
+        for variant, trials in _trials(kept).items()
     ]
     lines.sort(key=lambda line: -sum(line.curve.y))
     return Robustness(
-        f"{scope.study}: accuracy under {attack}" if attack else f"{scope.study}: lowest accuracy over the attacks",
-        f"ε ({', '.join(NORM_SIGNS[norm] for norm in sorted({row.norm for row in rows}))})",
+        title,
+        f"ε ({', '.join(NORM_SIGNS[norm] for norm in sorted(norms))})",
         tuple(lines),
         tuple(sorted({row.attack for row in everything if row.eps is not None})),
     )
+
+
+def _worst_cases(scope: Scope, scored: Sequence[ScoreRow]) -> tuple[dict[str, dict[float, float]], set[str]]:
+    """Trial id → ε → share that stands in %, and the norm; no trials where the study has no threat."""
+    norm = study_row(scope.db, scope.study).threat_norm
+    if norm is None:
+        return {}, set()
+    points = {row.trial_id: {0.0: 100.0 * row.value} for row in scored if row.value is not None}
+    for row in queries.worst_cases(scope.db, scope.study, norm):
+        if row.trial_id in points:
+            points[row.trial_id][row.eps] = 100.0 * row.accuracy
+    return {trial: found for trial, found in points.items() if len(found) > 1}, {norm}
+
+
+def _under(rows: Sequence[ResultRow]) -> dict[str, dict[float, float]]:
+    """The same of results of one attack."""
+    points: dict[str, dict[float, float]] = {}
+    for row in rows:
+        if row.eps is not None:
+            points.setdefault(row.trial_id, {0.0: 100.0 * row.clean_accuracy})[row.eps] = 100.0 * row.robust_accuracy
+    return points
+
+
+def _common(label: str, trials: Sequence[Mapping[float, float]]) -> charts.Curve:
+    """The mean over trials at each x that all of them have."""
+    shared = sorted(set.intersection(*(set(one) for one in trials)))
+    return charts.Curve(label, tuple(shared), tuple(sum(one[x] for one in trials) / len(trials) for x in shared))
 
 
 def heat_table(scope: Scope, score: str, factors: tuple[str, str] | None) -> HeatTable | None:

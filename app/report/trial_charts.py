@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from app.report import charts
 from app.report.charts import Canvas
+from app.report.ticks import rounded
 from core.names import NORM_SIGNS
 from storage import queries
 
@@ -42,7 +43,7 @@ def attack_curves(db: Database, study: str, trial_id: str, canvas: Canvas) -> st
         x_label="ε",
         y_label="%",
         y_limits=(0.0, 100.0),
-        x_ticks=None,
+        x_ticks=sorted({eps for curve in lines for eps in curve.x}),
         canvas=_above_legend(canvas, [curve.label for curve in lines]),
     )
 
@@ -70,7 +71,7 @@ def training_curves(db: Database, trial_id: str, canvas: Canvas) -> str:
         x_label="epoch",
         y_label="",
         y_limits=None,
-        x_ticks=epochs,
+        x_ticks=rounded(epochs),
         canvas=_above_legend(canvas, [curve.label for curve in lines]),
     )
 

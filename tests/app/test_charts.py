@@ -5,17 +5,22 @@ import pytest
 
 from app.report import charts, effect_charts, images, leaders, study_charts
 from app.report.aggregate import Estimate, difference, images_of, influences, over_seeds
-from app.report.charts import Bar, Canvas
+from app.report.cells import heatmap
+from app.report.charts import Canvas
 from app.report.effects import default_pair, effects, interactions
 from app.report.leaders import Ties, ties, ties_line
+from app.report.missing import failed_note
 from app.report.signed import Residue, residues, whisker, whiskers
 from app.report.study_models import study_models
 from app.report.study_numbers import Scope, heat_table, pareto_front, points, ranking, robustness
+from app.report.whiskers import Whisker, estimates
 from core.names import FACTORS
 from core.verdict.findings.contrast import Group, contrast
 from storage import queries
 from storage.database import connect
+from storage.studies import study_row
 from storage.trial import ExampleRow
+from tests.conftest import copy_home
 
 
 @pytest.fixture
@@ -73,6 +78,67 @@ def test_a_few_variants_keep_the_names_they_have_among_all(db):
     assert line.curve.x == (0.0, 0.1, 0.2)
 
 
+def test_the_curve_of_worst_cases_goes_through_the_score(db):
+    """Not through the least of the attacks' accuracies, which lies above it."""
+    scores = {one.variant_id: one.estimate.value for one in ranking(scope(db), "worst_case")}
+    clean = {one.variant_id: one.estimate.value for one in ranking(scope(db), "clean_accuracy")}
+    eps = study_row(db, "tiny").threat_eps
+    lines = robustness(scope(db), None).lines
+    assert len(lines) == len(scores)
+    for line in lines:
+        at = dict(zip(line.curve.x, line.curve.y, strict=True))
+        assert at[eps] == pytest.approx(scores[line.variant_id])
+        assert at[0.0] == pytest.approx(clean[line.variant_id])
+
+
+def test_what_was_attacked_is_marked_on_the_axis(db):
+    text = study_charts.robustness_curves(scope(db), CANVAS, None)
+    (below,) = (line for line in text.splitlines() if line.split() == ["0", "0.1", "0.2"])
+    assert below
+
+
+def test_each_curve_has_a_colour_of_its_own_and_its_name_has_it_too():
+    lines = [charts.Curve(f"line {number}", (0.0, 1.0), (10.0 * number, 50.0)) for number in range(9)]
+    for palette in (charts.ORDINARY, charts.COLOUR_BLIND):
+        assert len(set(palette)) == charts.MOST_CURVES
+        text = charts.curves(
+            "t",
+            lines,
+            x_label="x",
+            y_label="y",
+            y_limits=None,
+            x_ticks=(0.0, 1.0),
+            canvas=Canvas(80, 20, True, palette),
+        )
+        for number, hue in enumerate(palette):
+            assert f"\x1b[38;5;{hue}m{charts.MARKERS[number]} line {number}\x1b[0m" in text
+        assert "(3 more left out" in text
+
+
+def test_what_failed_is_named_where_it_is_missing(filled, tmp_path):
+    copy_home(filled, tmp_path / "home")
+    db = connect(tmp_path / "home" / "innate.db")
+    trials = queries.trials(db, "tiny")
+    assert failed_note(db, "tiny") is None
+    with db.conn:
+        db.conn.executemany(
+            "UPDATE study_trial SET state = 'failed', reason = 'x' WHERE trial_id = ?",
+            [(row.trial_id,) for row in trials[:4]],
+        )
+    note = failed_note(db, "tiny")
+    assert note is not None
+    assert note.startswith("Without a result, so not here: ")
+    assert note.count(" failed,") + note.count(" failed and") == 3
+    assert note.endswith(" and 1 more; see innate trials --study tiny --state failed")
+    for text in (
+        study_charts.score_estimates(scope(db), CANVAS, "innate"),
+        study_charts.robustness_curves(scope(db), CANVAS, None),
+        study_charts.score_heatmap(scope(db), CANVAS, "innate", None),
+    ):
+        assert "Without a result, so not here" in text
+    db.conn.close()
+
+
 def test_the_tradeoff_shows_and_names_its_front(db):
     found = points(scope(db), "worst_case")
     best = [point.label for point in found if point.front]
@@ -90,7 +156,7 @@ def test_heat_tables_hold_every_pair_of_levels(db):
 
 
 def test_a_doubtful_number_carries_its_sign():
-    text = charts.heatmap(
+    text = heatmap(
         "t", ["a"], ["x", "y"], {("a", "x"): 50.0, ("a", "y"): 40.0}, 60, full=100.0, signs={("a", "x"): "?"}
     )
     assert "50.0?" in text
@@ -109,14 +175,14 @@ def test_charts_leave_the_terminals_background_alone(db):
 @pytest.mark.parametrize(
     ("item", "line"),
     [
-        (Bar("", 0.0, -5.0, 5.0), "     ├────●────┤     "),
-        (Bar("", 5.0, 2.0, 8.0), "          │ ├──●──┤  "),
-        (Bar("", -5.0, -8.0, -2.0), "  ├──●──┤ │          "),
-        (Bar("", 4.0, -2.0, 10.0), "        ├─┼───●─────┤"),
-        (Bar("", 10.0, 9.9, 10.0), "          │         ●"),
-        (Bar("", 3.0, 0.2, 6.0), "          │├─●──┤    "),
-        (Bar("", -3.0, -6.0, -0.2), "    ├──●─┤│          "),
-        (Bar("", None, None, None), "          │          "),
+        (Whisker("", 0.0, -5.0, 5.0), "     ├────●────┤     "),
+        (Whisker("", 5.0, 2.0, 8.0), "          │ ├──●──┤  "),
+        (Whisker("", -5.0, -8.0, -2.0), "  ├──●──┤ │          "),
+        (Whisker("", 4.0, -2.0, 10.0), "        ├─┼───●─────┤"),
+        (Whisker("", 10.0, 9.9, 10.0), "          │         ●"),
+        (Whisker("", 3.0, 0.2, 6.0), "          │├─●──┤    "),
+        (Whisker("", -3.0, -6.0, -0.2), "    ├──●─┤│          "),
+        (Whisker("", None, None, None), "          │          "),
     ],
 )
 def test_a_whisker_lies_where_its_numbers_do(item, line):
@@ -126,10 +192,12 @@ def test_a_whisker_lies_where_its_numbers_do(item, line):
 @pytest.mark.parametrize("width", [40, 60, 80, 140])
 def test_whiskers_share_one_axis_and_fit(width):
     items = [
-        Bar("adam lr=0.001 with a name", 12.3, 8.0, 16.6, "9/9 suspect" if width > 40 else "9/9 ?"),
-        Bar("sgd", -12.3, -16.6, -8.0, "0/9"),
+        Whisker("adam lr=0.001 with a name", 12.3, 8.0, 16.6, "9/9 suspect" if width > 40 else "9/9 ?"),
+        Whisker("sgd", -12.3, -16.6, -8.0, "0/9"),
     ]
-    lines = whiskers("t", [("optimizer", items), ("activation", [Bar("relu", None, None, None, "no pairs")])], width)
+    lines = whiskers(
+        "t", [("optimizer", items), ("activation", [Whisker("relu", None, None, None, "no pairs")])], width
+    )
     _, heading, first, second, other, third, axis = lines.splitlines()
     assert (heading, other) == ("optimizer", "activation")
     assert max(map(len, lines.splitlines())) <= width
@@ -142,7 +210,7 @@ def test_whiskers_share_one_axis_and_fit(width):
 def test_bars_with_long_names_never_look_alike():
     names = [f"adam lr={lr} tanh pgd-at steps={steps}" for lr in ("0.001", "0.002") for steps in (7, 10)]
     for width in (40, 60, 80):
-        lines = charts.bars("t", [Bar(name, 50.0, 40.0, 60.0) for name in names], 100.0, width).splitlines()
+        lines = estimates("t", [Whisker(name, 50.0, 40.0, 60.0) for name in names], 100.0, width).splitlines()
         assert len(set(lines[1:-1])) == 4
         assert max(map(len, lines)) <= width
 
@@ -159,9 +227,9 @@ def test_residuals_are_signed_shaded_and_marked():
 def test_rows_of_a_heatmap_are_whole_where_there_is_room_and_never_alike():
     names = [f"adam lr=0.001 tanh pgd-at steps={steps}" for steps in (7, 10)]
     values = {(name, column): 50.0 for name in names for column in "xyz"}
-    wide = charts.heatmap("t", names, ["x", "y", "z"], values, 80, full=100.0)
+    wide = heatmap("t", names, ["x", "y", "z"], values, 80, full=100.0)
     assert all(name in wide for name in names)
-    narrow = charts.heatmap("t", names, ["x", "y", "z"], values, 46, full=100.0).splitlines()
+    narrow = heatmap("t", names, ["x", "y", "z"], values, 46, full=100.0).splitlines()
     assert len(set(narrow)) == len(narrow) == 4
     assert max(map(len, narrow)) <= 46
 
@@ -299,7 +367,7 @@ def test_bars_and_the_leaderboard_name_who_is_as_good_as_the_first(db):
     from app.report.leaderboard import leaderboard_table
 
     _, expected = tied_by_contrasts(db, "innate")
-    text = study_charts.score_bars(scope(db), CANVAS, "innate")
+    text = study_charts.score_estimates(scope(db), CANVAS, "innate")
     assert sum(" = " in line or line.endswith(" =") for line in text.splitlines()[1:5]) == len(expected)
     board = leaderboard_table(db, "tiny", queries.leaderboard(db, "tiny"), 80)
     for page in (text, board):

@@ -13,7 +13,6 @@ import pytest
 
 from app.cli.report import _form
 from app.report import cause_words
-from app.report.charts import Bar
 from app.report.document import svg
 from app.report.document.conditions import environment
 from app.report.document.markdown import markdown
@@ -37,6 +36,7 @@ from app.report.document.record import (
 from app.report.document.references import REFERENCES, cited
 from app.report.document.write_up import write_up
 from app.report.findings import as_rows, findings
+from app.report.whiskers import Whisker
 from app.report.worst_curves import worst_curves
 from core.attacks import ATTACKS
 from core.errors import BadInput, NotFound
@@ -303,7 +303,7 @@ HOSTILE = '&lt; </style><script>alert(1)</script> | a*b* `c` $d$ "e" & ]]> \x07 
 
 
 def hostile():
-    bars = (Bar(HOSTILE, 50.0, 40.0, 60.0, HOSTILE), Bar("none", None, None, None))
+    bars = (Whisker(HOSTILE, 50.0, 40.0, 60.0, HOSTILE), Whisker("none", None, None, None))
     line = Curve(HOSTILE, (0.0, 0.1), (90.0, 10.0), (80.0, 5.0), (95.0, 15.0))
     everything = (
         Heading(HOSTILE),
@@ -389,21 +389,11 @@ def test_imported_weights_are_written_up_beside_trained_ones(home, cache):
 # --- drawings ---
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "ticks"),
-    [
-        (0.0, 100.0, [0, 20, 40, 60, 80, 100]),
-        (0.0, 0.3, [0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3]),
-        (-3.0, 3.0, [-3, -2, -1, 0, 1, 2, 3]),
-    ],
-)
-def test_ticks_are_round(low, high, ticks):
-    assert svg._ticks(low, high) == ticks
-
-
 def test_a_point_stands_where_its_value_is():
     block = Points(
-        "c", (("", (Bar("a", 0.0, 0.0, 50.0), Bar("b", 100.0, None, None), Bar("c", 50.0, 25.0, 75.0))),), "x"
+        "c",
+        (("", (Whisker("a", 0.0, 0.0, 50.0), Whisker("b", 100.0, None, None), Whisker("c", 50.0, 25.0, 75.0))),),
+        "x",
     )
     root = ET.fromstring(svg.points(block))
     marks = root.findall("{*}circle")

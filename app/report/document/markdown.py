@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from app.report.charts import bars
 from app.report.document.record import (
     Block,
     Code,
@@ -22,6 +21,7 @@ from app.report.document.record import (
 )
 from app.report.signed import whiskers
 from app.report.text import interval
+from app.report.whiskers import estimates
 
 _WIDTH = 96
 """Characters of a chart: what a fence shows without a scroll bar."""
@@ -84,7 +84,7 @@ def _drawn(block: Points) -> str:
     """The terminal's own chart, with the caption as its title."""
     if block.signed:
         return f"{whiskers(block.caption, block.groups, _WIDTH)}\n{block.axis}"
-    parts = [bars(heading, items, 100.0, _WIDTH) for heading, items in block.groups]
+    parts = [estimates(heading, items, 100.0, _WIDTH) for heading, items in block.groups]
     return "\n".join([block.caption, *(part.lstrip("\n") for part in parts), block.axis])
 
 

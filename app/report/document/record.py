@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from app.report.charts import Bar
+from app.report.whiskers import Whisker
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Points:
     """Values with their intervals on one axis, in groups under a heading ("" for none); `signed`: differences, around 0."""
 
     caption: str
-    groups: tuple[tuple[str, tuple[Bar, ...]], ...]
+    groups: tuple[tuple[str, tuple[Whisker, ...]], ...]
     axis: str
     signed: bool = False
 

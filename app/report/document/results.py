@@ -113,7 +113,7 @@ def _about(of: Material) -> list[str]:
 
 def _headline(of: Material) -> list[Block]:
     found = ranking(of.scope, "innate")
-    bars = tuple(one.bar for one in found[:_POINTS])
+    bars = tuple(one.whisker for one in found[:_POINTS])
     if len(bars) < 2:
         return []
     cut = f", the best {_POINTS} of {len(found)}" if len(found) > _POINTS else ""

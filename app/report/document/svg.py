@@ -10,9 +10,10 @@ import html
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from app.report.charts import Bar
 from app.report.document.record import Curve, Curves, Heat, Points
 from app.report.text import distinct
+from app.report.ticks import ticks
+from app.report.whiskers import Whisker
 
 COLOURS = 8
 """Classes c0 … c7; beyond them lines repeat the colours with other dashes."""
@@ -46,17 +47,17 @@ def points(block: Points) -> str:
         for item, name in zip(items, names, strict=True):
             marks += _whisker(item, name, top + _ROW / 2, x, left, left + room + 10, signed=block.signed)
             top += _ROW
-    ticks = _ticks(low, high)
-    grid = [_line(x(at), 6, x(at), top + 2, "axis" if at == 0 else "grid") for at in ticks]
+    marked = ticks(low, high)
+    grid = [_line(x(at), 6, x(at), top + 2, "axis" if at == 0 else "grid") for at in marked]
     labels = [
-        _text(x(at), top + 16, f"{at:+g}" if block.signed and at else f"{at:g}", "small", "middle") for at in ticks
+        _text(x(at), top + 16, f"{at:+g}" if block.signed and at else f"{at:g}", "small", "middle") for at in marked
     ]
     labels.append(_text(left + room / 2, top + 32, block.axis, "small", "middle"))
     return _svg(left + room + right, top + 40, block.caption, [*grid, *marks, *labels])
 
 
 def _whisker(
-    item: Bar, name: str, y: float, x: Callable[[float], float], left: float, behind: float, *, signed: bool
+    item: Whisker, name: str, y: float, x: Callable[[float], float], left: float, behind: float, *, signed: bool
 ) -> list[str]:
     said = _said(item, signed=signed)
     marks = [_text(left - 8, y + 4, name, "", "end", item.label), _text(behind, y + 4, said, "small")]
@@ -71,7 +72,7 @@ def _whisker(
     return marks
 
 
-def _said(item: Bar, *, signed: bool) -> str:
+def _said(item: Whisker, *, signed: bool) -> str:
     if item.value is None:
         return f"- {item.note}".rstrip()
     sign = "+" if signed else ""
@@ -79,7 +80,7 @@ def _said(item: Bar, *, signed: bool) -> str:
     return f"{item.value:{sign}.1f}{ends} {item.note}".rstrip()
 
 
-def _limits(items: Sequence[Bar], *, signed: bool) -> tuple[float, float]:
+def _limits(items: Sequence[Whisker], *, signed: bool) -> tuple[float, float]:
     """0 to 100; differences as far to either side as the farthest reaches."""
     if not signed:
         return 0.0, 100.0
@@ -129,7 +130,7 @@ def _panel(
     for share in (0, 25, 50, 75, 100):
         marks.append(_line(left, y(share), left + room, y(share), "grid"))
         marks.append(_text(left - 6, y(share) + 4, str(share), "small", "end"))
-    for at in _ticks(0.0, highest):
+    for at in ticks(0.0, highest):
         marks += [_line(x(at), top + depth, x(at), top + depth + 4, "axis")]
         marks.append(_text(x(at), top + depth + 17, f"{at:g}", "small", "middle"))
     marks += [_line(left, top + depth, left + room, top + depth, "axis"), _line(left, top, left, top + depth, "axis")]
@@ -207,15 +208,6 @@ def heat(block: Heat) -> str:
 def escaped(text: str) -> str:
     """For text and attributes; characters that XML does not know are left out."""
     return html.escape("".join(one for one in text if one >= " " or one in "\n\t"))
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """Round numbers from `low` to `high`, four to nine of them."""
-    span = high - low
-    unit = 10.0 ** math.floor(math.log10(span / 4))
-    step = next(size * unit for size in (1, 2, 2.5, 5, 10) if span / (size * unit) <= 8)
-    first = math.ceil(low / step - 1e-9)
-    return [round(step * number, 10) for number in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
 def _svg(width: float, height: float, caption: str, marks: Sequence[str]) -> str:

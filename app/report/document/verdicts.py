@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from app.report import cause_words
 from app.report import finding_words as words
-from app.report.charts import Bar
 from app.report.described import ranks_text
 from app.report.document.material import Material
 from app.report.document.record import Block, Heading, Items, Points, Section, Table, Text
 from app.report.text import percent
+from app.report.whiskers import Whisker
 from core.names import FACTORS
 from core.verdict.described.variance import Analysis
 from core.verdict.findings import Finding
@@ -102,10 +102,10 @@ def _effects(of: Material, factor: str, found: Sequence[Finding]) -> list[Block]
     return [*blocks, *([Items(below)] if below else [])]
 
 
-def _bar(one: Finding) -> Bar:
+def _bar(one: Finding) -> Whisker:
     low, high = one.interval if one.interval is not None else (None, None)
     effect, low, high = (None if end is None else 100 * end for end in (one.effect, low, high))
-    return Bar(one.levels[0], effect, low, high, one.verdict)
+    return Whisker(one.levels[0], effect, low, high, one.verdict)
 
 
 def _variance(found: Analysis) -> Table:

@@ -14,8 +14,8 @@ from app.report.document.reservations import audit_and_trust, limits
 from app.report.document.results import results
 from app.report.document.tuned import tuning
 from app.report.document.verdicts import verdicts
+from app.report.missing import waiting_note
 from app.report.text import moment
-from app.report.waiting import waiting_note
 
 if TYPE_CHECKING:
     from sqlite_utils import Database

@@ -14,7 +14,6 @@ from textual.containers import Container
 from textual.content import Content
 from textual.widgets import Static
 
-from app.report.charts import Canvas
 from app.report.study_charts import drawn_curves, drawn_tradeoff
 from app.report.study_numbers import Point, Robustness
 from app.report.variants import GROUPS
@@ -206,17 +205,13 @@ class CompareScreen(Page):
         chart = self.query_one("#chart", ChartView)
         content, choice = loaded.content, loaded.choice
         if isinstance(content, Robustness):
-            chart.draw(
-                ("curves", content), lambda _, size, colour: drawn_curves(content, Canvas(*size, colour), legend=False)
-            )
+            chart.draw(("curves", content), lambda _, canvas: drawn_curves(content, canvas, legend=False))
         elif choice.view == "tradeoff" and isinstance(content, tuple):
             study = loaded.study or ""
             found = tuple(one for one in content if isinstance(one, Point))
             chart.draw(
                 ("tradeoff", choice.robust, content),
-                lambda _, size, colour: drawn_tradeoff(
-                    study, choice.robust, found, Canvas(*size, colour), legend=False
-                ),
+                lambda _, canvas: drawn_tradeoff(study, choice.robust, found, canvas, legend=False),
             )
 
     def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002 - Textual hands it over
@@ -279,7 +274,7 @@ class CompareScreen(Page):
             self.say("attacks belong to the curves: tab goes there")
             return
         known = self._loaded.attacks if self._loaded else ()
-        items = [Item("", "all", "the lowest accuracy over the attacks"), *(Item(name, name) for name in known)]
+        items = [Item("", "all", "the worst case over the attacks"), *(Item(name, name) for name in known)]
         self.push(
             Picker("Curves under", items),
             lambda attack: None if attack is None else self._choose(attack=attack or None),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from app.report import charts
+from app.report import cells, charts, whiskers
 from app.report.aggregate import Estimate
 from app.report.study_numbers import HeatTable, Placed, Point, Robustness
 from app.report.text import distinct, interval
@@ -68,7 +68,7 @@ def _bars(found: Sequence[Placed], score: str, width: int, *, wide: bool) -> Tab
     room = width - sum(column.width + 1 for column in (*fixed, *tail)) - 1 - (6 if wide else 0)
     room = max(10, room)
     # Columns of a Grid never get narrower; another room is another column.
-    bar = Column(f"bars bar {room}", charts.axis(100.0, room), room, named_cell("bar"))
+    bar = Column(f"bars bar {room}", whiskers.axis(100.0, room), room, named_cell("bar"))
     return Table(
         (*fixed, bar, *tail),
         tuple(
@@ -80,7 +80,7 @@ def _bars(found: Sequence[Placed], score: str, width: int, *, wide: bool) -> Tab
                     "interval": (_interval(one.estimate), ""),
                     "n": (str(one.estimate.n), ""),
                     "trust": (one.trust, one.trust),
-                    "bar": (charts.bar(one.bar, 100.0, room), one.trust),
+                    "bar": (whiskers.estimate(one.whisker, 100.0, room), one.trust),
                 },
                 _in_words(one, score),
                 one.trial_ids,
@@ -128,7 +128,7 @@ def _heat_cell(found: HeatTable, row: str, column: str) -> Cell:
     if value is None:
         return "-", "dim"
     word = "" if trust == "ok" else f" {trust}"
-    return f"{charts.shade(value, 100.0)}{value:5.1f}{word}", f"heat{charts.heat(value, 100.0)}"
+    return f"{cells.shade(value, 100.0)}{value:5.1f}{word}", f"heat{cells.heat(value, 100.0)}"
 
 
 def _lines(found: Robustness, *, wide: bool) -> Table:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.report.configuration import configuration
+from app.report.missing import waiting_note
 from app.report.study_numbers import (
     HeatTable,
     Placed,
@@ -19,7 +20,6 @@ from app.report.study_numbers import (
     robustness,
 )
 from app.report.variants import constant
-from app.report.waiting import waiting_note
 from core.errors import NotFound
 from storage import listing, queries
 from storage.rows import ListedTrial

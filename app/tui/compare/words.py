@@ -27,7 +27,7 @@ def about(loaded: Loaded) -> str:
             parts.append(f"{_named(choice.score)}, {factors[0]} × {factors[1]}")
         case "curves":
             attack = choice.attack if choice.attack in loaded.attacks else None
-            parts.append(f"accuracy under {attack}, %" if attack else "lowest accuracy over the attacks, %")
+            parts.append(f"accuracy under {attack}, %" if attack else "worst case, %")
             if isinstance(content, Robustness) and len(content.lines) > charts.MOST_CURVES:
                 parts.append(f"{charts.MOST_CURVES} of {len(content.lines)} drawn")
         case "tradeoff":

@@ -14,7 +14,6 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from app.report.charts import Canvas
 from app.report.trial_charts import attack_curves, training_curves
 from app.tui.run.data import TABS, TITLES, Question, Run, load
 from app.tui.run.log import LogPane
@@ -169,7 +168,7 @@ class DetailScreen(Page):
         results = tuple((row.attack_id, row.study, row.eps) for row in run.detail.results)
         chart.draw(
             ("attacks", self._study, self._trial_id, results),
-            lambda db, size, colour: attack_curves(db, self._study, self._trial_id, Canvas(*size, colour)),
+            lambda db, canvas: attack_curves(db, self._study, self._trial_id, canvas),
         )
 
     def _show_training(self, run: Run) -> None:
@@ -178,7 +177,7 @@ class DetailScreen(Page):
         if run.detail.epochs:
             chart.draw(
                 ("training", self._trial_id, len(run.detail.epochs)),
-                lambda db, size, colour: training_curves(db, self._trial_id, Canvas(*size, colour)),
+                lambda db, canvas: training_curves(db, self._trial_id, canvas),
             )
         else:
             chart.clear("No epoch is finished yet.")

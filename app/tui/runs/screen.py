@@ -11,7 +11,6 @@ from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.widgets import Input, Static
 
-from app.report.charts import Canvas
 from app.tui.runs import words as runs_words
 from app.tui.runs.columns import COLUMNS, Delta, RunLine, preview_text, with_deltas
 from app.tui.shell.keys import Key, bindings
@@ -184,14 +183,14 @@ class RunsScreen(Page):
 
             curve.draw(
                 ("training", trial_id, self.session.version),
-                lambda db, size, colour: training_curves(db, trial_id, Canvas(*size, colour)),
+                lambda db, canvas: training_curves(db, trial_id, canvas),
             )
         else:
             from app.report.trial_charts import attack_curves
 
             curve.draw(
                 ("attacks", study, trial_id, run.state, run.innate),
-                lambda db, size, colour: attack_curves(db, study, trial_id, Canvas(*size, colour)),
+                lambda db, canvas: attack_curves(db, study, trial_id, canvas),
             )
 
     def _about(self, total: int, everything: int) -> None:

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from app.context import Context
+from app.report.charts import ORDINARY, Canvas
 from app.tui.shell import state
+from app.tui.shell.themes import PALETTES
 from app.tui.shell.threads import ChangeThread, Reader, sentence
 from core.errors import BadInput, InnateError
 
@@ -98,11 +100,12 @@ class Session:
 
     # --- charts ---
 
-    async def drawn(self, draw: Callable[[Database, tuple[int, int], bool], str], room: tuple[int, int]) -> str:
-        """The text that `draw` makes of (database, `room` in (columns, rows), with colours), on the charts' own thread.
-        Where that fails: a sentence that says so, and the traceback in the log."""
+    async def drawn(self, draw: Callable[[Database, Canvas], str], room: tuple[int, int], theme: str) -> str:
+        """The text that `draw` makes of the database in `room` (columns, rows), in the theme's colours where there are any, on
+        the charts' own thread. Where that fails: a sentence that says so, and the traceback in the log."""
+        canvas = Canvas(*room, self.context.colour, PALETTES.get(theme, ORDINARY))
         try:
-            return await self.charts.ask(lambda db: draw(db, room, self.context.colour))
+            return await self.charts.ask(lambda db: draw(db, canvas))
         except Exception as error:
             self.note_fault(error)
             return sentence(error)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from textual.theme import Theme
 
+from app.report.charts import COLOUR_BLIND
+
 DARK = Theme(
     name="innate-dark",
     primary="#7aa2f7",
@@ -47,6 +49,8 @@ SAFE = Theme(
     dark=True,
 )
 THEMES = (DARK, LIGHT, SAFE)
+PALETTES = {SAFE.name: COLOUR_BLIND}
+"""Of charts, where a theme has its own."""
 
 STATE_COLOURS = {
     "done": "$success",

@@ -11,10 +11,11 @@ from textual.widget import Widget
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-Draw = Callable[["Database", tuple[int, int], bool], str]
-"""(database, (columns, rows), with colours) → the chart."""
-Ask = Callable[[Draw, tuple[int, int]], Awaitable[str]]
-"""Has a chart drawn in (columns, rows), off the event loop; a sentence instead of it where that fails."""
+    from app.report.charts import Canvas
+
+Draw = Callable[["Database", "Canvas"], str]
+Ask = Callable[[Draw, tuple[int, int], str], Awaitable[str]]
+"""Has a chart drawn in (columns, rows) with a theme's colours, off the event loop; a sentence instead where that fails."""
 
 
 class ChartView(Widget):
@@ -60,7 +61,7 @@ class ChartView(Widget):
         try:
             while self._draw is not None and self._shown != self._wish():
                 wish, draw = self._wish(), self._draw
-                text = await self._ask(draw, (self.size.width, self.size.height))
+                text = await self._ask(draw, (self.size.width, self.size.height), self.app.theme)
                 self._shown = wish
                 self._put(Text.from_ansi(text))
         finally:

@@ -47,7 +47,7 @@ def test_every_view_fits_and_shows_every_variant(filled_home, size):
         bars, heat, curves, tradeoff, differences = views
         assert "[Bars]" in bars
         assert "50" in bars.splitlines()[3]
-        assert bars.count("├") == bars.count("┤") == 4
+        assert bars.count("●") == bars.count("┤") == 4
         assert "[Heatmap]" in heat
         assert "optimizer × activation" in heat
         assert "[Curves]" in curves
@@ -147,12 +147,12 @@ def test_marked_runs_are_compared_alone_and_m_shows_all(filled_home):
             await press_and_wait(pilot, "1", "space", "j", "space", "4")
             text = shown(app)
             assert "2 marked" in text
-            assert text.count("├") == 2
+            assert text.count("┤") == 2
             assert app.screen.equivalents()["marked"].count("--trial ") == 2
             await press_and_wait(pilot, "m")
             text = shown(app)
-            assert text.count("├") == 4
-            assert text.count("●") == 2
+            assert text.count("┤") == 4
+            assert text.count("●") == 6, "four values and two marks"
             await press_and_wait(pilot, "m", "shift+tab")
             text = shown(app)
             assert "2 runs" in text
