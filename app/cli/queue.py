@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from app.cli.context import chosen_study, complete_study, context_of
-from app.cli.output import emit_document, emit_json, table
+from app.cli.output import emit_document, emit_json, table, width
 from app.context import Context
+from app.report.text import distinct
 from core.errors import BadInput, ExitCode, NotFound, Unavailable
 from core.names import short_id
 
@@ -26,6 +27,8 @@ Answer = TypeVar("Answer")
 Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 Trials = Annotated[list[str] | None, typer.Argument(help="Ids, or beginnings of ids.", metavar="[TRIAL]...")]
 _SHOWN = 12
+_REASON = 36
+"""Characters that a reason has beside a long name: "all 2 slots are busy, 12 before it" and more."""
 _NO_WORKER_SECONDS = 3.0
 """How long `wait` gives a worker that is just being started, or replaced, to show up."""
 
@@ -279,21 +282,24 @@ def _running(rows: Sequence[UnfinishedTrial], names: Names) -> str:
 
 def _queued(rows: Sequence[UnfinishedTrial], names: Names) -> str:
     ranked = any(row.priority for row in rows)
+    what = _short_of(rows, names, len("priority") + 2 if ranked else 0)
     lines = [
-        [
-            short_id(row.trial_id),
-            names[row.study, row.trial_id],
-            *([str(row.priority)] if ranked else []),
-            row.waits_for or "",
-        ]
-        for row in rows
+        [short_id(row.trial_id), name, *([str(row.priority)] if ranked else []), row.waits_for or ""]
+        for row, name in zip(rows, what, strict=True)
     ]
     return table(["trial", "what", *(["priority"] if ranked else []), "waits because"], lines)
 
 
 def _failed(rows: Sequence[UnfinishedTrial], names: Names) -> str:
-    lines = [[short_id(row.trial_id), names[row.study, row.trial_id], row.reason or ""] for row in rows]
+    what = _short_of(rows, names, 0)
+    lines = [[short_id(row.trial_id), name, row.reason or ""] for row, name in zip(rows, what, strict=True)]
     return table(["trial", "what", "reason (innate show TRIAL has more)"], lines)
+
+
+def _short_of(rows: Sequence[UnfinishedTrial], names: Names, between: int) -> list[str]:
+    """The names, as long as a reason behind them has room; `between` characters stand between the two."""
+    room = width() - len(short_id("0" * 64)) - 4 - between - _REASON
+    return distinct([names[row.study, row.trial_id] for row in rows], room)
 
 
 def _in_words(reached: Stages) -> str:

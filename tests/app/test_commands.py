@@ -7,10 +7,12 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tomli_w
 
+from app.cli import queue
 from tests.conftest import ROOT, TINY, copy_home, innate_command
 
 ESCAPE = "\x1b"
@@ -584,3 +586,17 @@ def test_attack_tries_another_attack_without_training_and_delete_forgets(innate,
     innate("delete", "--study", "tiny", "--yes")
     assert json.loads(innate("studies", "--json").stdout)["studies"] == []
     assert list(home.checkpoints.iterdir()) == []
+
+
+def test_a_reason_is_whole_beside_long_names(monkeypatch):
+    monkeypatch.setattr(queue, "width", lambda: 80)
+    reason = "all 2 slots are busy, 12 before it"
+    rows = [
+        SimpleNamespace(study=study, trial_id=str(number) * 64, priority=9, waits_for=reason)
+        for number, study in enumerate(["one", "another"])
+    ]
+    names = {(row.study, row.trial_id): f"{row.study}: tuning adadelta lr=0.0003162 sigmoid" for row in rows}
+    *_, first, second = queue._queued(rows, names).splitlines()
+    assert first.endswith(reason)
+    assert second.endswith(reason)
+    assert first.split()[1:-8] != second.split()[1:-8], "and the names stay different"
