@@ -89,7 +89,7 @@ EVERYTHING = Filter()
 def parse_filter(text: str) -> Filter:
     """`text` as a Filter. Raises BadInput naming the condition at fault.
 
-    Operators: = != > < >= <= and ~ (contains). Shares may be written 0.9 or 90%. A dotted key names an option.
+    Operators: = != > < >= <= and ~ (contains). Shares may be written 0.9, 90 or 90%. A dotted key names an option.
     """
     conditions: list[str] = []
     values: list[Any] = []
@@ -162,12 +162,16 @@ def _literal(value: str) -> Any:
 
 
 def _number(name: str, value: str, whole: str) -> float:
-    share = value.endswith("%")
     try:
         number = float(value.removesuffix("%"))
     except ValueError:
         raise BadInput(f"filter: {whole!r}: {name} is a number, {value!r} is not") from None
-    return number / 100 if share and name in _SHARES else number
+    if name not in _SHARES:
+        return number
+    if number > 100:
+        raise BadInput(f"filter: {whole!r}: {name} is a share, 0 to 1 or 0 to 100 %")
+    # No share is above 1, so such a number is meant in per cent, as tables show it.
+    return number / 100 if number > 1 or value.endswith("%") else number
 
 
 def count(db: Database, chosen: Filter = EVERYTHING) -> int:

@@ -47,6 +47,8 @@ def by_hand(db, condition):
         ("optimizer!=adam", lambda row: row.optimizer != "adam"),
         ("activation~AN", lambda row: row.activation == "tanh"),
         ("state=done clean>90%", lambda row: row.state == "done" and row.clean_accuracy > 0.9),
+        ("state=done clean>90", lambda row: row.state == "done" and row.clean_accuracy > 0.9),
+        ("worst<=0.5%", lambda row: row.worst_case is not None and row.worst_case <= 0.005),
         ("clean>0.9", lambda row: (row.clean_accuracy or 0) > 0.9),
         ("clean_accuracy<=0.9", lambda row: row.clean_accuracy is not None and row.clean_accuracy <= 0.9),
         ("innate >= 20", lambda row: (row.innate or 0) >= 20),
@@ -78,6 +80,7 @@ def test_an_id_is_found_by_its_beginning(db):
     ("text", "words"),
     [
         ("clean>x", "clean is a number, 'x' is not"),
+        ("worst>140", "worst is a share, 0 to 1 or 0 to 100 %"),
         ("clean>", "lacks a value"),
         ("optimiser=adam", "did you mean"),
         ("optimizer>adam", "optimizer is text"),
