@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from textual import events
 from textual.app import App
 from textual.message_pump import MessagePump
+from textual.widgets import Input
 
 from app.tui.shell.page import Page
 
@@ -67,7 +68,8 @@ class TypeAhead:
                 await _caught_up(here)
                 here = here._parent
         screen = self._app.screen
-        if self._waiting and isinstance(screen, Page):
+        # What is typed into a line of text waits for no answer to its beginning.
+        if self._waiting and isinstance(screen, Page) and not isinstance(self._app.focused, Input):
             deadline = asyncio.get_running_loop().time() + _LOAD_PATIENCE
             while screen.loading_data and asyncio.get_running_loop().time() < deadline:
                 await asyncio.sleep(0.01)

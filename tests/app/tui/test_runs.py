@@ -5,8 +5,10 @@ import csv
 import functools
 import json
 import shlex
+import time
 
 import pytest
+from textual import events
 
 from app.tui.runs.screen import RunsScreen
 from storage import database, listing, queue
@@ -46,6 +48,27 @@ async def test_the_table_shows_every_run_and_the_preview_follows_the_cursor(fill
         assert app.screen.grid.cursor == 7
         await press_and_wait(pilot, "g", "up")
         assert app.screen.grid.cursor == 0
+
+
+@story
+async def test_a_filter_that_arrives_all_at_once_is_not_looked_for_letter_by_letter(filled_home, monkeypatch):
+    looked = []
+    load = RunsScreen.load
+
+    def slowly(screen, db, question):
+        looked.append(question[0].text)
+        time.sleep(0.1)
+        return load(screen, db, question)
+
+    async with opened(filled_home, press=["slash"]) as (app, pilot):
+        monkeypatch.setattr(RunsScreen, "load", slowly)
+        for character in "optimizer=sgd state=done":
+            name = {" ": "space", "=": "equals_sign"}.get(character, character)
+            app.typeahead.take(events.Key(name, character))
+        await calm(pilot)
+        assert "4 of 8 runs" in shown(app)
+    assert looked[-1] == "optimizer=sgd state=done"
+    assert len(looked) < 8, looked
 
 
 @story
