@@ -220,9 +220,7 @@ class ComposeScreen(Page):
         elif offer.place is not None:
             self._open(offer.place)
         else:
-            self.action_tick()
-            if self.model.chosen is not None and self.model.has_options(self.model.chosen):
-                self._show_options(self.model.chosen)
+            self.say(f"{offer.name} is not taken: space takes it, ⏎ then edits its options")
 
     def action_another(self) -> None:
         offer = self.model.offer

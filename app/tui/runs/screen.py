@@ -94,7 +94,7 @@ class RunsScreen(Page):
 
     def body(self) -> ComposeResult:
         yield Static("reading the runs …", id="about")
-        yield Field(id="filter", placeholder="optimizer=adam clean>0.9 trust!=ok", select_on_focus=False)
+        yield Field(id="filter", placeholder="optimizer=adam clean>0.9 trust!=ok")
         yield Static("", id="empty")
         with Container(id="split"):
             yield Grid[RunLine](identify=lambda line: (line.trial.study, line.trial.trial_id), id="grid")

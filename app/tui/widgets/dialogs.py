@@ -44,7 +44,7 @@ class Prompt(ModalScreen[str | None]):
         with Vertical() as box:
             box.border_title = self._title
             box.border_subtitle = "⏎ accept   esc leave it"
-            yield Field(self._value, select_on_focus=False)
+            yield Field(self._value)  # selected, so that typing replaces what was
             yield Static(Content(self._hint), classes="hint")
             yield Static("", classes="problem")
 
@@ -65,6 +65,20 @@ class Item:
     note: str = ""
     ticked: bool | None = None
     """None where there is nothing to tick."""
+
+
+def ranked(items: Sequence[Item], text: str) -> list[int]:
+    """The places of the items that have every word of `text`: first those whose name begins with it, then those that have the
+    words in their names, last those that need their notes for it; as they stand among each other."""
+    words = text.lower().split()
+    found = []
+    for index, item in enumerate(items):
+        label, whole = item.label.lower(), f"{item.label} {item.note}".lower()
+        if all(word in whole for word in words):
+            named = all(word in label for word in words)
+            begun = bool(words) and label.startswith(words[0])
+            found.append((0 if named and begun else 1 if named else 2, index))
+    return [index for _, index in sorted(found)]
 
 
 class Picker(ModalScreen[Any]):
@@ -126,12 +140,7 @@ class Picker(ModalScreen[Any]):
             self._narrow(self.query_one(Input).value, place)
 
     def _narrow(self, text: str, place: int = 0) -> None:
-        words = text.lower().split()
-        self._shown = [
-            index
-            for index, item in enumerate(self._items)
-            if all(word in f"{item.label} {item.note}".lower() for word in words)
-        ]
+        self._shown = ranked(self._items, text)
         listed = self.query_one(OptionList)
         listed.clear_options()
         width = max((len(item.label) for item in self._items), default=0)

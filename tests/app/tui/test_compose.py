@@ -266,11 +266,15 @@ async def test_another_copy_with_other_options(filled_home):
 
 
 @story
-async def test_enter_on_what_is_not_chosen_chooses_it_and_opens_its_options(filled_home):
+async def test_enter_takes_nothing_that_is_not_taken_and_opens_the_options_of_what_is(filled_home):
     async with composing(filled_home) as (app, pilot):
         await go(pilot, "defenses")
         await to(pilot, ("pgd-at", None))
+        before = app.screen.model.document
         await press(pilot, "enter")
+        assert app.screen.model.document == before
+        assert "pgd-at is not taken: space takes it" in shown(app)
+        await press(pilot, "space", "enter")
         assert "pgd-at  options" in shown(app)
         await to(pilot, ("defenses", 1, "random_start"))
         await press(pilot, "enter")
@@ -284,7 +288,7 @@ async def test_an_attack_that_finds_its_own_radius_is_given_none(filled_home):
     async with composing(filled_home) as (app, pilot):
         await go(pilot, "attacks")
         await to(pilot, ("fmn", None))
-        await press(pilot, "o")
+        await press(pilot, "space", "o")
         assert app.screen.model.document["attacks"][2] == {"name": "fmn"}
         assert " eps " not in shown(app)
         await to(pilot, ("attacks", 2, "norm"))
@@ -301,7 +305,7 @@ async def test_an_attacks_norm_radii_and_steps_are_seen_and_changed(filled_home)
         await go(pilot, "attacks")
         assert re.search(r"\[x\] pgd +ℓ∞ ε 0.05 0.1 0.15 · 10 steps", shown(app))
         await to(pilot, ("bim", None))
-        await press(pilot, "o")
+        await press(pilot, "space", "o")
         assert app.screen.model.document["attacks"][2] == {"name": "bim", "eps": [0.05, 0.1, 0.15]}
         await to(pilot, ("attacks", 2, "norm"))
         await press(pilot, "enter")
