@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from core.errors import BadInput
+from core.names import FACTORS
 from core.registry import nearest
 from storage.reading import read
 from storage.rows import ListedTrial, TrialRow
@@ -40,7 +41,7 @@ _OPTIONS = ("architecture", "optimizer", "activation", "defense", "training")
 KEYS = (*_TEXT, *_NUMBERS)
 """What can be filtered and sorted by."""
 
-_FROM = """
+FROM = """
 FROM study_trial st JOIN study s ON s.name = st.study JOIN trial t ON t.id = st.trial_id
 LEFT JOIN clean c ON c.trial_id = t.id AND c.samples = s.samples
 LEFT JOIN score sw ON sw.study = st.study AND sw.trial_id = st.trial_id AND sw.name = 'worst_case'
@@ -62,6 +63,8 @@ _EXPRESSIONS = {
     # Only what was trained on a subset can have another than the default: the JSON of all others need not be looked into.
     "vary": "CASE WHEN t.train_samples IS NOT NULL THEN json_extract(t.spec, '$.vary') END",
 }  # fmt: skip
+OPTIONS = {factor: _EXPRESSIONS[f"{factor}_options"] for factor in FACTORS}
+"""Factor → its options as JSON, those that were tuned as such."""
 COLUMNS = tuple(_EXPRESSIONS)
 """Those of an exported table, in their order."""
 _CONDITION = re.compile(r"([A-Za-z_][\w.]*)\s*(!=|>=|<=|=|>|<|~)\s*(\"[^\"]*\"|\S*)|(\"[^\"]*\"|\S+)")
@@ -176,7 +179,7 @@ def _number(name: str, value: str, whole: str) -> float:
 
 def count(db: Database, chosen: Filter = EVERYTHING) -> int:
     """How many rows the filter leaves."""
-    return int(db.execute(f"SELECT count(*) {_FROM} WHERE {_where(chosen)}", chosen.values).fetchone()[0])
+    return int(db.execute(f"SELECT count(*) {FROM} WHERE {_where(chosen)}", chosen.values).fetchone()[0])
 
 
 def page(
@@ -223,7 +226,7 @@ def some(db: Database, keys: Sequence[tuple[str, str]]) -> list[ListedTrial]:
 
 def _select(kind: type[TrialRow], chosen: Filter) -> str:
     columns = ", ".join(f"{_EXPRESSIONS[field.name]} AS {field.name}" for field in fields(kind))
-    return f"SELECT {columns} {_FROM} WHERE {_where(chosen)}"
+    return f"SELECT {columns} {FROM} WHERE {_where(chosen)}"
 
 
 def _where(chosen: Filter) -> str:

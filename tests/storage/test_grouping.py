@@ -1,0 +1,104 @@
+"""Groups of trials as SQLite counts and averages them, against the same worked out one by one."""
+
+import itertools
+
+import pytest
+
+from core.names import FACTORS
+from storage import database, listing, queries
+from storage.grouping import BY, Reading, groups
+from storage.home import Home
+from storage.listing import EVERYTHING, parse_filter
+from storage.studies import study_row
+from tests.many import fill
+
+
+@pytest.fixture(scope="module")
+def db(filled):
+    db = database.connect(filled / "innate.db", read_only=True)
+    yield db
+    db.conn.close()
+
+
+def by_hand(rows, key, value):
+    """Group → (mean over variants of means over trials, trials), of rows with a value."""
+    found = {}
+    for row in rows:
+        found.setdefault(key(row), {}).setdefault(row.variant_id, []).append(value(row))
+    return {
+        group: (
+            sum(sum(values) / len(values) for values in variants.values()) / len(variants),
+            sum(map(len, variants.values())),
+        )
+        for group, variants in found.items()
+    }
+
+
+@pytest.mark.parametrize("factor", FACTORS)
+@pytest.mark.parametrize("score", ["innate", "worst_case", "clean_accuracy"])
+def test_a_level_is_the_mean_over_its_variants(db, factor, score):
+    found = groups(db, "tiny", EVERYTHING, (factor,), Reading(score))
+    rows = queries.scores(db, "tiny", score)
+    wanted = by_hand(rows, lambda row: getattr(row, factor), lambda row: row.value)
+    assert {one.choices[0].name: (pytest.approx(one.value), one.trials) for one in found} == wanted
+    assert [one.value for one in found] == sorted((one.value for one in found), reverse=True)
+    assert sum(one.done for one in found) == len(rows)
+
+
+def test_groups_of_several_factors_of_variants_and_of_seeds(db):
+    pairs = groups(db, "tiny", EVERYTHING, ("optimizer", "activation"), Reading("innate"))
+    assert {tuple(choice.name for choice in one.choices) for one in pairs} == set(
+        itertools.product(("adam", "sgd"), ("relu", "tanh"))
+    )
+    assert all(one.choices[0].options["lr"] > 0 for one in pairs)
+    variants = groups(db, "tiny", EVERYTHING, ("variant",), Reading("innate"))
+    assert len(variants) == 4
+    assert all((one.variants, one.trials) == (1, 2) for one in variants)
+    seeds = groups(db, "tiny", EVERYTHING, ("seed",), Reading("innate"))
+    assert sorted(one.choices[0].name for one in seeds) == ["0", "1"]
+    (whole,) = groups(db, "tiny", EVERYTHING, (), Reading("innate"))
+    assert (whole.variants, whole.trials, whole.valued) == (4, 8, 8)
+    assert groups(db, "nothing of that name", EVERYTHING, (), Reading("innate")) == []
+
+
+def test_a_score_of_one_radius_is_read_at_another(db):
+    study = study_row(db, "tiny")
+    at = {row.trial_id: {} for row in queries.scores(db, "tiny", "innate")}
+    for row in queries.worst_cases(db, "tiny", study.threat_norm):
+        at[row.trial_id][row.eps] = row.accuracy
+    rows = queries.scores(db, "tiny", "clean_accuracy")
+    for eps in (0.1, 0.2):
+        found = groups(db, "tiny", EVERYTHING, ("optimizer",), Reading("worst_case", study.threat_norm, eps))
+        wanted = by_hand(rows, lambda row: row.optimizer, lambda row, eps=eps: at[row.trial_id][eps])
+        assert {one.choices[0].name: (pytest.approx(one.value), one.trials) for one in found} == wanted
+        kept = groups(db, "tiny", EVERYTHING, ("optimizer",), Reading("retention", study.threat_norm, eps))
+        wanted = by_hand(rows, lambda row: row.optimizer, lambda row, eps=eps: at[row.trial_id][eps] / row.value)
+        assert {one.choices[0].name: (pytest.approx(one.value), one.trials) for one in kept} == wanted
+    own = groups(db, "tiny", EVERYTHING, ("optimizer",), Reading("worst_case"))
+    assert own == groups(
+        db, "tiny", EVERYTHING, ("optimizer",), Reading("worst_case", study.threat_norm, study.threat_eps)
+    )
+    with pytest.raises(ValueError, match="no single"):
+        groups(db, "tiny", EVERYTHING, (), Reading("innate", "linf", 0.1))
+
+
+def test_a_filter_counts_only_what_passes_it(db):
+    chosen = parse_filter("optimizer=adam seed=0")
+    found = groups(db, "tiny", chosen, ("activation",), Reading("innate"))
+    assert sum(one.trials for one in found) == listing.count(db, chosen) == 2
+
+
+def test_states_and_verdicts_are_counted(tmp_path):
+    home = Home(tmp_path / "big")
+    fill(home, done=300, failed=20)
+    db = database.connect(home.database)
+    for by in BY[:4]:
+        found = groups(db, "big", EVERYTHING, (by,), Reading("innate"))
+        assert sum(one.trials for one in found) == 10_000
+        assert sum(one.done for one in found) == sum(one.valued for one in found) == 300
+        assert sum(one.failed for one in found) == 20
+        assert sum(one.queued for one in found) == 9_680
+        for trust in ("suspect", "invalid"):
+            (wanted,) = db.execute("SELECT count(*) FROM study_trial WHERE trust = ?", [trust]).fetchone()
+            assert sum(getattr(one, trust) for one in found) == wanted
+    db.conn.close()
