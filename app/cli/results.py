@@ -49,6 +49,9 @@ def results(
         ),
     ] = None,
     score: Annotated[str | None, typer.Option(help="The score (see innate scores); innate if not given.")] = None,
+    eps: Annotated[
+        str | None, typer.Option(help="With --by: worst_case or retention at this attacked ε, not the study's own.")
+    ] = None,
     form: Annotated[str, typer.Option("--format", help=", ".join(FORMATS) + ".")] = "table",
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
@@ -63,7 +66,9 @@ def results(
     if name is None:
         found = _Found(())
     elif factors:
-        found = _by_factors(db, name, factors, score_name)
+        found = _by_factors(db, name, factors, score_name, eps)
+    elif eps is not None:
+        raise BadInput(f"--eps {eps}: goes with --by, such as --by optimizer")
     else:
         found = _by_variants(db, name, score_name if score is not None else "innate")
     if form == "json":
@@ -90,25 +95,25 @@ class _Found:
     """Of levels: a row for each of `rows`, what is known of it beside its mean."""
 
 
-def _by_factors(db: Database, study: str, factors: Sequence[str], score: str) -> _Found:
+def _by_factors(db: Database, study: str, factors: Sequence[str], score: str, asked: str | None) -> _Found:
     from app.report import overstated
     from app.report.aggregate import by_factors, trials_by_level
-    from app.report.grid import integrated
+    from app.report.grid import radius, told_radii
     from app.report.leaderboard import by_table
     from app.report.paper_tables import by_factors_table
     from storage.queries import scores
 
-    scored = scores(db, study, score)
-    found, over = by_factors(db, study, score, scored, factors), None
+    scored, eps = scores(db, study, score), radius(db, study, score, asked, "--eps")
+    found, over = by_factors(db, study, score, scored, factors, eps), None
     if score == "worst_case":
-        at_score, levels = overstated.at_score(db, study), trials_by_level(scored, factors)
+        at_score, levels = overstated.at_score(db, study, eps), trials_by_level(scored, factors)
         over = overstated.by_group(at_score, levels)
     rows: list[Options] = [
         {**dict(zip(factors, one.names, strict=True)), "score": one.score, "low": one.low, "high": one.high, "n": one.n}
         for one in found
     ]
-    table = by_table(study, found, factors, score, width(), over, integrated(db, study, score))
-    paper = by_factors_table(db, study, score, factors, found, scored)
+    table = by_table(study, found, factors, score, width(), over, told_radii(db, study, score, eps))
+    paper = by_factors_table(db, study, score, factors, found, scored, eps)
     return _Found(rows, table, paper, [_difference(factors, one) for one in found])
 
 

@@ -120,12 +120,17 @@ def over_seeds(db: Database, study: str, score: str, rows: Sequence[ScoreRow]) -
     return estimates
 
 
-def by_factors(db: Database, study: str, score: str, rows: Sequence[ScoreRow], factors: Sequence[str]) -> list[Level]:
+def by_factors(
+    db: Database, study: str, score: str, rows: Sequence[ScoreRow], factors: Sequence[str], eps: float | None = None
+) -> list[Level]:
     """One per combination of levels of `factors`: mean over its variants (each a mean over seeds), best first, and the paired
-    difference from the best. For the factor "seed" the replicate is the trial, and there is nothing to pair."""
+    difference from the best. For the factor "seed" the replicate is the trial, and there is nothing to pair. `eps` (attacked, in
+    the norm of the study's score) takes the place of the score's own."""
     columns = [grouped(rows, factor) for factor in factors]
     names = {row.trial_id: key for row, *key in zip(rows, *columns, strict=True)}
     models = study_models(db, study, rows)
+    if eps is not None:
+        models = [replace(model, outcomes=model.outcomes.at(eps)) for model in models if eps in model.outcomes.eps]
     values = influences(models, score)
     groups: dict[tuple[str, ...], list[Model]] = {tuple(key): [] for key in names.values()}
     for model in models:

@@ -126,10 +126,10 @@ def by_table(
     score: str,
     width: int,
     over: Mapping[tuple[str, ...], float | None] | None = None,
-    grid: str | None = None,
+    radii: str | None = None,
 ) -> str:
     """Means over all other factors with their intervals, paired differences from the first, trust; `over`: what each is too high
-    by at most, `grid`: the ε that the score is the mean over."""
+    by at most, `radii`: the ε that the score is at, or the mean over, in words."""
     full = SCORES[score].full
     scale = 100.0 / full
     paired = any(row.difference is not None for row in rows)
@@ -163,8 +163,8 @@ def by_table(
     unit = " in %" if full == 1.0 else ""
     single = any(row.basis == "images" for row in rows)
     basis = "images only, one seed" if single else "seeds and images"
-    radii = "" if grid is None else f" over {grid}"
-    foot = [f"({score}{unit}{radii}: mean over n {replicate}, its interval over {basis})"]
+    said = "" if radii is None else f" {radii}"
+    foot = [f"({score}{unit}{said}: mean over n {replicate}, its interval over {basis})"]
     if paired:
         won = "; won: pairs in which it is the better one" if "won" in headings else ""
         foot.append(f"(Δ first: points, paired by seed, image and every other choice{won})")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from core.audit import AuditedRadius
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 
 
-def at_score(db: Database, study: str) -> dict[str, Audited]:
-    """Trial id → its worst case at the norm and ε of the study's score, of the trials that have one."""
+def at_score(db: Database, study: str, eps: float | None = None) -> dict[str, Audited]:
+    """Trial id → its worst case at the norm and ε (or another one) of the study's score, of the trials that have one."""
     threat = study_row(db, study).threat
     if threat is None:
         return {}
+    threat = threat if eps is None else replace(threat, eps=eps)
     return {row.trial_id: _audited(row) for row in audited(db, study, threat)}
 
 

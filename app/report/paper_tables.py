@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from app.report.aggregate import Level
 from app.report.document.markdown import pipes
-from app.report.grid import integrated
+from app.report.grid import told_radii
 from app.report.variants import grouped
-from core.names import NORM_SIGNS, TRUST
+from core.names import TRUST
 from core.verdict.scoring import SCORES
 from storage.studies import study_row
 
@@ -44,9 +44,15 @@ class PaperTable:
 
 
 def by_factors_table(
-    db: Database, study: str, score: str, factors: Sequence[str], found: Sequence[Level], scored: Sequence[ScoreRow]
+    db: Database,
+    study: str,
+    score: str,
+    factors: Sequence[str],
+    found: Sequence[Level],
+    scored: Sequence[ScoreRow],
+    eps: float | None = None,
 ) -> PaperTable:
-    """`found` as `aggregate.by_factors` makes it of `scored`. A pivot has the study's order, a list the best first."""
+    """`found` as `aggregate.by_factors` makes it of `scored` at `eps`. A pivot has the study's order, a list the best first."""
     scale = 100.0 / SCORES[score].full
     if len(factors) == 2:
         cells = {one.names: one for one in found}
@@ -57,7 +63,7 @@ def by_factors_table(
         headings = (*factors, f"{score}{_unit(score)}", "n")
         rows = tuple((*one.names, _cell(one, scale), str(one.n)) for one in found)
     return PaperTable(
-        _caption(db, study, score, factors, found),
+        _caption(db, study, score, factors, found, eps),
         "-".join(["tab", study, score, *factors]),
         headings,
         rows,
@@ -82,13 +88,13 @@ def _cell(one: Level | None, scale: float) -> str:
     return f"{value} ± {scale * (one.high - one.low) / 2:.1f}{mark}"
 
 
-def _caption(db: Database, study: str, score: str, factors: Sequence[str], found: Sequence[Level]) -> str:
+def _caption(
+    db: Database, study: str, score: str, factors: Sequence[str], found: Sequence[Level], eps: float | None
+) -> str:
     """Study, data set, score, norm and ε, what the means are over, and what stands behind ±."""
     row = study_row(db, study)
-    grid, at = integrated(db, study, score), ""
-    if row.threat is not None and SCORES[score].attacked:
-        norm = NORM_SIGNS[row.threat.norm]
-        at = f" at {norm} ε = {row.threat.eps:g}" if grid is None else f" over {norm} {grid}"
+    radii = told_radii(db, study, score, eps)
+    at = "" if radii is None else f" {radii}"
     over = "images, one seed" if any(one.basis == "images" for one in found) else "seeds and images"
     return (
         f"{study} ({row.dataset}): {score}{_unit(score)}{at}; means over {_counted(factors, found)}, ± half of the 95 % interval "

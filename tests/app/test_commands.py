@@ -83,6 +83,19 @@ def test_levels_are_held_against_the_first_in_pairs(read):
     assert "paired by seed, image and every other choice" in out.replace("\n    ", " ")
 
 
+def test_a_score_of_one_radius_is_shown_at_another(read, rows):
+    at = {}
+    for eps in ("0.1", "0.2", "1/5"):
+        text, _ = read("results", "--by", "optimizer", "--score", "worst_case", "--eps", eps)
+        assert f"(worst_case in % at ℓ∞ ε = {0.2 if eps == '1/5' else eps}: mean over n variants" in text
+        found = rows("results", "results", "--by", "optimizer", "--score", "worst_case", "--eps", eps)
+        at[eps] = {row["optimizer"]: row["score"] for row in found}
+    assert at["0.2"] == at["1/5"]
+    assert all(at["0.2"][name] < at["0.1"][name] for name in ("adam", "sgd"))
+    own = rows("results", "results", "--by", "optimizer", "--score", "worst_case")
+    assert {row["optimizer"]: row["score"] for row in own} == at["0.1"]
+
+
 def test_the_table_says_what_it_shows(read):
     out, _ = read("results")
     assert "optimizer" in out
@@ -452,6 +465,13 @@ def test_seeds_with_training_subsets_of_their_own_are_told_apart(innate, tmp_pat
         (["plan", "quick", "--set", "dataset=npz:nowhere.npz"], 2, "no such file"),
         (["results", "--study", "none"], 3, "no study"),
         (["results", "--by", "optimiser"], 2, "'optimizer'"),
+        (["results", "--by", "optimizer", "--score", "worst_case", "--eps", "0.15"], 2, "attacks linf at 0.1, 0.2"),
+        (
+            ["results", "--by", "optimizer", "--eps", "0.1"],
+            2,
+            "innate is of no single ε; --score worst_case or retention is",
+        ),
+        (["results", "--eps", "0.1"], 2, "goes with --by"),
         (["results", "--score", "inate"], 2, "'innate'"),
         (["results", "--format", "xml"], 2, "--format xml"),
         (["chart", "score"], 2, "'scores'"),

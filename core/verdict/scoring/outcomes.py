@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -52,6 +52,10 @@ class Outcomes:
         if self.worst is not None:
             parts.append(self.worst[None, :])
         return np.concatenate(parts)
+
+    def at(self, eps: float) -> Outcomes:
+        """The same, a score's single ε being that one. Raises ValueError for one that was not attacked."""
+        return replace(self, worst=self.robust[self.eps.index(eps)])
 
 
 def outcomes_of(
