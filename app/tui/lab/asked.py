@@ -10,8 +10,8 @@ from storage.listing import Filter
 
 @dataclass(frozen=True)
 class Asked:
-    """The table of rows and every view of them answer the same. Flat (`by` is empty), trials of all studies may be listed; grouped,
-    there is one study."""
+    """The table of rows and every view of them answer the same. Flat (`by` is empty), trials of all studies may be listed;
+    grouped, there is one study."""
 
     study: str | None
     by: tuple[str, ...]
