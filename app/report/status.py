@@ -15,7 +15,7 @@ from storage import queries, queue, studies, worker_state
 from storage.home import Home
 from storage.reading import Options, as_json
 from storage.rows import TrialRow
-from storage.tuning import companion, is_companion
+from storage.tuning import companion, is_companion, stages, study_of
 from storage.worker_state import LaneRow, RunningRow, SlotRow
 
 if TYPE_CHECKING:
@@ -357,27 +357,27 @@ def _common_reason(worker: WorkerView) -> str | None:
 
 def seconds_left(db: Database, worker: WorkerView, study: str | None = None) -> float | None:
     """Until the queue (of `study`, if named) is empty; None without a worker, or before anything tells how long a trial takes.
+    Never less than what a running trial's own phase still takes.
 
     A study's trials take as long as its own ended ones did. Of a study that has none yet, what all others took is known,
-    and how long its running ones will have taken at least.
+    and how long its running ones will have taken at least. Trials whose learning rates are still being chosen count too.
     """
     if not worker.alive or not worker.slots:
         return None
     everybody, by_study = queue.seconds_per_trial(db), queue.seconds_by_study(db)
-    now = time.time()
-    live = worker_state.running_rows(db)
-    seconds = 0.0
+    now, live = time.time(), worker_state.running_rows(db)
+    seconds = longest = 0.0
     for name, counts in queue.unfinished_by_study(db, study).items():
-        each = by_study.get(name)
-        if each is None:
-            least = [
-                now - running.began_at + (running.seconds_left or 0.0)
-                for trial, running in live.items()
-                if trial in counts.running
-            ]
-            each = max([*([] if everybody is None else [everybody]), *least], default=None)
+        here = [live[trial] for trial in counts.running if trial in live]
+        least = [now - running.began_at + (running.seconds_left or 0.0) for running in here]
+        each = by_study.get(name) or max([*([] if everybody is None else [everybody]), *least], default=None)
         if each is None:
             return None
-        # What runs is on average half done.
-        seconds += each * (counts.queued + len(counts.running) / 2)
-    return seconds / len(worker.slots)
+        left = [max(each - (now - running.began_at), running.seconds_left or 0.0) for running in here]
+        # Of one that its worker has not told of yet, all is left.
+        seconds += each * (counts.queued + len(counts.running) - len(here)) + sum(left)
+        longest = max(longest, *left, 0.0)
+        if is_companion(name):
+            compared = by_study.get(study_of(name)) or everybody or each
+            seconds += stages(db, study_of(name)).to_come * compared
+    return max(seconds / len(worker.slots), longest)

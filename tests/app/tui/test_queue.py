@@ -479,6 +479,20 @@ def test_pages_say_the_same_as_the_whole(home, db, cache, work):
     assert status.place(db, view, counts, "tiny", "gone") is None
 
 
+def test_time_left_is_never_less_than_what_a_running_trial_says_of_itself(home, db, cache, work):
+    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    stored.run_one(db, home)
+    db.execute("UPDATE attempt SET started_at = ended_at - 1")
+    db.execute("UPDATE study_trial SET state = 'cancelled' WHERE state = 'queued'")
+    studies.submit(db, plan_of(tiny(name="long", seeds=1, optimizers=["adam"], activations=["elu"]), cache))
+    pulse = training(db)
+    pulse._phase_began -= 100
+    work(db, pulse, slots=2)
+    view = status.worker_view(db, home)
+    assert pulse.seconds_left() > 50
+    assert status.seconds_left(db, view) == pytest.approx(pulse.seconds_left(), rel=0.02)
+
+
 def test_time_left_is_learned_from_the_study_itself(home, db, cache, work):
     studies.submit(db, plan_of(tiny(seeds=1), cache))
     stored.run_one(db, home)
@@ -494,7 +508,8 @@ def test_time_left_is_learned_from_the_study_itself(home, db, cache, work):
     assert pulse.trial_id == slow
     pulse.began_at -= 95
     work(db, pulse)
-    assert status.seconds_left(db, view) == pytest.approx(3 * 10 + 1.5 * 100, rel=0.02), "it has taken longer already"
+    each, left = 95 + pulse.seconds_left(), pulse.seconds_left()
+    assert status.seconds_left(db, view) == pytest.approx(3 * 10 + each + left, rel=0.02), "it has taken longer already"
     assert status.seconds_left(db, status.WorkerView(False, "none", None)) is None
 
 
