@@ -373,6 +373,12 @@ def training(db: Database, study: str) -> list[TrainingRow]:
     )
 
 
+def classes(db: Database, study: str) -> int:
+    """Of the data set of a study; 0 where there is no such study."""
+    row = db.execute("SELECT json_array_length(class_names) FROM study WHERE name = ?", (study,)).fetchone()
+    return 0 if row is None or row[0] is None else int(row[0])
+
+
 def trial_epochs(db: Database, trial_id: str, last: int = -1) -> list[EpochRow]:
     """Rows of v_training of one trial, upwards; only the `last` few if so asked."""
     sql = f"SELECT {columns(EpochRow)} FROM v_training WHERE trial_id = ? ORDER BY epoch DESC LIMIT ?"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from app.report.labels import Made, trial_label
-from app.report.progress import phase_figures, phase_name
+from app.report.progress import learns_nothing, phase_figures, phase_name
 from app.worker.owner import holder, told_of
 from core.errors import NotFound
 from storage import queries, queue, studies, worker_state
@@ -127,6 +127,8 @@ class UnfinishedTrial:
     running: RunningRow | None
     """How far it is; None unless it runs, and before its worker has told of it."""
     row: TrialRow
+    learns_nothing: bool = False
+    """Whether it still guesses after epochs enough to have learned something."""
 
     def as_row(self) -> Options:
         """Its row of v_trials, and what `status` says of it beside."""
@@ -137,6 +139,7 @@ class UnfinishedTrial:
             "waits_for": self.waits_for,
             "stalled": self.stalled,
             "silent_for": self.silent_for,
+            "learns_nothing": self.learns_nothing,
             "phase": None if now is None else phase_name(now.phase),
             "share": None if now is None else now.share,
             "detail": None if now is None else phase_figures(now.phase),
@@ -290,10 +293,16 @@ def _told(
                 silent_for=silent_for,
                 running=running,
                 row=row,
+                learns_nothing=running is not None and _learns_nothing(db, row),
             )
         )
     waits = _waits(db, [one for one in found if one.state == "queued" and one.waits_for is None], worker, ahead)
     return [replace(one, waits_for=waits.get((one.study, one.trial_id), one.waits_for)) for one in found]
+
+
+def _learns_nothing(db: Database, row: TrialRow) -> bool:
+    classes = queries.classes(db, row.study)
+    return classes > 0 and learns_nothing([epoch.accuracy for epoch in queries.trial_epochs(db, row.trial_id)], classes)
 
 
 def _waits(
