@@ -11,7 +11,7 @@ from app.report import cause_words
 from app.report.cause_chart import causes
 from app.report.effect_charts import factor_interactions
 from app.report.study_numbers import Scope
-from app.tui.findings.table import CLAIMS
+from core.names import FACTORS
 from core.verdict.findings import Finding
 
 if TYPE_CHECKING:
@@ -29,11 +29,9 @@ _WORDS = 8
 
 
 def crossed_with(partners: Mapping[str, str | None], heading: str, one: Finding | None) -> tuple[str, str] | None:
-    """The factor in question and the other that matters most beside it, None where no two vary. `partners` has that of every
-    factor that varies; claims about defended models ask for the defense."""
-    factor = heading if one is None else one.factor
-    if factor == CLAIMS:
-        factor = next(iter(partners), CLAIMS)
+    """The factor in question (of all claims together the first) and the other that matters most beside it, None where no two
+    vary. `partners` has that of every factor that varies; claims about defended models ask for the defense."""
+    factor = factor_of(heading, one) or next(iter(partners), "")
     if one is not None and one.key.startswith("claim-5") and {factor, "defense"} <= partners.keys():
         return factor, "defense"
     other = partners.get(factor)
@@ -50,10 +48,10 @@ def trait_of(one: Finding | None) -> str | None:
 
 
 def factor_of(heading: str, one: Finding | None) -> str | None:
-    """By which the points of the chart of causes are told apart; None leaves it to the chart."""
+    """The one in question; None for all claims together."""
     if one is not None:
         return one.factor
-    return None if heading == CLAIMS else heading
+    return heading if heading in FACTORS else None
 
 
 def interaction(study: str, crossed: tuple[str, str]) -> Draw:

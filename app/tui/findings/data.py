@@ -32,6 +32,8 @@ class Loaded:
 
     study: str | None
     listed: ListedStudy | None = None
+    others: tuple[str, ...] = ()
+    """What studies there are besides."""
     found: Findings | None = None
     settling: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """Finding → (ended, all) of the trials that were added last to settle it, as long as some are still to come."""
@@ -74,7 +76,8 @@ def load(db: Database, question: Question) -> Loaded:
     have = question.have
     if have is None or have.study != study:
         have = Loaded(study)
-    have = replace(have, listed=listed[study], settling=_settling(have.variants, under_way(db, study)))
+    others = tuple(name for name in listed if name != study)
+    have = replace(have, listed=listed[study], others=others, settling=_settling(have.variants, under_way(db, study)))
     found = have.found if have.made_of[:1] == made_of[:1] else None
     aside = have.beside if have.made_of[1:] == made_of[1:] else None
     costs = have.outlook if found is not None else None

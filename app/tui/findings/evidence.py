@@ -15,11 +15,11 @@ from app.report.replication import answers, side_by_side
 from app.report.settle import Outlook
 from app.report.settle_words import cost_text, left, told
 from app.report.text import wrapped
-from app.tui.findings.table import CLAIMS, verdict
+from app.tui.findings.table import CLAIMS, SILENT, verdict
 from app.tui.widgets.grid import Column, Line, named_cell
 from core.names import full_name
 from core.verdict.findings import Finding, Hindrance
-from core.verdict.findings.finding import Part
+from core.verdict.findings.finding import Kind, Part
 
 if TYPE_CHECKING:
     from core.verdict.findings.models import Model
@@ -51,10 +51,17 @@ def rests(found: Findings, one: Finding, settling: Mapping[str, tuple[int, int]]
         said += [(_compared(part, deciding=part is one.deciding), "") for part in one.parts]
     if one.obstacles:
         said.append(("What stands in the way:" if one.effect is not None else "Why it cannot say:", _QUIET))
+    said += [(line, "") for line in _ways(found, one)]
+    return prose(said, width)
+
+
+def _ways(found: Findings, one: Finding) -> list[str]:
+    """What stands in its way, and the command or the key that would change that."""
+    lines = []
     for obstacle in one.obstacles:
         key = _KEYS.get(obstacle.kind)
-        said.append((f"{words.way(obstacle, one, found.study).told}{f'; here: {key}' if key else ''}", ""))
-    return prose(said, width)
+        lines.append(f"{words.way(obstacle, one, found.study).told}{f'; here: {key}' if key else ''}")
+    return lines
 
 
 def _compared(part: Part, *, deciding: bool) -> str:
@@ -68,20 +75,28 @@ def _compared(part: Part, *, deciding: bool) -> str:
 
 
 def of_heading(found: Findings, heading: str, width: int) -> Content:
-    """What is to be said of all claims together, or of a factor's levels."""
-    if heading == CLAIMS:
-        said: list[Styled] = [(" ".join(line.split()), "") for line in "\n".join(head(found, 10_000)).split("\n\n")]
-        text = [*prose(said, width).split("\n")]
-        if found.described.variance is not None:
-            text += [Content(""), *(Content(line) for line in variance_table(found.described.variance, width))]
-        supposed = cause_words.assumptions(found.found)
-        if supposed is not None:
-            text += [Content(""), *(Content(line) for line in wrapped([supposed], width, 0))]
-        return Content("\n").join(text)
-    said = [(f"{heading}: each level's worst case against the mean of the others", "bold")]
-    said.append(("Paired by seed, image and every other choice; of two levels the one against the other.", ""))
-    said += [(ranks_text(ranks), "") for ranks in found.described.ranks if ranks.factor == heading]
-    return prose(said, width)
+    """What is to be said of all claims together, or of a factor's levels, and of the study as a whole."""
+    said: list[Styled] = []
+    if heading == SILENT:
+        said.append(("What this study cannot say, and what would let it:", "bold"))
+        for one in found.found:
+            if one.kind is not Kind.EFFECT and one.effect is None:
+                said.append((words.claim(one.key), ""))
+                said += [(f"  {line}", _QUIET) for line in _ways(found, one)]
+        return prose(said, width)
+    if heading != CLAIMS:
+        said.append((f"{heading}: each level's worst case against the mean of the others", "bold"))
+        said.append(("Paired by seed, image and every other choice; of two levels the one against the other.", ""))
+        said += [(ranks_text(ranks), "") for ranks in found.described.ranks if ranks.factor == heading]
+        said.append((" ", ""))
+    said += [(" ".join(paragraph.split()), "") for paragraph in "\n".join(head(found, width)).split("\n\n")]
+    lines = [prose(said, width)]
+    if found.described.variance is not None:
+        lines += [Content(""), *(Content(line) for line in variance_table(found.described.variance, width))]
+    supposed = cause_words.assumptions(found.found)
+    if supposed is not None:
+        lines += [Content(""), *(Content(line) for line in wrapped([supposed], width, 0))]
+    return Content("\n").join(lines)
 
 
 def caption(one: Finding, part: Part) -> str:
@@ -163,8 +178,9 @@ def settling_text(
     said.append((cost_text(known), ""))
     said.append(("S settles: asks first, then keeps this look and queues exactly these trials." if known.more
                  else "S keeps this look; there is nothing to train.", _QUIET))  # fmt: skip
-    lines = prose(said, width).split("\n")
-    return Content("\n").join([*lines, Content(""), *(Content(line) for line in told(known, width).splitlines())])
+    return Content("\n").join(
+        [prose(said, width), Content(""), *(Content(line) for line in told(known, width).splitlines())]
+    )
 
 
 def _state(one: Finding, known: Outlook) -> str:

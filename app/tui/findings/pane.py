@@ -171,4 +171,4 @@ class EvidencePane(Container):
             chart.clear("drawing …")
             chart.draw(shape, charts.interaction(study, crossed))
         else:
-            chart.clear("An interaction needs two factors that vary, and here are not two; 2 Compose adds levels.")
+            chart.clear("An interaction needs two factors that vary, this one and another; 2 Compose adds levels.")

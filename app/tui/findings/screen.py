@@ -6,10 +6,10 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import events
 from textual.app import ComposeResult
 from textual.containers import Container
 from textual.content import Content
+from textual.message import Message
 from textual.widgets import Static
 
 from app.tui.findings import words
@@ -25,6 +25,7 @@ from app.tui.shell.threads import sentence
 from app.tui.widgets.dialogs import Item, Picker
 from app.tui.widgets.grid import Grid, Line
 from app.tui.widgets.tabs import TabLine
+from core.names import FACTORS
 from core.verdict.findings import Finding
 from core.verdict.findings.finding import Kind
 
@@ -35,6 +36,17 @@ if TYPE_CHECKING:
 
 _REST = 4.0
 """How much longer than a look took to wait before the next, while the data keep changing."""
+
+
+class FindingList(Grid[Line]):
+    """Its cursor stays in sight when it gives room to the evidence."""
+
+    class Resized(Message):
+        """There is another width to fill."""
+
+    def on_resize(self) -> None:
+        self.into_sight(self.cursor, self.cursor)
+        self.post_message(self.Resized())
 
 
 class FindingsScreen(Page):
@@ -87,7 +99,7 @@ class FindingsScreen(Page):
         yield Static("looking …", id="about")
         yield Static("", id="empty")
         with Container(id="split"):
-            yield Grid[Line](identify=lambda line: line.key, id="list")
+            yield FindingList(identify=lambda line: line.key, id="list")
             yield EvidencePane(self.session)
 
     def on_mount(self) -> None:
@@ -96,20 +108,20 @@ class FindingsScreen(Page):
     # --- what is on the screen ---
 
     @property
-    def listed(self) -> Grid[Line]:
-        return self.query_one("#list", Grid)
+    def listed(self) -> FindingList:
+        return self.query_one(FindingList)
 
     @property
     def evidence(self) -> EvidencePane:
         return self.query_one(EvidencePane)
 
     @property
-    def heading(self) -> str:
-        """Whose group the cursor is in: CLAIMS, or a factor."""
+    def family(self) -> str:
+        """What the line under the cursor is settled with: all claims, or the levels of a factor."""
         one, line = self.finding, self.listed.current
         if one is not None:
             return one.factor if one.kind is Kind.EFFECT else CLAIMS
-        return CLAIMS if line is None else str(line.key)
+        return str(line.key) if line is not None and line.key in FACTORS else CLAIMS
 
     @property
     def finding(self) -> Finding | None:
@@ -163,10 +175,13 @@ class FindingsScreen(Page):
         if data.found is None:  # of another study than what stands there, which stays until this one is looked through
             return
         self._loaded = data
-        if before is None or before.study != data.study:
+        another = before is None or before.study != data.study
+        if another:
             self.listed.expire(restart=True)
             self._laid_out = None
         self._lay_out()
+        if another:
+            self.listed.move_to(1)  # below the heading
         self._show_evidence()
 
     def _may_look(self, data: Loaded) -> bool:
@@ -198,20 +213,17 @@ class FindingsScreen(Page):
         self.listed.fill_all(made.lines)
 
     def _show_evidence(self) -> None:
-        if self._loaded is not None and self.listed.current is not None:
-            self.evidence.show(self._loaded, self.heading, self.finding)
+        line = self.listed.current
+        if self._loaded is not None and line is not None:
+            self.evidence.show(self._loaded, str(line.key), self.finding)
 
     def on_grid_moved(self, event: Grid.Moved) -> None:
         if event.grid is self.listed:
             self._show_evidence()
 
-    def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002 - Textual hands it over
-        self.call_after_refresh(self._fit)
-
-    def _fit(self) -> None:
+    def on_finding_list_resized(self) -> None:
         self._lay_out()
         self._show_evidence()
-        self.listed.move_to(self.listed.cursor)
 
     # --- moving between the list and the evidence ---
 
@@ -234,7 +246,6 @@ class FindingsScreen(Page):
             self.add_class("reading")
             self._read()
             self.say("esc goes back to the list")
-            self.call_after_refresh(self._fit)
 
     def _read(self) -> None:
         (self.evidence.reader or self.listed).focus()
@@ -243,7 +254,6 @@ class FindingsScreen(Page):
         self.remove_class("reading")
         self.listed.focus()
         self.say("")
-        self.call_after_refresh(self._fit)
 
     def on_grid_chosen(self, event: Grid.Chosen) -> None:
         pair = self.evidence.pair
@@ -274,7 +284,7 @@ class FindingsScreen(Page):
         if study is None:
             self.say("there is no study to settle yet: 2 composes one")
         else:
-            self._settler.ask(study, self.heading)
+            self._settler.ask(study, self.family)
 
     def action_study(self) -> None:
         self.run_worker(self._pick_study(), exit_on_error=False)
@@ -327,4 +337,4 @@ class FindingsScreen(Page):
     def equivalents(self) -> Mapping[str, str]:
         pair = self.evidence.pair
         trial = None if pair is None else pair.models[0].trial_id
-        return words.commands(self._loaded, self.heading, self.finding, self.part, trial)
+        return words.commands(self._loaded, self.family, self.finding, self.part, trial)

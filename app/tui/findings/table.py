@@ -15,8 +15,10 @@ from core.names import FACTORS
 from core.verdict.findings import Finding
 from core.verdict.findings.finding import Kind
 
-CLAIMS = "claims"
-"""The key of the line above the paper's claims; that of a factor's levels is the factor."""
+CLAIMS, SILENT = "claims", "silent"
+"""Keys of the lines above the paper's claims, those that the study can answer and, last of all, the others. The factor's name is
+the key of that above its levels."""
+_HEADINGS = {CLAIMS: "The paper's claims", SILENT: "Claims beyond this study"}
 _LEAST_AXIS = 11
 """Characters that the axis keeps: other columns give way."""
 _MOST_AXIS = 61
@@ -34,14 +36,15 @@ class Table:
 
 
 def groups(found: Findings) -> list[tuple[str, list[Finding]]]:
-    """(key of the heading, its findings): the claims that can be answered before those that cannot, of levels the best first."""
+    """(key of the heading, its findings): the claims, each factor's levels, the best first, and the claims without an answer."""
     claims = [one for one in found.found if one.kind is not Kind.EFFECT]
-    several = [(CLAIMS, sorted(claims, key=lambda one: one.effect is None))]
+    several = [(CLAIMS, [one for one in claims if one.effect is not None])]
     for factor in FACTORS:
         levels = [one for one in found.found if one.kind is Kind.EFFECT and one.factor == factor]
         if levels:
             several.append((factor, sorted(levels, key=lambda one: (one.effect is None, -(one.effect or 0.0)))))
-    return several
+    several.append((SILENT, [one for one in claims if one.effect is None]))
+    return [(heading, members) for heading, members in several if members]
 
 
 def verdict(one: Finding, settling: Mapping[str, tuple[int, int]], *, wide: bool) -> str:
@@ -84,7 +87,7 @@ def table(found: Findings, settling: Mapping[str, tuple[int, int]], width: int) 
     )
     lines = []
     for heading, several in grouped:
-        lines.append(Line(heading, {"claim": ("The paper's claims" if heading == CLAIMS else heading, "title")}))
+        lines.append(Line(heading, {"claim": (_HEADINGS.get(heading, heading), "title")}))
         lines += [
             Line(
                 one.key, {"claim": (labels[one.key], ""), **_cells(one, verdicts[one.key], bars[one.key], limit, room)}

@@ -43,21 +43,22 @@ def nothing() -> Content:
 
 
 def commands(
-    loaded: Loaded | None, heading: str, one: Finding | None, part: str, trial: str | None
+    loaded: Loaded | None, family: str, one: Finding | None, part: str, trial: str | None
 ) -> Mapping[str, str]:
     """Action → command; `trial` is the run of the pair under the cursor."""
     if loaded is None or loaded.study is None:
         return {"study": "innate findings"}
     name = shlex.quote(loaded.study)
     page = f"innate findings --study {name}"
+    beside = loaded.beside.study if loaded.beside else next(iter(loaded.others), None)
     return {
-        "turn(1)": shown(loaded, heading, one, part),
+        "turn(1)": shown(loaded, family, one, part),
         "study": page,
-        "settle": f"{page} --settle --about {heading}",
-        "beside": f"{page} --beside {shlex.quote(loaded.beside.study if loaded.beside else 'STUDY')}",
+        "settle": f"{page} --settle --about {family}",
+        "beside": page if beside is None else f"{page} --beside {shlex.quote(beside)}",
         "enter": f"innate show {short_id(trial)}" if trial else page,
         "comparison": f"{page} --json",
-        "copy": shown(loaded, heading, one, part),
+        "copy": shown(loaded, family, one, part),
     }
 
 
