@@ -139,8 +139,8 @@ def _add(db: Database, study: str, more: Sequence[MoreSeeds]) -> int:
 
 
 def under_way(db: Database, study: str) -> dict[str, tuple[int, int]]:
-    """variant_id → how many of the trials that were last added to settle something have come to their end, and how many there
-    are; variants without any that is still to come are left out."""
+    """variant_id → how many of its trials that were last added to settle something have come to their end, and how many there
+    are."""
     rows = db.execute(
         "SELECT t.variant_id, count(*) FILTER (WHERE st.state NOT IN ('queued', 'running')), count(*) "
         "FROM settling_trial x JOIN study_trial st ON st.study = x.study AND st.trial_id = x.trial_id "
@@ -150,7 +150,7 @@ def under_way(db: Database, study: str) -> dict[str, tuple[int, int]]:
         "> (SELECT max(made_at) FROM look WHERE study = :study), 1)) GROUP BY t.variant_id",
         {"study": study},
     )
-    return {str(variant): (int(ended), int(count)) for variant, ended, count in rows.fetchall() if ended < count}
+    return {str(variant): (int(ended), int(count)) for variant, ended, count in rows.fetchall()}
 
 
 @dataclass(frozen=True)

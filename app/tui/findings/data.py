@@ -118,12 +118,14 @@ def _variants(one: Finding) -> frozenset[str]:
 def _settling(
     variants: Mapping[str, frozenset[str]], under_way: Mapping[str, tuple[int, int]]
 ) -> dict[str, tuple[int, int]]:
-    found = {}
-    for key, several in variants.items():
-        counts = [count for variant, count in under_way.items() if variant in several]
-        if counts:
-            found[key] = sum(ended for ended, _ in counts), sum(count for _, count in counts)
-    return found
+    counts = {
+        key: (
+            sum(under_way[variant][0] for variant in several & under_way.keys()),
+            sum(under_way[variant][1] for variant in several & under_way.keys()),
+        )
+        for key, several in variants.items()
+    }
+    return {key: (ended, count) for key, (ended, count) in counts.items() if ended < count}
 
 
 def _costs(db: Database, study: str) -> Outlook | str:

@@ -14,7 +14,7 @@ from app.report.findings import Findings, basis, head
 from app.report.replication import answers, side_by_side
 from app.report.settle import Outlook
 from app.report.settle_words import cost_text, left, told
-from app.report.text import wrapped
+from app.report.text import distinct, wrapped
 from app.tui.findings.table import CLAIMS, SILENT, verdict
 from app.tui.widgets.grid import Column, Line, named_cell
 from core.names import full_name
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Styled = tuple[str, str]
 """A paragraph and its style."""
+PairTable = tuple[list[Column[Line]], list[Line]]
 
 _QUIET = "$foreground 70%"
 _KEYS = {
@@ -39,19 +40,24 @@ _KEYS = {
     Hindrance.FEW_ATTACKS: "2 Compose",
 }
 """Where the screens have a key for what helps; elsewhere the command does."""
-_LEVEL_WIDTH = 26
+_FIRST = 2
+"""Lines of the basis that stand before all else: the difference that decides, and the test."""
 
 
 def rests(found: Findings, one: Finding, settling: Mapping[str, tuple[int, int]], width: int) -> Content:
     """The claim in full, what decides it, what stands beside it and what in its way."""
     said: list[Styled] = [(f"{verdict(one, settling, wide=True)}  {words.claim(one.key)}", "bold")]
-    said += [(line, "") for line in basis(one)]
+    measured = basis(one)
+    said += [(line, "") for line in measured[:_FIRST]]
+    if one.obstacles:
+        said.append(("What stands in the way:" if measured else "Why it cannot say:", _QUIET))
+        said += [(line, "") for line in _ways(found, one)]
+    if measured[_FIRST:]:
+        said.append(("Beside it:", _QUIET))
+        said += [(line, "") for line in measured[_FIRST:]]
     if len(one.parts) > 1:
         said.append((f"All {len(one.parts)} comparisons, the one that decides marked:", _QUIET))
         said += [(_compared(part, deciding=part is one.deciding), "") for part in one.parts]
-    if one.obstacles:
-        said.append(("What stands in the way:" if one.effect is not None else "Why it cannot say:", _QUIET))
-    said += [(line, "") for line in _ways(found, one)]
     return prose(said, width)
 
 
@@ -116,19 +122,21 @@ def caption(one: Finding, part: Part) -> str:
     return f"{than}, {under}{decides}: {words.points(spread.mean)} points; {way}{more}"
 
 
-def pair_table(found: Sequence[Pair], mean: float) -> tuple[list[Column[Line]], list[Line]]:
+def pair_table(found: Sequence[Pair], mean: float, width: int) -> PairTable:
     """A line for each pair, those first that go another way than their mean; `Line.key` is the pair's place in `found`."""
     order = sorted(range(len(found)), key=lambda place: found[place].difference * (1.0 if mean >= 0 else -1.0))
-    blocks = [" ".join(pair.levels.values()) for pair in found]
-    longest = min(_LEVEL_WIDTH, max((len(block) for block in blocks), default=0))
-    columns = [Column(f"pairs of {longest}", "of", longest, named_cell("block"))] if longest else []
-    columns += [
+    numbers = [
         Column("pairs seed", "seed", 4, named_cell("seed"), right=True),
         Column("pairs level", "level", 6, named_cell("level"), right=True),
         Column("pairs other", "other", 6, named_cell("other"), right=True),
         Column("pairs differs", "points", 6, named_cell("differs"), right=True),
         Column("pairs way", "", 9, named_cell("way")),
     ]
+    room = width - 2 - sum(column.width + 1 for column in numbers)
+    blocks = distinct([" ".join(pair.levels.values()) for pair in found], room)
+    longest = max(map(len, blocks), default=0)
+    columns = [Column(f"pairs of {longest}", "of", longest, named_cell("block"))] if longest else []
+    columns += numbers
     lines = []
     for place in order:
         pair = found[place]

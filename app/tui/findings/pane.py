@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 from app.tui.findings import charts, evidence
 from app.tui.findings.data import Loaded
+from app.tui.findings.evidence import PairTable
 from app.tui.findings.words import CHARTS, PARTS, TITLES
 from app.tui.widgets.chart import ChartView
 from app.tui.widgets.grid import PAGE, Grid, Line
@@ -49,6 +50,8 @@ class EvidencePane(Container):
         self._comparison: tuple[str, int] | None = None
         """(finding, place) of the comparison whose pairs were asked for, where that is not the one that decides."""
         self._pairs: list[Pair] = []
+        self._lines: list[Line] = []
+        """Of the pairs' table."""
 
     def compose(self) -> ComposeResult:
         yield TabLine(TITLES, id="parts")
@@ -109,7 +112,7 @@ class EvidencePane(Container):
 
     def next_comparison(self, one: Finding) -> None:
         """The pairs of the comparison after the one that is shown."""
-        now = next(place for place, part in enumerate(one.parts) if part is self._chosen(one))
+        now = next((place for place, part in enumerate(one.parts) if part is self._chosen(one)), -1)
         self._comparison = one.key, (now + 1) % len(one.parts)
 
     def _chosen(self, one: Finding) -> Part | None:
@@ -125,34 +128,41 @@ class EvidencePane(Container):
 
     def _show_pairs(self, data: Loaded, one: Finding | None) -> None:
         chosen = None if one is None else self._chosen(one)
-        shape = (data.made_of, None if one is None else one.key, id(chosen))
+        shape = (data.made_of, None if one is None else one.key, id(chosen), self.size.width)
         if self._put.get("pairs") == shape:
             return
         self._put["pairs"] = shape
         if one is None:
-            self._fill("Pairs are of one finding: ↓ goes to the next.", [], 0.0)
+            self._fill("Pairs are of one finding: ↓ goes to the next.", [], ([], []))
         elif chosen is None or chosen.found.spread is None:
-            self._fill("No two models can be paired for this: see Rests on.", [], 0.0)
+            self._fill("No two models can be paired for this: see Rests on.", [], ([], []))
         else:
             self.run_worker(self._work_out(one, chosen, shape), exit_on_error=False)
 
     async def _work_out(self, one: Finding, chosen: Part, shape: Hashable) -> None:
-        # On the charts' thread: those of ten thousand models take a while.
-        found = await self._session.charts.ask(lambda _: pairs(chosen.found))
-        spread = chosen.found.spread
-        if self._put.get("pairs") == shape and spread is not None:  # else the cursor has moved on
-            self._fill(evidence.caption(one, chosen), found, spread.mean)
+        spread, room = chosen.found.spread, self.size.width - 1
+        assert spread is not None, "there are pairs"
 
-    def _fill(self, caption: str, found: list[Pair], mean: float) -> None:
-        self._pairs = found
+        def work() -> tuple[list[Pair], PairTable]:
+            found = pairs(chosen.found)
+            return found, evidence.pair_table(found, spread.mean, room)
+
+        # On the charts' thread: those of ten thousand models take a while.
+        found, made = await self._session.charts.ask(lambda _: work())
+        if self._put.get("pairs") == shape:  # else the cursor has moved on
+            self._fill(evidence.caption(one, chosen), found, made)
+
+    def _fill(self, caption: str, found: list[Pair], made: PairTable) -> None:
         self.query_one("#caption", Static).update(Content(caption))
-        columns, lines = evidence.pair_table(found, mean)
+        self._pairs, (columns, self._lines) = found, made
         grid: Grid[Line] = self.query_one("#pairs", Grid)
         if [column.key for column in columns] != [column.key for column in grid.columns]:
             grid.columns = columns
-        grid.expire(restart=True)
-        for offset in range(0, max(1, len(lines)), PAGE):
-            grid.fill(offset, lines[offset : offset + PAGE], len(lines))
+        grid.expire(restart=True)  # asks for what is in sight
+
+    def on_grid_wanted(self, event: Grid.Wanted) -> None:
+        if event.grid.id == "pairs":
+            event.grid.fill(event.offset, self._lines[event.offset : event.offset + PAGE], len(self._lines))
 
     # --- charts ---
 

@@ -97,13 +97,16 @@ def test_every_whisker_is_on_the_axis_of_the_title(found):
 def test_pairs_that_go_the_other_way_come_first_and_say_so(found):
     one = of(found, "effect:optimizer:sgd lr=0.3 momentum=0.9")
     several = pairs(one.deciding.found)
-    columns, made = evidence.pair_table(several, one.effect)
+    columns, made = evidence.pair_table(several, one.effect, 60)
     contrary = [line.cells["way"][0] == "other way" for line in made]
     count = sum(pair.difference * one.effect < 0 for pair in several)
     assert 0 < count < len(several)
     assert contrary == [True] * count + [False] * (len(several) - count)
     assert f"{count} of {len(several)} go" in evidence.caption(one, one.deciding)
-    assert sum(column.width + 1 for column in columns) <= 60
+    assert 2 + sum(column.width + 1 for column in columns) <= 60
+    narrow, _ = evidence.pair_table(several, one.effect, 48)
+    assert 2 + sum(column.width + 1 for column in narrow) <= 48
+    assert [column.width for column in narrow[1:]] == [column.width for column in columns[1:]], "only names are cut"
 
 
 def test_what_a_finding_rests_on_names_every_comparison_and_the_key_that_helps(found):

@@ -28,11 +28,11 @@ def add(db, home, **changes):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Two studies: three seeds of four variants, and one of one seed."""
+    """Two studies: three seeds of four variants, and one seed of four others, two of which are the same."""
     home = Home(tmp_path_factory.mktemp("findings") / "home")
     prepare(home)
     db = database.connect(home.database)
-    add(db, home, name="single", seeds=1)
+    add(db, home, name="single", seeds=1, activations=["relu", "sigmoid"])
     add(db, home, name="tiny", seeds=3)
     db.conn.close()
     return home.root
@@ -83,13 +83,10 @@ async def pick(app, pilot, text):
 
 
 async def go_to(app, pilot, key):
-    """Put the cursor on a finding, or on a heading."""
-    await press_and_wait(pilot, "g")
-    for _ in range(30):
-        if app.screen.listed.current.key == key:
-            return
-        await press_and_wait(pilot, "j")
-    raise AssertionError(f"{key} is not listed")
+    """Put the cursor on a finding, or on a heading; that keys move it is a Grid's own affair."""
+    listed = app.screen.listed
+    listed.move_to(next(place for place in range(listed.total) if listed.row(place).key == key))
+    await calm(pilot)
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])
@@ -188,7 +185,7 @@ def test_another_study_is_chosen_and_one_set_beside_it(place):
         text = " ".join(shown(app).split())
         assert "beside tiny" in text
         assert "[Beside]" in text
-        assert "single inconclusive: relu against tanh" in text
+        assert "single inconclusive: relu against sigmoid" in text
         assert "tiny inconclusive: relu against tanh" in text
         assert app.screen.equivalents()["beside"] == "innate findings --study single --beside tiny"
         await press_and_wait(pilot, "B")
@@ -230,8 +227,34 @@ def test_settling_says_what_it_costs_asks_queues_and_tells_how_far_it_is(place, 
     assert started == [place.root]
     db = database.connect(place.database)
     new = [row for row in queries.trials(db, "single") if row.seed]
-    # Seed 1 was trained for the other study; it is evaluated here, too, without any training.
-    assert sorted((row.seed, row.state) for row in new) == [(1, "done")] * 4 + [(2, "done")] * 4
+    # What was trained for the other study needs nothing more.
+    assert sorted((row.activation, row.seed, row.state) for row in new) == [
+        (activation, seed, state)
+        for activation, state in (("relu", "done"), ("sigmoid", "queued"))
+        for seed in (1, 1, 2, 2)
+    ]
+
+
+def test_the_comparisons_of_a_claim_have_their_pairs_one_after_another(place):
+    async def story(app, pilot):
+        await press_and_wait(pilot, "c")
+        assert "several comparisons: tab goes to Pairs" in shown(app)
+        await press_and_wait(pilot, "o")
+        await pick(app, pilot, "single")
+        await go_to(app, pilot, "claim-1")
+        await press_and_wait(pilot, "tab")
+        said = []
+        for _ in range(3):
+            await until(pilot, lambda: "2 comparisons" in " ".join(shown(app).split()))
+            said.append(" ".join(shown(app).split()))
+            await press_and_wait(pilot, "c")
+            await pilot.pause(0.3)
+        assert "sigmoid against relu, fgsm" in said[0] + said[1]
+        assert "sigmoid against relu, pgd" in said[0] + said[1]
+        assert sum("not the one that decides" in one for one in said[:2]) == 1
+        assert said[2].count("not the one that decides") == said[0].count("not the one that decides")
+
+    play(place, story)
 
 
 def test_what_cannot_be_settled_says_why_and_asks_nothing(place, started):
