@@ -79,7 +79,7 @@ class FindingsScreen(Page):
     FindingsScreen #list { height: 10; }
     FindingsScreen.reading #list { height: 4; }
     FindingsScreen.-wide #split { layout: horizontal; }
-    FindingsScreen.-wide #list { width: 56%; height: 1fr; }
+    FindingsScreen.-wide #list { width: 60%; height: 1fr; }
     FindingsScreen.-wide EvidencePane { border-left: solid $panel; }
     """
     AUTO_FOCUS: ClassVar[str | None] = "#list"

@@ -19,18 +19,20 @@ TITLES = ("Rests on", "Pairs", "Interaction", "Causes", "Settle", "Beside")
 
 def about(loaded: Loaded, *, looking: bool) -> str:
     """Which study, how many models at which ε, and whether there is more to come."""
-    parts = [loaded.study or ""]
+    if loaded.study is None:
+        return ""
     found, listed = loaded.found, loaded.listed
-    if found is not None:
-        at = "not attacked" if found.threat is None else f"{NORM_SIGNS[found.threat.norm]} ε {found.threat.eps:g}"
-        parts += [f"worst case, {at}", f"{len(found.models):,} models", f"margin {found.margin:g} points"]
-    if listed is not None and listed.queued + listed.running:
-        parts.append(f"{listed.queued + listed.running:,} trials to come")
-    if loaded.beside is not None:
-        parts.append(f"beside {loaded.beside.study}")
+    parts = [loaded.study if loaded.beside is None else f"{loaded.study} beside {loaded.beside.study}"]
     if looking:
         parts.append("looking …")
-    return "  ·  ".join(part for part in parts if part)
+    if found is not None:
+        at = "not attacked" if found.threat is None else f"{NORM_SIGNS[found.threat.norm]} ε {found.threat.eps:g}"
+        parts += [f"worst case, {at}", f"{len(found.models):,} models"]
+    if listed is not None and listed.queued + listed.running:
+        parts.append(f"{listed.queued + listed.running:,} trials to come")
+    if found is not None:
+        parts.append(f"margin {found.margin:g} points")
+    return "  ·  ".join(parts)
 
 
 def nothing() -> Content:
