@@ -54,6 +54,11 @@ class Outlook:
         return tuple(Looked(family, one.looks, one.decided) for family, one in self.stages.items())
 
     @property
+    def decides(self) -> int:
+        """Verdicts that this look would add."""
+        return sum(len(one.decided) - len(self.before.of(family).decided) for family, one in self.stages.items())
+
+    @property
     def change(self) -> Settle:
         """What keeps the look and queues exactly these trials."""
         seen = tuple(self.before.of(family) for family in self.stages)

@@ -11,7 +11,8 @@ from app.report.effects import partner
 from app.report.findings import Findings, findings
 from app.report.settle import Outlook, outlook
 from core.errors import InnateError
-from core.verdict.findings import Finding, Hindrance
+from core.verdict.findings import Finding
+from core.verdict.findings.find import BARS
 from core.verdict.findings.models import varying
 from storage.fingerprint import fingerprint
 from storage.settling import under_way
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
     from storage.rows import ListedStudy
-
-_BARRED = {Hindrance.UNEQUAL, Hindrance.UNAUDITED, Hindrance.WITHIN_AUDIT, Hindrance.ALL_INVALID}
-"""What no further seed changes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +33,8 @@ class Loaded:
     others: tuple[str, ...] = ()
     """What studies there are besides."""
     found: Findings | None = None
+    variants: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Finding that is open → the variants that it is about: further seeds of these settle it."""
     settling: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """Finding → (ended, all) of the trials that were added last to settle it, as long as some are still to come."""
     partners: Mapping[str, str | None] = field(default_factory=dict)
@@ -49,8 +49,6 @@ class Loaded:
     """Seconds that what is here took to find."""
     at: float = 0.0
     """When it was found, on the monotonic clock."""
-    variants: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Open finding → the variants that it is about: further seeds of these settle it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +105,7 @@ def load(db: Database, question: Question) -> Loaded:
 
 def _open(one: Finding) -> bool:
     """Whether further seeds may decide it."""
-    barred = any(obstacle.kind in _BARRED for obstacle in one.obstacles)
+    barred = any(obstacle.kind in BARS for obstacle in one.obstacles)
     return one.effect is not None and one.verdict == "inconclusive" and not barred
 
 

@@ -184,8 +184,10 @@ def settling_text(
     if one is not None:
         said.append((_state(one, known), ""))
     said.append((cost_text(known), ""))
-    said.append(("S settles: asks first, then keeps this look and queues exactly these trials." if known.more
-                 else "S keeps this look; there is nothing to train.", _QUIET))  # fmt: skip
+    if known.more:
+        said.append(("S settles: asks first, then keeps this look and queues exactly these trials.", _QUIET))
+    elif known.decides:
+        said.append((f"S keeps this look, which decides {known.decides}; there is nothing to train.", _QUIET))
     return Content("\n").join(
         [prose(said, width), Content(""), *(Content(line) for line in told(known, width).splitlines())]
     )

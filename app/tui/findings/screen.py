@@ -272,7 +272,7 @@ class FindingsScreen(Page):
     def action_comparison(self) -> None:
         one = self.finding
         if self.part != "pairs" or one is None or len(one.parts) < 2:
-            self.say("c goes through the pairs of a claim that rests on several comparisons: tab goes to Pairs")
+            self.say("c is for the pairs of a claim with several comparisons: tab goes to Pairs")
             return
         self.evidence.next_comparison(one)
         self._show_evidence()

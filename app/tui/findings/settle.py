@@ -54,8 +54,8 @@ class Settler:
             page.complain(sentence(error))
             return
         page.say("")
-        if not found.more and found.now == tuple(found.before.of(family) for family in found.stages):
-            page.say(f"{cost_text(found)}, and nothing new to keep; what stays open says why, under Settle")
+        if not found.more and not found.decides:  # keeping it would only spend error
+            page.say(f"{cost_text(found)}, and nothing is decided; Settle says why")
             return
 
         def sure(yes: bool | None) -> None:
@@ -95,10 +95,9 @@ class Settler:
 
 def question(found: Outlook, worker: WorkerView | None) -> str:
     """What one says yes to."""
-    decided = sum(len(one.decided) - len(found.before.of(family).decided) for family, one in found.stages.items())
     still = sum(len(one.open) for one in found.stages.values())
     lines = [f"Settle {found.study}?", "", f"{cost_text(found)}.", ""]
-    lines.append(f"This counts as a look: what it decides stays decided. Decided now: {decided}; open: {still}.")
+    lines.append(f"This counts as a look: what it decides stays decided. Decided now: {found.decides}; open: {still}.")
     if not found.more:
         return "\n".join(lines)
     if worker is None or not worker.alive:
