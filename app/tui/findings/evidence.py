@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Styled = tuple[str, str]
 """A paragraph and its style."""
 PairTable = tuple[list[Column[Line]], list[Line]]
+"""What the table of pairs is filled with."""
 
 _QUIET = "$foreground 70%"
 _KEYS = {
@@ -132,7 +133,7 @@ def pair_table(found: Sequence[Pair], mean: float, width: int) -> PairTable:
         Column("pairs differs", "points", 6, named_cell("differs"), right=True),
         Column("pairs way", "", 9, named_cell("way")),
     ]
-    room = width - 2 - sum(column.width + 1 for column in numbers)
+    room = width - 3 - sum(column.width + 1 for column in numbers)  # the place of marks, and the gap behind the names
     blocks = distinct([" ".join(pair.levels.values()) for pair in found], room)
     longest = max(map(len, blocks), default=0)
     columns = [Column(f"pairs of {longest}", "of", longest, named_cell("block"))] if longest else []
