@@ -138,6 +138,21 @@ def _add(db: Database, study: str, more: Sequence[MoreSeeds]) -> int:
     return len(new)
 
 
+def under_way(db: Database, study: str) -> dict[str, tuple[int, int]]:
+    """variant_id → how many of its trials that were last added to settle something have come to their end, and how many there
+    are."""
+    rows = db.execute(
+        "SELECT t.variant_id, count(*) FILTER (WHERE st.state NOT IN ('queued', 'running')), count(*) "
+        "FROM settling_trial x JOIN study_trial st ON st.study = x.study AND st.trial_id = x.trial_id "
+        "JOIN trial t ON t.id = x.trial_id WHERE x.study = :study AND (st.state IN ('queued', 'running') "
+        # Every settling stores all looks anew; before the first one, all that was added belongs together.
+        "OR coalesce((SELECT max(a.ended_at) FROM attempt a WHERE a.trial_id = x.trial_id) "
+        "> (SELECT max(made_at) FROM look WHERE study = :study), 1)) GROUP BY t.variant_id",
+        {"study": study},
+    )
+    return {str(variant): (int(ended), int(count)) for variant, ended, count in rows.fetchall()}
+
+
 @dataclass(frozen=True)
 class Seeds:
     """Of one variant in a study: those whose trials are there or to come, and those that failed or were cancelled."""

@@ -99,13 +99,11 @@ def _settle(
     from app.report.settle import outlook
     from app.report.settle_words import as_rows, cost_text, told
     from app.worker import changes
-    from storage.changes import Settle
 
     db = context.writing()
     found = outlook(db, study, margin, hours, about)
     context.say(cost_text(found))
-    seen = tuple(found.before.of(family) for family in found.stages)
-    done = changes.perform(db, context.home, Settle(study, seen, found.now, found.margin, found.more))
+    done = changes.perform(db, context.home, found.change)
     if as_json:
         emit_json("settle", as_rows(found))
     else:

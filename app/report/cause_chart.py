@@ -81,8 +81,9 @@ def correlations(points: Sequence[TraitPoint]) -> dict[str, float]:
     return dict(sorted(found.items(), key=lambda one: -abs(one[1])))
 
 
-def causes(scope: Scope, canvas: Canvas, score: str, trait: str | None, by: str | None) -> str:
-    """Without `trait` the one that goes most with the score, without `by` the factor whose levels tell most of it apart."""
+def causes(scope: Scope, canvas: Canvas, score: str, trait: str | None, by: str | None, *, about: bool = True) -> str:
+    """Without `trait` the one that goes most with the score, without `by` the factor whose levels tell most of it apart. Not
+    `about` what the trait is and how much it goes with the score: the chart alone, where there is little room."""
     points = trait_points(scope, score)
     if not points:
         return scope.nothing()
@@ -112,6 +113,8 @@ def causes(scope: Scope, canvas: Canvas, score: str, trait: str | None, by: str 
         y_label=f"{score}{unit_of(score).replace(' in', ',')}",
         canvas=canvas,
     )
+    if not about:
+        return text
     return with_notes(
         scope, canvas, "\n".join([text, *wrapped(_about(points, drawn, chosen, strength), canvas.columns)])
     )

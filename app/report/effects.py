@@ -9,6 +9,7 @@ from app.report.aggregate import Difference, difference, images_of, influences
 from app.report.study_models import study_models
 from app.report.study_numbers import Scope
 from core.names import worst
+from core.verdict.described.variance import Analysis
 from core.verdict.findings.contrast import Value, against, at_level, contrast
 from core.verdict.findings.models import Model, varying
 from core.verdict.findings.residuals import Cell, Residuals, residuals
@@ -87,6 +88,19 @@ def default_pair(models: Sequence[Model]) -> tuple[str, str] | None:
     if "defense" in counts:
         most = [*[factor for factor in most if factor != "defense"][:1], "defense"]
     return (most[0], most[1]) if len(most) > 1 else None
+
+
+def partner(models: Sequence[Model], variance: Analysis | None, factor: str) -> str | None:
+    """The other factor that matters most beside `factor`: with which it interacts most, by the variance that this explains, else
+    (nothing is known of that) which explains most by itself. None where no other varies."""
+    others = [other for other in varying(models) if other != factor]
+    terms = {frozenset(term.factors): term for term in (variance.terms if variance else ()) if term.df}
+
+    def weight(other: str) -> tuple[float, float]:
+        together, alone = terms.get(frozenset((factor, other))), terms.get(frozenset((other,)))
+        return (together.ss if together else 0.0), (alone.ss if alone else 0.0)
+
+    return max(others, key=weight, default=None)
 
 
 def interactions(scope: Scope, score: str, factors: tuple[str, str] | None) -> Interactions | str | None:

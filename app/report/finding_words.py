@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from core.verdict.findings.finding import Beside, Finding, Hindrance, Obstacle
+from core.verdict.findings.finding import Beside, Finding, Hindrance, Kind, Obstacle
 
 CLAIMS: Mapping[str, str] = {
     "claim-1": "Sigmoid activation weakens the model, whatever the attack",
@@ -18,6 +18,17 @@ CLAIMS: Mapping[str, str] = {
 }
 """The paper's, by key."""
 
+SHORT: Mapping[str, str] = {
+    "claim-1": "sigmoid weakens, any attack",
+    "claim-2": "adagrad weakens, any attack",
+    "claim-3": "adamax weakens, any attack",
+    "claim-4": "rmsprop beats adam",
+    "claim-5:optimizer": "defended: optimizer matters",
+    "claim-5:activation": "defended: activation matters",
+    "claim-5:architecture": "defended: architecture matters",
+}
+"""The same in the few words that a line of a table has room for."""
+
 
 @dataclass(frozen=True)
 class Way:
@@ -25,6 +36,10 @@ class Way:
 
     what: str
     command: str | None = None
+
+    @property
+    def told(self) -> str:
+        return self.what if self.command is None else f"{self.what}: {self.command}"
 
 
 def claim(key: str) -> str:
@@ -37,6 +52,16 @@ def claim(key: str) -> str:
         return f"The {factor} changes adversarially trained models otherwise than undefended ones"
     factor, _, level = what.partition(":")
     return f"{_capital(factor)} {level} differs from the other {factor}s"
+
+
+def short(found: Finding) -> str:
+    """What it claims in few words; of a factor's level beside the others of its factor."""
+    if found.key in SHORT:
+        return SHORT[found.key]
+    if found.kind is not Kind.EFFECT:
+        return found.key.partition(":")[2].replace("×", " × ")
+    level, *others = found.levels
+    return f"{level} differs from {others[0]}" if len(others) == 1 else f"{level} differs"
 
 
 def _capital(text: str) -> str:

@@ -76,7 +76,7 @@ def scored_models(db: Database, study: str) -> list[Model]:
 
 def page(found: Findings, width: int) -> str:
     """The claims, each with what it rests on and what stands in its way; then every factor's levels."""
-    lines = _head(found, width)
+    lines = head(found, width)
     lines += _claims([one for one in found.found if one.kind is not Kind.EFFECT], found.study, width)
     for factor in FACTORS:
         of_factor = [one for one in found.found if one.kind is Kind.EFFECT and one.factor == factor]
@@ -94,7 +94,8 @@ def page(found: Findings, width: int) -> str:
     return "\n".join(lines)
 
 
-def _head(found: Findings, width: int) -> list[str]:
+def head(found: Findings, width: int) -> list[str]:
+    """How many models, at which ε, and what the verdicts mean."""
     at = "no attack to score" if found.threat is None else f"{NORM_SIGNS[found.threat.norm]} ε = {found.threat.eps:g}"
     trials = "1 model" if len(found.models) == 1 else f"{len(found.models)} models"
     text = (
@@ -135,26 +136,28 @@ def _claims(found: Sequence[Finding], study: str, width: int) -> list[str]:
 
 def _block(title: str, found: Finding, study: str, width: int) -> list[str]:
     """A finding with everything that it rests on."""
-    said = [title]
-    measured = words.numbers(found)
-    if measured:
-        others = len(found.parts) - 1
-        weakest = f"; of {len(found.parts)} comparisons the one that decides" if others else ""
-        said.append(f"  {measured}{weakest}")
-        said.append(f"  {words.tested(found)}")
-        said += [f"  {line}" for line in words.beside(found)]
-        said += [f"  {line}" for line in words.flipped(found)]
-        said += [f"  {line}" for line in cause_words.lines(found)]
-    said += [f"  {line}" for line in _ways(found, study)]
+    said = [title, *(f"  {line}" for line in [*basis(found), *_ways(found, study)])]
     return [part for line in said for part in textwrap.wrap(line, width, subsequent_indent="    ")]
 
 
+def basis(found: Finding) -> list[str]:
+    """What it rests on: the difference that decides, what came of the test, what stands beside it; nothing of one that cannot be
+    asked."""
+    measured = words.numbers(found)
+    if not measured:
+        return []
+    weakest = f"; of {len(found.parts)} comparisons the one that decides" if len(found.parts) > 1 else ""
+    return [
+        f"{measured}{weakest}",
+        words.tested(found),
+        *words.beside(found),
+        *words.flipped(found),
+        *cause_words.lines(found),
+    ]
+
+
 def _ways(found: Finding, study: str) -> list[str]:
-    lines = []
-    for obstacle in found.obstacles:
-        way = words.way(obstacle, found, study)
-        lines.append(way.what if way.command is None else f"{way.what}: {way.command}")
-    return lines
+    return [words.way(obstacle, found, study).told for obstacle in found.obstacles]
 
 
 def _effects(factor: str, found: Sequence[Finding], study: str, width: int) -> list[str]:
@@ -180,10 +183,9 @@ def _effects(factor: str, found: Sequence[Finding], study: str, width: int) -> l
     lines = textwrap.wrap(f"{factor}: worst case against {rest}, paired by seed, image and every other choice", width)
     lines += [*text.splitlines()]
     ways = dict.fromkeys(
-        (way.what, way.command)
+        words.way(obstacle, one, study)
         for one in found
         for obstacle in one.obstacles
-        for way in [words.way(obstacle, one, study)]
         if obstacle.kind is not Hindrance.WITHIN_AUDIT
     )
     within = [one.levels[0] for one in found if any(two.kind is Hindrance.WITHIN_AUDIT for two in one.obstacles)]
@@ -197,8 +199,8 @@ def _effects(factor: str, found: Sequence[Finding], study: str, width: int) -> l
         alike.setdefault("; ".join(cause_words.lines(one)), []).append(one.levels[0])
     for told, levels in alike.items():
         lines += textwrap.wrap(f"{', '.join(levels)}: {told}", width, subsequent_indent="    ") if told else []
-    for what, remedy in ways:
-        lines += textwrap.wrap(what if remedy is None else f"{what}: {remedy}", width, subsequent_indent="    ")
+    for way in ways:
+        lines += textwrap.wrap(way.told, width, subsequent_indent="    ")
     return lines
 
 

@@ -16,19 +16,15 @@ from core.verdict.findings.finding import Kind
 def side_by_side(asked: Sequence[Findings], width: int) -> str:
     """Each claim that some study can answer, with what every study says of it; then those that none can."""
     claims = {one.key: words.claim(one.key) for study in asked for one in study.found if one.kind is not Kind.EFFECT}
-    answers = {
-        key: [(study.study, next((one for one in study.found if one.key == key), None)) for study in asked]
-        for key in claims
-    }
     answered = {
-        key: told for key, told in answers.items() if any(one is not None and one.effect is not None for _, one in told)
+        key: told
+        for key in claims
+        for told in [_asked(asked, key)]
+        if any(one is not None and one.effect is not None for _, one in told)
     }
     lines = textwrap.wrap(_head(asked), width)
     for key, told in answered.items():
-        lines += ["", *textwrap.wrap(claims[key], width)]
-        names = max(len(study) for study, _ in told)
-        for study, one in told:
-            lines += _answer(study.ljust(names), one, width)
+        lines += ["", *textwrap.wrap(claims[key], width), *_told(told, width)]
     silent = [claims[key] for key in claims if key not in answered]
     if silent:
         lines += ["", *textwrap.wrap(f"No study can say: {'; '.join(silent)}.", width, subsequent_indent="    ")]
@@ -36,6 +32,20 @@ def side_by_side(asked: Sequence[Findings], width: int) -> str:
     if supposed is not None:
         lines += ["", *textwrap.wrap(supposed, width)]
     return "\n".join(lines)
+
+
+def answers(asked: Sequence[Findings], key: str, width: int) -> list[str]:
+    """What every study says of one question, an effect too."""
+    return _told(_asked(asked, key), width)
+
+
+def _asked(asked: Sequence[Findings], key: str) -> list[tuple[str, Finding | None]]:
+    return [(study.study, next((one for one in study.found if one.key == key), None)) for study in asked]
+
+
+def _told(answered: Sequence[tuple[str, Finding | None]], width: int) -> list[str]:
+    names = max(len(study) for study, _ in answered)
+    return [line for study, one in answered for line in _answer(study.ljust(names), one, width)]
 
 
 def _head(asked: Sequence[Findings]) -> str:

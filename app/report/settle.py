@@ -18,6 +18,7 @@ from core.verdict.findings.questions import questions
 from core.verdict.settling.looked import Looked
 from core.verdict.settling.stage import Stage, stage
 from storage import queries, tuning
+from storage.changes import Settle
 from storage.settling import MoreSeeds, Seeds, seconds_of, seeds_of, settling
 
 if TYPE_CHECKING:
@@ -51,6 +52,17 @@ class Outlook:
     def now(self) -> tuple[Looked, ...]:
         """What is to be kept."""
         return tuple(Looked(family, one.looks, one.decided) for family, one in self.stages.items())
+
+    @property
+    def decides(self) -> int:
+        """Verdicts that this look would add."""
+        return sum(len(one.decided) - len(self.before.of(family).decided) for family, one in self.stages.items())
+
+    @property
+    def change(self) -> Settle:
+        """What keeps the look and queues exactly these trials."""
+        seen = tuple(self.before.of(family) for family in self.stages)
+        return Settle(self.study, seen, self.now, self.margin, self.more)
 
 
 def outlook(db: Database, study: str, margin: float | None, hours: float | None, about: Sequence[str] = ()) -> Outlook:

@@ -30,11 +30,12 @@ def told(found: Outlook, width: int) -> str:
             error = f"error {new.error:.4f}, spent so far {spent:.4f} of {ERROR:g}"
             lines.append(f"{name}: look {len(one.looks)}, at {new.seeds} seeds; {error}")
         lines += [f"  {decided.verdict} (look {decided.look}): {claim(decided.key)}" for decided in one.decided]
-        lines += [f"  {_left(left, found.study)}" for left in one.undecided]
+        lines += [f"  {left(still, found.study)}" for still in one.undecided]
     return "\n".join(part for line in lines for part in textwrap.wrap(line, width, subsequent_indent="      "))
 
 
-def _left(one: Undecided, study: str) -> str:
+def left(one: Undecided, study: str) -> str:
+    """What has become of a claim that is not decided, and why, where there is a why."""
     said = claim(one.key)
     match one.limit:
         case Limit.SEEDS:
@@ -78,9 +79,9 @@ def as_rows(found: Outlook) -> list[Options]:
             for decided in one.decided
         ]  # fmt: skip
         rows += [
-            {"study": found.study, "family": family, "key": left.key,
-             "state": "open" if left.limit is None else f"limited by {left.limit.value}",
-             "look": None, "chance": None if left.interval is None else left.chance, "test_samples": left.images}
-            for left in one.undecided
+            {"study": found.study, "family": family, "key": still.key,
+             "state": "open" if still.limit is None else f"limited by {still.limit.value}",
+             "look": None, "chance": None if still.interval is None else still.chance, "test_samples": still.images}
+            for still in one.undecided
         ]  # fmt: skip
     return rows

@@ -36,7 +36,7 @@ def whiskers(title: str, groups: Sequence[tuple[str, Sequence[Whisker]]], width:
     label_width = max(len(label) for names in labels for label in names)
     room = max(9, width - fixed - label_width)
     room -= 1 - room % 2  # odd, so that 0 has the middle
-    limit = _limit(everything)
+    limit = reach(everything)
     lines = [title]
     for (heading, items), names in zip(groups, labels, strict=True):
         if heading:
@@ -44,7 +44,7 @@ def whiskers(title: str, groups: Sequence[tuple[str, Sequence[Whisker]]], width:
         for item, label in zip(items, names, strict=True):
             value = "-" if item.value is None else f"{item.value:+.1f}"
             lines.append(f"{indent}{label:<{label_width}} {value:>6} {whisker(item, limit, room)} {item.note}".rstrip())
-    return "\n".join([*lines, (" " * (len(indent) + label_width + 8) + _axis(limit, room)).rstrip()])
+    return "\n".join([*lines, (" " * (len(indent) + label_width + 8) + axis(limit, room)).rstrip()])
 
 
 def whisker(item: Whisker, limit: float, room: int) -> str:
@@ -89,7 +89,7 @@ def residues(
     return grid(title, rows, columns, text, width)
 
 
-def _limit(items: Sequence[Whisker]) -> float:
+def reach(items: Sequence[Whisker]) -> float:
     """A round number that no end exceeds."""
     ends = [abs(end) for item in items for end in (item.value, item.low, item.high) if end is not None]
     largest = max(ends, default=0.0)
@@ -99,8 +99,8 @@ def _limit(items: Sequence[Whisker]) -> float:
     return step * math.ceil(largest / step)
 
 
-def _axis(limit: float, room: int) -> str:
-    """-limit, 0 below the line, +limit."""
+def axis(limit: float, room: int) -> str:
+    """What stands above or below such lines: -limit, 0 where the line is, +limit."""
     middle = room // 2
     left, right = f"-{limit:g}", f"+{limit:g}"
     return left + "0".rjust(middle + 1 - len(left)) + right.rjust(room - middle - 1)

@@ -52,6 +52,12 @@ def _queue(session: Session) -> Page:
     return QueueScreen(session)
 
 
+def _findings(session: Session) -> Page:
+    from app.tui.findings.screen import FindingsScreen
+
+    return FindingsScreen(session)
+
+
 def _compare(session: Session) -> Page:
     from app.tui.compare.screen import CompareScreen
 
@@ -65,6 +71,7 @@ def _worker(session: Session) -> Page:
 
 
 def _import_screens() -> None:
+    import app.tui.findings.screen  # noqa: F401 - scipy, which takes longest
     import core.study.resolve  # noqa: F401 - what Compose needs
 
 
@@ -76,8 +83,9 @@ class InnateApp(App[None]):
         "runs": _runs,
         "compose": _compose,
         "queue": _queue,
-        "compare": _compare,
+        "findings": _findings,
         "worker": _worker,
+        "compare": _compare,
     }
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings(EVERYWHERE),

@@ -7,7 +7,7 @@ from app.report import charts, effect_charts, images, leaders, study_charts
 from app.report.aggregate import Estimate, difference, images_of, influences, over_seeds
 from app.report.cells import heatmap
 from app.report.charts import Canvas
-from app.report.effects import default_pair, effects, interactions
+from app.report.effects import default_pair, effects, interactions, partner
 from app.report.leaders import Ties, ties, ties_line
 from app.report.missing import failed_note
 from app.report.signed import Residue, residues, whisker, whiskers
@@ -16,11 +16,13 @@ from app.report.study_numbers import Scope, heat_table, pareto_front, points, ra
 from app.report.whiskers import Whisker, estimates
 from core.names import FACTORS
 from core.verdict.findings.contrast import Group, contrast
+from core.verdict.findings.description import describe
 from storage import queries
 from storage.database import connect
 from storage.studies import study_row
 from storage.trial import ExampleRow
 from tests.conftest import copy_home
+from tests.core.worlds import study
 
 
 @pytest.fixture
@@ -402,3 +404,23 @@ def test_a_picture_in_its_own_size_is_left_as_it_is():
     assert np.array_equal(images._resized(picture, 4, 4), picture)
     assert np.array_equal(images._resized(picture, 8, 8), np.kron(picture, np.ones((2, 2, 1), np.uint8)))
     assert images._resized(np.full((28, 28, 3), 77, np.uint8), 13, 25).tolist() == [[[77] * 3] * 25] * 13
+
+
+def test_the_partner_of_a_factor_is_the_one_that_it_interacts_with_most():
+    def accuracy(cell, _):
+        together = 0.2 * (cell["optimizer"] == "adam" and cell["defense"] == "pgd-at")
+        return 0.3 + together + 0.1 * (cell["activation"] == "relu")
+
+    levels = {
+        "architecture": ("mlp",),
+        "optimizer": ("adam", "sgd"),
+        "activation": ("relu", "tanh"),
+        "defense": ("none", "pgd-at"),
+    }
+    models = study(accuracy, levels=levels, images=200)
+    variance = describe(models).variance
+    assert partner(models, variance, "optimizer") == "defense"
+    assert partner(models, variance, "defense") == "optimizer"
+    assert partner(models, None, "optimizer") in ("activation", "defense")
+    assert partner([model for model in models if model.seed == 0], None, "architecture") == "optimizer"
+    assert partner([models[0]], None, "optimizer") is None

@@ -11,6 +11,7 @@ from core.verdict.crossed import Block, crossed
 from core.verdict.decisions import Doubt, above, all_of, at_least, differs, holm
 from core.verdict.findings import Hindrance, find
 from core.verdict.findings.contrast import Group, against, contrast, interaction
+from core.verdict.findings.pairs import pairs
 from core.verdict.findings.questions import common_attacks, worst_case
 from tests.core.worlds import FULL, study
 
@@ -55,6 +56,31 @@ def test_a_level_is_held_against_the_mean_of_the_others_cell_by_cell():
         for other in ("relu", "tanh")
     ]
     assert found.spread.mean == pytest.approx(np.mean(each), abs=1e-6)
+
+
+def test_a_pair_holds_the_level_against_the_mean_of_the_others():
+    models = study(weaker_sigmoid, levels={**FULL, "defense": ("none", "pgd-at")})
+    found = contrast(against(models, "activation", "sigmoid", ["relu", "tanh"]), ("activation",), worst_case)
+    several = pairs(found)
+    assert [pair.difference for pair in several] == list(found.differences)
+    assert [pair.level - pair.other for pair in several] == pytest.approx([pair.difference for pair in several])
+    assert {tuple(pair.levels) for pair in several} == {("optimizer", "defense")}, "what never differs is left out"
+    for pair in several:
+        level, *others = [float(model.outcomes.worst.mean()) for model in pair.models]
+        assert (pair.level, pair.other) == pytest.approx((level, np.mean(others)))
+        assert [model.levels["activation"] for model in pair.models] == ["sigmoid", "relu", "tanh"]
+        assert {model.seed for model in pair.models} == {pair.seed}
+        assert {model.levels["optimizer"] for model in pair.models} == {pair.levels["optimizer"]}
+
+
+def test_a_pair_of_an_interaction_holds_two_differences_against_each_other():
+    models = study(weaker_sigmoid, levels={**FULL, "defense": ("none", "pgd-at")}, rng=2)
+    groups = interaction(models, ("activation", "defense"), ("relu", "sigmoid"), ("pgd-at", "none"))
+    found = contrast(groups, ("activation", "defense"), worst_case)
+    for pair, difference in zip(pairs(found), found.differences, strict=True):
+        first, second, third, fourth = (float(model.outcomes.worst.mean()) for model in pair.models)
+        assert (pair.level, pair.other) == pytest.approx((first - second, third - fourth))
+        assert pair.level - pair.other == pytest.approx(difference)
 
 
 def test_a_level_whose_seeds_all_came_through_is_no_surer_than_its_neighbours():

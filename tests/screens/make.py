@@ -18,7 +18,7 @@ SIZE = (132, 34)
 PICTURES = {
     "runs": ["1", "s", *"innate", "enter", "space", "space", "j", "b", "g"],
     "compose": ["2"],
-    "compare": ["4"],
+    "compare": ["6"],
 }
 
 

@@ -1,6 +1,7 @@
 """What settling findings keeps: looks with the error spent, verdicts for good, and seeds that no grid names."""
 
 import json
+import time
 
 import pytest
 
@@ -60,6 +61,27 @@ def test_exactly_the_seeds_asked_for_are_queued(db):
     assert settling.settle(db, "tiny", [], [], 0.5, more) == 0
     held = settling.seeds_of(db, "tiny")
     assert held[first].held == (0, 1, 2, 3)
+
+
+def test_how_far_settling_is_counts_what_was_added_last(db, home):
+    first, second, *_ = variants(db)
+    assert settling.under_way(db, "tiny") == {}
+    settling.settle(db, "tiny", [], [], 0.5, [MoreSeeds(first, (2, 3)), MoreSeeds(second, (2,))])
+    assert settling.under_way(db, "tiny") == {first: (0, 2), second: (0, 1)}
+    for trial_id in [row.trial_id for row in queries.trials(db, "tiny") if row.state == "queued" and row.seed == 2]:
+        end(db, trial_id)
+    assert settling.under_way(db, "tiny") == {first: (1, 2), second: (1, 1)}
+    (last,) = [row.trial_id for row in queries.trials(db, "tiny") if row.state == "queued" and row.seed == 3]
+    end(db, last)
+    settling.settle(db, "tiny", [Looked("claims")], [FIRST], 0.5, [MoreSeeds(first, (4,))])
+    assert settling.under_way(db, "tiny") == {first: (0, 1)}, "what ended before this look is not counted again"
+
+
+def end(db, trial_id):
+    db.execute("UPDATE study_trial SET state = 'done' WHERE trial_id = ?", (trial_id,))
+    db.execute(
+        "INSERT INTO attempt (trial_id, number, started_at, ended_at) VALUES (?, 1, 1.0, ?)", (trial_id, time.time())
+    )
 
 
 def test_submitting_the_study_again_keeps_them_as_long_as_their_variant(db, home):

@@ -27,6 +27,8 @@ class Remembered:
     baseline: tuple[str, str] | None = None
     compare: dict[str, Any] = field(default_factory=dict)
     """The study, chart, score and factors looked at last."""
+    findings: dict[str, Any] = field(default_factory=dict)
+    """The study, what stands beside it and the part of the evidence looked at last."""
     draft: dict[str, Any] | None = None
     """The study being composed, in the study file's own keys."""
 
@@ -55,6 +57,7 @@ _SHAPES: dict[str, Callable[[Any], bool]] = {
     "marks": _is_list_of(_is_pair),
     "baseline": lambda value: value is None or _is_pair(value),
     "compare": lambda value: isinstance(value, dict),
+    "findings": lambda value: isinstance(value, dict),
     "draft": lambda value: value is None or isinstance(value, dict),
 }
 

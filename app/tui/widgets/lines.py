@@ -14,7 +14,10 @@ from textual.widget import Widget
 if TYPE_CHECKING:
     from app.report.status import WorkerView
 
-MODES = (("runs", "Runs"), ("compose", "Compose"), ("queue", "Queue"), ("compare", "Compare"), ("worker", "Worker"))
+MODES = (
+    ("runs", "Runs"), ("compose", "Compose"), ("queue", "Queue"), ("findings", "Findings"), ("worker", "Worker"),
+    ("compare", "Compare"),
+)  # fmt: skip
 
 
 class Masthead(Widget):

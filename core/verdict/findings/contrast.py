@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -40,7 +40,10 @@ class Contrast:
     """Cells that some group has a model in, and another has not."""
     blocks: tuple[tuple[Cell, ...], ...]
     """Of each block its pairs, in the order of `differences`."""
-    groups: int
+    weights: tuple[float, ...]
+    """Of the groups."""
+    value: Value = field(compare=False, repr=False)
+    """What was compared of each model."""
     seeds: int = 0
     """Of the block that has most."""
 
@@ -53,7 +56,7 @@ class Contrast:
         """Of each group, the models of all pairs."""
         return tuple(
             tuple(model for block in self.blocks for cell in block for model in cell[place])
-            for place in range(self.groups)
+            for place in range(len(self.weights))
         )
 
     @property
@@ -93,8 +96,9 @@ def contrast(
     ]
     blocks = [by_seed for by_seed in whole if by_seed]
     missing = sum(not all(cell) for by_seed in cells.values() for cell in by_seed.values())
+    weights = tuple(group.weight for group in groups)
     if not blocks:
-        return Contrast(None, (), missing, (), len(groups))
+        return Contrast(None, (), missing, (), weights, value)
     differences: list[float] = []
     tables: list[NDArray[np.float64]] = []
 
@@ -108,13 +112,14 @@ def contrast(
 
     spread = crossed(drawn(by_seed) for by_seed in blocks)
     if pooled:
-        spread = at_least_pooled(spread, tables, [group.weight for group in groups])
+        spread = at_least_pooled(spread, tables, weights)
     return Contrast(
         spread,
         tuple(differences),
         missing,
         tuple(tuple(by_seed.values()) for by_seed in blocks),
-        len(groups),
+        weights,
+        value,
         max(len(by_seed) for by_seed in blocks),
     )
 

@@ -24,7 +24,7 @@ MOST_FLIPPED = 400
 MATCHED = 0.01
 """Difference in clean accuracy up to which two models are as good as each other on clean images."""
 
-_BARS = {Hindrance.UNEQUAL, Hindrance.UNAUDITED, Hindrance.WITHIN_AUDIT, Hindrance.ALL_INVALID}
+BARS = {Hindrance.UNEQUAL, Hindrance.UNAUDITED, Hindrance.WITHIN_AUDIT, Hindrance.ALL_INVALID}
 """What more seeds cannot change."""
 
 
@@ -99,7 +99,7 @@ def ask(question: Question, margin: float) -> Asked:
         parts.append(Part(one.level, one.other, one.attack, found))
         doubt, against = _doubt(found, one, question.supposes, share)
         doubts.append(doubt)
-        free += not any(new.kind in _BARS for new in against)
+        free += not any(new.kind in BARS for new in against)
         obstacles += [new for new in against if new not in obstacles]
     counted = [place for place, part in enumerate(parts) if part.found.spread is not None]
     chosen = None

@@ -25,7 +25,7 @@ from storage.home import Home
 from tests.app.tui.conftest import LARGE, SMALL, calm, context_for, opened, press_and_wait, shown
 from tests.conftest import innate_command
 
-MODES = {"1": "runs", "2": "compose", "3": "queue", "4": "compare", "5": "worker"}
+MODES = {"1": "runs", "2": "compose", "3": "queue", "4": "findings", "5": "worker", "6": "compare"}
 
 
 def test_every_key_has_an_action_a_label_and_a_line_of_help(home):
@@ -98,7 +98,7 @@ def test_keys_that_come_all_at_once_do_what_they_do_one_by_one(typed, expected, 
 def test_screens_are_switched_by_keys_and_by_mouse_and_the_last_one_is_remembered(filled_home):
     async def story():
         async with opened(filled_home) as (app, pilot):
-            for key in "2345142":
+            for key in "23456142":
                 await press_and_wait(pilot, key)
                 assert MODES[key] == app.screen.MODE
             await pilot.click("Masthead", offset=(shown(app).splitlines()[0].index("Compare"), 0))

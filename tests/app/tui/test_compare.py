@@ -18,7 +18,7 @@ from tests.conftest import innate_command
 def play(home, story, size=SMALL, **options):
     async def run():
         async with opened(home, size, **options) as (app, pilot):
-            await press_and_wait(pilot, "4")
+            await press_and_wait(pilot, "6")
             assert isinstance(app.screen, CompareScreen)
             await story(app, pilot)
 
@@ -140,11 +140,11 @@ def test_the_score_the_factors_and_the_attack_are_chosen_and_remembered(filled_h
 def test_marked_runs_are_compared_alone_and_m_shows_all(filled_home):
     async def run():
         async with opened(filled_home) as (app, pilot):
-            await press_and_wait(pilot, "4")
+            await press_and_wait(pilot, "6")
             assert "none marked, so all" in shown(app)
             await press_and_wait(pilot, "m", "m")
             assert "space marks runs" in shown(app)
-            await press_and_wait(pilot, "1", "space", "j", "space", "4")
+            await press_and_wait(pilot, "1", "space", "j", "space", "6")
             text = shown(app)
             assert "2 marked" in text
             assert text.count("┤") == 2
@@ -159,7 +159,7 @@ def test_marked_runs_are_compared_alone_and_m_shows_all(filled_home):
             assert "marked runs" in text
             for trial in {trial for _, trial in app.session.remembered.marks}:
                 assert trial[:10] in text
-            await press_and_wait(pilot, "1", "u", "space", "4")
+            await press_and_wait(pilot, "1", "u", "space", "6")
             assert "no two runs to compare" in shown(app)
 
     asyncio.run(run())

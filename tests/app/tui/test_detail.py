@@ -297,7 +297,7 @@ def test_keys_that_lead_elsewhere(filled_home):
             assert isinstance(app.screen, TextPage)
             await press_and_wait(pilot, "escape")
         assert isinstance(app.screen, DetailScreen)
-        await press_and_wait(pilot, "4")
+        await press_and_wait(pilot, "6")
         assert isinstance(app.screen, CompareScreen)
         await press_and_wait(pilot, "1")
         assert isinstance(app.screen, DetailScreen)  # it is still open over Runs

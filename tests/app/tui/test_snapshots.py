@@ -27,7 +27,7 @@ OLDER = [
 ]
 pytestmark = pytest.mark.skipif(bool(OLDER), reason=f"the screens were made with newer ones than {', '.join(OLDER)}")
 
-MODES = {"1": "runs", "2": "compose", "3": "queue", "4": "compare", "5": "worker"}
+MODES = {"1": "runs", "2": "compose", "3": "queue", "6": "compare", "5": "worker"}
 UNSTEADY = [
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d(,\d+)?)?"), "YYYY-MM-DD hh:mm"),
     (re.compile(r"\d+(\.\d+)? (of \d+(\.\d+)? )?[MG]iB( free)?"), "N MiB"),
@@ -50,6 +50,16 @@ def three(home, *, failed=False, gone=False):
         )
     if gone:
         queue.claim(db)
+    db.conn.close()
+
+
+def seeds(home):
+    """Three seeds of four variants, none of them audited."""
+    prepare(home)
+    db = database.connect(home.database)
+    studies.submit(db, plan_of(tiny(seeds=3), home.cache))
+    for seed in range(12):
+        stored.run_one(db, home, seed=seed)
     db.conn.close()
 
 
@@ -108,7 +118,25 @@ def test_screens(home, size):
     asyncio.run(story())
 
 
-@pytest.mark.parametrize("mode", MODES.values())
+@pytest.mark.parametrize("size", [SMALL, LARGE], ids=lambda size: f"{size[0]}x{size[1]}")
+def test_findings(tmp_path, size):
+    place = Home(tmp_path / "home")
+    seeds(place)
+
+    async def story():
+        async with opened(place, size, press=["4"]) as (app, pilot):
+            compare(f"findings-seeds-{size[0]}x{size[1]}", shown(app), place)
+            await press_and_wait(pilot, "tab", "enter")
+            await pilot.pause(0.3)
+            await calm(pilot)
+            compare(f"findings-pairs-{size[0]}x{size[1]}", shown(app), place)
+            await press_and_wait(pilot, "escape", "g", "shift+tab")
+            compare(f"findings-heading-{size[0]}x{size[1]}", shown(app), place)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("mode", [*MODES.values(), "findings"])
 def test_while_the_database_does_not_answer_the_screens_are_there_and_keys_work(mode, tmp_path, monkeypatch):
     async def never(self, question):
         await asyncio.Event().wait()

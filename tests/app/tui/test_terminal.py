@@ -94,7 +94,7 @@ def test_a_study_composed_with_keys_alone_is_trained_compared_exported_and_found
         terminal.until("12 runs", "done", absent=["queued", "running"])
         terminal.keys("s", "innate", "Enter", "Space", "Space")
         terminal.until("2 marked", "by innate ▼")
-        terminal.keys("4")
+        terminal.keys("6")
         terminal.until("Bars", "mine")
         terminal.keys("1")
         terminal.until("12 runs")

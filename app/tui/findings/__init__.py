@@ -1,0 +1,1 @@
+"""Findings: what a study says, and what that rests on."""
