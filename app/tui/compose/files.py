@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,6 +136,6 @@ def _save(page: Page, model: Composition, path: Path) -> None:
 
     def saved(_: None) -> None:
         model.saved_as(str(path), document)
-        page.say(f"saved   ≡ innate run {shlex.quote(str(path))}")
+        page.did("saved", model.writing)
 
     page.do(work, saved)

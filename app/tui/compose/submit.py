@@ -110,10 +110,9 @@ class Submitter:
         self._download = Download()
         self.busy = False
 
-    def submit(self, study: Study, spec: str) -> None:
-        """Submit `study`, whose size has been agreed to; `spec` is what `innate run` would be given for it."""
+    def submit(self, study: Study, command: str) -> None:
+        """Submit `study`, whose size has been agreed to; `command` does the same."""
         page, session = self._page, self._page.session
-        command = f"innate run {spec} --detach{' --yes' if grid_size(study) > LARGE_GRID else ''}"
         report = self._reporter()
         fetch = partial(self._download.run, report=report)
         self.busy = True
@@ -126,9 +125,10 @@ class Submitter:
                 self.busy = False
 
         def done(answer: Submitted) -> None:
+            page.did(answer.told, command)  # instead of what was told there meanwhile
             if page.app.screen is page:
                 page.go_to("queue")
-            self._tell(f"{answer.told}   ≡ {command}")
+            self._tell(f"{answer.told}   ≡ {command.partition(' <<')[0]}")
             if answer.warning is not None:
                 page.app.push_screen(TextPage("When you log out", answer.warning))
 

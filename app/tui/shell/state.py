@@ -17,7 +17,8 @@ class Remembered:
     """The state of the screens. Marks and baseline are (study, trial id)."""
 
     screen: str = "runs"
-    theme: str = "innate-dark"
+    theme: str = ""
+    """The one that was chosen; none: as the terminal's ground."""
     filter: str = ""
     sort: str | None = None
     descending: bool = False

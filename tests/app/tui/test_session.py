@@ -18,7 +18,7 @@ def test_a_look_that_is_asked_for_during_another_is_made_after_it(filled_home):
             if version == 1:
                 began.set()
                 await go_on.wait()
-            return version, None, {}
+            return version, None, {}, False
 
     async def story():
         first = asyncio.create_task(session.look())
