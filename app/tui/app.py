@@ -23,7 +23,7 @@ from app.tui.shell.anywhere import Anywhere
 from app.tui.shell.command_log import CommandLog
 from app.tui.shell.commands import Command
 from app.tui.shell.keys import APP, EVERYWHERE, Key, bindings
-from app.tui.shell.page import Changed, Page
+from app.tui.shell.page import Changed, Page, tell_in_front
 from app.tui.shell.session import Session, log
 from app.tui.shell.terminal import Terminal
 from app.tui.shell.threads import sentence
@@ -133,7 +133,7 @@ class InnateApp(App[None]):
                 asyncio.get_running_loop().add_signal_handler(number, self.exit)
         self.switch_mode(remembered.screen if remembered.screen in self.PAGES else next(iter(self.PAGES)))
         if self.session.own.told:
-            self.call_after_refresh(self._tell, self.session.own.told, wrong=True)
+            tell_in_front(self, self.session.own.told, wrong=True)
         self.set_interval(POLL_SECONDS, self.look)
         self.look()
         self.set_timer(_WARM_SECONDS, lambda: self.run_worker(self.session.do(_import_screens), exit_on_error=False))
@@ -173,6 +173,12 @@ class InnateApp(App[None]):
                 page.show_worker()
                 if moved_on:
                     page.data_changed()
+
+    @on(Driver.SignalResume)
+    def _draw_again(self) -> None:
+        """After a stop: the shell has written over everything, and the database may have moved on."""
+        self.refresh(layout=True)
+        self.look()
 
     # --- actions ---
 
@@ -244,7 +250,7 @@ class InnateApp(App[None]):
         self.session.remembered.theme = name
         self.session.remember()
         self.theme = self._theme_now()
-        self._tell(f"theme: {self.theme}{'' if name else ', as the terminal'}")
+        tell_in_front(self, f"theme: {self.theme}{'' if name else ', as the terminal'}")
 
     def on_ground_known(self) -> None:
         self.theme = self._theme_now()
@@ -267,22 +273,10 @@ class InnateApp(App[None]):
         if isinstance(self.screen, Page):
             self.screen.do(
                 work,
-                lambda new: self._tell(f"{'wrote' if new else 'there already:'} {file}; edit it, then start again"),
+                lambda new: tell_in_front(
+                    self, f"{'wrote' if new else 'there already:'} {file}; edit it, then start again"
+                ),
             )
-
-    # --- telling ---
-
-    def _tell(self, text: str, *, wrong: bool = False) -> None:
-        """Say it on the screen in front."""
-        page = next((screen for screen in reversed(self.screen_stack) if isinstance(screen, Page)), None)
-        if page is not None:
-            (page.complain if wrong else page.say)(text)
-
-    @on(Driver.SignalResume)
-    def _draw_again(self) -> None:
-        """After a stop: the shell has written over everything, and the database may have moved on."""
-        self.refresh(layout=True)
-        self.look()
 
 
 def run(context: Context, commands: Sequence[Command] = (), asked: Asked | None = None) -> int:

@@ -88,7 +88,9 @@ class Anything(Picker):
 
     def __init__(self, places: Sequence[Item], commands: Sequence[Command], find: Find) -> None:
         offered = [Item(Typed(command.name), f"innate {command.name}", command.summary) for command in commands]
-        super().__init__("Anything", [*places, *offered], hint="a name, the beginning of an id, or a command")
+        super().__init__(
+            "Anything", [*places, *offered], hint="a name, the beginning of an id, or a command (tab writes it)"
+        )
         self._places = list(self._items)
         self._commands, self._find = commands, find
         self._found: list[Item] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from textual.app import App
 
@@ -16,8 +16,12 @@ from app.tui.shell.running import run_typed
 from app.tui.widgets.dialogs import Item
 
 if TYPE_CHECKING:
+    from sqlite_utils import Database
+
     from app.tui.shell.session import Session
     from storage.rows import ListedTrial
+
+T = TypeVar("T")
 
 _ROUNDS, _ROUND = 100, 0.02
 """How often, and after how many seconds each, a screen is looked at that is to be filled before something is done on it."""
@@ -57,10 +61,18 @@ class Anywhere:
     async def _add_studies(self, chooser: Anything) -> None:
         from storage.studies import studies as listed
 
-        chooser.add(studies(await self._session.reader.ask(listed)))
+        chooser.add(studies(await self._read(listed)))
 
     async def _runs(self, prefix: str) -> Sequence[ListedTrial]:
-        return await self._session.reader.ask(lambda db: beginning(db, prefix))
+        return await self._read(lambda db: beginning(db, prefix))
+
+    async def _read(self, question: Callable[[Database], Sequence[T]]) -> Sequence[T]:
+        """What the database answers; nothing where it cannot."""
+        try:
+            return await self._session.reader.ask(question)
+        except Exception as error:
+            self._session.note_fault(error)
+            return ()
 
     def _go(self, target: Target | None) -> None:
         """To what was chosen."""

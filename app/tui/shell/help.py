@@ -36,7 +36,8 @@ def equivalents_text(page: Page) -> Content:
         if key.action in commands:
             told[page.session.spelled(commands[key.action])].append(key.help)
     parts: list[Content | str | tuple[str, str]] = []
-    for command, actions in told.items():
+    # What is short first: a study on stdin takes many lines.
+    for command, actions in sorted(told.items(), key=lambda item: "\n" in item[0]):
         parts += [("\n".join(actions) + "\n", "$foreground 70%"), (f"  {command}\n", "bold")]
     if not parts:
         parts.append("There is nothing here to have a command for.")

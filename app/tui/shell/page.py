@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from textual.app import ComposeResult
+from textual.app import App, ComposeResult
 from textual.containers import Container
 from textual.message import Message
 from textual.screen import ModalScreen, Screen
@@ -25,6 +25,15 @@ T = TypeVar("T")
 
 class Changed(Message):
     """Something was changed from here: the app looks at once instead of at its next round."""
+
+
+def tell_in_front(app: App[Any], text: str, *, wrong: bool = False, patience: int = 40) -> None:
+    """Say it on the screen in front, as soon as that is there."""
+    page = next((screen for screen in reversed(app.screen_stack) if isinstance(screen, Page)), None)
+    if page is not None and page.query(StatusLine):
+        (page.complain if wrong else page.say)(text)
+    elif patience:
+        app.set_timer(0.05, lambda: tell_in_front(app, text, wrong=wrong, patience=patience - 1))
 
 
 class Page(Screen[None]):
@@ -157,8 +166,7 @@ class Page(Screen[None]):
     def did(self, told: str, command: str) -> None:
         """Tell what was done, with the equivalent command, and keep that in the command log."""
         self.session.did(told, command)
-        first, _, document = command.partition("\n")
-        self.say(f"{told}   ≡ {first}{' …' if document else ''}")
+        tell_in_front(self.app, f"{told}   ≡ {command.partition(' <<')[0]}")
 
     def complain(self, text: str) -> None:
         """Tell what went wrong, there too."""

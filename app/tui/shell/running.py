@@ -11,7 +11,7 @@ from rich.text import Text
 from textual.content import Content
 
 from app.tui.shell.commands import Typed
-from app.tui.shell.page import Changed, Page
+from app.tui.shell.page import Changed, Page, tell_in_front
 from app.tui.widgets.dialogs import Confirm, TextPage
 from core import launch
 
@@ -56,7 +56,8 @@ async def _show(page: Page, typed: Typed) -> None:
         async with asyncio.timeout(MOST_SECONDS):
             content, _ = await process.communicate()
     except TimeoutError:
-        page.complain(f"{typed.line} took longer than {MOST_SECONDS:.0f} s and was ended; run it in a shell")
+        slow = f"{typed.line} took longer than {MOST_SECONDS:.0f} s and was ended; run it in a shell"
+        tell_in_front(app, slow, wrong=True)
         return
     finally:
         if process.returncode is None:
@@ -66,9 +67,9 @@ async def _show(page: Page, typed: Typed) -> None:
     if process.returncode == 0:
         page.did("done", typed.line)
     else:
-        page.complain(f"{typed.line}: exit code {process.returncode}")
+        tell_in_front(app, f"{typed.line}: exit code {process.returncode}", wrong=True)
     if typed.does == "answers" or "\n" in text or process.returncode != 0:
         app.push_screen(TextPage(typed.line, Content.from_rich_text(Text.from_ansi(text or "It printed nothing."))))
     elif text:
-        page.say(f"{text}   ≡ {typed.line}")
+        tell_in_front(app, f"{text}   ≡ {typed.line}")
     app.post_message(Changed())

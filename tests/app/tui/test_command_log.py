@@ -30,15 +30,15 @@ def parse(command):
         if words[0] in ("grep", "cat"):
             continue
         assert words[0] == "innate", command
-        group, context, rest = typer.main.get_command(command_line), None, ["innate", *words[1:]]
-        while rest and context is None or hasattr(group, "resolve_command"):
-            if context is None:
-                name, rest = rest[0], rest[1:]
-            else:
-                name, group, rest = group.resolve_command(context, rest)
-            context = group.make_context(name, rest, parent=context)
-            rest = [*getattr(context, "_protected_args", ()), *context.args]
+        _read(typer.main.get_command(command_line), "innate", words[1:], None)
     return documents
+
+
+def _read(command, name, words, parent):
+    context = command.make_context(name, words, parent=parent)
+    if hasattr(command, "resolve_command"):
+        name, inner, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+        _read(inner, name, rest, context)
 
 
 def test_every_command_of_every_screen_is_whole_and_can_be_read(filled_home):
