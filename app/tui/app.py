@@ -233,7 +233,7 @@ class InnateApp(App[None]):
         """Mode → keys, of every screen and of a run's detail."""
         from app.tui.run.screen import DetailScreen
 
-        return {mode: page().KEYS for mode, page in self.PAGES.items()} | {DetailScreen.MODE: DetailScreen.KEYS}
+        return {**{mode: page().KEYS for mode, page in self.PAGES.items()}, DetailScreen.MODE: DetailScreen.KEYS}
 
     def _theme_now(self) -> str:
         """The theme that was chosen, else one's own, else what goes with the terminal's ground."""

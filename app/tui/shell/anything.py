@@ -102,7 +102,7 @@ class Anything(Picker):
         self._again()
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        super().on_input_changed(event)
+        # Textual calls the picker's own besides, which narrows the list.
         prefix = event.value.strip().lower()
         if _BEGINS.fullmatch(prefix):
             self.run_worker(self._look(prefix), exclusive=True, exit_on_error=False)
@@ -123,14 +123,10 @@ class Anything(Picker):
         here = self._found if self._for and text.strip().lower().startswith(self._for) else []
         here = [item for item in here if item.value.trial_id.startswith(text.strip().lower())]
         first = [] if whole is None else [Item(whole, whole.line, _DOES[whole.does])]
-        self._items = [*first, *here, *self._places]
-        before = len(first) + len(here)
-        names = [before + place for place in ranked(self._places, text)]
-        named = [
-            place for place in names if all(word in self._items[place].label.lower() for word in text.lower().split())
-        ]
-        described = [place for place in names if place not in set(named)]
-        return [*range(len(first)), *named, *range(len(first), before), *described]
+        places, words = [self._places[place] for place in ranked(self._places, text)], text.lower().split()
+        named = sum(all(word in place.label.lower() for word in words) for place in places)  # they come first
+        self._items = [*first, *places[:named], *here, *places[named:]]
+        return list(range(len(self._items)))
 
     def action_tick(self) -> None:
         """Tab: write the name of a command, to go on with its arguments."""

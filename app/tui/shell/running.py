@@ -31,7 +31,6 @@ def run_typed(page: Page, typed: Typed) -> None:
             page.push(Confirm(f"Run this?\n\n{line}"), lambda yes: _run(page, typed) if yes else None)
         case "works":
             page.app.copy_to_clipboard(line)
-            page.session.did("copied, to be run in a shell", line)
             page.say(f"copied, for a shell: {line}")
 
 
@@ -42,7 +41,7 @@ def _run(page: Page, typed: Typed) -> None:
 
 
 async def _show(page: Page, typed: Typed) -> None:
-    """Run it and show what it prints; where that is nothing, that it is done."""
+    """Run it and show what it prints: an answer or what went wrong on a page, of a change its last line."""
     session, app = page.session, page.app
     room = max(40, min(100, round(0.96 * app.size.width)) - _BORDER)
     process = await asyncio.create_subprocess_exec(
@@ -64,12 +63,12 @@ async def _show(page: Page, typed: Typed) -> None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
     text = content.decode("utf-8", "replace").rstrip()
-    if process.returncode == 0:
-        page.did("done", typed.line)
-    else:
+    if process.returncode != 0:
         tell_in_front(app, f"{typed.line}: exit code {process.returncode}", wrong=True)
-    if typed.does == "answers" or "\n" in text or process.returncode != 0:
+    elif typed.does == "changes":
+        page.did(text.rpartition("\n")[2] or "done", typed.line)
+    else:
+        page.did("asked", typed.line)
+    if typed.does == "answers" or process.returncode != 0:
         app.push_screen(TextPage(typed.line, Content.from_rich_text(Text.from_ansi(text or "It printed nothing."))))
-    elif text:
-        tell_in_front(app, f"{text}   ≡ {typed.line}")
     app.post_message(Changed())

@@ -90,7 +90,8 @@ def test_names_stand_before_runs_and_those_before_descriptions():
     assert labels(chooser, "log") == ["innate worker logs"]
     chooser.add([Item(Study("fade-study"), "fade-study")])
     assert labels(chooser, "fade")[:2] == ["fade-study", "fade"]
-    assert chooser._items[chooser.found("other")[0]].value == Act("queue", "other")
+    first = chooser.found("other")[0]
+    assert chooser._items[first].value == Act("queue", "other")
 
 
 def test_runs_are_found_by_the_beginning_of_their_ids_through_the_index(filled_home):
@@ -153,6 +154,6 @@ def test_what_a_command_answers_is_shown_and_what_changes_is_asked_about(filled_
             assert "'zz' is no trial id" in shown(app)
             await press_and_wait(pilot, "escape")
             assert "exit code" in shown(app)
-            assert [one.command.split()[-2:] for one in app.session.done] == [["run", "quick"]]
+            assert app.session.done == [], "it was copied alone, and the other failed"
 
     asyncio.run(story())
