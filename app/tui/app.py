@@ -23,7 +23,7 @@ from app.tui.shell.anywhere import Anywhere
 from app.tui.shell.command_log import CommandLog
 from app.tui.shell.commands import Command
 from app.tui.shell.keys import APP, EVERYWHERE, Key, bindings
-from app.tui.shell.page import Changed, Page, tell_in_front
+from app.tui.shell.page import Changed, Page, tell_in_front, told_since
 from app.tui.shell.session import Session, log
 from app.tui.shell.terminal import Terminal
 from app.tui.shell.threads import sentence
@@ -168,6 +168,9 @@ class InnateApp(App[None]):
             if isinstance(self.screen, Page):
                 self.screen.complain(sentence(error))
             return
+        if self.session.meanwhile:
+            tell_in_front(self, told_since(self.session.meanwhile))
+            self.session.meanwhile = {}
         for page in self.screen_stack:
             if isinstance(page, Page):
                 page.show_worker()

@@ -36,6 +36,13 @@ def tell_in_front(app: App[Any], text: str, *, wrong: bool = False, patience: in
         app.set_timer(0.05, lambda: tell_in_front(app, text, wrong=wrong, patience=patience - 1))
 
 
+def told_since(ends: Mapping[str, int]) -> str:
+    """What came to its end since the screens were left, in a sentence."""
+    done, failed = ends.get("finished", 0), ends.get("failed", 0)
+    told = f"since you looked: {done:,} trial{'' if done == 1 else 's'} done"
+    return f"{told}, {failed:,} failed (Queue says why)" if failed else told
+
+
 class Page(Screen[None]):
     """A screen gives `MODE`, `KEYS`, `body`, and how to get and show its data: `load` runs on the readers' thread and
     touches no widget, `show` runs on the event loop.

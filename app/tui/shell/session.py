@@ -57,6 +57,9 @@ class Session:
         """Trials "running" and "queued", in all studies."""
         self.paused = False
         """Whether the queue is, as of the last look."""
+        self.meanwhile: Mapping[str, int] = {}
+        """How many trials came to their end between the last time and this start: "finished", "failed"."""
+        self._left_at = self.remembered.left_at
         self.looking = False
         self.changing = 0
         """Changes that are asked for and not yet made."""
@@ -70,6 +73,7 @@ class Session:
 
     def remember(self) -> None:
         """Keep the state of the screens for the next time, whatever ends this one."""
+        self.remembered.left_at = time.time()
         state.save(self.remembered, self._state_path)
 
     def did(self, told: str, command: str) -> None:
@@ -112,9 +116,11 @@ class Session:
 
     def _looked(self, db: Database) -> tuple[object, WorkerView, Mapping[str, int], bool]:
         from app.report.status import worker_view
-        from storage import queue, worker_state
+        from storage import queries, queue, worker_state
         from storage.database import data_version
 
+        if self._left_at is not None:
+            self.meanwhile, self._left_at = queries.ends_since(db, self._left_at), None
         view, counts = worker_view(db, self.context.lived_in), queue.unfinished_counts(db)
         return (id(db), data_version(db)), view, counts, worker_state.paused(db) is not None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -28,6 +29,8 @@ class Remembered:
     baseline: tuple[str, str] | None = None
     compare: dict[str, Any] = field(default_factory=dict)
     """The study, chart, score and factors looked at last."""
+    left_at: float | None = None
+    """When the screens were used last, in Unix seconds."""
     draft: dict[str, Any] | None = None
     """The study being composed, in the study file's own keys."""
 
@@ -56,6 +59,7 @@ _SHAPES: dict[str, Callable[[Any], bool]] = {
     "marks": _is_list_of(_is_pair),
     "baseline": lambda value: value is None or _is_pair(value),
     "compare": lambda value: isinstance(value, dict),
+    "left_at": lambda value: value is None or (isinstance(value, float) and math.isfinite(value)),
     "draft": lambda value: value is None or isinstance(value, dict),
 }
 

@@ -11,13 +11,16 @@ from textual import events
 from textual.color import Color
 from textual.pilot import WaitForScreenTimeout
 
+from app.report.status import WorkerView
 from app.tui.app import InnateApp
 from app.tui.shell import themes
 from app.tui.shell.help import help_text
 from app.tui.shell.keys import EVERYWHERE
 from app.tui.shell.page import Page
 from app.tui.shell.session import Session, log
+from app.tui.shell.steering import worker_line
 from app.tui.widgets.dialogs import TextPage
+from app.tui.widgets.lines import worker_word
 from app.worker import owner
 from storage import database, worker_state
 from storage.home import Home
@@ -176,6 +179,25 @@ def test_the_worker_is_told_in_a_word(filled_home):
     asyncio.run(story())
 
 
+@pytest.mark.parametrize(
+    ("state", "paused", "word"),
+    [
+        ("working", None, "working"),
+        ("working", "lunch", "pausing"),
+        ("paused", "lunch", "paused"),
+        ("idle", "lunch", "paused"),
+        ("paused", None, "resuming"),
+        ("draining", "lunch", "draining"),
+    ],
+)
+def test_what_the_worker_said_last_is_never_told_against_the_queue(state, paused, word):
+    view = WorkerView(True, state, None, pid=7)
+    assert worker_word(view, 0, paused=paused is not None)[0] == f"● {word}"
+    line = worker_line(view, paused).plain
+    assert line.startswith(f"● worker 7 is {word}")
+    assert ("lunch; z resumes" in line) == (word in ("pausing", "paused"))
+
+
 def test_a_fault_of_ours_is_a_sentence_and_the_log_has_the_traceback(filled_home, monkeypatch):
     from app.tui.runs.screen import RunsScreen
 
@@ -273,7 +295,6 @@ def test_leaving_is_exit_code_0_and_asks_nothing(key, filled_home):
 )
 def test_leaving_says_that_the_worker_goes_on(alive, waiting, told, tmp_path, monkeypatch, capsys):
     from app.context import Context
-    from app.report.status import WorkerView
     from app.tui import app as module
 
     def left_at_once(self):

@@ -7,13 +7,15 @@ import select
 import subprocess
 import sys
 import termios
+import threading
 import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.tui.shell.ground import LATEST, Ground, is_dark, told_by
+from app.tui.shell.ground import LATEST, Asked, Ground, is_dark, told_by
+from app.tui.shell.terminal import GroundKnown, Terminal
 
 DARK, LIGHT = b"\x1b]11;rgb:1616/1616/1e1e\x1b\\", b"\x1b]11;rgb:fa/fa/fa\x07"
 KIND = b"\x1b[?62;22c"
@@ -90,6 +92,32 @@ def test_the_terminals_word_counts_more_than_the_variable():
 def test_bright_colours_are_light():
     assert is_dark(0, 0, 1)
     assert not is_dark(1, 1, 0)
+
+
+def test_an_answer_that_comes_late_changes_the_ground_and_presses_no_key():
+    theirs, ours = os.pipe()
+    asking = object.__new__(Asked)
+    asking.ground, asking.typed = asked(), b"1"
+    keys, told = [], []
+    driver = object.__new__(Terminal)
+    driver._asked, driver.fileno, driver.exit_event, driver._debug = asking, theirs, threading.Event(), False
+    driver.process_message = lambda event: keys.append(event.key)
+    driver.send_message = lambda event: told.append((type(event), asking.ground.dark))
+    pieces = ["ä".encode()[:1], "ä".encode()[1:] + b"2\x1b]11;rgb:ff", b"ff/ffff/ffff\x1b", b"\\3", KIND[:4], KIND[4:]]
+
+    def say():
+        for piece in pieces:
+            os.write(ours, piece)
+            time.sleep(0.01)
+
+    terminal = threading.Thread(target=say)
+    terminal.start()
+    driver._until_answered(asking)
+    terminal.join()
+    assert "".join(keys) == "1ä23"
+    assert told == [(GroundKnown, False)]
+    os.close(theirs)
+    os.close(ours)
 
 
 SCRIPT = """
