@@ -30,6 +30,8 @@ _COLOUR = re.compile(
 _KIND = re.compile(rb"\x1b\[\?[0-9;]*c")
 _BEGUN = re.compile(rb"\x1b(?:\](?:1(?:1(?:;[^\x07\x1b]*\x1b?)?)?)?|\[(?:\?[0-9;]*)?)?\Z")
 """The beginning of one of the two, at the end of what has come so far."""
+_KEY = 2
+"""Bytes of escape, and of a bracket with alt."""
 _DARK_NUMBERS = ("0", "1", "2", "3", "4", "5", "6", "8")
 
 
@@ -70,7 +72,9 @@ class Ground:
         return came
 
     def rest(self) -> bytes:
-        """The beginning of an answer that did not go on: it was typed, then."""
+        """The beginning of an answer that does not go on, where it is so short that a key was pressed (escape, or with alt)."""
+        if len(self._came) > _KEY:
+            return b""
         rest, self._came = self._came, b""
         return rest
 

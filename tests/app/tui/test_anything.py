@@ -151,6 +151,7 @@ def test_what_a_command_answers_is_shown_and_what_changes_is_asked_about(filled_
                 await pilot.pause(0.1)
                 if isinstance(app.screen, TextPage):
                     break
+            await calm(pilot)
             assert "'zz' is no trial id" in shown(app)
             await press_and_wait(pilot, "escape")
             assert "exit code" in shown(app)
