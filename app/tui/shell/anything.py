@@ -86,6 +86,8 @@ def beginning(db: Database, prefix: str) -> Sequence[ListedTrial]:
 class Anything(Picker):
     """Answers with a Target. `places` are offered from the start, studies and runs as they are found."""
 
+    DEFAULT_CSS = "Anything Vertical { width: 120; }"
+
     def __init__(self, places: Sequence[Item], commands: Sequence[Command], find: Find) -> None:
         offered = [Item(Typed(command.name), f"innate {command.name}", command.summary) for command in commands]
         super().__init__(
