@@ -240,11 +240,6 @@ class Composition:
 
     # --- where it came from ---
 
-    @property
-    def writing(self) -> str:
-        """The command that writes the document to its file."""
-        return fed(f"cat > {shlex.quote(self.file)}", toml_text(self._document))
-
     def saved_as(self, path: str, document: Document) -> None:
         """`document`, as it was then, was written to the study file `path`."""
         self._origin = Origin(path, document)

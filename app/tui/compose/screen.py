@@ -16,7 +16,7 @@ from app.tui.compose import draft
 from app.tui.compose.about import toml_content
 from app.tui.compose.draft import Document
 from app.tui.compose.files import Beginning, ask_beginning, ask_place
-from app.tui.compose.model import Composition
+from app.tui.compose.model import Composition, fed
 from app.tui.compose.outlook import Outlook, Outlooks
 from app.tui.compose.panes import Panes
 from app.tui.compose.questions import ask_path, ask_value
@@ -309,7 +309,7 @@ class ComposeScreen(Page):
         found = {
             "submit": model.command("run", " --detach"),
             "start": "innate init study.toml --from quick",
-            "save": model.writing,
+            "save": fed(f"cat > {shlex.quote(model.file)}", toml_text(model.document)),
             "see": model.command("plan"),
         }
         if model.spec is None:

@@ -11,7 +11,7 @@ from textual.content import Content
 from app.tui.shell.keys import Key
 from app.tui.shell.page import Page
 from app.tui.widgets.dialogs import Confirm, Prompt, TextPage
-from app.tui.widgets.lines import stands
+from app.tui.widgets.lines import state_word
 from storage.changes import Drain, Draining, Pause, Resume
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def worker_line(view: WorkerView, paused: str | None) -> Content:
             hint = [f"the queue is paused: {paused}; ", ("z", "bold $accent"), " resumes, ", *hint]
         return Content.assemble(("○ no worker", "$warning"), ": ", *hint)
     who = "innate run" if view.role == "innate run" else "worker"
-    now = stands(view, paused=paused is not None)
+    now = state_word(view, paused=paused is not None)
     state = {"silent": "does not answer"}.get(now, f"is {now}")
     colour = {"silent": "$error", "paused": "$warning", "pausing": "$warning", "idle": "$foreground"}.get(
         now, "$success"

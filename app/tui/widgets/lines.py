@@ -56,7 +56,7 @@ class Masthead(Widget):
             left += width
 
 
-def stands(view: WorkerView, *, paused: bool) -> str:
+def state_word(view: WorkerView, *, paused: bool) -> str:
     """The worker's state in a word. What it says of itself at a heartbeat may be older than a pause of the queue, or its end."""
     if paused:
         return {"working": "pausing", "idle": "paused"}.get(view.state, view.state)
@@ -68,7 +68,7 @@ def worker_word(view: WorkerView, waiting: int, *, paused: bool) -> tuple[str, s
     left = f", {waiting} to do" if waiting else ""
     if not view.alive:
         return f"○ no worker{left}", "$warning" if waiting else "$foreground 60%"
-    state, waits = stands(view, paused=paused), "$warning"
+    state, waits = state_word(view, paused=paused), "$warning"
     colours = {"silent": "$error", "paused": waits, "pausing": waits, "draining": waits, "idle": "$foreground 70%"}
     return f"● {state}{left}", colours.get(state, "$success")
 

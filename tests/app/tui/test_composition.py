@@ -247,7 +247,6 @@ def test_its_command_runs_whether_a_file_holds_it_or_not(monkeypatch):
     assert line == "innate run - --detach <<'END'"
     monkeypatch.setattr("sys.stdin", io.StringIO(rest.removesuffix("END")))
     assert load_study("-").document == model.document
-    assert model.writing == f"cat > my-study.toml <<'END'\n{rest}"
     model.saved_as("a folder/it.toml", model.document)
     assert model.command("plan") == "innate plan 'a folder/it.toml'"
 
