@@ -107,9 +107,9 @@ def _give(
         known = sorted({key.action for keys in screens.values() for key in keys})
         problems.append(f"{where}: no such action{meant(action, known)}")
         return
-    written = ",".join(_character_to_key(one) if len(one) == 1 else one.lower() for one in named)
+    names = dict.fromkeys(_character_to_key(one) if len(one) == 1 else one.lower() for one in named)
     for mode in having:
-        found.setdefault(f"{mode}.{action}", written)
+        found.setdefault(f"{mode}.{action}", ",".join(names))
 
 
 def _refuse_doubles(mode: str, keys: Sequence[Key], found: dict[str, str], problems: list[str]) -> None:
@@ -139,7 +139,7 @@ def _theme(table: Any, problems: list[str]) -> Theme | None:
         problems.append("theme: not a table of colours")
         return None
     bases = {theme.name: theme for theme in THEMES}
-    base = bases.get(table.get("base", DARK.name))
+    base = bases.get(str(table.get("base", DARK.name)))
     if base is None:
         problems.append(f"theme.base: {table['base']!r} is none of {', '.join(bases)}")
         base = DARK

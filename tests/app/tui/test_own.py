@@ -49,6 +49,8 @@ def test_keys_are_given_on_one_screen_or_on_all_that_have_the_action(tmp_path):
         ('[keys.queue]\ncancel = "j"', "keys.queue.cancel: j is taken by moving about"),
         ('[keys]\nhelp = "ctrl+c"', "keys.everywhere.help: ctrl+c is taken by leaving"),
         ("theme = 1", "theme: not a table of colours"),
+        ("[theme]\nbase = [1]", "theme.base: [1] is none of innate-dark"),
+        ('[keys.queue]\ncancel = ["R", "R"]', "keys.queue.cancel: R is taken by queue.retry"),
         ('[theme]\nbase = "x"', "theme.base: 'x' is none of innate-dark"),
         ('[theme]\nprimry = "red"', "theme.primry: no such colour; did you mean 'primary'?"),
         ('[theme]\nprimary = "nice"', "theme.primary: 'nice' is no colour"),
