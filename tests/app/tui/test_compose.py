@@ -647,7 +647,7 @@ async def test_it_is_seen_and_saved_as_toml_and_overwrites_only_if_told_to(fille
         await press(pilot, "enter")
         await until(pilot, path.exists)
         assert tomllib.loads(path.read_text()) == draft.first()
-        await until(pilot, lambda: "saved   ≡ cat > " in shown(app))
+        await until(pilot, lambda: "saved   ≡ cat >" in shown(app))
         await go(pilot, "optimizers")
         await press(pilot, "space", "w")
         await typed(pilot, str(path))
