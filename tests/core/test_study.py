@@ -377,7 +377,7 @@ def test_a_study_may_come_on_stdin(monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO(study_template()))
     assert list(load_study("-", ["seeds=7"]).seeds) == [0, 1, 2, 3, 4, 5, 6]
     monkeypatch.setattr("sys.stdin", io.StringIO("name ="))
-    with pytest.raises(BadInput, match=r"^stdin: not valid TOML: .*line 1"):
+    with pytest.raises(BadInput, match=r"^stdin: not valid TOML: "):
         load_study("-")
 
 

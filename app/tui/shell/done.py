@@ -29,10 +29,15 @@ def script(done: Sequence[Done], option: str) -> str:
     """A shell script that does it all again, in order; `option` is the global option that the commands need."""
     lines = ["#!/bin/sh"]
     if option:
-        lines.append(f'innate() {{ command innate {option} "$@"; }}')
+        lines.append(prelude(option))
     for one in done:
         lines += ["", f"# {one.clock}  {' '.join(one.told.split())}", one.command]
     return "\n".join(lines) + "\n"
+
+
+def prelude(option: str) -> str:
+    """What a shell is told before commands, so that each of them has the global `option`."""
+    return f'innate() {{ command innate {option} "$@"; }}'
 
 
 def spelled(command: str, option: str) -> str:

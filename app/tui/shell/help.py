@@ -6,6 +6,7 @@ from collections import defaultdict
 
 from textual.content import Content
 
+from app.tui.shell.done import prelude
 from app.tui.shell.keys import APP, EVERYWHERE, MOVING
 from app.tui.shell.own import FILE
 from app.tui.shell.page import Page
@@ -34,8 +35,11 @@ def equivalents_text(page: Page) -> Content:
     commands, told = page.equivalents(), defaultdict[str, list[str]](list)
     for key in page.keys:
         if key.action in commands:
-            told[page.session.spelled(commands[key.action])].append(key.help)
+            told[commands[key.action]].append(key.help)
     parts: list[Content | str | tuple[str, str]] = []
+    if page.session.option and told:
+        parts += [("once, since this is another home than innate's own\n", "$foreground 70%")]
+        parts += [(f"  {prelude(page.session.option)}\n", "bold")]
     # What is short first: a study on stdin takes many lines.
     for command, actions in sorted(told.items(), key=lambda item: "\n" in item[0]):
         parts += [("\n".join(actions) + "\n", "$foreground 70%"), (f"  {command}\n", "bold")]

@@ -32,7 +32,7 @@ MODES = {"1": "runs", "2": "compose", "3": "queue", "4": "compare", "5": "worker
 def test_every_key_has_an_action_a_label_and_a_line_of_help(home):
     session = Session(context_for(home))
     for make in InnateApp.PAGES.values():
-        page = make(session)
+        page = make()(session)
         for key in page.KEYS:
             name = re.match(r"\w+", key.action).group()
             assert hasattr(page, f"action_{name}"), f"{page.MODE}: {key.action}"

@@ -664,7 +664,7 @@ async def test_every_action_shows_its_command(filled_home):
     async with composing(filled_home, LARGE) as (app, pilot):
         await go(pilot, "training")
         await press(pilot, "e")
-        text = shown(app)
+        text = app.screen._content.plain
         assert "innate plan - <<'END'" in text
         assert "innate run - --detach <<'END'" in text
         assert "innate init study.toml --from quick" in text
