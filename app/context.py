@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,18 @@ class Context:
         from storage.home import Home
 
         return Home(self.database.resolve().parent) if self.read_only else self.home
+
+    @property
+    def option(self) -> str:
+        """The global option with which another command works in the same place; "" where it does so by itself."""
+        from storage.home import locate
+
+        return "" if not self.read_only and locate(None) == self.home else shlex.join(self.options)
+
+    @property
+    def options(self) -> tuple[str, str]:
+        """The global option that names this place."""
+        return ("--db", str(self.database.resolve())) if self.read_only else ("--home", str(self.home.root))
 
     @property
     def in_use(self) -> InUse:

@@ -33,9 +33,13 @@ from app.cli import (
     worker,
 )
 from app.context import Context
+from app.tui.shell.commands import Command
 from core.errors import ExitCode, InnateError
 
 _EPILOG = "Start here: innate run quick. A study of your own: innate init study.toml, then innate run study.toml."
+
+_NO_SCREENS = ("dumb", "unknown")
+"""Terminals that can only print, by TERM."""
 
 app = typer.Typer(
     name="innate",
@@ -67,12 +71,30 @@ def root(
         raise typer.Exit
     ctx.obj = Context.of(home, db, colour=not (no_color or os.environ.get("NO_COLOR")), quiet=quiet, verbose=verbose)
     if ctx.invoked_subcommand is None:
-        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") in _NO_SCREENS:
             typer.echo(ctx.get_help())
             return
+        raise typer.Exit(_screens(ctx))
+
+
+def _screens(ctx: typer.Context) -> int:
+    """The screens until they are left; the terminal answers what it is asked while they are imported."""
+    from app.tui.shell.ground import Asked
+
+    with Asked() as asked:
         from app.tui.app import run as run_screens
 
-        raise typer.Exit(run_screens(ctx.obj))
+        return run_screens(ctx.obj, _commands(ctx), asked)
+
+
+def _commands(ctx: typer.Context) -> list[Command]:
+    """Every command by name, with those of its groups, for the screens to offer."""
+    found = []
+    for name, command in ctx.command.commands.items():  # type: ignore[attr-defined]
+        for part, one in getattr(command, "commands", {"": command}).items():
+            needs = any(parameter.required for parameter in one.params)
+            found.append(Command(f"{name} {part}".strip(), one.get_short_help_str(200), needs))
+    return found
 
 
 for group in (

@@ -219,6 +219,16 @@ def one(db: Database, study: str, trial_id: str) -> ListedTrial | None:
     return next(iter(page(db, chosen)), None)
 
 
+def beginning(db: Database, prefix: str, limit: int) -> list[ListedTrial]:
+    """Rows of the trials whose ids begin with `prefix` (lower-case hex), by id; found by the index, however many there are."""
+    ids = db.execute(
+        "SELECT id FROM trial WHERE id >= ? AND id < ? || 'g' ORDER BY id LIMIT ?", (prefix, prefix, limit)
+    )
+    found = [str(trial_id) for (trial_id,) in ids.fetchall()]
+    chosen = Filter(sql=f"st.trial_id IN ({', '.join('?' * len(found))})", values=tuple(found))
+    return page(db, chosen, "id", limit=limit)
+
+
 def some(db: Database, keys: Sequence[tuple[str, str]]) -> list[ListedTrial]:
     """The rows of these (study, trial id), as many as are still there, in that order."""
     return [row for study, trial_id in keys if (row := one(db, study, trial_id)) is not None]

@@ -198,14 +198,19 @@ def failed_trials(db: Database) -> list[str]:
     return [str(trial_id) for (trial_id,) in rows.fetchall()]
 
 
-def ended_since(db: Database, moment: float, most: int = 2000) -> int:
-    """How many of the last `most` attempts came to their own end, done or failed, since `moment` (Unix seconds)."""
-    row = db.execute(
-        "SELECT count(*) FROM (SELECT ended_at, exit_kind FROM attempt ORDER BY id DESC LIMIT ?) "
-        "WHERE exit_kind IN ('finished', 'failed') AND ended_at > ?",
+def ended_since(db: Database, moment: float) -> int:
+    """How many attempts came to their own end, done or failed, since `moment` (Unix seconds); of the last 2,000."""
+    return sum(ends_since(db, moment).values())
+
+
+def ends_since(db: Database, moment: float, most: int = 2000) -> dict[str, int]:
+    """How many of the last `most` attempts came to their own end since `moment` (Unix seconds), by how: finished, failed."""
+    rows = db.execute(
+        "SELECT exit_kind, count(*) FROM (SELECT ended_at, exit_kind FROM attempt ORDER BY id DESC LIMIT ?) "
+        "WHERE exit_kind IN ('finished', 'failed') AND ended_at > ? GROUP BY exit_kind",
         (most, moment),
-    ).fetchone()
-    return int(row[0])
+    )
+    return {str(kind): int(count) for kind, count in rows.fetchall()}
 
 
 @dataclass(frozen=True)

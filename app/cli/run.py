@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from core.records.study import Plan, Tuning
     from storage.studies import Submission
 
-Spec = Annotated[str, typer.Argument(help="A preset (innate presets) or a study file.", autocompletion=complete_preset)]
+Spec = Annotated[
+    str,
+    typer.Argument(help="A preset, a study file, or - for one on stdin.", autocompletion=complete_preset),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Set a key, such as training.epochs=1; repeatable."),

@@ -8,78 +8,86 @@ import logging
 import logging.handlers
 import os
 import signal
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, on
-from textual.app import App, SystemCommand
+from textual.app import App
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
+from textual.driver import Driver
 
-from app.tui.shell import themes
-from app.tui.shell.keys import EVERYWHERE, bindings
-from app.tui.shell.page import Changed, Page
+from app.tui.shell import own, themes
+from app.tui.shell.anything import Act
+from app.tui.shell.anywhere import Anywhere
+from app.tui.shell.command_log import CommandLog
+from app.tui.shell.commands import Command
+from app.tui.shell.keys import APP, EVERYWHERE, Key, bindings
+from app.tui.shell.page import Changed, Page, tell_in_front, told_since
 from app.tui.shell.session import Session, log
+from app.tui.shell.terminal import Terminal
 from app.tui.shell.threads import sentence
 from app.tui.shell.typeahead import TypeAhead
-from app.tui.widgets.dialogs import TextPage
+from app.tui.widgets.dialogs import Item, TextPage
 
 if TYPE_CHECKING:
     from app.context import Context
+    from app.tui.shell.ground import Asked
 
 POLL_SECONDS = 1.0
 _WARM_SECONDS = 0.3
 """After the first screen is painted: the others are imported aside, so that no key waits for that."""
 
 
-def _runs(session: Session) -> Page:
+def _runs() -> type[Page]:
     from app.tui.runs.screen import RunsScreen
 
-    return RunsScreen(session)
+    return RunsScreen
 
 
-def _compose(session: Session) -> Page:
+def _compose() -> type[Page]:
     from app.tui.compose.screen import ComposeScreen
 
-    return ComposeScreen(session)
+    return ComposeScreen
 
 
-def _queue(session: Session) -> Page:
+def _queue() -> type[Page]:
     from app.tui.queue.screen import QueueScreen
 
-    return QueueScreen(session)
+    return QueueScreen
 
 
-def _findings(session: Session) -> Page:
+def _findings() -> type[Page]:
     from app.tui.findings.screen import FindingsScreen
 
-    return FindingsScreen(session)
+    return FindingsScreen
 
 
-def _compare(session: Session) -> Page:
+def _compare() -> type[Page]:
     from app.tui.compare.screen import CompareScreen
 
-    return CompareScreen(session)
+    return CompareScreen
 
 
-def _worker(session: Session) -> Page:
+def _worker() -> type[Page]:
     from app.tui.worker.screen import WorkerScreen
 
-    return WorkerScreen(session)
+    return WorkerScreen
 
 
 def _import_screens() -> None:
-    import app.tui.findings.screen  # noqa: F401 - scipy, which takes longest
     import core.study.resolve  # noqa: F401 - what Compose needs
+
+    for page in InnateApp.PAGES.values():
+        page()
 
 
 class InnateApp(App[None]):
-    """`context` is the command line's: home, database, whether to write, colours."""
+    """`context` is the command line's: home, database, whether to write, colours. `commands` are those it has; `asked`: what the
+    terminal was asked before."""
 
     TITLE = "innate"
-    PAGES: ClassVar[Mapping[str, Callable[[Session], Page]]] = {
+    PAGES: ClassVar[Mapping[str, Callable[[], type[Page]]]] = {
         "runs": _runs,
         "compose": _compose,
         "queue": _queue,
@@ -87,53 +95,58 @@ class InnateApp(App[None]):
         "worker": _worker,
         "compare": _compare,
     }
+    """The first of them shows studies."""
     BINDINGS: ClassVar[list[BindingType]] = [
-        *bindings(EVERYWHERE),
+        *bindings(EVERYWHERE, APP),
         Binding("ctrl+c", "leave", "quit", show=False, priority=True),
     ]
     CSS = """
     Page { background: $background; }
     #body { height: 1fr; }
     """
-    ENABLE_COMMAND_PALETTE = True
+    ENABLE_COMMAND_PALETTE = False
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, commands: Sequence[Command] = (), asked: Asked | None = None) -> None:
         if not context.colour:
             os.environ["NO_COLOR"] = "1"  # --no-color says the same; Textual looks for it here, and takes it out again
-        super().__init__()
+        super().__init__(driver_class=Terminal)
         self.session = Session(context)
+        self.asked = asked
         for mode, page in self.PAGES.items():
-            self.add_mode(mode, partial(page, self.session))
+            self.add_mode(mode, lambda page=page: page()(self.session))  # type: ignore[misc]
         self.typeahead = TypeAhead(self, super().on_event)
         self.fault: Exception | None = None
         """What ended the screens, if they did not end by themselves."""
         self.animation_level = "none"
-        for theme in themes.THEMES:
+        self._take_own(context.home.root / own.FILE)
+        self.themes = [*themes.THEMES, *([self.session.own.theme] if self.session.own.theme else [])]
+        for theme in self.themes:
             self.register_theme(theme)
+        more = [Item(Act(None, "own_keys"), "own keys", f"write {own.FILE}: keys and colours to edit")]
+        more += [
+            Item(Act(None, f"theme('{theme.name}')"), f"theme {theme.name}", "these colours") for theme in self.themes
+        ]
+        more.append(Item(Act(None, "theme('')"), "theme of the terminal", "light or dark, as its ground is"))
+        self._anywhere = Anywhere(self, self.session, self.PAGES, commands, self._open_run, more)
 
     # --- beginning and end ---
 
     def on_mount(self) -> None:
         remembered = self.session.remembered
-        self.theme = (
-            remembered.theme if remembered.theme in {theme.name for theme in themes.THEMES} else themes.DARK.name
-        )
+        self.theme = self._theme_now()
         for number in (signal.SIGTERM, signal.SIGHUP):
             # A signal must leave the terminal as it was; a hang-up only ends the screens, never the worker.
             with contextlib.suppress(RuntimeError, ValueError):
                 asyncio.get_running_loop().add_signal_handler(number, self.exit)
-        self.switch_mode(remembered.screen if remembered.screen in self.PAGES else "runs")
+        self.switch_mode(remembered.screen if remembered.screen in self.PAGES else next(iter(self.PAGES)))
+        if self.session.own.told:
+            tell_in_front(self, self.session.own.told, wrong=True)
         self.set_interval(POLL_SECONDS, self.look)
         self.look()
         self.set_timer(_WARM_SECONDS, lambda: self.run_worker(self.session.do(_import_screens), exit_on_error=False))
 
     def on_unmount(self) -> None:
-        self._remember_theme()
         self.session.close()
-
-    def _remember_theme(self) -> None:
-        self.session.remembered.theme = self.theme
-        self.session.remember()
 
     def _handle_exception(self, error: Exception) -> None:
         # A fault of ours ends the screens with a sentence; the traceback goes to the log.
@@ -162,11 +175,20 @@ class InnateApp(App[None]):
             if isinstance(self.screen, Page):
                 self.screen.complain(sentence(error))
             return
+        if self.session.meanwhile:
+            tell_in_front(self, told_since(self.session.meanwhile))
+            self.session.meanwhile = {}
         for page in self.screen_stack:
             if isinstance(page, Page):
                 page.show_worker()
                 if moved_on:
                     page.data_changed()
+
+    @on(Driver.SignalResume)
+    def _draw_again(self) -> None:
+        """After a stop: the shell has written over everything, and the database may have moved on."""
+        self.refresh(layout=True)
+        self.look()
 
     # --- actions ---
 
@@ -182,11 +204,8 @@ class InnateApp(App[None]):
         self.exit()
 
     def action_next_theme(self) -> None:
-        names = [theme.name for theme in themes.THEMES]
-        self.theme = names[(names.index(self.theme) + 1) % len(names)] if self.theme in names else names[0]
-        self._remember_theme()
-        if isinstance(self.screen, Page):
-            self.screen.say(f"theme: {self.theme}")
+        names = [theme.name for theme in self.themes]
+        self.action_theme(names[(names.index(self.theme) + 1) % len(names)] if self.theme in names else names[0])
 
     def action_help(self) -> None:
         from app.tui.shell.help import help_text
@@ -200,30 +219,82 @@ class InnateApp(App[None]):
         if isinstance(self.screen, Page):
             self.push_screen(TextPage("The same from the command line", equivalents_text(self.screen)))
 
-    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """The palette: every key of the screen in front, and those of every screen."""
-        if isinstance(screen, Page):
-            for key in screen.KEYS:
-                yield SystemCommand(key.label, key.help, self._runner(screen, key.action))
-        for key in EVERYWHERE:
-            if key.action != "command_palette":
-                yield SystemCommand(key.label, key.help, self._runner(self, key.action))
-        for theme in themes.THEMES:
-            yield SystemCommand(
-                f"theme {theme.name}", "use this theme", lambda name=theme.name: setattr(self, "theme", name)
+    def action_command_log(self) -> None:
+        self.push_screen(CommandLog(self.session))
+
+    def action_anything(self) -> None:
+        if isinstance(self.screen, Page):
+            self._anywhere.ask(self.screen)
+
+    def _open_run(self, study: str, trial_id: str) -> None:
+        from app.tui.run.screen import DetailScreen
+
+        self.push_screen(DetailScreen(self.session, study, trial_id))
+
+    # --- themes and keys ---
+
+    def _take_own(self, file: Path) -> None:
+        """The user's own keys and colours; the screens are only looked at for them where there are any."""
+        if file.exists():
+            self.session.own = own.read(file, self._screens())
+            self.set_keymap(dict(self.session.own.keys))
+
+    def _screens(self) -> dict[str, Sequence[Key]]:
+        """Mode → keys, of every screen and of a run's detail."""
+        from app.tui.run.screen import DetailScreen
+
+        return {**{mode: page().KEYS for mode, page in self.PAGES.items()}, DetailScreen.MODE: DetailScreen.KEYS}
+
+    def _theme_now(self) -> str:
+        """The theme that was chosen, else one's own, else what goes with the terminal's ground."""
+        chosen = self.session.remembered.theme
+        if chosen in {theme.name for theme in self.themes}:
+            return chosen
+        if self.session.own.theme is not None:
+            return own.OWN
+        light = self.asked is not None and self.asked.ground.dark is False
+        return themes.LIGHT.name if light else themes.DARK.name
+
+    def action_theme(self, name: str) -> None:
+        """From now on, and at the next start; "": the terminal's own."""
+        self.session.remembered.theme = name
+        self.session.remember()
+        self.theme = self._theme_now()
+        tell_in_front(self, f"theme: {self.theme}{'' if name else ', as the terminal'}")
+
+    def on_ground_known(self) -> None:
+        self.theme = self._theme_now()
+
+    def action_own_keys(self) -> None:
+        """Write the file of own keys and colours, to be edited."""
+        context, screens = self.session.context, self._screens()
+        file = context.home.root / own.FILE
+
+        def work() -> bool:
+            with self.session.writing():
+                pass  # makes the home, or says why it cannot be written
+            try:
+                with file.open("x", encoding="utf-8") as stream:
+                    stream.write(own.template(screens))
+            except FileExistsError:
+                return False
+            return True
+
+        if isinstance(self.screen, Page):
+            self.screen.do(
+                work,
+                lambda new: tell_in_front(
+                    self, f"{'wrote' if new else 'there already:'} {file}; edit it, then start again"
+                ),
             )
 
-    def _runner(self, where: Any, action: str) -> Callable[[], None]:
-        def run() -> None:
-            self.call_next(self.run_action, action, where)
 
-        return run
-
-
-def run(context: Context) -> int:
+def run(context: Context, commands: Sequence[Command] = (), asked: Asked | None = None) -> int:
     """The TUI until it is left; returns the exit code. What the user should know after it is narrated."""
     _log_to(context)
-    app = InnateApp(context)
+    app = InnateApp(context, commands, asked)
+    if asked is not None:
+        asked.answer()
     app.run()
     session = app.session
     if app.fault is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -34,11 +35,18 @@ _AXES = ("architectures", "optimizers", "activations", "defenses")
 
 
 def load_study(spec: str, overrides: Sequence[str] = ()) -> Study:
-    """The study that `spec` names: a file if there is one (or it looks like a path), else a preset.
+    """The study that `spec` names: a file if there is one (or it looks like a path), else a preset; "-" is the one on
+    stdin, whose paths are relative to the current folder.
 
     Raises NotFound if there is neither, BadInput for whatever is wrong in it, naming the file and the key.
     """
     path = Path(spec).expanduser()
+    if spec == "-":
+        try:
+            text = sys.stdin.read()
+        except UnicodeDecodeError as error:
+            raise BadInput(f"stdin: cannot be read as text: {error}") from None
+        return parse_study(apply_overrides(parse_toml(text, "stdin"), overrides), "stdin", Path.cwd())
     if path.is_file():
         try:
             text = path.read_text(encoding="utf-8")

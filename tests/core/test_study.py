@@ -1,3 +1,4 @@
+import io
 import json
 import subprocess
 import sys
@@ -370,6 +371,14 @@ def test_a_spec_is_a_file_or_a_preset_or_not_found(tmp_path):
     (tmp_path / "bad.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(BadInput, match="text"):
         load_study(str(tmp_path / "bad.toml"))
+
+
+def test_a_study_may_come_on_stdin(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO(study_template()))
+    assert list(load_study("-", ["seeds=7"]).seeds) == [0, 1, 2, 3, 4, 5, 6]
+    monkeypatch.setattr("sys.stdin", io.StringIO("name ="))
+    with pytest.raises(BadInput, match=r"^stdin: not valid TOML: "):
+        load_study("-")
 
 
 def test_paths_of_data_sets_are_relative_to_the_study_file(tmp_path):

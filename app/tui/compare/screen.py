@@ -20,7 +20,7 @@ from app.report.variants import GROUPS
 from app.tui.compare.tables import CompareGrid, table
 from app.tui.compare.views import TITLES, VIEWS, Choice, Loaded, load
 from app.tui.compare.words import about, command, nothing
-from app.tui.shell.keys import Key, bindings
+from app.tui.shell.keys import Key
 from app.tui.shell.page import Page
 from app.tui.widgets.chart import ChartView
 from app.tui.widgets.dialogs import Item, Picker
@@ -55,7 +55,6 @@ class CompareScreen(Page):
         Key("enter", "open", "open", "everything about the run behind the row", hint=False),
         Key("y", "copy", "copy", "copy the equivalent command of this view", hint=False),
     )
-    BINDINGS = bindings(KEYS)
     CSS = """
     CompareScreen #about { height: 1; color: $foreground 75%; text-wrap: nowrap; text-overflow: ellipsis; }
     CompareScreen #empty { height: 1fr; padding: 1 2; display: none; }
@@ -310,14 +309,23 @@ class CompareScreen(Page):
     def equivalents(self) -> Mapping[str, str]:
         text = command(self._loaded)
         trials = self.table.current.trials if self.table.current else ()
-        study = shlex.quote(self._loaded.study) if self._loaded and self._loaded.study else "STUDY"
+        if self._loaded is None or self._loaded.study is None:
+            return {"study": "innate studies"}
+        study = shlex.quote(self._loaded.study)
         factors = ",".join(self._factors or ("optimizer", "activation"))
-        return {
+        found = {
             "turn(1)": text,
+            "copy": text,
             "study": f"innate results --study {study}",
             "score": f"innate chart scores --study {study} --score {self._score('score', 'innate')}",
             "factors": f"innate chart heatmap --study {study} --by {factors}",
-            "attack": f"innate chart curves --study {study} --attack pgd",
             "marked": text,
-            "open": f"innate show {short_id(trials[0])}" if trials else "innate show TRIAL",
         }
+        for attack in self._loaded.attacks[:1]:
+            found["attack"] = f"innate chart curves --study {study} --attack {attack}"
+        if trials:
+            found["open"] = f"innate show {short_id(trials[0])}"
+        return found
+
+    def look_at(self, study: str) -> None:
+        self._choose(study=study)

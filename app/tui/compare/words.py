@@ -82,7 +82,7 @@ def command(loaded: Loaded | None) -> str:
     study, choice, content = shlex.quote(loaded.study), loaded.choice, loaded.content
     if choice.view == "differences":
         runs = content.runs[:4] if isinstance(content, Differences) else ()
-        return "; ".join(f"innate show {short_id(trial)}" for _, trial in runs) or "innate show TRIAL"
+        return "; ".join(f"innate show {short_id(trial)}" for _, trial in runs) or f"innate results --study {study}"
     text = f"innate chart {'scores' if choice.view == 'bars' else choice.view} --study {study}"
     if choice.view in ("bars", "heatmap"):
         text += f" --score {choice.score}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from app.report.toml import toml_text
 from app.tui.compose.draft import Document
-from app.tui.compose.model import Composition
+from app.tui.compose.model import Composition, fed
 from app.tui.compose.questions import place_of
 from app.tui.compose.words import study_text
 from app.tui.shell.page import Page
@@ -137,6 +137,6 @@ def _save(page: Page, model: Composition, path: Path) -> None:
 
     def saved(_: None) -> None:
         model.saved_as(str(path), document)
-        page.say(f"saved   ≡ innate run {shlex.quote(str(path))}")
+        page.did("saved", fed(f"cat > {shlex.quote(str(path))}", toml_text(document)))
 
     page.do(work, saved)

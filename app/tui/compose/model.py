@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from app.report.toml import toml_text
 from app.tui.compose import draft
 from app.tui.compose import settings as compose_settings
 from app.tui.compose.draft import BY_NAME, PARTS, Document, Key, Offer
@@ -25,6 +26,14 @@ class Origin:
 
     spec: str
     document: Document
+
+
+def fed(command: str, document: str) -> str:
+    """`command` with `document`, whose last line is ended, on its stdin, for a shell."""
+    end = "END"
+    while end in document.splitlines():
+        end += "_"
+    return f"{command} <<'{end}'\n{document}{end}"
 
 
 class Composition:
@@ -243,8 +252,14 @@ class Composition:
         return f"{self._document.get('name') or 'study'}.toml"
 
     @property
-    def spec(self) -> str:
-        """What to give to `innate run` for the document, in the shell's quotes; a file of that name is yet to be saved."""
+    def spec(self) -> str | None:
+        """The preset or the file that holds the document as it stands, in the shell's quotes; None if none does."""
         if self._origin is not None and self._origin.document == self._document:
             return shlex.quote(self._origin.spec)
-        return shlex.quote(self.file)
+        return None
+
+    def command(self, verb: str, options: str = "") -> str:
+        """`innate VERB` for the document as it stands: it is given on stdin where no preset and no file holds it."""
+        if self.spec is not None:
+            return f"innate {verb} {self.spec}{options}"
+        return fed(f"innate {verb} -{options}", toml_text(self._document))

@@ -16,18 +16,18 @@ from app.tui.compose import draft
 from app.tui.compose.about import toml_content
 from app.tui.compose.draft import Document
 from app.tui.compose.files import Beginning, ask_beginning, ask_place
-from app.tui.compose.model import Composition
+from app.tui.compose.model import Composition, fed
 from app.tui.compose.outlook import Outlook, Outlooks
 from app.tui.compose.panes import Panes
 from app.tui.compose.questions import ask_path, ask_value
 from app.tui.compose.settings import Setting, toggled
 from app.tui.compose.submit import Submitter, question
 from app.tui.compose.words import label_at
-from app.tui.shell.keys import Key, bindings
+from app.tui.shell.keys import Key
 from app.tui.shell.page import Page
 from app.tui.widgets.dialogs import Confirm, TextPage
 from app.tui.widgets.rows import RowList
-from core.study.resolve import parse_study
+from core.study.resolve import LARGE_GRID, grid_size, parse_study
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -58,7 +58,6 @@ class ComposeScreen(Page):
         Key("right,l", "inner", "in", "to the choices, to the options", hint=False),
         Key("left,h", "outer", "out", "back to the choices, to the parts", hint=False),
     )
-    BINDINGS = bindings(KEYS)
     CSS = """
     ComposeScreen #panes { height: 1fr; }
     ComposeScreen #parts { width: 28; border-right: solid $panel; }
@@ -298,23 +297,29 @@ class ComposeScreen(Page):
             self.panes.parts.move_to(self.panes.parts.keys.index(wrong.part))
             return
         study = parse_study(self.model.document, "draft", self.model.base)
-        text, spec = question(study, self.model.outlook, self.session.worker), self.model.spec
-        self.push(Confirm(text), lambda yes: self._submitter.submit(study, spec) if yes else None)
+        large = " --yes" if grid_size(study) > LARGE_GRID else ""
+        command = self.model.command("run", f" --detach{large}")
+        text = question(study, self.model.outlook, self.session.worker)
+        self.push(Confirm(text), lambda yes: self._submitter.submit(study, command) if yes else None)
 
     # --- the same from the command line ---
 
     def equivalents(self) -> Mapping[str, str]:
-        model, given = self.model, "training.epochs=1"
-        if model.setting is not None and model.setting.text(model.document):
-            path = model.setting.path
-            given = f"{draft.dotted(path)}={toml_value(draft.value_at(model.document, path))}"
+        model = self.model
         found = {
-            "edit": f"innate plan {model.spec} --set {shlex.quote(given)}",
-            "submit": f"innate run {model.spec} --detach",
+            "submit": model.command("run", " --detach"),
             "start": "innate init study.toml --from quick",
-            "save": f"innate init {shlex.quote(model.file)}",
-            "see": f"innate plan {model.spec}",
+            "save": fed(f"cat > {shlex.quote(model.file)}", toml_text(model.document)),
+            "see": model.command("plan"),
         }
+        if model.spec is None:
+            found["edit"] = found["see"]
+        else:
+            given = "training.epochs=1"
+            if model.setting is not None and model.setting.text(model.document):
+                path = model.setting.path
+                given = f"{draft.dotted(path)}={toml_value(draft.value_at(model.document, path))}"
+            found["edit"] = f"innate plan {model.spec} --set {shlex.quote(given)}"
         if model.part.registry is not None:
             catalogue = "datasets" if model.part.name == "dataset" else model.part.name
             found["search"] = found["tick"] = f"innate {catalogue}"

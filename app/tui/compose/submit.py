@@ -19,7 +19,6 @@ from app.tui.compose.download import Download
 from app.tui.compose.outlook import Outlook, counts, remarks
 from app.tui.shell.page import Page
 from app.tui.widgets.dialogs import TextPage
-from app.tui.widgets.lines import StatusLine
 from core.study.resolve import LARGE_GRID, grid_size
 
 if TYPE_CHECKING:
@@ -110,10 +109,9 @@ class Submitter:
         self._download = Download()
         self.busy = False
 
-    def submit(self, study: Study, spec: str) -> None:
-        """Submit `study`, whose size has been agreed to; `spec` is what `innate run` would be given for it."""
+    def submit(self, study: Study, command: str) -> None:
+        """Submit `study`, whose size has been agreed to; `command` does the same."""
         page, session = self._page, self._page.session
-        command = f"innate run {spec} --detach{' --yes' if grid_size(study) > LARGE_GRID else ''}"
         report = self._reporter()
         fetch = partial(self._download.run, report=report)
         self.busy = True
@@ -126,9 +124,10 @@ class Submitter:
                 self.busy = False
 
         def done(answer: Submitted) -> None:
+            page.say(answer.told)  # instead of what was told there meanwhile
             if page.app.screen is page:
                 page.go_to("queue")
-            self._tell(f"{answer.told}   ≡ {command}")
+            page.did(answer.told, command)
             if answer.warning is not None:
                 page.app.push_screen(TextPage("When you log out", answer.warning))
 
@@ -147,12 +146,3 @@ class Submitter:
                 loop.call_soon_threadsafe(self._page.say, text, context=context)
 
         return report
-
-    def _tell(self, text: str, patience: int = 40) -> None:
-        """Say it on the screen in front, as soon as that is there."""
-        app = self._page.app
-        page = next((screen for screen in reversed(app.screen_stack) if isinstance(screen, Page)), None)
-        if page is not None and page.query(StatusLine):
-            page.say(text)
-        elif patience:
-            app.set_timer(0.05, partial(self._tell, text, patience - 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -14,14 +15,14 @@ from app.report import status
 from app.report.status import WorkerView
 from app.tui.queue.columns import COLUMNS, WIDE_COLUMNS, QueueLine, listed
 from app.tui.queue.panels import RunningTrial, Survivors, panels
-from app.tui.shell.keys import Key, bindings
+from app.tui.shell.keys import Key
 from app.tui.shell.steering import DRAIN, PAUSE, START, SteeringPage, worker_line
 from app.tui.widgets.dialogs import Confirm, Prompt
 from app.tui.widgets.grid import PAGE, Grid
 from app.tui.widgets.text import TextLines, coarse
 from core.names import short_id
 from storage import queries, worker_state
-from storage.changes import Cancel, Change, Prioritise, Retry
+from storage.changes import Cancel, Prioritise, Retry
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -85,7 +86,6 @@ class QueueScreen(SteeringPage):
         Key("u", "unmark", "unmark", "forget all marks", hint=False),
         Key("y", "copy", "copy id", "copy the trial's id to the clipboard (OSC 52)", hint=False),
     )  # fmt: skip
-    BINDINGS = bindings(KEYS)
     CSS = """
     QueueScreen #worker, QueueScreen #counts { height: 1; }
     QueueScreen #counts { color: $foreground 80%; }
@@ -325,7 +325,7 @@ class QueueScreen(SteeringPage):
             if yes:
                 self.action_unmark()
                 done = "cancelled what was unfinished of the study; submitting it again queues it"
-                self.steer(Cancel(None, study), lambda _: done, f"innate cancel --study {study}")
+                self.steer(Cancel(None, study), lambda _: done, f"innate cancel --study {shlex.quote(study)}")
 
         self.push(Confirm(f"Cancel everything unfinished of {study}? What runs stops and keeps its checkpoint."), sure)
 
@@ -353,7 +353,6 @@ class QueueScreen(SteeringPage):
                 self._change(
                     lambda db: [Retry(tuple(queries.failed_trials(db)))],
                     f"queued what had failed again{'' if self.view and self.view.alive else '; w starts a worker'}",
-                    "innate retry --all",
                 )
 
         self.push(
@@ -370,8 +369,6 @@ class QueueScreen(SteeringPage):
         trials = self._meant()
         if not trials or not self.may_change():
             return
-        row = self.grid.current
-        one = row.priority + by if row is not None and len(trials) == 1 else None
 
         def shift(db: Database) -> list[Prioritise]:
             levels: dict[int, list[str]] = {}
@@ -380,7 +377,7 @@ class QueueScreen(SteeringPage):
             return [Prioritise(tuple(those), priority) for priority, those in levels.items()]
 
         done = f"priority of {_trials(trials)} one {'up' if by > 0 else 'down'}"
-        self._change(shift, done, f"innate priority {_short(trials)} {'N' if one is None else one}")
+        self._change(shift, done)
 
     def action_priority(self) -> None:
         trials = self._meant()
@@ -399,37 +396,45 @@ class QueueScreen(SteeringPage):
         now = str(row.priority) if row is not None and len(trials) == 1 else ""
         self.push(Prompt(f"Priority of {_trials(trials)}", now, hint=hint, check=_no_priority), set_it)
 
-    def _change(self, wanted: Callable[[Database], Sequence[Change[Any]]], done: str, command: str) -> None:
+    def _change(self, wanted: Callable[[Database], Sequence[Retry | Prioritise]], done: str) -> None:
         """Make the changes that `wanted` finds in the database, one after another, then tell."""
 
-        def run() -> None:
+        def run() -> str:
             from app.worker.changes import perform
 
             with self.session.writing() as db:
-                for change in wanted(db):
+                changes = wanted(db)
+                for change in changes:
                     perform(db, self.session.context.home, change)
+            return " && ".join(map(_command, changes))
 
-        self.do(run, lambda _: self.say(f"{done}   ≡ {command}"))
+        self.do(run, lambda command: self.did(done, command) if command else self.say("there was nothing to change"))
 
     # --- the same from the command line ---
 
     def equivalents(self) -> Mapping[str, str]:
         row = self.grid.current
-        meant = _short(self._meant()) or "TRIAL"
-        priority = row.priority if row else 0
-        return {
-            **self.steering_equivalents(),
-            "mark": "innate status --all",
-            "cancel": f"innate cancel {meant}",
-            "retry": f"innate retry {meant}",
-            "raise_priority": f"innate priority {meant} {priority + 1}",
-            "lower_priority": f"innate priority {meant} {priority - 1}",
-            "priority": f"innate priority {meant} N",
-            "failed": "innate trials --state failed",
-            "open": f"innate show {short_id(row.trial_id) if row else 'TRIAL'}",
-            "cancel_study": f"innate cancel --study {row.study if row else 'STUDY'}",
-            "retry_all": "innate retry --all",
-        }
+        meant, found = _short(self._meant()), {**self.steering_equivalents(), "retry_all": "innate retry --all"}
+        found |= {"mark": "innate status --all", "failed": "innate trials --state failed"}
+        if meant:
+            found |= {"cancel": f"innate cancel {meant}", "retry": f"innate retry {meant}"}
+        if row is not None:
+            study, trial = shlex.quote(row.study), short_id(row.trial_id)
+            found |= {
+                "raise_priority": f"innate priority {meant} {row.priority + 1}",
+                "lower_priority": f"innate priority {meant} {row.priority - 1}",
+                "priority": f"innate priority {meant} {row.priority}",
+                "open": f"innate show {trial}",
+                "cancel_study": f"innate cancel --study {study}",
+            }
+        return found
+
+
+def _command(change: Retry | Prioritise) -> str:
+    """What makes the same change."""
+    if isinstance(change, Retry):
+        return f"innate retry {_short(change.trials)}"
+    return f"innate priority {_short(change.trials)} {change.priority}"
 
 
 def _short(trials: Sequence[str]) -> str:

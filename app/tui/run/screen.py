@@ -18,7 +18,7 @@ from app.report.trial_charts import attack_curves, training_curves
 from app.tui.run.data import TABS, TITLES, Question, Run, load
 from app.tui.run.log import LogPane
 from app.tui.run.words import attacks_table, config, epochs_table, overview, title
-from app.tui.shell.keys import Key, bindings
+from app.tui.shell.keys import Key
 from app.tui.shell.page import Page
 from app.tui.widgets.chart import ChartView
 from app.tui.widgets.dialogs import Item, Picker
@@ -62,7 +62,6 @@ class DetailScreen(Page):
         Key("j,down", "down(1)", "down", "down; next example", hint=False),
         Key("k,up", "down(-1)", "up", "up; example before", hint=False),
     )
-    BINDINGS = bindings(KEYS)
     CSS = """
     DetailScreen #about { height: 1; color: $foreground 75%; text-wrap: nowrap; text-overflow: ellipsis; }
     DetailScreen #tabs-body { height: 1fr; }
@@ -330,11 +329,12 @@ class DetailScreen(Page):
 
     def equivalents(self) -> Mapping[str, str]:
         trial = short_id(self._trial_id)
-        attack = self._attack or next(iter(self._run.tried if self._run else ()), "pgd")
+        attack = self._attack or next(iter(self._run.tried if self._run else ()), None)
+        pictures = f"innate examples {trial}{f' --attack {attack}' if attack else ''}"
         return {
             "turn(1)": f"innate show {trial}",
-            "on(1)": f"innate examples {trial} --attack {attack}",
-            "attack": f"innate attack {trial} --attack pgd --eps 0.1",
+            "on(1)": pictures,
+            "attack": pictures,
             "search": f"innate worker logs | grep {trial}",
             "follow": f"innate worker logs --follow | grep {trial}",
             "copy": f"innate show {trial} --json",

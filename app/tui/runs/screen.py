@@ -13,7 +13,7 @@ from textual.widgets import Input, Static
 
 from app.tui.runs import words as runs_words
 from app.tui.runs.columns import COLUMNS, Delta, RunLine, preview_text, with_deltas
-from app.tui.shell.keys import Key, bindings
+from app.tui.shell.keys import Key
 from app.tui.shell.page import Page
 from app.tui.widgets.chart import ChartView
 from app.tui.widgets.dialogs import Confirm, Item, Picker, Prompt
@@ -63,7 +63,6 @@ class RunsScreen(Page):
         Key("R", "retry", "retry", "queue the failed or cancelled run again", hint=False),
         Key("y", "copy", "copy id", "copy the run's id to the clipboard (OSC 52)", hint=False),
     )
-    BINDINGS = bindings(KEYS)
     CSS = """
     RunsScreen #about { height: 1; color: $foreground 75%; text-wrap: nowrap; text-overflow: ellipsis; }
     RunsScreen #filter { border: none; height: 1; padding: 0; background: $panel; display: none; }
@@ -393,8 +392,8 @@ class RunsScreen(Page):
 
         self.do(
             work,
-            lambda rows: self.say(
-                f"wrote {rows:,} rows to {path}   ≡ {runs_words.listing_command(chosen.text, remembered, path)}"
+            lambda rows: self.did(
+                f"wrote {rows:,} rows to {path}", runs_words.listing_command(chosen.text, remembered, path)
             ),
         )
 
@@ -426,6 +425,12 @@ class RunsScreen(Page):
             return sorted({trial for _, trial in self.session.remembered.marks})
         run = self.current
         return [] if run is None else [run.trial_id]
+
+    def look_at(self, study: str) -> None:
+        chosen = listing.parse_filter(f'study="{study}"')
+        self.session.remembered.filter = chosen.text
+        self.session.remember()
+        self._apply(chosen)
 
     # --- the same from the command line ---
 

@@ -44,20 +44,21 @@ def nothing(chosen: str | None) -> Content:
 
 def commands(chosen: str, state: Remembered, trial: ListedTrial | None, meant: Sequence[str]) -> Mapping[str, str]:
     """Action → command; `meant` are the trials that a change would be about."""
-    name, study = (short_id(trial.trial_id), trial.study) if trial else ("TRIAL", "STUDY")
-    trials = " ".join(map(short_id, meant)) or "TRIAL"
     listed = listing_command(chosen, state)
-    shown = " ".join(f"--trial {short_id(one)}" for one in meant) or "--trial TRIAL"
-    return {
+    found = {
         "filter": listed,
         "sort": listed,
         "reverse": listed,
-        "open": f"innate show {name}",
-        "mark": f"innate chart curves --study {study} {shown}",
         "export": listing_command(chosen, state, Path("runs.csv")),
-        "delete": f"innate delete {trials}",
-        "retry": f"innate retry {trials}",
     }
+    if trial is not None:
+        found["open"] = f"innate show {short_id(trial.trial_id)}"
+        shown = " ".join(f"--trial {short_id(one)}" for one in meant)
+        found["mark"] = f"innate chart curves --study {shlex.quote(trial.study)} {shown}"
+    if meant:
+        trials = " ".join(map(short_id, meant))
+        found |= {"delete": f"innate delete {trials} --yes", "retry": f"innate retry {trials}"}
+    return found
 
 
 def listing_command(chosen: str, state: Remembered, output: Path | None = None) -> str:

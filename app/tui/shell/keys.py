@@ -1,4 +1,4 @@
-"""Keys as data: one table per screen drives dispatch, the line of hints, the help and the palette.
+"""Keys as data: one table per screen drives dispatch, the line of hints, the help and what `:` finds.
 
 To give a screen an action: an entry in its KEYS and a method `action_NAME`; its equivalent command in `equivalents`.
 """
@@ -15,7 +15,8 @@ from app.tui.widgets.lines import Hint
 
 @dataclass(frozen=True)
 class Key:
-    """`keys` as Textual names them, separated by commas; `label` stands in the line of hints, `help` in help and palette.
+    """`keys` as Textual names them, separated by commas; `label` stands in the line of hints, `help` in the help and beside what
+    `:` finds.
 
     `hint` False keeps it out of the line of hints, where there is little room.
     """
@@ -38,9 +39,10 @@ class Key:
 
 
 _SHOWN = {
-    "question_mark": "?", "slash": "/", "enter": "⏎", "escape": "esc", "ctrl+p": "^p", "space": "space", "up": "↑",
-    "down": "↓", "left": "←", "right": "→", "pageup": "pgup", "pagedown": "pgdn", "left_square_bracket": "[",
+    "question_mark": "?", "slash": "/", "enter": "⏎", "escape": "esc", "ctrl+p": "^p", "ctrl+z": "^z", "space": "space",
+    "up": "↑", "down": "↓", "left": "←", "right": "→", "pageup": "pgup", "pagedown": "pgdn", "left_square_bracket": "[",
     "right_square_bracket": "]", "comma": ",", "full_stop": ".", "plus": "+", "minus": "-", "equals_sign": "=",
+    "colon": ":",
 }  # fmt: skip
 
 EVERYWHERE = (
@@ -50,12 +52,24 @@ EVERYWHERE = (
     Key("4", "mode('findings')", "Findings", "claims and effects with verdicts, and what they rest on", hint=False),
     Key("5", "mode('worker')", "Worker", "the worker, its devices and its log", hint=False),
     Key("6", "mode('compare')", "Compare", "scores, heatmap, curves, trade-off", hint=False),
+    Key("colon,ctrl+p", "anything", "anything", "any screen, study, run (by its id), action or command, by its name"),
     Key("question_mark", "help", "help", "the keys of this screen"),
     Key("e", "equivalents", "commands", "the equivalent command of every action here", hint=False),
-    Key("ctrl+p", "command_palette", "palette", "find any action by its name", hint=False),
-    Key("T", "next_theme", "theme", "dark, light, colour-blind-safe", hint=False),
+    Key("L", "command_log", "command log", "what was done here, as a script that does it again", hint=False),
+    Key("T", "next_theme", "theme", "dark, light, colour-blind-safe, your own", hint=False),
+    Key("ctrl+z", "suspend_process", "suspend", "back to the shell; fg comes back here", hint=False),
     Key("q", "leave", "quit", "leave; a worker goes on without you"),
 )
+MOVING = (
+    Key("down,j", "", "", "next row"),
+    Key("up,k", "", "", "row before"),
+    Key("pagedown,pageup", "", "", "a page on, a page back"),
+    Key("g,G", "", "", "first row, last row"),
+    Key("right,left", "", "", "columns that have no room, on and back"),
+)
+"""What tables and lists do by themselves."""
+APP = "everywhere"
+"""Stands for the name of a screen where keys hold on every screen."""
 
 
 def hints(keys: Sequence[Key], scope: str) -> list[Hint]:
@@ -63,6 +77,14 @@ def hints(keys: Sequence[Key], scope: str) -> list[Hint]:
     return [Hint(key.shown, key.label, f"{scope}.{key.action}") for key in keys if key.hint]
 
 
-def bindings(keys: Sequence[Key]) -> list[BindingType]:
-    """The table as Textual's bindings."""
-    return [Binding(key.keys, key.action, key.label, show=False, tooltip=key.help) for key in keys]
+def bindings(keys: Sequence[Key], mode: str = "") -> list[BindingType]:
+    """The table as Textual's bindings; `mode` is the screen's, by which own keys are given to its actions."""
+    return [
+        Binding(key.keys, key.action, key.label, show=False, tooltip=key.help, id=identity(mode, key.action))
+        for key in keys
+    ]
+
+
+def identity(mode: str, action: str) -> str | None:
+    """What an action is called among those of all screens."""
+    return f"{mode}.{action}" if mode else None

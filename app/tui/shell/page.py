@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from textual.app import ComposeResult
+from textual.app import App, ComposeResult
 from textual.containers import Container
 from textual.message import Message
 from textual.screen import ModalScreen, Screen
 
-from app.tui.shell.keys import EVERYWHERE, Key, hints
+from app.tui.shell.keys import APP, EVERYWHERE, Key, bindings, hints
 from app.tui.shell.threads import sentence
 from app.tui.widgets.lines import Hints, Masthead, StatusLine, worker_word
 
@@ -27,6 +27,22 @@ class Changed(Message):
     """Something was changed from here: the app looks at once instead of at its next round."""
 
 
+def tell_in_front(app: App[Any], text: str, *, wrong: bool = False, patience: int = 40) -> None:
+    """Say it on the screen in front, as soon as that is there."""
+    page = next((screen for screen in reversed(app.screen_stack) if isinstance(screen, Page)), None)
+    if page is not None and page.query(StatusLine):
+        (page.complain if wrong else page.say)(text)
+    elif patience:
+        app.set_timer(0.05, lambda: tell_in_front(app, text, wrong=wrong, patience=patience - 1))
+
+
+def told_since(ends: Mapping[str, int]) -> str:
+    """What came to its end since the screens were left, in a sentence."""
+    done, failed = ends.get("finished", 0), ends.get("failed", 0)
+    told = f"since you looked: {done:,} trial{'' if done == 1 else 's'} done"
+    return f"{told}, {failed:,} failed (Queue says why)" if failed else told
+
+
 class Page(Screen[None]):
     """A screen gives `MODE`, `KEYS`, `body`, and how to get and show its data: `load` runs on the readers' thread and
     touches no widget, `show` runs on the event loop.
@@ -38,6 +54,10 @@ class Page(Screen[None]):
         (0, "-narrow"),
         (110, "-wide"),
     ]
+
+    def __init_subclass__(cls, **given: Any) -> None:
+        cls.BINDINGS = bindings(cls.KEYS, cls.MODE)
+        super().__init_subclass__(**given)
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -68,18 +88,27 @@ class Page(Screen[None]):
         """Which of the five screens the line at the top marks."""
         return self.MODE
 
+    def look_at(self, study: str) -> None:
+        """Show this study, on a screen that shows one, or runs."""
+
     def equivalents(self) -> Mapping[str, str]:
-        """Action → the command that does the same, with what is chosen now filled in."""
+        """Action → the command that does the same, with what is chosen now filled in, so that it runs as it stands. None for an
+        action that has nothing to be about."""
         return {}
 
     # --- shared ---
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """Its KEYS, with those that are the user's own."""
+        return self.session.own.of(self.KEYS, self.MODE)
 
     def compose(self) -> ComposeResult:
         yield Masthead(self.marked)
         with Container(id="body"):
             yield from self.body()
         yield StatusLine()
-        yield Hints(hints(self.KEYS, "screen"), hints(EVERYWHERE, "app"))
+        yield Hints(hints(self.keys, "screen"), hints(self.session.own.of(EVERYWHERE, APP), "app"))
 
     def on_screen_resume(self) -> None:
         self.show_worker()
@@ -90,7 +119,9 @@ class Page(Screen[None]):
         """The worker in a word, at the top right, as of the session's last look."""
         if self.session.worker is not None:
             for masthead in self.query(Masthead):
-                masthead.show_worker(*worker_word(self.session.worker, self.session.waiting))
+                masthead.show_worker(
+                    *worker_word(self.session.worker, self.session.waiting, paused=self.session.paused)
+                )
 
     def data_changed(self) -> None:
         """The database moved on while this screen is in front."""
@@ -139,6 +170,11 @@ class Page(Screen[None]):
         """Tell what happened, in the line at the bottom."""
         self.query_one(StatusLine).say(text)
 
+    def did(self, told: str, command: str) -> None:
+        """Tell what was done, with the equivalent command, and keep that in the command log."""
+        self.session.did(told, command)
+        tell_in_front(self.app, f"{told}   ≡ {command.partition(' <<')[0]}")
+
     def complain(self, text: str) -> None:
         """Tell what went wrong, there too."""
         self.query_one(StatusLine).say(text, "$error")
@@ -149,7 +185,7 @@ class Page(Screen[None]):
 
     def steer(self, change: Change[T], done: Callable[[T], str], command: str) -> None:
         """Ask for a change of the queue; tells what `done` says of the answer, and the equivalent command."""
-        self._after(self.session.change(change), lambda answer: self.say(f"{done(answer)}   ≡ {command}"))
+        self._after(self.session.change(change), lambda answer: self.did(done(answer), command))
 
     def _after(self, result: Awaitable[T], then: Callable[[T], None]) -> None:
         async def run() -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from app.context import Context
 from app.report.charts import ORDINARY, Canvas
 from app.tui.shell import state
+from app.tui.shell.done import Done, spelled
+from app.tui.shell.own import Own
 from app.tui.shell.themes import PALETTES
 from app.tui.shell.threads import ChangeThread, Reader, sentence
 from core.errors import BadInput, InnateError
@@ -37,6 +40,12 @@ class Session:
         home = context.home
         self._state_path = None if context.read_only else home.root / "tui.json"
         self.remembered = state.load(self._state_path)
+        self.option = context.option
+        """The global option that commands need to work where the screens do."""
+        self.own = Own()
+        """Keys and colours of the user's own, once they are read."""
+        self.done: list[Done] = []
+        """What was done from here, in order."""
         self.reader = Reader(context.database, read_only=context.read_only, name="reader")
         self.charts = Reader(context.database, read_only=context.read_only, name="charts")
         self._doer = ChangeThread()
@@ -46,6 +55,11 @@ class Session:
         """As of the last look; None before it."""
         self.unfinished: Mapping[str, int] = {}
         """Trials "running" and "queued", in all studies."""
+        self.paused = False
+        """Whether the queue is, as of the last look."""
+        self.meanwhile: Mapping[str, int] = {}
+        """How many trials came to their end between the last time and this start: "finished", "failed"."""
+        self._left_at = self.remembered.left_at
         self.looking = False
         self.changing = 0
         """Changes that are asked for and not yet made."""
@@ -59,7 +73,16 @@ class Session:
 
     def remember(self) -> None:
         """Keep the state of the screens for the next time, whatever ends this one."""
+        self.remembered.left_at = time.time()
         state.save(self.remembered, self._state_path)
+
+    def did(self, told: str, command: str) -> None:
+        """Keep the command of what was done."""
+        self.done.append(Done(time.time(), told, command))
+
+    def spelled(self, command: str) -> str:
+        """`command` so that it works in this home wherever it is typed."""
+        return spelled(command, self.option)
 
     def close(self) -> None:
         self.remember()
@@ -82,7 +105,7 @@ class Session:
         try:
             while True:
                 self._look_again = False
-                self._last_look, self.worker, self.unfinished = await self.reader.ask(self._looked)
+                self._last_look, self.worker, self.unfinished, self.paused = await self.reader.ask(self._looked)
                 if not self._look_again:
                     break
         finally:
@@ -91,12 +114,15 @@ class Session:
         self.version += moved_on
         return moved_on
 
-    def _looked(self, db: Database) -> tuple[object, WorkerView, Mapping[str, int]]:
+    def _looked(self, db: Database) -> tuple[object, WorkerView, Mapping[str, int], bool]:
         from app.report.status import worker_view
-        from storage import queue
+        from storage import queries, queue, worker_state
         from storage.database import data_version
 
-        return (id(db), data_version(db)), worker_view(db, self.context.lived_in), queue.unfinished_counts(db)
+        if self._left_at is not None:
+            self.meanwhile, self._left_at = queries.ends_since(db, self._left_at), None
+        view, counts = worker_view(db, self.context.lived_in), queue.unfinished_counts(db)
+        return (id(db), data_version(db)), view, counts, worker_state.paused(db) is not None
 
     # --- charts ---
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,7 +18,8 @@ class Remembered:
     """The state of the screens. Marks and baseline are (study, trial id)."""
 
     screen: str = "runs"
-    theme: str = "innate-dark"
+    theme: str = ""
+    """The one that was chosen; none: as the terminal's ground."""
     filter: str = ""
     sort: str | None = None
     descending: bool = False
@@ -29,6 +31,8 @@ class Remembered:
     """The study, chart, score and factors looked at last."""
     findings: dict[str, Any] = field(default_factory=dict)
     """The study, what stands beside it and the part of the evidence looked at last."""
+    left_at: float | None = None
+    """When the screens were used last, in Unix seconds."""
     draft: dict[str, Any] | None = None
     """The study being composed, in the study file's own keys."""
 
@@ -58,6 +62,7 @@ _SHAPES: dict[str, Callable[[Any], bool]] = {
     "baseline": lambda value: value is None or _is_pair(value),
     "compare": lambda value: isinstance(value, dict),
     "findings": lambda value: isinstance(value, dict),
+    "left_at": lambda value: value is None or (isinstance(value, float) and math.isfinite(value)),
     "draft": lambda value: value is None or isinstance(value, dict),
 }
 

@@ -11,6 +11,7 @@ from textual.content import Content
 from app.tui.shell.keys import Key
 from app.tui.shell.page import Page
 from app.tui.widgets.dialogs import Confirm, Prompt, TextPage
+from app.tui.widgets.lines import state_word
 from storage.changes import Drain, Draining, Pause, Resume
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class SteeringPage(Page):
                 self.say(f"a worker is running already (pid {started.pid})")
                 return
             paused = "; the queue is paused, z resumes" if self.paused is not None else ""
-            self.say(f"worker started (pid {started.pid}, {room}){paused}   ≡ innate worker start")
+            self.did(f"worker started (pid {started.pid}, {room}){paused}", "innate worker start")
             if warning:
                 self.app.push_screen(TextPage("When you log out", Content(warning)))
 
@@ -130,7 +131,7 @@ class SteeringPage(Page):
         resume = self.paused is not None
         return {
             "start": "innate worker start",
-            "pause": "innate worker resume" if resume else 'innate worker pause --reason "…"',
+            "pause": "innate worker resume" if resume else "innate worker pause",
             "drain": "innate worker drain",
         }
 
@@ -147,13 +148,16 @@ def worker_line(view: WorkerView, paused: str | None) -> Content:
             hint = [f"the queue is paused: {paused}; ", ("z", "bold $accent"), " resumes, ", *hint]
         return Content.assemble(("○ no worker", "$warning"), ": ", *hint)
     who = "innate run" if view.role == "innate run" else "worker"
-    state = {"silent": "does not answer", "starting": "is starting"}.get(view.state, f"is {view.state}")
-    colour = {"silent": "$error", "paused": "$warning", "idle": "$foreground"}.get(view.state, "$success")
+    now = state_word(view, paused=paused is not None)
+    state = {"silent": "does not answer"}.get(now, f"is {now}")
+    colour = {"silent": "$error", "paused": "$warning", "pausing": "$warning", "idle": "$foreground"}.get(
+        now, "$success"
+    )
     parts: list[Any] = [(f"● {who} {view.pid or '?'} {state}", colour)]
     if view.state == "silent" and view.heartbeat_at is not None:
         last = datetime.datetime.fromtimestamp(view.heartbeat_at).strftime("%H:%M:%S")
         parts.append(f": no heartbeat since {last}, stopped or hung")
-    elif view.state == "paused" and paused is not None:
+    elif now in ("paused", "pausing"):
         parts += [f": {paused}; ", ("z", "bold $accent"), " resumes"]
     elif view.reason:
         parts.append(f": {view.reason}")

@@ -22,6 +22,12 @@ _BOX = """
 """
 
 
+_LABEL = 28
+"""Cells for names beside which notes stand in a column."""
+_LISTED = 200
+"""Items listed at most; typing narrows."""
+
+
 class Prompt(ModalScreen[str | None]):
     """Asks for a line; `check` says at every keystroke what is wrong with it, None if nothing is."""
 
@@ -99,9 +105,9 @@ class Picker(ModalScreen[Any]):
         Binding("tab", "tick", "tick", priority=True),
     ]
 
-    def __init__(self, title: str, items: Sequence[Item], *, many: bool = False) -> None:
+    def __init__(self, title: str, items: Sequence[Item], *, many: bool = False, hint: str = "type to narrow") -> None:
         super().__init__()
-        self._title, self._items, self._many = title, list(items), many
+        self._title, self._items, self._many, self._hint = title, list(items), many, hint
         self._ticked = {index for index, item in enumerate(items) if item.ticked}
         self._shown: list[int] = []
 
@@ -111,7 +117,7 @@ class Picker(ModalScreen[Any]):
             box.border_subtitle = (
                 "tab tick   ⏎ accept   esc leave it" if self._many else "type to narrow   ⏎ choose   esc leave it"
             )
-            yield Field(placeholder="type to narrow", select_on_focus=False)
+            yield Field(placeholder=self._hint, select_on_focus=False)
             yield OptionList()
 
     def on_mount(self) -> None:
@@ -139,14 +145,24 @@ class Picker(ModalScreen[Any]):
             self._ticked ^= {self._shown[place]}
             self._narrow(self.query_one(Input).value, place)
 
+    def found(self, text: str) -> list[int]:
+        """The places of the items to show, the best first."""
+        return ranked(self._items, text)
+
+    @property
+    def chosen(self) -> Item | None:
+        """The item under the cursor."""
+        place = self.query_one(OptionList).highlighted
+        return self._items[self._shown[place]] if place is not None and self._shown else None
+
     def _narrow(self, text: str, place: int = 0) -> None:
-        self._shown = ranked(self._items, text)
+        self._shown = self.found(text)
         listed = self.query_one(OptionList)
         listed.clear_options()
-        width = max((len(item.label) for item in self._items), default=0)
-        listed.add_options([Option(self._line(index, width)) for index in self._shown])
+        width = min(_LABEL, max((len(self._items[index].label) for index in self._shown), default=0))
+        listed.add_options([Option(self._line(index, width)) for index in self._shown[:_LISTED]])
         if self._shown:
-            listed.highlighted = min(place, len(self._shown) - 1)
+            listed.highlighted = min(place, len(self._shown) - 1, _LISTED - 1)
 
     def _line(self, index: int, width: int) -> Content:
         item = self._items[index]
@@ -159,9 +175,8 @@ class Picker(ModalScreen[Any]):
         if self._many:
             self.dismiss([self._items[index].value for index in sorted(self._ticked)])
             return
-        place = self.query_one(OptionList).highlighted
-        if place is not None and self._shown:
-            self.dismiss(self._items[self._shown[place]].value)
+        if self.chosen is not None:
+            self.dismiss(self.chosen.value)
 
 
 class Confirm(ModalScreen[bool]):
@@ -187,7 +202,7 @@ class Confirm(ModalScreen[bool]):
 
 
 class TextPage(ModalScreen[None]):
-    """A text to read and scroll; `y` copies it."""
+    """A text to read and scroll; `y` copies it, or what is `copied` for it. `keys` are told beside."""
 
     DEFAULT_CSS = f"""
     TextPage {{ {_BOX} }}
@@ -204,20 +219,25 @@ class TextPage(ModalScreen[None]):
         Binding("y", "copy", "copy"),
     ]
 
-    def __init__(self, title: str, text: str | Content) -> None:
+    def __init__(self, title: str, text: str | Content, *, copied: str | None = None, keys: str = "") -> None:
         super().__init__()
-        self._title = title
+        self._title, self._copied = title, copied
         self._content = text if isinstance(text, Content) else Content(text)
+        self._keys = f"y copy   {keys}   esc close" if keys else "y copy   esc close"
 
     def compose(self) -> ComposeResult:
         with VerticalScroll() as box:
             box.border_title = self._title
-            box.border_subtitle = "y copy   esc close"
+            box.border_subtitle = self._keys
             yield Static(self._content)
 
     def action_scroll(self, by: int) -> None:
         self.query_one(VerticalScroll).scroll_relative(y=by, animate=False)
 
     def action_copy(self) -> None:
-        self.app.copy_to_clipboard(self._content.plain)
-        self.query_one(VerticalScroll).border_subtitle = "copied   esc close"
+        self.app.copy_to_clipboard(self._content.plain if self._copied is None else self._copied)
+        self.tell("copied")
+
+    def tell(self, text: str) -> None:
+        """What happened, in the border."""
+        self.query_one(VerticalScroll).border_subtitle = f"{text}   esc close"

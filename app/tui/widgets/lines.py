@@ -59,13 +59,21 @@ class Masthead(Widget):
             left += width
 
 
-def worker_word(view: WorkerView, waiting: int) -> tuple[str, str]:
+def state_word(view: WorkerView, *, paused: bool) -> str:
+    """The worker's state in a word. What it says of itself at a heartbeat may be older than a pause of the queue, or its end."""
+    if paused:
+        return {"working": "pausing", "idle": "paused"}.get(view.state, view.state)
+    return "resuming" if view.state == "paused" else view.state
+
+
+def worker_word(view: WorkerView, waiting: int, *, paused: bool) -> tuple[str, str]:
     """The worker in a word, with how many trials wait for it, and its colour."""
     left = f", {waiting} to do" if waiting else ""
     if not view.alive:
         return f"○ no worker{left}", "$warning" if waiting else "$foreground 60%"
-    colours = {"silent": "$error", "paused": "$warning", "draining": "$warning", "idle": "$foreground 70%"}
-    return f"● {view.state}{left}", colours.get(view.state, "$success")
+    state, waits = state_word(view, paused=paused), "$warning"
+    colours = {"silent": "$error", "paused": waits, "pausing": waits, "draining": waits, "idle": "$foreground 70%"}
+    return f"● {state}{left}", colours.get(state, "$success")
 
 
 class StatusLine(Widget):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from textual.widgets import Input
 from app.report import status
 from app.report.status import UnfinishedTrial, WorkerView
 from app.tui.run.progress import stands
-from app.tui.shell.keys import Key, bindings
+from app.tui.shell.keys import Key
 from app.tui.shell.steering import DRAIN, PAUSE, START, SteeringPage, worker_line
 from app.tui.widgets.dialogs import Confirm
 from app.tui.widgets.field import Field
@@ -75,7 +76,6 @@ class WorkerScreen(SteeringPage):
         Key("N", "match_before", "before", "the match before", hint=False),
         Key("F", "follow", "follow", "go with the log as it grows, or stay where it is"),
     )
-    BINDINGS = bindings(KEYS)
     CSS = """
     WorkerScreen #split { height: 1fr; layout: vertical; }
     WorkerScreen #about { height: auto; }
@@ -208,7 +208,7 @@ class WorkerScreen(SteeringPage):
         def stop(yes: bool | None) -> None:
             if yes:
                 self.say("stopping …")
-                self.do(work, lambda told: self.say(f"{told}   ≡ {command}"))
+                self.do(work, lambda told: self.did(told, command))
 
         if now:
             question = f"Kill {who} now? It is stopping cleanly; at most an epoch and an attack of each trial are lost."
@@ -264,12 +264,16 @@ class WorkerScreen(SteeringPage):
     def equivalents(self) -> Mapping[str, str]:
         stopping = self.view is not None and self.view.state == "stopping"
         log = self.session.context.lived_in.worker_log
-        return {
+        found = {
             **self.steering_equivalents(),
             "stop": f"innate worker stop{' --now' if stopping else ''}",
-            "search": f"grep -i {self.log_view.sought or 'TEXT'} {log}",
             "follow": "innate worker logs -f",
         }
+        sought = self.log_view.sought
+        found["search"] = (
+            f"grep -iF -e {shlex.quote(sought)} {shlex.quote(str(log))}" if sought else "innate worker logs"
+        )
+        return found
 
 
 # --- the facts as lines ---

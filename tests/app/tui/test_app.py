@@ -1,10 +1,9 @@
-"""What all screens share: keys as data, help, palette, themes, the word about the worker, faults and the end."""
+"""What all screens share: keys as data, help, themes, the word about the worker, faults and the end."""
 
 import asyncio
 import contextlib
 import logging
 import re
-import shlex
 import time
 
 import pytest
@@ -12,18 +11,20 @@ from textual import events
 from textual.color import Color
 from textual.pilot import WaitForScreenTimeout
 
+from app.report.status import WorkerView
 from app.tui.app import InnateApp
 from app.tui.shell import themes
 from app.tui.shell.help import help_text
 from app.tui.shell.keys import EVERYWHERE
 from app.tui.shell.page import Page
 from app.tui.shell.session import Session, log
+from app.tui.shell.steering import worker_line
 from app.tui.widgets.dialogs import TextPage
+from app.tui.widgets.lines import worker_word
 from app.worker import owner
 from storage import database, worker_state
 from storage.home import Home
 from tests.app.tui.conftest import LARGE, SMALL, calm, context_for, opened, press_and_wait, shown
-from tests.conftest import innate_command
 
 MODES = {"1": "runs", "2": "compose", "3": "queue", "4": "findings", "5": "worker", "6": "compare"}
 
@@ -31,7 +32,7 @@ MODES = {"1": "runs", "2": "compose", "3": "queue", "4": "findings", "5": "worke
 def test_every_key_has_an_action_a_label_and_a_line_of_help(home):
     session = Session(context_for(home))
     for make in InnateApp.PAGES.values():
-        page = make(session)
+        page = make()(session)
         for key in page.KEYS:
             name = re.match(r"\w+", key.action).group()
             assert hasattr(page, f"action_{name}"), f"{page.MODE}: {key.action}"
@@ -60,7 +61,7 @@ def test_each_screen_opens_has_help_that_escape_closes_and_cuts_no_hint(key, siz
             await press_and_wait(pilot, "escape")
             assert isinstance(app.screen, Page)
             for command in app.screen.equivalents().values():
-                assert command.startswith(("innate ", "grep ")), command
+                assert command.startswith(("innate ", "grep ", "cat ")), command
 
     asyncio.run(story())
 
@@ -116,20 +117,6 @@ def test_hints_can_be_clicked(filled_home):
             await pilot.click("Hints", offset=(shown(app).splitlines()[-1].index("help"), 0))
             await calm(pilot)
             assert isinstance(app.screen, TextPage)
-
-    asyncio.run(story())
-
-
-def test_the_palette_finds_the_actions_of_the_screen(filled_home):
-    async def story():
-        async with opened(filled_home) as (app, _):
-            names = {command.title for command in app.get_system_commands(app.screen)}
-            assert {key.label for key in app.screen.KEYS} <= names
-            assert {theme.name for theme in themes.THEMES} <= {name.removeprefix("theme ") for name in names}
-            command = next(c for c in app.get_system_commands(app.screen) if c.title == "mark")
-            command.callback()
-            await asyncio.sleep(0.3)
-            assert len(app.screen.grid.marks) == 1
 
     asyncio.run(story())
 
@@ -190,6 +177,25 @@ def test_the_worker_is_told_in_a_word(filled_home):
             assert "○ no worker, 8 to do" in shown(app)
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("state", "paused", "word"),
+    [
+        ("working", None, "working"),
+        ("working", "lunch", "pausing"),
+        ("paused", "lunch", "paused"),
+        ("idle", "lunch", "paused"),
+        ("paused", None, "resuming"),
+        ("draining", "lunch", "draining"),
+    ],
+)
+def test_what_the_worker_said_last_is_never_told_against_the_queue(state, paused, word):
+    view = WorkerView(True, state, None, pid=7)
+    assert worker_word(view, 0, paused=paused is not None)[0] == f"● {word}"
+    line = worker_line(view, paused).plain
+    assert line.startswith(f"● worker 7 is {word}")
+    assert ("lunch; z resumes" in line) == (word in ("pausing", "paused"))
 
 
 def test_a_fault_of_ours_is_a_sentence_and_the_log_has_the_traceback(filled_home, monkeypatch):
@@ -279,33 +285,6 @@ def test_leaving_is_exit_code_0_and_asks_nothing(key, filled_home):
     assert asyncio.run(story()) in (0, None)
 
 
-def test_the_equivalent_commands_are_commands_with_options_that_exist(filled_home, tmp_path):
-    async def story():
-        found = {}
-        async with opened(filled_home, press=["space"]) as (app, pilot):
-            for key, mode in MODES.items():
-                await press_and_wait(pilot, key)
-                found[mode] = dict(app.screen.equivalents())
-            await press_and_wait(pilot, "1", "enter")
-            found["detail"] = dict(app.screen.equivalents())
-        return found
-
-    helps = {}
-    for screen, commands in asyncio.run(story()).items():
-        assert commands, screen
-        for command in commands.values():
-            for part in command.split("&&"):
-                words = shlex.split(part)
-                if words[0] != "innate":
-                    continue
-                name = words[1:3] if words[1] == "worker" else words[1:2]
-                if tuple(name) not in helps:
-                    helps[tuple(name)] = innate_command(*name, "--help", home=tmp_path / "home").stdout
-                options = [word for word in words[1 + len(name) :] if word.startswith("--")]
-                missing = [option for option in options if option not in helps[tuple(name)]]
-                assert missing == [], f"{screen}: {command}"
-
-
 @pytest.mark.parametrize(
     ("alive", "waiting", "told"),
     [
@@ -316,7 +295,6 @@ def test_the_equivalent_commands_are_commands_with_options_that_exist(filled_hom
 )
 def test_leaving_says_that_the_worker_goes_on(alive, waiting, told, tmp_path, monkeypatch, capsys):
     from app.context import Context
-    from app.report.status import WorkerView
     from app.tui import app as module
 
     def left_at_once(self):

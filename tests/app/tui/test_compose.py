@@ -647,7 +647,7 @@ async def test_it_is_seen_and_saved_as_toml_and_overwrites_only_if_told_to(fille
         await press(pilot, "enter")
         await until(pilot, path.exists)
         assert tomllib.loads(path.read_text()) == draft.first()
-        await until(pilot, lambda: "saved   ≡ innate run" in shown(app))
+        await until(pilot, lambda: "saved   ≡ cat >" in shown(app))
         await go(pilot, "optimizers")
         await press(pilot, "space", "w")
         await typed(pilot, str(path))
@@ -664,9 +664,9 @@ async def test_every_action_shows_its_command(filled_home):
     async with composing(filled_home, LARGE) as (app, pilot):
         await go(pilot, "training")
         await press(pilot, "e")
-        text = shown(app)
-        assert "innate run my-study.toml --detach" in text
-        assert "innate plan my-study.toml --set training.epochs=3" in text
+        text = app.screen._content.plain
+        assert "innate plan - <<'END'" in text
+        assert "innate run - --detach <<'END'" in text
         assert "innate init study.toml --from quick" in text
 
 
@@ -699,7 +699,9 @@ async def test_submitting_queues_what_is_missing_sees_to_a_worker_and_shows_the_
         await press(pilot, "S", "y")
         await until(pilot, lambda: app.current_mode == "queue")
         await until(pilot, lambda: "wider: 4 trials queued; worker started" in shown(app))
-        assert "innate run wider.toml --de" in shown(app)
+        assert "≡ innate run - --de" in shown(app)
+        await press(pilot, "2")
+        await until(pilot, lambda: "wider: 4 trials queued" in shown(app) and "submitting" not in shown(app))
     assert started == [(filled_home.root, started[0][1], "auto", True)]
     db = database.connect(filled_home.database)
     assert stored_document(db, "wider") == small(name="wider", seeds=3)

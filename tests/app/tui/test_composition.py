@@ -1,5 +1,6 @@
 """The model of Compose, without a screen: changes and taking them back, the cursor, mistakes, where a draft came from."""
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,9 @@ from hypothesis import strategies as st
 
 from app.tui.compose import draft
 from app.tui.compose.draft import PARTS, Offer
-from app.tui.compose.model import Composition
+from app.tui.compose.model import Composition, fed
 from app.tui.compose.outlook import Outlook
+from core.study.resolve import load_study
 
 HERE = Path("/")
 
@@ -228,15 +230,30 @@ def test_an_outlook_counts_for_its_own_document_alone():
 
 def test_a_draft_is_named_after_what_holds_it_until_it_is_changed():
     model = composed()
-    assert (model.file, model.spec) == ("my-study.toml", "my-study.toml")
+    assert (model.file, model.spec) == ("my-study.toml", None)
     model.begin_with(draft.empty(), "paper-compat")
     assert (model.file, model.spec) == ("my-study.toml", "paper-compat")
     model.change({**model.document, "name": "mine"})
-    assert (model.file, model.spec) == ("mine.toml", "mine.toml")
+    assert (model.file, model.spec) == ("mine.toml", None)
     model.saved_as("a folder/it.toml", model.document)
     assert (model.file, model.spec) == ("a folder/it.toml", "'a folder/it.toml'")
     model.begin_with({"dataset": "digits"}, None)
     assert model.file == "study.toml"
+
+
+def test_its_command_runs_whether_a_file_holds_it_or_not(monkeypatch):
+    model = composed()
+    line, _, rest = model.command("run", " --detach").partition("\n")
+    assert line == "innate run - --detach <<'END'"
+    monkeypatch.setattr("sys.stdin", io.StringIO(rest.removesuffix("END")))
+    assert load_study("-").document == model.document
+    model.saved_as("a folder/it.toml", model.document)
+    assert model.command("plan") == "innate plan 'a folder/it.toml'"
+
+
+def test_a_document_may_have_the_line_that_ends_it():
+    text = 'description = """\nEND\n"""\n'
+    assert fed("innate run -", text) == f"innate run - <<'END_'\n{text}END_"
 
 
 def test_to_begin_with_another_study_closes_what_was_open_and_can_be_taken_back():

@@ -418,7 +418,7 @@ def test_every_action_has_its_command(waiting):
             assert commands["cancel"] == f"innate cancel {trial}"
             assert commands["raise_priority"] == f"innate priority {trial} 1"
             await press_and_wait(pilot, "e")
-            assert "innate worker pause" in shown(app)
+            assert "innate worker pause" in app.screen._content.plain
             await press_and_wait(pilot, "escape", "question_mark")
             assert "priority one up" in shown(app)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from app.tui.shell.page import told_since
 from app.tui.shell.session import Session
 from tests.app.tui.conftest import context_for
 
@@ -18,7 +19,7 @@ def test_a_look_that_is_asked_for_during_another_is_made_after_it(filled_home):
             if version == 1:
                 began.set()
                 await go_on.wait()
-            return version, None, {}
+            return version, None, {}, False
 
     async def story():
         first = asyncio.create_task(session.look())
@@ -33,3 +34,25 @@ def test_a_look_that_is_asked_for_during_another_is_made_after_it(filled_home):
     session.reader = Reader()
     asyncio.run(story())
     session.charts.close()
+
+
+def test_what_ended_since_the_screens_were_left_is_told_once(filled_home):
+    context = context_for(filled_home)
+
+    async def looked(left_at):
+        session = Session(context)
+        session._left_at = left_at
+        await session.look()
+        session.close()
+        return dict(session.meanwhile), session.remembered.left_at
+
+    assert asyncio.run(looked(None))[0] == {}
+    ends, left_at = asyncio.run(looked(1.0))
+    assert ends == {"finished": 8}
+    assert Session(context).remembered.left_at == left_at
+    assert asyncio.run(looked(left_at))[0] == {}
+
+
+def test_it_is_told_in_a_sentence():
+    assert told_since({"finished": 12, "failed": 1}) == "since you looked: 12 trials done, 1 failed (Queue says why)"
+    assert told_since({"finished": 1}) == "since you looked: 1 trial done"

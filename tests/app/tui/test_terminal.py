@@ -169,3 +169,39 @@ def test_without_colours_and_on_an_old_terminal_everything_is_there(terminal, tm
             assert not any(f"\x1b[{code}m" in coloured for code in ("31", "32", "33", "91", "92", "93"))
         terminal.keys("q")
         terminal.until("$", absent=["1 Runs"])
+
+
+def test_it_is_stopped_and_continued_whole_and_draws_on_stdout_alone(terminal, tmp_path):
+    home, log = tmp_path / "home", tmp_path / "log"
+    terminal.keys(f"{sys.executable} -P -m app.main --home {home} 2>{log}; echo left with $?", "Enter")
+    terminal.until("Nothing has been run here yet")
+    terminal.keys("C-z")
+    terminal.until("left with 1", "$", absent=["Nothing has been run"])
+    terminal.keys("stty -a | tr ' ' '\\n' | grep -c -x -e echo -e icanon", "Enter")
+    terminal.until("\n2\n")
+    terminal.keys("fg", "Enter")
+    terminal.until("1 Runs", "Nothing has been run here yet", "q quit")
+    terminal.keys("3")
+    terminal.until("Nothing is queued")
+    pid = terminal.program(home).pid
+    for stop, enter in (("TSTP", "Enter"), ("STOP", "C-j")):  # the second cannot be heard, and leaves the terminal raw
+        subprocess.run(["kill", f"-{stop}", str(pid)], check=True)
+        deadline = time.monotonic() + 60
+        while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        terminal.keys("clear; fg", enter)
+        terminal.until("1 Runs", "Nothing is queued", "q quit")
+        terminal.keys("5")
+        terminal.until("no worker: w starts one")
+        terminal.keys("3")
+        terminal.until("Nothing is queued")
+    terminal.keys("q")
+    terminal.until("$", absent=["1 Runs"])
+    assert log.read_text() == ""
+
+
+def test_a_terminal_that_can_only_print_gets_the_help(terminal, tmp_path):
+    terminal.keys(f"TERM=dumb {sys.executable} -P -m app.main --home {tmp_path / 'home'}; echo left with $?", "Enter")
+    terminal.until("worker", "Start here: innate run quick", "left with 0")
+    assert not (tmp_path / "home").exists()
