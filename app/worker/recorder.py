@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from app.worker import escalation
 from core.errors import Unavailable
 from core.events import (
     AttackProgress,
@@ -108,6 +109,7 @@ class Recorder:
                     recording.record_failed_evaluation(db, attempt, event)
                 case Finished():
                     queue.settle(db, attempt)
+                    escalation.go_on(db, claim.trial_id)
                 case TrialFailed(reason, traceback):
                     queue.fail(db, attempt, reason, traceback)
                 case Stopped():
