@@ -58,8 +58,16 @@ def note_on(db: Database, study: str, variant_id: str | None) -> NoteRow:
     row = db.execute(
         "SELECT text, tags FROM note WHERE study = ? AND coalesce(variant_id, '') = ?", (study, variant_id or "")
     ).fetchone()
-    text, tags = row or ("", "[]")
-    return NoteRow(study, variant_id, str(text), tuple(json.loads(tags)))
+    return _row(study, variant_id, *(row or ("", "[]")))
+
+
+def notes_in(db: Database, study: str) -> list[NoteRow]:
+    """All that is noted on a study and on its variants, the study's first. Raises NotFound for an unknown one."""
+    study_row(db, study)
+    rows = db.execute(
+        "SELECT study, variant_id, text, tags FROM note WHERE study = ? ORDER BY variant_id NULLS FIRST", (study,)
+    )
+    return [_row(*row) for row in rows.fetchall()]
 
 
 def notes_about(db: Database, trial_id: str) -> list[NoteRow]:
@@ -70,7 +78,7 @@ def notes_about(db: Database, trial_id: str) -> list[NoteRow]:
         "WHERE st.trial_id = ? ORDER BY n.study, n.variant_id NULLS FIRST",
         (trial_id,),
     )
-    return [NoteRow(study, variant, text, tuple(json.loads(tags))) for study, variant, text, tags in rows.fetchall()]
+    return [_row(*row) for row in rows.fetchall()]
 
 
 def change(
@@ -102,6 +110,10 @@ def change(
                 (study, variant_id, note.text, json.dumps(tags), time.time()),
             )
         return note
+
+
+def _row(study: str, variant_id: str | None, text: str, tags: str) -> NoteRow:
+    return NoteRow(study, variant_id, text, tuple(json.loads(tags)))
 
 
 def _has(db: Database, study: str, variant_id: str) -> bool:

@@ -16,7 +16,19 @@ from core.datasets import parse_source
 from core.errors import ExitCode, InnateError, Unavailable
 from core.study.plan import make_plan
 from core.study.resolve import parse_study
-from storage import commands, content, deletion, imports, notes, queries, queue, settling, studies, transfers, worker_state
+from storage import (
+    commands,
+    content,
+    deletion,
+    imports,
+    notes,
+    queries,
+    queue,
+    settling,
+    studies,
+    transfers,
+    worker_state,
+)
 from storage.changes import (
     Admission,
     Attack,

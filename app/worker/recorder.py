@@ -109,13 +109,14 @@ class Recorder:
                     recording.record_failed_evaluation(db, attempt, event)
                 case Finished():
                     queue.settle(db, attempt)
-                    escalation.go_on(db, claim.trial_id)
                 case TrialFailed(reason, traceback):
                     queue.fail(db, attempt, reason, traceback)
                 case Stopped():
                     queue.release(db, attempt, "stopped")
                 case Crashed():
                     queue.crash(db, attempt, event.reason, event.exit_code, at_fault, event.memory_needed)
+            if isinstance(event, EvaluationFinished | Audited | Finished):  # each may be what the trial still lacked
+                escalation.go_on(db, claim.trial_id)
         self._epochs.pop(claim.trial_id, None)
 
     def _write_epochs(self, trial_id: str) -> None:

@@ -53,11 +53,13 @@ def trial(db, home, cache):
 
 
 def evaluated(db, claim, attack, standing, distances=None):
+    recording.record_evaluation(db, claim.attempt_id, outcome_of(db, attack, standing, distances))
+
+
+def outcome_of(db, attack, standing, distances=None):
     bits = np.arange(N) < standing
     ledgers = [Ledger(eps, bits) for eps in attack.eps] or [Ledger(None, bits, distances)]
-    samples = stored.samples_of(db)[60]
-    event = EvaluationFinished(attack, samples, 60, tuple(ledgers), (), 9, 9, 0.1, 256, "fp32")
-    recording.record_evaluation(db, claim.attempt_id, event)
+    return EvaluationFinished(attack, stored.samples_of(db)[60], 60, tuple(ledgers), (), 9, 9, 0.1, 256, "fp32")
 
 
 def climb(db, home, trial, standing):
@@ -170,11 +172,15 @@ def test_an_interrupted_climb_goes_on_where_it_was(db, home, trial):
 
 
 def finish(db, home, standing):
-    """The rung that is queued is tried, and the worker records that the trial came to its end."""
+    """The rung that is queued is tried, as the worker records it; the trial is never seen done before the next is queued."""
     claim = queue.claim(db)
     (wanted,) = claim.evaluations
-    evaluated(db, claim, wanted.attack, standing, np.where(np.arange(N) < standing, np.inf, 0.0).astype(np.float32))
-    Recorder(db, home, give_up=lambda: True).take(claim, Finished(), False)
+    recorder = Recorder(db, home, give_up=lambda: True)
+    recorder.take(claim, outcome_of(db, wanted.attack, standing), False)
+    assert queue.claim(db) is None, "what is under way is not claimed once more"
+    between = queue.remaining(db, "tiny")
+    recorder.take(claim, Finished(), False)
+    assert queue.remaining(db, "tiny") == between
     return wanted.attack.params.get("loss", wanted.attack.name)
 
 
@@ -192,7 +198,7 @@ def test_a_climb_goes_on_after_a_kill_between_two_rungs_and_after_a_failed_rung_
     escalation.add_next_rungs(db, home, Escalate("tiny", (trial,), THREAT))
     claim = queue.claim(db)
     evaluated(db, claim, claim.evaluations[0].attack, 30)
-    assert queue.reclaim(db) == 1
+    queue.reclaim(db)
     assert queue.remaining(db, "tiny") == {"done": 1}
     escalation.go_on(db)
     assert queue.remaining(db, "tiny") == {"queued": 1}

@@ -66,7 +66,12 @@ def test_what_is_noted_on_a_variant_or_its_study_can_be_filtered_by(db):
     assert found(db, "tag~ape") == {("other", "adam", "relu"), ("other", "adam", "tanh")}
     assert found(db, "tag!=keep study=tiny") == found(db, "study=tiny") - {("tiny", "sgd", "tanh")}
     assert found(db, "tag=keep optimizer=adam") == set() == found(db, "tag=nothing")
-    for text, words in (("tag>3", "is text"), ("tag", "such as tag=keep"), ("note=", "lacks a value"), ("tga=x", "mean 'tag'")):
+    for text, words in (
+        ("tag>3", "is text"),
+        ("tag", "such as tag=keep"),
+        ("note=", "lacks a value"),
+        ("tga=x", "mean 'tag'"),
+    ):
         with pytest.raises(BadInput, match=words):
             listing.parse_filter(text)
 
