@@ -234,6 +234,12 @@ def one(db: Database, study: str, trial_id: str) -> ListedTrial | None:
     return next(iter(page(db, chosen)), None)
 
 
+def one_of_variant(db: Database, study: str, variant_id: str) -> ListedTrial:
+    """The first row of a variant that the study has."""
+    chosen = Filter(sql="st.study = ? AND t.variant_id = ?", values=(study, variant_id))
+    return page(db, chosen, limit=1)[0]
+
+
 def some(db: Database, keys: Sequence[tuple[str, str]]) -> list[ListedTrial]:
     """The rows of these (study, trial id), as many as are still there, in that order."""
     return [row for study, trial_id in keys if (row := one(db, study, trial_id)) is not None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import textwrap
 from pathlib import Path
 from typing import Annotated
 
@@ -34,7 +35,8 @@ def register(app: typer.Typer) -> None:
     app.command("delete", epilog="Examples: innate delete 1f00ba4d --yes; innate delete --study quick")(delete)
     app.command(
         "init",
-        epilog="Examples: innate init study.toml; innate init paper.toml --from paper-mnist; innate init again.toml --from 1f00ba4d",
+        epilog="Examples: innate init study.toml; innate init paper.toml --from paper-mnist; "
+        "innate init again.toml --from 1f00ba4d",
     )(init)
 
 
@@ -47,29 +49,20 @@ def studies(ctx: typer.Context, as_json: Json = False) -> None:
     if as_json:
         emit_rows("studies", rows)
         return
-    noted = any(row.note or row.tags for row in rows)
     lines = [
         [
             row.study,
             row.dataset,
             *(str(count) for count in (row.trials, row.done, row.running, row.queued, row.failed)),
             moment(row.run_at),
-            *([note_text(row.note, row.tags)] if noted else []),
         ]
         for row in rows
     ]
-    headings = [
-        "study",
-        "dataset",
-        "trials",
-        "done",
-        "running",
-        "queued",
-        "failed",
-        "run",
-        *(["note"] if noted else []),
-    ]
-    typer.echo(table(headings, lines, right=range(2, 7), fill=-1 if noted else 0))
+    headings = ["study", "dataset", "trials", "done", "running", "queued", "failed", "run"]
+    typer.echo(table(headings, lines, right=range(2, 7), fill=0))
+    noted = [f"{row.study}: {note}" for row in rows if (note := note_text(row.note, row.tags))]
+    if noted:
+        typer.echo("\n" + "\n".join(textwrap.fill(line, width(), subsequent_indent="  ") for line in noted))
 
 
 def trials(

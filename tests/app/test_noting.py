@@ -32,7 +32,7 @@ def test_what_is_noted_is_shown_filtered_by_and_listed(home, trials, innate):
     assert "study note: for the paper [keep, ask-ann]\nnote: odd curve" in shown
     (listed,) = json.loads(innate("studies", "--json").stdout)["studies"]
     assert (listed["note"], listed["tags"]) == ("for the paper", ["keep", "ask-ann"])
-    assert "for the paper [keep," in innate("studies").stdout
+    assert innate("studies").stdout.endswith("\n\ntiny: for the paper [keep, ask-ann]\n")
     found = json.loads(innate("trials", "--filter", "note~odd tag=keep", "--json").stdout)["trials"]
     assert [row["trial_id"] for row in found] == [trials[0].trial_id]
     innate("note", "tiny", "", "--untag", "keep", "--untag", "ask-ann")

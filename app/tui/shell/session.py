@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.context import Context
 from app.report.charts import ORDINARY, Canvas
@@ -23,6 +24,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 log = logging.getLogger("innate.tui")
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """A study to go on with in Compose; `spec` is the preset or the file that holds it, None if it is neither."""
+
+    document: dict[str, Any]
+    spec: str | None
+    told: str
 
 
 class Session:
@@ -46,6 +56,8 @@ class Session:
         """As of the last look; None before it."""
         self.unfinished: Mapping[str, int] = {}
         """Trials "running" and "queued", in all studies."""
+        self.beginning: Beginning | None = None
+        """What another screen wants to be composed: Compose takes it when it comes to the front."""
         self.looking = False
         self.changing = 0
         """Changes that are asked for and not yet made."""
