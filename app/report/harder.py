@@ -76,7 +76,7 @@ def target_of(db: Database, study: str, trials: Sequence[str]) -> Target:
     known = set(studies.trained_trials(db, study))
     trained = tuple(trial for trial in chosen if trial in known)
     if not trained:
-        what = "this run is" if len(chosen) == 1 else f"none of these {len(chosen)} runs is"
+        what = "this run is not" if len(chosen) == 1 else f"none of these {len(chosen)} runs is"
         raise BadInput(f"{what} trained, so there is nothing to attack yet")
     done = {one.trial_id for one in queries.trials(db, study, state="done")}
     norm = row.threat_norm or "linf"
