@@ -48,7 +48,10 @@ def cost_text(cost: Cost, slots: int) -> str:
     if cost.seconds is None:
         return "time unknown"
     used = min(slots, cost.trials)
-    return f"{'at most' if cost.at_most else 'about'} {in_words(cost.seconds / used)} on {used} slot{'s' if used > 1 else ''}"
+    seconds, room = cost.seconds / used, f"on {used} slot{'s' if used > 1 else ''}"
+    if seconds < 1:
+        return f"less than 1 s {room}"
+    return f"{'at most' if cost.at_most else 'about'} {in_words(seconds)} {room}"
 
 
 def models_of(db: Database, study: str, trials: Sequence[str]) -> Models:

@@ -70,6 +70,8 @@ def go_on(db: Database, trial_id: str | None = None) -> None:
 
     Within the transaction that settles the trial, so that nobody sees it done between two rungs.
     """
+    if not escalations.between_rungs(db, trial_id):  # asked before the write lock is taken
+        return
     with transaction(db):
         while climbs := escalations.between_rungs(db, trial_id):
             for climb in climbs:

@@ -169,6 +169,7 @@ def test_costs_in_words():
     assert cost_text(Cost(3, None, at_most=True), 2) == "time unknown"
     assert cost_text(Cost(3, 480.0, at_most=False), 2) == "about 4 min on 2 slots"
     assert cost_text(Cost(1, 30.0, at_most=True), 8) == "at most 30 s on 1 slot"
+    assert cost_text(Cost(2, 0.5, at_most=False), 2) == "less than 1 s on 2 slots"
 
 
 def test_many_ids_do_not_fill_the_screen():

@@ -73,7 +73,6 @@ def _choose(page: Page, target: Target, found: Sequence[Way], slots: int) -> Non
             "study's own ε.",
         ),
     ]
-    runs = "1 run" if len(target.trials) == 1 else f"{len(target.trials):,} runs"
     absent = target.asked - len(target.trials)
     left_out = f"{absent} of {target.asked} are not trained yet, and left out" if absent else ""
 
@@ -83,9 +82,9 @@ def _choose(page: Page, target: Target, found: Sequence[Way], slots: int) -> Non
         elif value == _RADII:
             _ask_radii(page, target, slots)
         elif value is not None:
-            queue(page, value)
+            queue(page, target.study, value)
 
-    page.push(Ways(f"Attack harder: {runs} of {target.study}", offered, left_out=left_out), chosen)
+    page.push(Ways(f"Attack harder: {_runs(len(target.trials))} of {target.study}", offered, left_out=left_out), chosen)
 
 
 def shortened(command: str) -> str:
@@ -152,10 +151,9 @@ def _ask_radii(page: Page, target: Target, slots: int) -> None:
         attack_options(target, name, options)
         return name, options
 
-    hint = (
-        f"ε in {NORM_SIGNS[target.threat.norm]}, such as 0.05 or 8/255, several with commas; "
-        f"{target.strongest.name} had {', '.join(f'{eps:g}' for eps in target.strongest.eps)}"
-    )
+    so_far = ", ".join(f"{eps:g}" for eps in target.strongest.eps)
+    had = f"; {target.strongest.name} had {so_far}" if target.usual else ""
+    hint = f"ε in {NORM_SIGNS[target.threat.norm]}, such as 0.05 or 8/255, several with commas{had}"
     page.push(
         Prompt("At which ε", hint=hint, check=partial(_wrong, typed)),
         lambda text: None if text is None else _confirm(page, target, slots, *typed(text)),
@@ -180,24 +178,29 @@ def _confirm(page: Page, target: Target, slots: int, name: str, options: Mapping
     def sure(way: Way) -> None:
         from app.report.attack_cost import cost_text
 
-        runs = "1 run" if len(target.trials) == 1 else f"{len(target.trials):,} runs"
-        cost = cost_text(way.cost, slots)
+        runs, cost = _runs(len(target.trials)), cost_text(way.cost, slots)
         question = f"{way.name} on {runs} of {target.study}?\n\n{way.about}\n\n{cost}\n≡ {shortened(way.command)}"
-        page.push(Confirm(question), lambda yes: queue(page, way) if yes else None)
+        page.push(Confirm(question), lambda yes: queue(page, target.study, way) if yes else None)
 
     page.ask(asked, sure)
 
 
-def queue(page: Page, way: Way) -> None:
-    """Ask the worker for it; where none runs, offer to start one."""
+def queue(page: Page, study: str, way: Way) -> None:
+    """Ask the worker for it, of models of `study`; where none runs, offer to start one."""
     if way.cost.trials == 0:
         page.say(f"{way.name}: nothing is missing of that")
         return
 
     def told(answer: Climb | Attacked | Queued) -> str:
         count, words = _told(way, answer)
-        if count and page.is_current and (page.session.worker is None or not page.session.worker.alive):
-            page.push(Confirm(_NO_WORKER), lambda yes: start_worker(page) if yes else None)
+        worker = page.session.worker
+        if worker is None or not worker.alive:
+            if count and page.is_current:
+                page.push(Confirm(_NO_WORKER), lambda yes: start_worker(page) if yes else None)
+        elif count and worker.state == "paused":
+            words += "; the queue is paused"
+        elif count and worker.study not in (None, study):
+            words += f"; innate run is at {worker.study} until that is done"
         return words
 
     page.steer(way.change, told, way.command)
@@ -206,16 +209,14 @@ def queue(page: Page, way: Way) -> None:
 def _told(way: Way, answer: Climb | Attacked | Queued) -> tuple[int, str]:
     """(on how many runs, in words) what was queued."""
     if isinstance(answer, Climb):
-        count = len(answer.rungs)
-        what = f"escalating {_runs(count)}; each rung of {answer.of} follows by itself"
-        return count, what if count else "escalate: nothing is left to climb"
+        count, told = (
+            len(answer.rungs),
+            f"escalating {_runs(len(answer.rungs))}; each rung of {answer.of} follows by itself",
+        )
+        return count, told if count else "escalate: nothing is left to climb"
     count = answer.missing if isinstance(answer, Attacked) else answer.trials
-    return (
-        count,
-        f"queued {_runs(count)}: {way.name}; scores stay until it is done"
-        if count
-        else f"{way.name}: nothing is missing",
-    )
+    told = f"queued {_runs(count)}: {way.name}; scores stay until it is done"
+    return count, told if count else f"{way.name}: nothing is missing"
 
 
 def _runs(count: int) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+from textual.widgets import Static
 
 from app.tui.compose.screen import ComposeScreen
 from app.tui.followup.ways import Ways
@@ -75,8 +76,9 @@ def test_any_attack_with_its_options_and_other_radii_are_asked_for_and_mistakes_
         await press_and_wait(pilot, *"steps=0")
         assert "out of range" in shown(app)
         await press_and_wait(pilot, "ctrl+u", *"steps=3 eps=0.1", "enter")
-        assert "bim steps=3 eps=0.1 on 1 run of tiny?" in shown(app)
-        assert "--attack bim --eps 0.1 --set steps=3 --study tiny" in shown(app)
+        told = app.screen.query_one(Static).content.plain
+        assert told.startswith("bim steps=3 eps=0.1 on 1 run of tiny?")
+        assert told.endswith(" --attack bim --eps 0.1 --set steps=3 --study tiny")
         await press_and_wait(pilot, "y", "n")
         assert "queued 1 run: bim" in shown(app)
         await press_and_wait(pilot, "A", *["down"] * 5, "enter")
@@ -84,7 +86,7 @@ def test_any_attack_with_its_options_and_other_radii_are_asked_for_and_mistakes_
         await press_and_wait(pilot, *"0.3, 2")
         assert "out of range" in shown(app)
         await press_and_wait(pilot, "ctrl+u", *"0.3", "enter")
-        assert "curve areas keep to the study's own ε" in " ".join(shown(app).replace("│", " ").split())
+        assert "curve areas keep to the study's own ε" in app.screen.query_one(Static).content.plain
         await press_and_wait(pilot, "escape")
         assert isinstance(app.screen, DetailScreen)
 
