@@ -156,7 +156,7 @@ class Page(Screen[None]):
 
     def ask(self, question: Callable[[Database], T], then: Callable[[T], None]) -> None:
         """Ask the database on the readers' thread, then `then(answer)` here; what goes wrong is told here."""
-        self.run_worker(self._told(self.session.reader.ask(question), then), exit_on_error=False)
+        self.run_worker(self._hand_over(self.session.reader.ask(question), then), exit_on_error=False)
 
     def steer(self, change: Change[T], done: Callable[[T], str], command: str) -> None:
         """Ask for a change of the queue; tells what `done` says of the answer, and the equivalent command."""
@@ -164,13 +164,13 @@ class Page(Screen[None]):
 
     def _after(self, result: Awaitable[T], then: Callable[[T], None]) -> None:
         async def run() -> None:
-            await self._told(result, then)
+            await self._hand_over(result, then)
             self.app.post_message(Changed())
 
         # The app's, not the page's: a page that is left before the change is made still hears of it.
         self.app.run_worker(run(), exit_on_error=False)
 
-    async def _told(self, result: Awaitable[T], then: Callable[[T], None]) -> None:
+    async def _hand_over(self, result: Awaitable[T], then: Callable[[T], None]) -> None:
         try:
             then(await result)
         except Exception as error:
