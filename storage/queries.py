@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from core.errors import BadInput, NotFound
 from core.registry import nearest
 from storage import listing
-from storage.reading import columns, read
+from storage.reading import Options, columns, read
 from storage.rows import (
     AuditedRow,
     EpochRow,
@@ -215,37 +215,52 @@ class TrainingTime:
     epochs: int
     train_samples: int | None
     seconds: float
+    architecture_options: Options
+    defense: str
+    defense_options: Options
 
 
-def training_times(db: Database, dataset: str, architecture: str, defense: str, most: int = 200) -> list[TrainingTime]:
-    """Of the last `most` trials alike that were trained."""
-    rows = db.execute(
-        "SELECT json_extract(training, '$.epochs'), train_samples, train_seconds FROM trial WHERE train_seconds > 0 "
-        "AND dataset = ? AND architecture = ? AND defense = ? ORDER BY created_at DESC LIMIT ?",
-        (dataset, architecture, defense, most),
+def training_times(db: Database, dataset: str, architecture: str, most: int = 500) -> list[TrainingTime]:
+    """Of the last `most` trials of a data set and an architecture that were trained."""
+    return read(
+        db,
+        TrainingTime,
+        "SELECT json_extract(training, '$.epochs') AS epochs, train_samples, train_seconds AS seconds, architecture_options, "
+        "defense, defense_options FROM trial WHERE train_seconds > 0 AND dataset = ? AND architecture = ? "
+        "ORDER BY created_at DESC LIMIT ?",
+        (dataset, architecture, most),
     )
-    return [TrainingTime(*row) for row in rows]
 
 
-def attack_seconds(db: Database, attack: AttackSpec, architecture: str) -> float | None:
-    """Mean seconds per image of attacks with the same name, norm and steps on an architecture; None if none was made."""
-    row = db.execute(
-        "SELECT avg(e.seconds / e.count) FROM evaluation e JOIN attack a ON a.id = e.attack_id "
-        "JOIN trial t ON t.id = e.trial_id WHERE e.state = 'done' AND a.name = ? AND a.norm = ? "
-        "AND t.architecture = ? AND json_extract(a.spec, '$.params.steps') IS ?",
+@dataclass(frozen=True)
+class AttackTime:
+    """Mean seconds per image of attacks alike on models of one architecture with these options."""
+
+    seconds: float
+    architecture_options: Options
+
+
+def attack_times(db: Database, attack: AttackSpec, architecture: str) -> list[AttackTime]:
+    """Of attacks with the same name, norm and steps on an architecture; none if none was made."""
+    return read(
+        db,
+        AttackTime,
+        "SELECT avg(e.seconds / e.count) AS seconds, t.architecture_options FROM evaluation e "
+        "JOIN attack a ON a.id = e.attack_id JOIN trial t ON t.id = e.trial_id WHERE e.state = 'done' AND a.name = ? "
+        "AND a.norm = ? AND t.architecture = ? AND json_extract(a.spec, '$.params.steps') IS ? GROUP BY t.architecture_options",
         (attack.name, attack.norm, architecture, attack.params.get("steps")),
-    ).fetchone()
-    return None if row[0] is None else float(row[0])
+    )
 
 
-def audit_seconds(db: Database, spec: AuditSpec, architecture: str) -> float | None:
-    """Mean seconds of the same audit of models of an architecture; None if none was made."""
-    row = db.execute(
-        "SELECT avg(a.seconds) FROM audit a JOIN trial t ON t.id = a.trial_id WHERE a.state = 'done' AND a.spec_id = ? "
-        "AND t.architecture = ?",
+def audit_times(db: Database, spec: AuditSpec, architecture: str) -> list[AttackTime]:
+    """Mean seconds of the same audit of models of an architecture; none if none was made."""
+    return read(
+        db,
+        AttackTime,
+        "SELECT avg(a.seconds) AS seconds, t.architecture_options FROM audit a JOIN trial t ON t.id = a.trial_id "
+        "WHERE a.state = 'done' AND a.spec_id = ? AND t.architecture = ? GROUP BY t.architecture_options",
         (spec.id, architecture),
-    ).fetchone()
-    return None if row[0] is None else float(row[0])
+    )
 
 
 def leaderboard(db: Database, study: str) -> list[VariantRow]:
@@ -356,6 +371,12 @@ def training(db: Database, study: str) -> list[TrainingRow]:
         "WHERE st.study = ? ORDER BY st.position, v.epoch",
         (study,),
     )
+
+
+def classes(db: Database, study: str) -> int:
+    """Of the data set of a study; 0 where there is no such study."""
+    row = db.execute("SELECT json_array_length(class_names) FROM study WHERE name = ?", (study,)).fetchone()
+    return 0 if row is None or row[0] is None else int(row[0])
 
 
 def trial_epochs(db: Database, trial_id: str, last: int = -1) -> list[EpochRow]:

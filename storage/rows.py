@@ -358,6 +358,8 @@ class TuningRow:
     """Why it failed."""
     cell_reason: str | None
     """Why nothing could be chosen."""
+    classes: int
+    """Of the data set."""
     architecture_options: Options | None
     optimizer_options: Options | None
     activation_options: Options | None

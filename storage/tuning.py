@@ -312,5 +312,8 @@ def on_the_edge(db: Database, study: str) -> tuple[int, int]:
 
 def ledger(db: Database, study: str) -> list[TuningRow]:
     """Rows of v_tuning of a study, cell by cell, the smallest value first."""
-    sql = f"SELECT {columns(TuningRow)} FROM v_tuning WHERE study = ? ORDER BY cell, value"
+    sql = (
+        f"SELECT {columns(TuningRow)} FROM (SELECT v.*, json_array_length(s.class_names) AS classes FROM v_tuning v "
+        "JOIN study s ON s.name = v.study WHERE v.study = ?) ORDER BY cell, value"
+    )
     return read(db, TuningRow, sql, (study,))

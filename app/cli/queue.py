@@ -277,6 +277,8 @@ def _running(rows: Sequence[UnfinishedTrial], names: Names) -> str:
             ]
         lines.append(f"{short_id(row.trial_id)}  {names[row.study, row.trial_id]}")
         lines.append(f"  {', '.join(part for part in told if part)}")
+        if row.learns_nothing:
+            lines.append(f"  LEARNS NOTHING: its accuracy is that of guessing; innate cancel {short_id(row.trial_id)}")
     return "\n".join(lines)
 
 

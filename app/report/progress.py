@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from storage.worker_state import AttackPhase, Phase, TrainedPhase, TrainingPhase
+
+_EPOCHS_TO_LEARN = 3
+_HARDLY = 0.1
 
 
 def phase_name(phase: Phase | None) -> str:
@@ -17,6 +22,13 @@ def phase_name(phase: Phase | None) -> str:
         case AttackPhase(attack=attack, eps=eps):
             return attack if eps is None else f"{attack} ε={eps:g}"
     return "loading"
+
+
+def learns_nothing(accuracies: Sequence[float], classes: int) -> bool:
+    """Whether a model that was trained for three epochs or more still guesses: its accuracy on the training images at the end of
+    each epoch, corrected for chance, was never above a tenth."""
+    guessing = 1.0 / classes
+    return len(accuracies) >= _EPOCHS_TO_LEARN and max(accuracies) < guessing + _HARDLY * (1.0 - guessing)
 
 
 def phase_figures(phase: Phase | None) -> str:

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from app.report.labels import Made, trial_label
-from app.report.progress import phase_figures, phase_name
+from app.report.progress import learns_nothing, phase_figures, phase_name
 from app.worker.owner import holder, told_of
 from core.errors import NotFound
 from storage import queries, queue, studies, worker_state
 from storage.home import Home
 from storage.reading import Options, as_json
 from storage.rows import TrialRow
-from storage.tuning import companion, is_companion
+from storage.tuning import companion, is_companion, stages, study_of
 from storage.worker_state import LaneRow, RunningRow, SlotRow
 
 if TYPE_CHECKING:
@@ -127,6 +127,8 @@ class UnfinishedTrial:
     running: RunningRow | None
     """How far it is; None unless it runs, and before its worker has told of it."""
     row: TrialRow
+    learns_nothing: bool = False
+    """Whether it still guesses after epochs enough to have learned something."""
 
     def as_row(self) -> Options:
         """Its row of v_trials, and what `status` says of it beside."""
@@ -137,6 +139,7 @@ class UnfinishedTrial:
             "waits_for": self.waits_for,
             "stalled": self.stalled,
             "silent_for": self.silent_for,
+            "learns_nothing": self.learns_nothing,
             "phase": None if now is None else phase_name(now.phase),
             "share": None if now is None else now.share,
             "detail": None if now is None else phase_figures(now.phase),
@@ -290,10 +293,16 @@ def _told(
                 silent_for=silent_for,
                 running=running,
                 row=row,
+                learns_nothing=running is not None and _learns_nothing(db, row),
             )
         )
     waits = _waits(db, [one for one in found if one.state == "queued" and one.waits_for is None], worker, ahead)
     return [replace(one, waits_for=waits.get((one.study, one.trial_id), one.waits_for)) for one in found]
+
+
+def _learns_nothing(db: Database, row: TrialRow) -> bool:
+    classes = queries.classes(db, row.study)
+    return classes > 0 and learns_nothing([epoch.accuracy for epoch in queries.trial_epochs(db, row.trial_id)], classes)
 
 
 def _waits(
@@ -357,27 +366,27 @@ def _common_reason(worker: WorkerView) -> str | None:
 
 def seconds_left(db: Database, worker: WorkerView, study: str | None = None) -> float | None:
     """Until the queue (of `study`, if named) is empty; None without a worker, or before anything tells how long a trial takes.
+    Never less than what a running trial's own phase still takes.
 
     A study's trials take as long as its own ended ones did. Of a study that has none yet, what all others took is known,
-    and how long its running ones will have taken at least.
+    and how long its running ones will have taken at least. Trials whose learning rates are still being chosen count too.
     """
     if not worker.alive or not worker.slots:
         return None
     everybody, by_study = queue.seconds_per_trial(db), queue.seconds_by_study(db)
-    now = time.time()
-    live = worker_state.running_rows(db)
-    seconds = 0.0
+    now, live = time.time(), worker_state.running_rows(db)
+    seconds = longest = 0.0
     for name, counts in queue.unfinished_by_study(db, study).items():
-        each = by_study.get(name)
-        if each is None:
-            least = [
-                now - running.began_at + (running.seconds_left or 0.0)
-                for trial, running in live.items()
-                if trial in counts.running
-            ]
-            each = max([*([] if everybody is None else [everybody]), *least], default=None)
+        here = [live[trial] for trial in counts.running if trial in live]
+        least = [now - running.began_at + (running.seconds_left or 0.0) for running in here]
+        each = by_study.get(name) or max([*([] if everybody is None else [everybody]), *least], default=None)
         if each is None:
             return None
-        # What runs is on average half done.
-        seconds += each * (counts.queued + len(counts.running) / 2)
-    return seconds / len(worker.slots)
+        left = [max(each - (now - running.began_at), running.seconds_left or 0.0) for running in here]
+        # Of one that its worker has not told of yet, all is left.
+        seconds += each * (counts.queued + len(counts.running) - len(here)) + sum(left)
+        longest = max(longest, *left, 0.0)
+        if is_companion(name):
+            compared = by_study.get(study_of(name)) or everybody or each
+            seconds += stages(db, study_of(name)).to_come * compared
+    return max(seconds / len(worker.slots), longest)

@@ -13,6 +13,8 @@ from app.worker.narration import in_words
 if TYPE_CHECKING:
     from storage.rows import TuningRow
 
+_HARDLY = 0.1
+"""Chance-corrected accuracy under which a candidate has learned nothing to choose by."""
 _NOT_ENDED = ("queued", "running", "cancelled", None)
 
 
@@ -30,6 +32,15 @@ class TunedCell:
     def edge(self) -> bool:
         """Whether the best is the outermost that was tried, though the range was widened."""
         return self.chosen is not None and bool(self.chosen.edge)
+
+    @property
+    def unlearned(self) -> bool:
+        """Whether even the best candidate is hardly better than guessing, so that chance has chosen."""
+        chosen = self.chosen
+        if chosen is None or chosen.validation_accuracy is None:
+            return False
+        guessing = 1.0 / chosen.classes
+        return (chosen.validation_accuracy - guessing) / (1.0 - guessing) < _HARDLY
 
     @property
     def widened(self) -> int:
@@ -55,7 +66,9 @@ class TunedCell:
         first = self.candidates[0]
         if first.cell_reason is not None:
             return "FAILED: no candidate could be trained"
-        parts = [f"{self.to_come} of {len(self.candidates)} to come"] if self.chosen is None else []
+        parts = [f"{self.to_come} to come"] if self.chosen is None else []
+        if self.unlearned:
+            parts.append("NONE LEARNED")
         if self.edge:
             parts.append("ON THE EDGE")
         elif self.widened:
@@ -91,8 +104,12 @@ def tuning_table(study: str, rows: Sequence[TuningRow], width: int) -> str:
         )
     option = rows[0].option
     headings = [*factors, option, "valid.", "range tried", "tried", "seconds", "remark"]
-    count = len(factors)
-    shown = table(headings, lines, width, right=[count, count + 1, count + 3, count + 4])
+    for name in ("seconds", "tried"):  # what a narrow terminal can do without; the totals stand below
+        if sum(max(map(len, column)) + 2 for column in zip(headings, *lines, strict=True)) - 2 > width:
+            place = headings.index(name)
+            headings, *lines = ([*cells[:place], *cells[place + 1 :]] for cells in (headings, *lines))
+    numbers = [place for place, name in enumerate(headings) if name in (option, "valid.", "tried", "seconds")]
+    shown = table(headings, lines, width, right=numbers)
     head = ", ".join(part for part in (rows[0].dataset, constant([cell.candidates[0] for cell in cells])) if part)
     return "\n".join([f"{study}: {head}", shown, "", *wrapped(remarks(cells, option), width)])
 
@@ -129,6 +146,13 @@ def remarks(cells: Sequence[TunedCell], option: str) -> list[str]:
         lines.append(
             f"The best {option} {whose} on the edge of what was tried, so a better one may lie beyond: give those optimizers "
             "another range under [tuning.ranges], or more epochs."
+        )
+    blind = sum(cell.unlearned for cell in cells)
+    if blind:
+        whose = "cell learned" if blind == 1 else "cells learned"
+        lines.append(
+            f"Under no {option} that was tried {blind} {whose} more than guessing, so chance has chosen there: give candidates "
+            "more epochs or images, or another range under [tuning.ranges]."
         )
     waiting = sum(cell.chosen is None and cell.candidates[0].cell_reason is None for cell in cells)
     if waiting:

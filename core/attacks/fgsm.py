@@ -16,10 +16,14 @@ if TYPE_CHECKING:
 
 def fgsm(victim: Victim, x: Tensor, y: Tensor, samples: Tensor, draw: int, attack: AttackSpec) -> Tensor:  # noqa: ARG001
     """sign ∇ₓL(x, y) (Goodfellow et al. 2015, section 4); for l2 the normalised gradient. One gradient serves every ε.
-    L is the cross-entropy of even logits where the victim has such."""
-    from core.engine.losses import log_odds, log_odds_of_clean
+    L is the cross-entropy of even logits where the victim has such; with the loss "usual" that of the logits as they are, as
+    libraries compute it."""
+    from core.engine.losses import log_odds, log_odds_of_clean, usual
 
-    gradient, _ = victim.ascent(x, y, log_odds_of_clean if victim.evens else log_odds)
+    if attack.params["loss"] == "usual":
+        gradient, _ = victim.ascent(x, y, usual)
+    else:
+        gradient, _ = victim.ascent(x, y, log_odds_of_clean if victim.evens else log_odds)
     return ascent_direction(gradient, attack.norm)
 
 
@@ -27,7 +31,7 @@ ENTRY = Attack(
     "fgsm",
     "one gradient step to the surface of the ball",
     "Goodfellow et al. 2015",
-    (loss("ce"),),
+    (loss("ce", "usual"),),
     engine=3,
     direction=fgsm,
 )

@@ -93,6 +93,7 @@ def loss(*choices: str) -> Parameter:
     """The first is the default."""
     meanings = {
         "ce": "cross-entropy",
+        "usual": "cross-entropy as libraries compute it, whose slope vanishes where a model is sure",
         "margin": "difference of logits",
         "dlr": "difference of logits ratio",
         "targeted": "that ratio towards each of the likeliest wrong classes in turn",

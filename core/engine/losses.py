@@ -99,7 +99,13 @@ def dlr_targeted(logits: Tensor, y: Tensor, target: Tensor) -> Tensor:
     return difference(logits, y, target) / (ranked[:, 0] - ranked[:, 2:].mean(dim=1) + 1e-12)
 
 
-LOSSES: dict[str, Loss] = {"ce": log_odds, "margin": margin, "dlr": dlr, "targeted": dlr_targeted}
+def usual(logits: Tensor, y: Tensor) -> Tensor:
+    """−log softmax(z)_y as libraries compute it, whose slope vanishes in fp32 (see `log_odds`): for figures that others printed,
+    to tell what of them that is. It overstates robustness."""
+    return torch.nn.functional.cross_entropy(logits, y, reduction="none")
+
+
+LOSSES: dict[str, Loss] = {"ce": log_odds, "margin": margin, "dlr": dlr, "targeted": dlr_targeted, "usual": usual}
 """By the name that an attack's option `loss` has."""
 
 

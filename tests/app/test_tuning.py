@@ -264,6 +264,18 @@ def test_a_worker_that_died_before_it_chose_leaves_it_to_the_next(home, db, monk
     assert not tuning.stages(db, "tiny").open
 
 
+def test_where_no_candidate_learned_chance_has_chosen_and_that_is_said(home, db):
+    """With ten classes: 0.11 is guessing, 0.9 is not."""
+    studies.submit(db, plan_of(DOCUMENT, home.cache))
+    work(home, db, imagined(lambda name, rate: 0.11 if name == "adam" else 0.9))
+    cells = pages.cells_of(tuning.ledger(db, "tiny"))
+    assert [cell.unlearned for cell in cells] == [cell.candidates[0].optimizer == "adam" for cell in cells]
+    text = pages.tuning_table("tiny", tuning.ledger(db, "tiny"), 80)
+    assert max(map(len, text.splitlines())) <= 80
+    assert text.count("NONE LEARNED") == 2
+    assert "Under no lr that was tried 2 cells learned more than guessing" in " ".join(text.split())
+
+
 def test_what_fails_is_out_and_a_cell_of_nothing_else_fails_with_its_reason(home, db):
     studies.submit(db, plan_of(DOCUMENT, home.cache))
     watcher = work(home, db, imagined(lambda name, rate: None if name == "sgd" or rate > 5e-3 else rate))

@@ -45,6 +45,23 @@ def test_the_cross_entropy_is_softplus_of_the_log_odds_and_rises_along_the_same_
     assert torch.allclose(*unit, atol=1e-6)
 
 
+def test_fgsm_can_be_asked_for_the_slope_that_vanishes():
+    """Where a net is sure of its classes the usual cross-entropy finds fewer mistakes; where it is not, the same ones."""
+    net = small_net()
+    x = torch.rand(60, 1, 4, 4, generator=torch.Generator().manual_seed(5))
+    y = net(x).argmax(dim=1)
+    left = {}
+    for scale in (1.0, 300.0):
+        scaled = nn.Sequential(net, Times(scale))
+        for loss in ("ce", "usual"):
+            spec = resolve("fgsm", {"eps": [0.1], "loss": loss}, "test")
+            with under_attack(scaled):
+                step = ATTACKS["fgsm"].direction(Victim(scaled, evens=True), x, y, torch.arange(60), 0, spec)
+            left[scale, loss] = int((net((x + 0.1 * step).clamp(0, 1)).argmax(dim=1) == y).sum())
+    assert abs(left[1.0, "ce"] - left[300.0, "ce"]) <= 2, "a factor changes nothing but by rounding"
+    assert left[300.0, "usual"] > left[300.0, "ce"] + 2
+
+
 @pytest.mark.parametrize("margin", [1.0, 10.0, 17.0, 30.0, 100.0, 5_000.0])
 def test_its_slope_at_the_true_class_does_not_vanish_in_fp32(margin):
     """The usual form loses it from a margin of about 17 on: 1 − p rounds to 0."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
-from app.report.status import UnfinishedTrial
+from app.report.status import DeviceLanes, UnfinishedTrial
 from app.tui.run.progress import stands
-from app.tui.widgets.text import bar, size, sparkline
+from app.tui.widgets.text import bar, curve, fitted, size, sparkline
 from core.names import short_id
 from storage.rows import EpochRow
 from storage.worker_state import AttackPhase, Phase, RunningRow, TrainingPhase
@@ -33,6 +34,17 @@ class RunningTrial:
     def phase(self) -> Phase | None:
         """None before its worker has told of it."""
         return None if self.trial.running is None else self.trial.running.phase
+
+
+@dataclass(frozen=True)
+class Series:
+    """One curve of a running trial, from 0 to `most`, and where it stands `now`."""
+
+    name: str
+    now: str
+    values: Sequence[float]
+    most: float
+    colour: str
 
 
 @dataclass
@@ -61,24 +73,68 @@ class Survivors:
 
 
 def panels(
-    trials: Sequence[RunningTrial], survivors: Mapping[str, Survivors], width: int, room: int, *, wide: bool
+    trials: Sequence[RunningTrial],
+    survivors: Mapping[str, Survivors],
+    width: int,
+    room: int,
+    *,
+    wide: bool,
+    lanes: Sequence[DeviceLanes] = (),
 ) -> list[Content]:
-    """Every running trial in `room` lines, as richly as they allow."""
+    """Every running trial in `room` lines, as richly as they allow; those of a device with lanes below a line about it."""
     if not trials or room < 1:
         return []
-    lines_each = next((lines for lines in ((3, 2, 1) if wide else (2, 1)) if lines * len(trials) <= room), 1)
-    shown = trials if lines_each * len(trials) <= room else trials[: room - 1]
+    groups = _grouped(trials, lanes) if room > len(lanes) else [(None, list(trials))]
+    room -= sum(device is not None for device, _ in groups)
+    lines_each = next((lines for lines in (_WIDE if wide else _NARROW) if lines * len(trials) <= room), 1)
+    shown = len(trials) if lines_each * len(trials) <= room else max(0, room - 1)
     lines: list[Content] = []
-    for trial in shown:
-        falling = survivors.get(trial.trial.trial_id, Survivors())
-        lines += {1: _one_line, 2: _two_lines, 3: _three_lines}[lines_each](trial, falling, width)
-    if len(shown) < len(trials):
-        lines.append(Content.assemble((f"  and {len(trials) - len(shown)} more run, in the table below", _QUIET)))
+    left = shown
+    for device, here in groups:
+        if device is not None:
+            lines.append(_device_line(device, here))
+        for trial in here[:left]:
+            lines += _panel(trial, survivors.get(trial.trial.trial_id, Survivors()), width, lines_each)
+        left -= len(here[:left])
+    if shown < len(trials):
+        lines.append(Content.assemble((f"  and {len(trials) - shown} more run, in the table below", _QUIET)))
     return lines
 
 
+def _grouped(
+    trials: Sequence[RunningTrial], lanes: Sequence[DeviceLanes]
+) -> list[tuple[DeviceLanes | None, list[RunningTrial]]]:
+    """Trials by device, in the order of their lanes; those of devices without lanes last."""
+    rest = list(trials)
+    groups: list[tuple[DeviceLanes | None, list[RunningTrial]]] = []
+    for device in lanes:
+        here = [one for one in rest if one.trial.running is not None and one.trial.running.device == device.device]
+        if here:
+            groups.append((device, sorted(here, key=lambda one: one.trial.running.slot if one.trial.running else 0)))
+            rest = [one for one in rest if one not in here]
+    return [*groups, (None, rest)] if rest else groups
+
+
+def _device_line(device: DeviceLanes, trials: Sequence[RunningTrial]) -> Content:
+    rates = [one.trial.running.rate for one in trials if one.trial.running is not None and one.trial.running.rate]
+    told = [device.told, f"{sum(rates):,.0f} images/s" if rates else ""]
+    return Content.assemble((device.device, "bold"), (f"  {'  '.join(part for part in told if part)}", _QUIET))
+
+
+def _panel(trial: RunningTrial, falling: Survivors, width: int, height: int) -> list[Content]:
+    return _drawn(trial, falling, width, height) if height > len(_LOW) else _LOW[height - 1](trial, falling, width)
+
+
+def _stands(trial: RunningTrial, *, with_time: bool = True) -> tuple[str, str]:
+    """How far it is and the colour of that; one that learns nothing says so first."""
+    far, colour = stands(trial.trial, with_time=with_time)
+    if trial.trial.learns_nothing and not trial.trial.stalled:
+        return f"LEARNS NOTHING, {far}", "bold $warning"
+    return far, colour
+
+
 def _one_line(trial: RunningTrial, falling: Survivors, width: int) -> list[Content]:
-    far, colour = stands(trial.trial, with_time=False)
+    far, colour = _stands(trial, with_time=False)
     label = set_cell_size(trial.trial.label, max(8, min(30, width - 50)))
     return [
         Content.assemble(("▶ ", "$primary"), (label, "bold"), "  ", (far, colour), "  ", *_curves(trial, falling, 8))
@@ -86,7 +142,7 @@ def _one_line(trial: RunningTrial, falling: Survivors, width: int) -> list[Conte
 
 
 def _two_lines(trial: RunningTrial, falling: Survivors, width: int) -> list[Content]:
-    far, colour = stands(trial.trial)
+    far, colour = _stands(trial)
     device = "" if trial.trial.running is None else trial.trial.running.device
     room = width - cell_len(far) - 7 - cell_len(device)
     return [
@@ -97,9 +153,51 @@ def _two_lines(trial: RunningTrial, falling: Survivors, width: int) -> list[Cont
     ]
 
 
+def _drawn(trial: RunningTrial, falling: Survivors, width: int, height: int) -> list[Content]:
+    """With real curves: loss, accuracy and survivors side by side, below what they are and where they stand."""
+    row, now = trial.trial, trial.trial.running
+    head = _two_lines(trial, falling, width)[0]
+    pid = "" if now is None or not now.pid else f"pid {now.pid}"
+    about: Part = (f"{row.study}  {short_id(row.trial_id)}  {pid}".rstrip(), _QUIET)
+    for more in (*_pace(now), about):
+        told = Content.assemble("   ", more)
+        if head.cell_length + told.cell_length <= width:
+            head = head + told
+    figures = _series(trial, falling)
+    if not figures:
+        return [head, *[Content("")] * (height - 1)]
+    room = min(48, (width - 2) // len(figures) - 2)
+    drawn = [curve(one.values, room, height - 2, 0.0, one.most) for one in figures]
+    titles: list[Part] = [(f"  {fitted(f'{one.name} {one.now}', room)}", _QUIET) for one in figures]
+    lines = [head, Content.assemble(*titles)]
+    for place in range(height - 2):
+        parts: list[Part] = [(f"  {line[place]}", one.colour) for one, line in zip(figures, drawn, strict=True)]
+        lines.append(Content.assemble(*parts))
+    return lines
+
+
+def _series(trial: RunningTrial, falling: Survivors) -> list[Series]:
+    """What there is to draw, up to this moment."""
+    now = trial.phase
+    losses = [epoch.loss for epoch in trial.epochs]
+    hits = [epoch.accuracy for epoch in trial.epochs]
+    if isinstance(now, TrainingPhase):
+        losses.append(now.loss)
+        hits.append(now.accuracy)
+    found = []
+    if losses:
+        most = max((loss for loss in losses if math.isfinite(loss)), default=0.0)
+        found.append(Series("loss", f"{losses[-1]:.3f}", losses, most, "$secondary"))
+        found.append(Series("accuracy", _percent(hits[-1]), hits, 1.0, "$success"))
+    if isinstance(now, AttackPhase) and now.total:
+        stand = f"{now.survivors:,} of {now.total:,} survive"
+        found.append(Series(now.attack, stand, falling.shares, 1.0, "$warning"))
+    return found
+
+
 def _three_lines(trial: RunningTrial, falling: Survivors, width: int) -> list[Content]:
     row, now = trial.trial, trial.trial.running
-    far, colour = stands(row)
+    far, colour = _stands(trial)
     place = [] if now is None else [now.device, f"pid {now.pid}" if now.pid else ""]
     about = "  ".join(part for part in (row.study, short_id(row.trial_id), *place) if part)
     share = 0.0 if now is None or now.share is None else now.share
@@ -114,32 +212,13 @@ def _three_lines(trial: RunningTrial, falling: Survivors, width: int) -> list[Co
 
 def _curves(trial: RunningTrial, falling: Survivors, width: int, *, everything: bool = False) -> list[Part]:
     """Under attack the survivors, else loss and accuracy over the epochs so far and at this moment; or all of it."""
-    now, clean = trial.phase, trial.trial.clean_accuracy
-    attack = now if isinstance(now, AttackPhase) and now.total else None
-    losses = [epoch.loss for epoch in trial.epochs]
-    hits = [epoch.accuracy for epoch in trial.epochs]
-    if isinstance(now, TrainingPhase):
-        losses.append(now.loss)
-        hits.append(now.accuracy)
+    series, clean = _series(trial, falling), trial.trial.clean_accuracy
+    attacked = isinstance(trial.phase, AttackPhase) and not everything
     parts: list[Part] = []
-    if attack is not None:
-        parts += [
-            (f"{attack.attack} ", _QUIET),
-            (sparkline(falling.shares, width, 0.0, 1.0), "$warning"),
-            f" {attack.survivors:,} of {attack.total:,} survive   ",
-        ]
-        if clean is not None and not everything:
-            parts.append((f"clean {_percent(clean)}   ", _QUIET))
-    if losses and (everything or attack is None):
-        finite = [loss for loss in losses if loss == loss and abs(loss) != float("inf")]
-        parts += [
-            ("loss ", _QUIET),
-            (sparkline(losses, width, 0.0, max(finite, default=0.0)), "$secondary"),
-            f" {losses[-1]:.3f}   ",
-            ("accuracy ", _QUIET),
-            (sparkline(hits, width, 0.0, 1.0), "$success"),
-            f" {_percent(hits[-1])}   ",
-        ]
+    for one in series[-1:] if attacked and series else series:
+        parts += [(f"{one.name} ", _QUIET), (sparkline(one.values, width, 0.0, one.most), one.colour), f" {one.now}   "]
+    if attacked and series and clean is not None:
+        parts.append((f"clean {_percent(clean)}   ", _QUIET))
     return parts
 
 
@@ -159,3 +238,9 @@ def _percent(share: float) -> str:
 
 def _cut(text: str, room: int) -> str:
     return text if cell_len(text) <= room else set_cell_size(text, max(1, room - 1)).rstrip() + "…"
+
+
+_LOW = (_one_line, _two_lines, _three_lines)
+"""Panels without curves, by their number of lines."""
+_WIDE, _NARROW = (8, 6, 3, 2, 1), (6, 2, 1)
+"""Lines that a panel may have, the richest first."""

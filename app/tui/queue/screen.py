@@ -197,7 +197,7 @@ class QueueScreen(SteeringPage):
         self.query_one("#counts", TextLines).put([self._counts(data)])
         room = self.size.height - 3 - 2 - 2 - min(_LEAST_ROWS * (2 if wide else 1), data.total + 1)
         self.query_one("#panels", TextLines).put(
-            panels(data.running, self._survivors, self.size.width, room, wide=wide)
+            panels(data.running, self._survivors, self.size.width, room, wide=wide, lanes=data.view.lanes)
         )
         if data.total == 0:
             self._update("#empty", self._nothing(data))

@@ -13,6 +13,8 @@ from textual.visual import Visual
 from textual.widget import Widget
 
 _LEVELS = "▁▂▃▄▅▆▇█"
+_DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
+"""Bits of a braille character by row and column of the dot."""
 
 
 class TextLines(Widget):
@@ -69,6 +71,29 @@ def sparkline(values: Sequence[float], width: int, low: float, high: float) -> s
         _LEVELS[max(0, min(7, int((value - low) / span * 8)))] if math.isfinite(value) and span > 0 else "·"
         for value in values
     )
+
+
+def curve(values: Sequence[float], width: int, height: int, low: float, high: float) -> list[str]:
+    """A line through `values`, one after another from left to right, in `height` lines of `width` characters: dots of braille,
+    two beside and four above each other in a character. What is no number leaves a gap."""
+    dots: list[list[int]] = [[0] * width for _ in range(height)]
+    across, up = 2 * width, 4 * height
+
+    def place(index: float, value: float) -> tuple[int, int]:
+        x = 0 if len(values) < 2 else round(index / (len(values) - 1) * (across - 1))
+        share = (value - low) / (high - low) if high > low else 0.0
+        return x, (up - 1) - round(min(1.0, max(0.0, share)) * (up - 1))
+
+    for index, value in enumerate(values):
+        if not math.isfinite(value):
+            continue
+        before = values[index - 1] if index and math.isfinite(values[index - 1]) else value
+        (x0, y0), (x1, y1) = place(index - 1 if before is not value else index, before), place(index, value)
+        steps = max(abs(x1 - x0), abs(y1 - y0), 1)
+        for step in range(steps + 1):
+            x, y = round(x0 + (x1 - x0) * step / steps), round(y0 + (y1 - y0) * step / steps)
+            dots[y // 4][x // 2] |= _DOTS[y % 4][x % 2]
+    return ["".join(chr(0x2800 + cell) if cell else " " for cell in line) for line in dots]
 
 
 def bar(share: float, width: int) -> str:
