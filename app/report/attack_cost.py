@@ -90,20 +90,22 @@ def cost_of_climb(db: Database, models: Models, threat: Threat) -> Cost:
 def cost_of_audits(db: Database, models: Models, specs: Sequence[AuditSpec], members: Mapping[str, AttackSpec]) -> Cost:
     """Audits of those of the models that lack them: as long as the same one took, else as one round of `members` (norm → what an
     audit tries on each image that it draws) would take."""
-    trials, seconds, at_most = 0, 0.0, False
+    trials, seconds = 0, 0.0
     for spec in specs:
         missing = rates.unaudited(db, models.study, list(models.architectures), spec.id)
         trials = max(trials, len(missing))
         for architecture, count in Counter(models.architectures[trial] for trial in missing).items():
-            measured = None if architecture is None else queries.audit_seconds(db, spec, architecture)
-            if measured is None:
+            times = [] if architecture is None else queries.audit_times(db, spec, architecture)
+            if times:
+                measured = sum(one.seconds for one in times) / len(times)
+            else:
                 pace = rates.seconds_per_pass(db, models.dataset, architecture)
                 if pace is None:
-                    return Cost(trials, None, at_most=True)
+                    return Cost(trials, None, at_most=False)
                 drawn = min(spec.samples, models.tested.images or spec.samples) * len(spec.eps)
-                measured, at_most = pace * price(members[spec.norm], models.tested.classes) * drawn, True
+                measured = pace * price(members[spec.norm], models.tested.classes) * drawn
             seconds += count * measured
-    return Cost(trials, seconds, at_most)
+    return Cost(trials, seconds, at_most=False)
 
 
 def _cost_of(db: Database, models: Models, attack: AttackSpec, trials: Sequence[str]) -> Cost:
