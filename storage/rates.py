@@ -59,6 +59,15 @@ def tested(db: Database, study: str) -> Tested:
     return Tested(int(row[0]), row[1])
 
 
+def architectures(db: Database, study: str) -> dict[str, str | None]:
+    """Trial id → its architecture, of every trial of a study."""
+    rows = db.execute(
+        "SELECT t.id, t.architecture FROM study_trial st JOIN trial t ON t.id = st.trial_id WHERE st.study = ?",
+        (study,),
+    )
+    return dict(rows.fetchall())
+
+
 def untried(db: Database, study: str, trials: Sequence[str], attack_id: str) -> list[str]:
     """Those of `trials` that have not had an attack on the study's test images, or on which it failed."""
     rows = db.execute(

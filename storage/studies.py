@@ -219,6 +219,12 @@ def trained_trials(db: Database, study: str) -> list[str]:
     return [str(trial_id) for (trial_id,) in rows.fetchall()]
 
 
+def done_trials(db: Database, study: str) -> list[str]:
+    """Ids of the trials of `study` that lack nothing."""
+    rows = db.execute("SELECT trial_id FROM study_trial WHERE study = ? AND state = 'done' ORDER BY position", (study,))
+    return [str(trial_id) for (trial_id,) in rows.fetchall()]
+
+
 def studies(db: Database) -> list[ListedStudy]:
     """All studies, the one run last first, with their trials per state; not those of candidates (`storage.tuning`)."""
     return read(

@@ -13,7 +13,7 @@ from core.attacks.price import price
 from core.audit import AuditSpec
 from core.records.attack import AttackSpec, Threat
 from core.verdict.trust.ladder import rungs
-from storage import queries, rates
+from storage import queries, rates, studies
 from storage.rates import Tested
 
 if TYPE_CHECKING:
@@ -56,10 +56,9 @@ def cost_text(cost: Cost, slots: int) -> str:
 
 def models_of(db: Database, study: str, trials: Sequence[str]) -> Models:
     """Of these trials of a study that is there."""
-    wanted = set(trials)
-    rows = [row for row in queries.trials(db, study) if row.trial_id in wanted]
-    dataset = rows[0].dataset if rows else ""
-    return Models(study, dataset, {row.trial_id: row.architecture for row in rows}, rates.tested(db, study))
+    known = rates.architectures(db, study)
+    chosen = {trial: known[trial] for trial in trials}
+    return Models(study, studies.study_row(db, study).dataset, chosen, rates.tested(db, study))
 
 
 def cost_of_attacks(db: Database, models: Models, attacks: Iterable[AttackSpec]) -> Cost:

@@ -14,11 +14,11 @@ from core.attacks import ATTACKS, check_classes, check_eps, resolve
 from core.attacks.price import price
 from core.errors import BadInput
 from core.names import NORM_SIGNS, short_id
-from core.records.attack import AttackSpec, Threat
+from core.records.attack import AttackSpec, AuditSettings, Threat
 from core.verdict.audited import wanted_audits
 from core.verdict.ledgers import USUAL_EPS
 from core.verdict.trust.ladder import rungs
-from storage import queries, studies
+from storage import studies
 from storage.changes import Attack, Audit, Change, Escalate, Level
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ class Target:
     """The ε attacked in the threat's norm, else the threat's own."""
     usual: bool
     """Whether an attack that names no ε gets these."""
+    scored: bool
+    """Whether the threat is the study's own; a study that scores at no radius has the usual one."""
     strongest: AttackSpec
     """Of the study's attacks in that norm the dearest that is tried at given ε."""
     shape: tuple[int, int, int]
@@ -78,7 +80,7 @@ def target_of(db: Database, study: str, trials: Sequence[str]) -> Target:
     if not trained:
         what = "this run is not" if len(chosen) == 1 else f"none of these {len(chosen)} runs is"
         raise BadInput(f"{what} trained, so there is nothing to attack yet")
-    done = {one.trial_id for one in queries.trials(db, study, state="done")}
+    done = set(studies.done_trials(db, study))
     norm = row.threat_norm or "linf"
     own = tuple(sorted({eps for attack in stored.attacks if attack.norm == norm for eps in attack.eps}))
     eps = row.threat_eps or USUAL_EPS[norm]
@@ -93,6 +95,7 @@ def target_of(db: Database, study: str, trials: Sequence[str]) -> Target:
         threat=Threat(norm, float(eps)),
         radii=own or (float(eps),),
         usual=bool(own),
+        scored=row.threat_eps is not None,
         strongest=max(
             swept or [resolve("pgd", {"norm": norm, "eps": [eps]}, "attack")],
             key=lambda one: price(one, models.tested.classes),
@@ -116,6 +119,7 @@ def escalation(db: Database, target: Target) -> Way:
     names = ", ".join(dict.fromkeys(rung.name for rung in rungs(threat)))
     at = f"{NORM_SIGNS[threat.norm]} ε {threat.eps:g}"
     about = f"{names}: each on what still stands at {at}, until nothing more falls. {_COUNTS}"
+    radius = "" if target.scored else f" --eps {threat.eps!r}"
     if len(trials) < len(target.trials):
         about += f" {len(trials)} of {len(target.trials)} runs: those that are done, {MOST_CLIMBS} at once at most."
     return Way(
@@ -123,7 +127,7 @@ def escalation(db: Database, target: Target) -> Way:
         about,
         Escalate(target.study, trials, threat),
         cost_of_climb(db, models, threat),
-        f"innate attack {_ids(trials)} --escalate --study {shlex.quote(target.study)}",
+        f"innate attack {_ids(trials)} --escalate{radius} --study {shlex.quote(target.study)}",
     )
 
 
@@ -197,7 +201,7 @@ def full_audit(db: Database, study: str) -> Way:
     samples = stored.audit.samples
     if not samples:
         options["samples"] = samples = 64
-    settings = type(stored.audit)(samples, stored.audit.share, "full")
+    settings = AuditSettings(samples, stored.audit.share, "full")
     attacks = studies.attacks_tried(db, study)
     specs = wanted_audits(attacks, stored.threat, settings)
     members = {spec.norm: resolve("standard", {"norm": spec.norm, "eps": list(spec.eps)}, "audit") for spec in specs}
