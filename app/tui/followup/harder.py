@@ -106,7 +106,7 @@ def _ask_attack(page: Page, target: Target, slots: int) -> None:
         if name is not None:
             entry = ATTACKS[name]
             known = [f"{one.name} ({one.default})" for one in entry.parameters]
-            radii = "" if entry.minimum_norm else f"eps={','.join(f'{eps:g}' for eps in target.radii)}"
+            radii = "" if entry.minimum_norm else f"eps={','.join(map(repr, target.radii))}"  # exactly the study's
             hint = "such as steps=100; options: " + ", ".join([*known, f"norm ({target.threat.norm})", "seed (0)"])
             check = partial(_wrong, lambda text: options_of(target, name, text))
             page.push(
