@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from core.records.attack import Threat
 from core.records.trial import ImportRecord, TrialSpec
 from core.verdict.settling.looked import Looked
+from storage.notes import NoteRow
 from storage.settling import MoreSeeds
 from storage.studies import Submission
 from storage.transfers import Crafted
@@ -73,7 +74,8 @@ class Climb:
 
 @dataclass(frozen=True)
 class Escalate(Change[Climb]):
-    """The next rung of the ladder of attacks for each of these trials that has one."""
+    """The ladder of attacks on each of these trials, rung after rung until its verdict is settled: the next rung is queued now,
+    every other by the owner once the one before it has been tried."""
 
     KIND: ClassVar[str] = "escalate"
     study: str
@@ -165,6 +167,19 @@ class Import(Change[Admission]):
     data_root: Path
     study: str | None
     arrival: Arrival
+
+
+@dataclass(frozen=True)
+class Note(Change[NoteRow]):
+    """Note something on a study (`variant_id` None) or on a variant of it: a text (None: the one that is there stays), tags to
+    add and to take off."""
+
+    KIND: ClassVar[str] = "note"
+    study: str
+    variant_id: str | None
+    text: str | None
+    add: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -294,6 +309,6 @@ class Sweep(Change[Swept]):
 
 
 CHANGES: tuple[type[Change[Any]], ...] = (
-    Submit, Attack, Escalate, Audit, Level, Settle, Import, Delete, Retry, Cancel, Prioritise, Pause, Resume, Drain, Transfer,
-    Sweep,
+    Submit, Attack, Escalate, Audit, Level, Settle, Import, Note, Delete, Retry, Cancel, Prioritise, Pause, Resume, Drain,
+    Transfer, Sweep,
 )  # fmt: skip

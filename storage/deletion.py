@@ -64,6 +64,7 @@ def _forget(db: Database, trial_ids: Sequence[str]) -> None:
     db.execute(
         "DELETE FROM environment WHERE id NOT IN (SELECT environment_id FROM attempt WHERE environment_id NOTNULL)"
     )
+    db.execute("DELETE FROM note WHERE variant_id NOTNULL AND variant_id NOT IN (SELECT variant_id FROM trial)")
     # A set that nothing was run on may be met anew: the first copy may have been a bad one.
     db.execute(
         "DELETE FROM dataset_content WHERE name NOT IN (SELECT dataset_identity FROM study) "

@@ -31,6 +31,8 @@ _NUMBERS = {
     "worst": "sw.value", "kept": "sr.value", "area": "sa.value", "innate": "si.value", "seconds": "t.train_seconds",
     "priority": "st.priority",
 }  # fmt: skip
+_NOTED = {"tag": "w.value", "note": "lower(n.text)"}
+"""What is noted on a row's variant or on its study can be filtered by, not sorted."""
 _SHARES = ("clean", "worst", "kept", "area")
 _ALIASES = {
     "trial": "id", "arch": "architecture", "opt": "optimizer", "act": "activation", "def": "defense",
@@ -111,10 +113,9 @@ def _bare(word: str) -> tuple[str, list[Any]]:
     if word.lstrip("!<>=~") != word:
         raise BadInput(f"filter: {word!r} lacks a key; write KEY{word}, such as optimizer=adam")
     name = _ALIASES.get(word.lower(), word.lower())
-    if name in KEYS:
-        raise BadInput(
-            f"filter: {word}: compare it with something, such as {name}{'>0.9' if name in _NUMBERS else '=adam'}"
-        )
+    if name in (*KEYS, *_NOTED):
+        example = ">0.9" if name in _NUMBERS else {"tag": "=keep", "note": "~again"}.get(name, "=adam")
+        raise BadInput(f"filter: {word}: compare it with something, such as {name}{example}")
     columns = [
         _TEXT[key] for key in ("study", "dataset", "architecture", "optimizer", "activation", "defense", "state")
     ]
@@ -137,16 +138,30 @@ def _compared(key: str, operator: str, value: str, whole: str) -> tuple[str, lis
         return _compare(_NUMBERS[name], operator, _number(name, value, whole))
     if name in _NUMBERS:
         raise BadInput(f"filter: {whole!r}: {name} is a number; use = != > < >= <=")
-    if name not in _TEXT:
-        raise BadInput(f"filter: {key}: not one of {', '.join(KEYS)}{nearest(name, KEYS)}")
+    if name not in (*_TEXT, *_NOTED):
+        known = (*KEYS, *_NOTED)
+        raise BadInput(f"filter: {key}: not one of {', '.join(known)}{nearest(name, known)}")
+    if operator not in ("=", "!=", "~"):
+        raise BadInput(f"filter: {whole!r}: {name} is text; use = != or ~ (contains)")
+    if name in _NOTED:
+        return _noted(name, operator, value.lower())
     column = _TEXT[name]
     if operator == "~":
         return f"instr(lower(coalesce({column}, '')), ?)", [value.lower()]
-    if operator not in ("=", "!="):
-        raise BadInput(f"filter: {whole!r}: {name} is text; use = != or ~ (contains)")
     if name == "id":
         return f"{'' if operator == '=' else 'NOT '}(t.id LIKE ?)", [f"{value.lower()}%"]
     return f"lower(coalesce({column}, '')) {_SQL_OPERATORS[operator]} ?", [value.lower()]
+
+
+def _noted(name: str, operator: str, value: str) -> tuple[str, list[Any]]:
+    """Whether a tag or a text that is noted on the variant, or on the study, is `value` or contains it."""
+    words = ", json_each(n.tags) w" if name == "tag" else ""
+    matches = f"instr({_NOTED[name]}, ?)" if operator == "~" else f"{_NOTED[name]} = ?"
+    sql = (
+        f"EXISTS (SELECT 1 FROM note n{words} WHERE n.study = st.study "
+        f"AND coalesce(n.variant_id, t.variant_id) = t.variant_id AND {matches})"
+    )
+    return f"NOT {sql}" if operator == "!=" else sql, [value]
 
 
 def _compare(expression: str, operator: str, value: Any) -> tuple[str, list[Any]]:
@@ -227,6 +242,12 @@ def beginning(db: Database, prefix: str, limit: int) -> list[ListedTrial]:
     found = [str(trial_id) for (trial_id,) in ids.fetchall()]
     chosen = Filter(sql=f"st.trial_id IN ({', '.join('?' * len(found))})", values=tuple(found))
     return page(db, chosen, "id", limit=limit)
+
+
+def one_of_variant(db: Database, study: str, variant_id: str) -> ListedTrial:
+    """The first row of a variant that the study has."""
+    chosen = Filter(sql="st.study = ? AND t.variant_id = ?", values=(study, variant_id))
+    return page(db, chosen, limit=1)[0]
 
 
 def some(db: Database, keys: Sequence[tuple[str, str]]) -> list[ListedTrial]:

@@ -47,7 +47,7 @@ _STORED_AS_TEXT: Mapping[str, Callable[[str], object]] = {
     "architecture_options": parsed, "optimizer_options": parsed, "activation_options": parsed, "defense_options": parsed,
     "training": parsed, "trust_reasons": parsed, "notes": parsed, "attack_spec": _attack, "spec": json.loads,
     "environment": json.loads, "shape": parsed, "class_names": parsed,
-    "audit_attacks": parsed, "felled_by": parsed, "vary": parsed,
+    "audit_attacks": parsed, "felled_by": parsed, "vary": parsed, "tags": parsed,
 }  # fmt: skip
 """Columns that hold JSON, each with what makes a value of it."""
 

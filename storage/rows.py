@@ -395,7 +395,7 @@ class StudyRow:
 
 @dataclass(frozen=True)
 class ListedStudy:
-    """A study with its trials per state."""
+    """A study with its trials per state, and what is noted on it."""
 
     study: str
     description: str
@@ -411,3 +411,5 @@ class ListedStudy:
     threat_eps: float | None
     created_at: float
     run_at: float
+    note: str
+    tags: Sequence[str]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from storage.schema_findings import FINDINGS
+from storage.schema_notes import NOTES
 from storage.schema_traits import TRAITS
 from storage.schema_tuning import LEVELS, TUNING, with_levels
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
     from sqlite_utils.migrations import Migrations
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 """How many migrations this program knows; PRAGMA user_version says how many a file has had."""
 
 _TABLES = """
@@ -785,6 +786,11 @@ def migrations() -> Migrations:
             (sql,) = db.execute("SELECT sql FROM sqlite_master WHERE name = ?", (view,)).fetchone()
             db.execute(f"DROP VIEW {view}")
             db.execute(with_levels(view, sql))
+
+    @steps(name="10: notes, escalations that go on by themselves")
+    def tenth(db: Database) -> None:
+        for statement in _statements(NOTES):
+            db.execute(statement)
 
     return steps
 

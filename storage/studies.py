@@ -219,6 +219,12 @@ def trained_trials(db: Database, study: str) -> list[str]:
     return [str(trial_id) for (trial_id,) in rows.fetchall()]
 
 
+def done_trials(db: Database, study: str) -> list[str]:
+    """Ids of the trials of `study` that lack nothing."""
+    rows = db.execute("SELECT trial_id FROM study_trial WHERE study = ? AND state = 'done' ORDER BY position", (study,))
+    return [str(trial_id) for (trial_id,) in rows.fetchall()]
+
+
 def studies(db: Database) -> list[ListedStudy]:
     """All studies, the one run last first, with their trials per state; not those of candidates (`storage.tuning`)."""
     return read(
@@ -230,7 +236,9 @@ def studies(db: Database) -> list[ListedStudy]:
             for state in ("done", "running", "queued", "failed", "cancelled")
         )
         + ", (SELECT count(*) FROM study_attack sa WHERE sa.study = s.name) AS attacks, s.threat_norm, s.threat_eps, "
-        "s.created_at, s.run_at FROM study s LEFT JOIN study_trial st ON st.study = s.name WHERE s.tuning_of IS NULL "
+        "s.created_at, s.run_at, coalesce(n.text, '') AS note, coalesce(n.tags, '[]') AS tags FROM study s "
+        "LEFT JOIN study_trial st ON st.study = s.name LEFT JOIN note n ON n.study = s.name AND n.variant_id IS NULL "
+        "WHERE s.tuning_of IS NULL "
         "GROUP BY s.name ORDER BY s.run_at DESC, s.name",
     )
 

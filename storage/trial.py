@@ -13,6 +13,7 @@ from core.registry import nearest
 from core.traits import Traits
 from storage import traits
 from storage.import_records import import_record
+from storage.notes import NoteRow, notes_about
 from storage.queries import results, robustness, trial_epochs
 from storage.reading import Options, columns, read
 from storage.rows import EpochRow, ResultRow, RobustnessRow
@@ -141,6 +142,8 @@ class TrialDetail(StoredTrial):
     attempts: tuple[AttemptRow, ...]
     traits: Mapping[str, Traits]
     """Study → what was measured of its model on that study's samples."""
+    notes: tuple[NoteRow, ...]
+    """On its studies, and on its variant in them."""
 
 
 @dataclass(frozen=True)
@@ -192,6 +195,7 @@ def trial_detail(db: Database, trial_id: str) -> TrialDetail:
         failed_evaluations=tuple(_failed_evaluations(db, trial_id)),
         attempts=tuple(_attempts(db, trial_id)),
         traits=traits.of_trial(db, trial_id),
+        notes=tuple(notes_about(db, trial_id)),
     )
 
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
     from core.executors.protocol import Slot
-    from storage.changes import Climb
     from storage.reading import Options
     from storage.rows import ResultRow
 
@@ -188,25 +187,26 @@ def _escalate(
     *,
     as_json: bool,
 ) -> None:
-    """Climb the ladder and say how far it went. The same command goes on after a stop."""
-    from app.worker import attacking, escalation
+    """Climb the ladder and say how far it went. Whoever works on the queue goes on after a stop, or the same command."""
+    from app.worker import changes, escalation
+    from storage import queries
+    from storage.changes import Escalate
 
-    def work(queued: Climb) -> bool:
+    threat = escalation.threat_of(db, study, eps)
+    queued = changes.perform(db, context.home, Escalate(study, tuple(trials), threat))
+    if queued.rungs:
         reached = sorted({rung.rung for rung in queued.rungs})
         where = f"rung {', '.join(map(str, reached))} of {queued.of}"
         context.say(f"{study}: {where} on {len(queued.rungs)} of {len(trials)} trials, on the samples that still stand")
-        return work_on(context, db, study, slots, crafting)
-
-    threat = escalation.threat_of(db, study, eps)
-    climbed = attacking.climb(db, context.home, study, trials, threat, work)
-    if not climbed.finished:
-        context.say("stopped; the same command goes on")
-        raise typer.Exit(int(ExitCode.INTERRUPTED))
+        if not work_on(context, db, study, slots, crafting):
+            context.say("stopped; the same command goes on")
+            raise typer.Exit(int(ExitCode.INTERRUPTED))
     rows = [escalation.summary(db, study, trial, threat) for trial in trials]
     if as_json:
         emit_rows("escalation", rows)
     else:
         for row in rows:
             typer.echo("\n".join(escalation.in_lines(row)))
-    if climbed.failed:
+    climbed = {rung.trial_id for rung in queued.rungs}
+    if any(row.trial_id in climbed for row in queries.trials(db, study, state="failed")):
         raise typer.Exit(int(ExitCode.TRIAL_FAILED))

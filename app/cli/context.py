@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from app.context import Context
-from core.errors import BadInput
+from core.errors import BadInput, NotFound
+from core.names import short_id
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -34,6 +35,22 @@ def chosen_study(db: Database, study: str | None) -> str | None:
             f"--study {study}: only holds what learning rates are chosen by, and has no results; see innate tuning"
         )
     return study
+
+
+def study_of_trial(db: Database, trial_id: str, study: str | None) -> str:
+    """`--study`, else the study run last that has the trial. Raises NotFound where that, or any, has not."""
+    from storage.studies import study_row, study_with, trials_of
+
+    if study is not None:
+        study_row(db, study)
+    found = study or study_with(db, [trial_id])
+    if found is None or trial_id not in (trials_of(db, found) or ()):
+        raise NotFound(
+            f"trial {short_id(trial_id)} is in no study"
+            if study is None
+            else f"trial {short_id(trial_id)} is not in study {study}"
+        )
+    return found
 
 
 def complete_study(incomplete: str) -> list[str]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import sys
+import textwrap
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from app.cli.context import complete_preset, complete_study, context_of
+from app.cli.context import complete_preset, complete_study, context_of, study_of_trial
 from app.cli.output import emit_json, emit_rows, table, width
 from app.cli.results import pairs
+from app.context import Context
 from app.report.text import moment, percent
 from core.errors import BadInput
 from core.names import short_id
@@ -30,11 +33,16 @@ def register(app: typer.Typer) -> None:
     )(trials)
     app.command("show", epilog="Example: innate show 1f00ba4d")(show)
     app.command("delete", epilog="Examples: innate delete 1f00ba4d --yes; innate delete --study quick")(delete)
-    app.command("init", epilog="Examples: innate init study.toml; innate init paper.toml --from paper-mnist")(init)
+    app.command(
+        "init",
+        epilog="Examples: innate init study.toml; innate init paper.toml --from paper-mnist; "
+        "innate init again.toml --from 1f00ba4d",
+    )(init)
 
 
 def studies(ctx: typer.Context, as_json: Json = False) -> None:
     """List the studies, the one run last first."""
+    from app.report.noted import note_text
     from storage.studies import studies as listed
 
     rows = listed(context_of(ctx).reading())
@@ -52,6 +60,9 @@ def studies(ctx: typer.Context, as_json: Json = False) -> None:
     ]
     headings = ["study", "dataset", "trials", "done", "running", "queued", "failed", "run"]
     typer.echo(table(headings, lines, right=range(2, 7), fill=0))
+    noted = [f"{row.study}: {note}" for row in rows if (note := note_text(row.note, row.tags))]
+    if noted:
+        typer.echo("\n" + "\n".join(textwrap.fill(line, width(), subsequent_indent="  ") for line in noted))
 
 
 def trials(
@@ -61,7 +72,7 @@ def trials(
     state: Annotated[str | None, typer.Option(help="queued, running, done, failed or cancelled.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
     chosen: Annotated[
-        str, typer.Option("--filter", help='Such as "optimizer=adam clean>0.9 trust!=ok optimizer.lr<0.01".')
+        str, typer.Option("--filter", help='Such as "optimizer=adam clean>0.9 trust!=ok optimizer.lr<0.01 tag=keep".')
     ] = "",
     sort: Annotated[str | None, typer.Option(help="By study, clean, worst, kept, area, innate, seconds, … .")] = None,
     descending: Annotated[bool, typer.Option("--descending", help="The largest first.")] = False,
@@ -163,19 +174,33 @@ def delete(
 def init(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("study.toml"),
-    preset: Annotated[
-        str | None, typer.Option("--from", help="Start from this preset.", autocompletion=complete_preset)
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="PRESET|TRIAL",
+            help="Start from this preset, or from one trial.",
+            autocompletion=complete_preset,
+        ),
+    ] = None,
+    study: Annotated[
+        str | None,
+        typer.Option(
+            "--study", help="Of a trial: of which study; the last run that has it.", autocompletion=complete_study
+        ),
     ] = None,
 ) -> None:
-    """Write a commented study file to edit."""
-    from core.registry import nearest
+    """Write a study file to edit: a commented one, a preset, or that of one trial, so as to run it again with other settings."""
     from core.study.presets import preset_names, preset_text, study_template
     from storage.destinations import refuse_in_use
 
-    if preset is not None and preset not in preset_names():
-        raise BadInput(f"--from {preset}: no such preset{nearest(preset, preset_names())}")
-    text = preset_text(preset) if preset else study_template()
     context = context_of(ctx)
+    if start is None or start in preset_names():
+        if study is not None:
+            raise BadInput("init --study: is for a trial; name one with --from")
+        text = study_template() if start is None else preset_text(start)
+    else:
+        text = _of_trial(context, start, study)
     refuse_in_use(file, context.in_use)
     try:
         with file.open("x", encoding="utf-8") as stream:
@@ -185,3 +210,21 @@ def init(
     except OSError as error:
         raise BadInput(f"{file}: cannot be written: {error.strerror}") from None
     context.say(f"wrote {file}; edit it, then: innate plan {file}, innate run {file}")
+
+
+def _of_trial(context: Context, prefix: str, study: str | None) -> str:
+    """The study file of one trial. Raises BadInput or NotFound for what is neither a preset nor a trial."""
+    from app.report.resubmission import resubmission
+    from app.report.toml import toml_text
+    from core.registry import nearest
+    from core.study.presets import preset_names
+    from storage import queries
+
+    if not re.fullmatch(r"[0-9a-fA-F]+", prefix):
+        raise BadInput(
+            f"--from {prefix}: no such preset{nearest(prefix, preset_names())}; ids of trials are hex digits"
+        )
+    db = context.reading(hint=False)
+    trial = queries.find_trial(db, prefix)
+    name = study_of_trial(db, trial, study)
+    return f"# Trial {short_id(trial)} of study {name}, to edit.\n\n{toml_text(resubmission(db, name, trial))}"

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from app.report.noted import note_lines
 from app.report.text import interval, moment, number, percent, table
 from app.report.traits import cells
 from app.report.variants import choice_text, level, options, seed_text
@@ -104,6 +105,7 @@ def _data(detail: TrialDetail) -> list[str]:
 def _study(detail: TrialDetail, study: TrialInStudy, width: int, *, every: bool) -> list[str]:
     """How it stands in one study: state, verdict, scores, results."""
     lines = ["", f"in study {study.study}: {study.state}" + (f" - {study.reason}" if study.reason else "")]
+    lines += [f"{on}: {text}" for on, text in note_lines(detail.notes, study.study)]
     if study.trust:
         lines.append(f"trust: {study.trust}")
         lines += [f"  {reason}" for reason in study.trust_reasons or ()]

@@ -1,18 +1,16 @@
-"""More attacks on trained trials: one by name, or the ladder of `app.worker.escalation` until each verdict is settled."""
+"""One more attack on trained trials, by its name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from app.worker import changes
 from core.attacks import ATTACKS, parse_norm
 from core.errors import BadInput
-from core.records.attack import Threat
 from core.records.study import Study
 from storage import queries
-from storage.changes import Attack, Attacked, Climb, Escalate
+from storage.changes import Attack, Attacked
 from storage.home import Home
 from storage.studies import stored_study, study_with
 from storage.trial import trial_detail
@@ -55,35 +53,6 @@ def results_of(db: Database, added: Attacked, trials: Sequence[str]) -> list[Res
 def any_failed(db: Database, trials: Sequence[str]) -> bool:
     """Whether one of these trials has failed in a study."""
     return any(one.state == "failed" for trial in trials for one in trial_detail(db, trial).studies)
-
-
-@dataclass(frozen=True)
-class Climbed:
-    """How an escalation ended: whether before it was stopped, and whether a trial failed on the way."""
-
-    finished: bool
-    failed: bool
-
-
-def climb(
-    db: Database, home: Home, study: str, trials: Sequence[str], threat: Threat, work: Callable[[Climb], bool]
-) -> Climbed:
-    """Rung after rung, all trials at once, each until its own verdict is settled.
-
-    `work` has the rungs that were queued carried out, and returns False if it was stopped; asking again goes on then.
-    """
-    climbing, failed = tuple(trials), False
-    while climbing:
-        queued = changes.perform(db, home, Escalate(study, climbing, threat))
-        if not queued.rungs:
-            break
-        if not work(queued):
-            return Climbed(finished=False, failed=failed)
-        states = {row.trial_id: row.state for row in queries.trials(db, study)}
-        reached = [states[rung.trial_id] for rung in queued.rungs]
-        failed = failed or "failed" in reached
-        climbing = tuple(rung.trial_id for rung, state in zip(queued.rungs, reached, strict=True) if state == "done")
-    return Climbed(finished=True, failed=failed)
 
 
 def _usual_radii(study: Study, options: Options) -> list[float]:

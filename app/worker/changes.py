@@ -16,7 +16,19 @@ from core.datasets import parse_source
 from core.errors import ExitCode, InnateError, Unavailable
 from core.study.plan import make_plan
 from core.study.resolve import parse_study
-from storage import commands, content, deletion, imports, queries, queue, settling, studies, transfers, worker_state
+from storage import (
+    commands,
+    content,
+    deletion,
+    imports,
+    notes,
+    queries,
+    queue,
+    settling,
+    studies,
+    transfers,
+    worker_state,
+)
 from storage.changes import (
     Admission,
     Attack,
@@ -33,6 +45,7 @@ from storage.changes import (
     Escalate,
     Import,
     Level,
+    Note,
     Pause,
     Prioritise,
     Prioritised,
@@ -141,6 +154,10 @@ def _import(db: Database, home: Home, asked: Import) -> Admission:
     return imports.admit(db, home, joined, asked.data_root, asked.arrival)
 
 
+def _note(db: Database, _: Home, asked: Note) -> notes.NoteRow:
+    return notes.change(db, asked.study, asked.variant_id, asked.text, asked.add, asked.drop)
+
+
 def _delete(db: Database, home: Home, asked: Delete) -> Deleted:
     if asked.study is not None:
         removed = deletion.delete_study(db, asked.study)
@@ -196,6 +213,7 @@ _MAKERS: dict[type[Change[Any]], Callable[[Database, Home, Any], Any]] = {
     Level: equal_effort.add_what_some_lack,
     Settle: _settle,
     Import: _import,
+    Note: _note,
     Delete: _delete,
     Retry: _retry,
     Cancel: _cancel,

@@ -36,12 +36,17 @@ def add_audits(db: Database, _home: Home, asked: Audit) -> Queued:
 def add_what_some_lack(db: Database, _home: Home, asked: Level) -> Queued:
     """Queue, for every model, the attacks that any other has had beside the study's own."""
     studies.study_row(db, asked.study)
-    some_had = [*studies.added_attacks(db, asked.study), *audits.breaking_attacks(db, asked.study)]
-    wanted = {attack.id: attack for attack in map(_of_today, some_had)}
+    wanted = lacking_attacks(db, asked.study)
     trials, missing = studies.trained_trials(db, asked.study), 0
-    for attack in wanted.values():
+    for attack in wanted:
         missing = max(missing, studies.add_attack(db, asked.study, trials, attack))
-    return Queued(missing, tuple(dict.fromkeys(attack.name for attack in wanted.values())))
+    return Queued(missing, tuple(dict.fromkeys(attack.name for attack in wanted)))
+
+
+def lacking_attacks(db: Database, study: str) -> list[AttackSpec]:
+    """What any model of a study was attacked with beside the study's own attacks, and what broke one in an audit, each once."""
+    some_had = [*studies.added_attacks(db, study), *audits.breaking_attacks(db, study)]
+    return list({attack.id: attack for attack in map(_of_today, some_had)}.values())
 
 
 def _of_today(attack: AttackSpec) -> AttackSpec:

@@ -1,4 +1,6 @@
-"""Climbing the ladder of `core.verdict.trust.ladder` on trials of a study, rung after rung, through the queue like any attack."""
+"""Climbing the ladder of `core.verdict.trust.ladder` on trials of a study, rung after rung, through the queue like any attack.
+
+Whoever works on the queue goes on with a climb that was asked for, so that nobody has to wait for it."""
 
 from __future__ import annotations
 
@@ -14,8 +16,10 @@ from core.verdict.ledgers import survived_at, worst_case
 from core.verdict.trust import is_masked, judge
 from core.verdict.trust.entry import Evidence
 from core.verdict.trust.ladder import climbed, full, is_quiet, is_whole, next_rung, rungs
-from storage import studies
+from storage import escalations, studies
 from storage.changes import Climb, Escalate, NextRung
+from storage.database import transaction
+from storage.escalations import UnderWay
 from storage.evidence import evidence
 from storage.home import Home
 from storage.states import readiness
@@ -39,7 +43,7 @@ def threat_of(db: Database, study: str, eps: str | None) -> Threat:
 
 
 def add_next_rungs(db: Database, home: Home, asked: Escalate) -> Climb:
-    """Queue the next rung of each trial that has one: for the owner of the home.
+    """Queue the next rung of each trial that has one, and have the others follow: for the owner of the home.
 
     Raises BadInput for a trial that the study's own attacks have not been tried on, NotFound for one outside the study.
     """
@@ -48,14 +52,41 @@ def add_next_rungs(db: Database, home: Home, asked: Escalate) -> Climb:
     for spec in rungs(threat):
         check_eps(spec, info.shape, "--eps")
     added = []
-    for trial_id in asked.trials:
-        refuse_unready(db, study, trial_id)
-        known = evidence(db, study, trial_id)
-        rung = next_rung(known, threat, masked=is_masked(judge(known)))
-        if rung is not None:
-            studies.add_attack(db, study, [trial_id], rung)
-            added.append(NextRung(trial_id, rung.id, len(climbed(known, threat)) + 1))
+    with transaction(db):
+        for trial_id in asked.trials:
+            refuse_unready(db, study, trial_id)
+            climb = UnderWay(study, trial_id, threat)
+            rung = _add_next_rung(db, climb)
+            if rung is not None:
+                escalations.begin(db, climb)
+                added.append(rung)
+                go_on(db, trial_id)  # a study of the same attacks may have had the rung tried
     return Climb(tuple(added), len(rungs(threat)))
+
+
+def go_on(db: Database, trial_id: str | None = None) -> None:
+    """Queue the next rung of every climb (on one trial, if named) whose last one has been tried; forget those that have come to
+    their end. For the owner of the home.
+
+    Within the transaction that settles the trial, so that nobody sees it done between two rungs.
+    """
+    if not escalations.between_rungs(db, trial_id):  # asked before the write lock is taken
+        return
+    with transaction(db):
+        while climbs := escalations.between_rungs(db, trial_id):
+            for climb in climbs:
+                if _add_next_rung(db, climb) is None:
+                    escalations.end(db, climb)
+
+
+def _add_next_rung(db: Database, climb: UnderWay) -> NextRung | None:
+    """None at the end of the climb."""
+    known = evidence(db, climb.study, climb.trial_id)
+    rung = next_rung(known, climb.threat, masked=is_masked(judge(known)))
+    if rung is None:
+        return None
+    studies.add_attack(db, climb.study, [climb.trial_id], rung)
+    return NextRung(climb.trial_id, rung.id, len(climbed(known, climb.threat)) + 1)
 
 
 def refuse_unready(db: Database, study: str, trial_id: str) -> None:

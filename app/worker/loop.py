@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
-from app.worker import changes, conditions, pulse, retention
+from app.worker import changes, conditions, escalation, pulse, retention
 from app.worker.crashes import BlamelessCrashes
 from app.worker.driver import Gpu
 from app.worker.narration import chosen
@@ -141,6 +141,7 @@ class Worker:
         """
         self._study, self._stop = study, stop
         try:
+            escalation.go_on(self._db)  # a worker that was killed may have left a climb between two rungs
             self._look_around()
             self._beat()
             self._watcher.tick()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from app.worker import escalation
 from core.errors import Unavailable
 from core.events import (
     AttackProgress,
@@ -114,6 +115,8 @@ class Recorder:
                     queue.release(db, attempt, "stopped")
                 case Crashed():
                     queue.crash(db, attempt, event.reason, event.exit_code, at_fault, event.memory_needed)
+            if isinstance(event, EvaluationFinished | Audited | Finished):  # each may be what the trial still lacked
+                escalation.go_on(db, claim.trial_id)
         self._epochs.pop(claim.trial_id, None)
 
     def _write_epochs(self, trial_id: str) -> None:

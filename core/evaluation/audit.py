@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from core.attacks import ATTACKS, resolve
+from core.attacks.price import price
 from core.audit import AuditedRadius, AuditRun, AuditSpec
 from core.engine.victim import Victim, under_attack
 from core.evaluation.batches import usual_batch
@@ -26,8 +27,6 @@ from core.records.outcome import Bools
 
 _ORDER_SEED = 20201128
 """Any fixed number; changing it changes every audit and so must come with another AUDIT_ENGINE."""
-_FIRM = 15
-"""Forward passes at most that settle a distance once it is found (`core.engine.distances.firm`)."""
 
 
 def order_of(count: int) -> NDArray[np.int64]:
@@ -161,7 +160,7 @@ class _Course:
         one = sweep.test_set.pixels(torch.zeros_like(sweep.test_set.labels[:1]))
         classes = sweep.victim.logits(one).shape[1]
         self.members = [
-            _Member(attack, torch.zeros_like(self.standing), _price(attack, classes)) for attack in members(spec)
+            _Member(attack, torch.zeros_like(self.standing), price(attack, classes)) for attack in members(spec)
         ]
 
     def carried_out(self) -> Iterator[AttackProgress]:
@@ -284,11 +283,3 @@ def _together(member: _Member, places: Sequence[int]) -> list[list[int]]:
     if not places:
         return []
     return [list(places)] if ATTACKS[member.attack.name].minimum_norm else [[place] for place in places]
-
-
-def _price(attack: AttackSpec, classes: int) -> int:
-    entry, params = ATTACKS[attack.name], attack.params
-    if entry.minimum_norm:
-        return 2 * int(params["steps"]) + _FIRM
-    each = int(params["queries"]) if entry.black_box else 2 * int(params["steps"]) + 1
-    return each * entry.rounds(params, classes)

@@ -7,14 +7,15 @@ import pytest
 import tomli_w
 
 from app.worker import escalation
+from app.worker.recorder import Recorder
 from core.errors import BadInput
-from core.events import CleanEvaluated, EvaluationFinished
+from core.events import CleanEvaluated, EvaluationFailed, EvaluationFinished, Finished
 from core.records.attack import Threat
 from core.records.outcome import Ledger
 from core.verdict.trust import judge
 from core.verdict.trust.entry import Evaluated, Evidence
 from core.verdict.trust.ladder import climbed, next_rung, rung_of, rungs
-from storage import database, queries, queue, recording, states, studies
+from storage import database, deletion, queries, queue, recording, states, studies
 from storage.changes import Escalate
 from storage.trial import trial_detail
 from tests.conftest import innate_command, plan_of, tiny
@@ -52,11 +53,13 @@ def trial(db, home, cache):
 
 
 def evaluated(db, claim, attack, standing, distances=None):
+    recording.record_evaluation(db, claim.attempt_id, outcome_of(db, attack, standing, distances))
+
+
+def outcome_of(db, attack, standing, distances=None):
     bits = np.arange(N) < standing
     ledgers = [Ledger(eps, bits) for eps in attack.eps] or [Ledger(None, bits, distances)]
-    samples = stored.samples_of(db)[60]
-    event = EvaluationFinished(attack, samples, 60, tuple(ledgers), (), 9, 9, 0.1, 256, "fp32")
-    recording.record_evaluation(db, claim.attempt_id, event)
+    return EvaluationFinished(attack, stored.samples_of(db)[60], 60, tuple(ledgers), (), 9, 9, 0.1, 256, "fp32")
 
 
 def climb(db, home, trial, standing):
@@ -166,6 +169,54 @@ def test_an_interrupted_climb_goes_on_where_it_was(db, home, trial):
     assert queue.remaining(db, "tiny") == {"queued": 1}
     assert escalation.add_next_rungs(db, home, asked) == once
     assert len(states.missing_attacks(db, "tiny", trial)) == 1
+
+
+def finish(db, home, standing):
+    """The rung that is queued is tried, as the worker records it; the trial is never seen done before the next is queued."""
+    claim = queue.claim(db)
+    (wanted,) = claim.evaluations
+    recorder = Recorder(db, home, give_up=lambda: True)
+    recorder.take(claim, outcome_of(db, wanted.attack, standing), False)
+    assert queue.claim(db) is None, "what is under way is not claimed once more"
+    between = queue.remaining(db, "tiny")
+    recorder.take(claim, Finished(), False)
+    assert queue.remaining(db, "tiny") == between
+    return wanted.attack.params.get("loss", wanted.attack.name)
+
+
+def test_whoever_works_goes_on_with_a_climb_rung_after_rung(db, home, trial):
+    escalation.add_next_rungs(db, home, Escalate("tiny", (trial,), THREAT))
+    ran = []
+    while queue.remaining(db, "tiny") == {"queued": 1}:
+        ran.append(finish(db, home, 30))
+    assert ran == ["ce", "ce", "targeted"]
+    assert verdict(db) == ("ok", [])
+    assert db.execute("SELECT count(*) FROM escalation").fetchone() == (0,)
+
+
+def test_a_climb_goes_on_after_a_kill_between_two_rungs_and_after_a_failed_rung_once_it_is_retried(db, home, trial):
+    escalation.add_next_rungs(db, home, Escalate("tiny", (trial,), THREAT))
+    claim = queue.claim(db)
+    evaluated(db, claim, claim.evaluations[0].attack, 30)
+    queue.reclaim(db)
+    assert queue.remaining(db, "tiny") == {"done": 1}
+    escalation.go_on(db)
+    assert queue.remaining(db, "tiny") == {"queued": 1}
+    claim = queue.claim(db)
+    (wanted,) = claim.evaluations
+    failed = EvaluationFailed(wanted.attack, stored.samples_of(db)[60], 60, "it broke", "")
+    recording.record_failed_evaluation(db, claim.attempt_id, failed)
+    Recorder(db, home, give_up=lambda: True).take(claim, Finished(), False)
+    assert queue.remaining(db, "tiny") == {"failed": 1}
+    assert queue.retry(db, [trial]) == [trial]
+    assert [finish(db, home, 30), finish(db, home, 30)] == ["ce", "targeted"]
+    assert queue.remaining(db, "tiny") == {"done": 1}
+
+
+def test_a_climb_ends_with_its_trial(db, home, trial):
+    escalation.add_next_rungs(db, home, Escalate("tiny", (trial,), THREAT))
+    deletion.delete_trials(db, [trial])
+    assert db.execute("SELECT count(*) FROM escalation").fetchone() == (0,)
 
 
 def test_a_climb_at_another_radius_is_one_of_its_own(db, home, trial):

@@ -284,7 +284,7 @@ def pretended(monkeypatch, breaks):
 
     monkeypatch.setattr(carrying_out, "rounds_at", rounds_at)
     monkeypatch.setattr(carrying_out, "distances_of", distances_of)
-    monkeypatch.setattr(carrying_out, "_price", lambda attack, classes: 10)
+    monkeypatch.setattr(carrying_out, "price", lambda attack, classes: 10)
 
 
 RATES = [(0.0, 0.0, 0.0, 0.0, 0.0, 0.04), (0.03, 0.0, 0.02, 0.0, 0.0, 0.01), (0.1, 0.02, 0.0, 0.0, 0.05, 0.0)]

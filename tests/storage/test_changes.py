@@ -18,6 +18,7 @@ from storage import changes, commands, database
 from storage.changes import Arrival, NextRung
 from storage.codec import Misfit, decoded, encoded
 from storage.journal import AttackEnded
+from storage.notes import NoteRow
 from storage.settling import MoreSeeds
 from storage.studies import Submission
 from storage.transfers import Crafted
@@ -35,6 +36,8 @@ ASKED = (
     (changes.Level("s"), changes.Queued(0, ())),
     (changes.Settle("s", (Looked("claims"),), (LOOKED,), 0.5, (MoreSeeds("v", (2, 3)),)), changes.SeedsAdded(2)),
     (changes.Import("digits", Path("/data"), None, ARRIVAL), changes.Admission("imported", "a", known=False)),
+    (changes.Note("s", None, "again", ("keep",)), NoteRow("s", None, "again", ("keep",))),
+    (changes.Note("s", "v", None, (), ("keep",)), NoteRow("s", "v", "", ())),
     (changes.Delete(("a",)), changes.Deleted(("a",))),
     (changes.Delete(study="s"), changes.Deleted(())),
     (changes.Retry(("a",)), changes.Requeued(("a",))),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from app.report.toml import toml_text
@@ -13,19 +12,11 @@ from app.tui.compose.model import Composition, fed
 from app.tui.compose.questions import place_of
 from app.tui.compose.words import study_text
 from app.tui.shell.page import Page
+from app.tui.shell.session import Beginning
 from app.tui.widgets.dialogs import Confirm, Item, Picker, Prompt
 from core.errors import BadInput, InnateError
 from core.study.presets import preset_names, preset_text
 from core.study.resolve import load_study, parse_toml
-
-
-@dataclass(frozen=True)
-class Beginning:
-    """A study to go on with; `spec` is the preset or the file that holds it, None if it is neither."""
-
-    document: Document
-    spec: str | None
-    told: str
 
 
 def ask_beginning(page: Page, begin: Callable[[Beginning], None]) -> None:

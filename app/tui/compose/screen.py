@@ -15,7 +15,7 @@ from app.report.toml import toml_text, toml_value
 from app.tui.compose import draft
 from app.tui.compose.about import toml_content
 from app.tui.compose.draft import Document
-from app.tui.compose.files import Beginning, ask_beginning, ask_place
+from app.tui.compose.files import ask_beginning, ask_place
 from app.tui.compose.model import Composition, fed
 from app.tui.compose.outlook import Outlook, Outlooks
 from app.tui.compose.panes import Panes
@@ -25,6 +25,7 @@ from app.tui.compose.submit import Submitter, question
 from app.tui.compose.words import label_at
 from app.tui.shell.keys import Key
 from app.tui.shell.page import Page
+from app.tui.shell.session import Beginning
 from app.tui.widgets.dialogs import Confirm, TextPage
 from app.tui.widgets.rows import RowList
 from core.study.resolve import LARGE_GRID, grid_size, parse_study
@@ -85,6 +86,11 @@ class ComposeScreen(Page):
 
     def body(self) -> ComposeResult:
         yield Panes(self.model)
+
+    def on_screen_resume(self) -> None:
+        if (beginning := self.session.beginning) is not None:
+            self.session.beginning = None
+            self.call_after_refresh(self._begin_with, beginning)
 
     @property
     def panes(self) -> Panes:

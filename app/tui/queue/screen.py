@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 from app.report import status
 from app.report.status import WorkerView
+from app.tui.followup.resubmit import resubmit, resubmit_command
 from app.tui.queue.columns import COLUMNS, WIDE_COLUMNS, QueueLine, listed
 from app.tui.queue.panels import RunningTrial, Survivors, panels
 from app.tui.shell.keys import Key
@@ -79,6 +80,7 @@ class QueueScreen(SteeringPage):
         PAUSE,
         DRAIN,
         Key("f", "failed", "failed", "show only what failed, or everything again"),
+        Key("E", "resubmit", "edit", "edit the configuration of the run, and submit that as a study of its own", hint=False),
         Key("enter", "open", "open", "everything about the run: training, attacks, examples, log"),
         Key("P", "priority", "priority", "set the priority to a number", hint=False),
         Key("X", "cancel_study", "cancel study", "cancel everything unfinished of the study under the cursor", hint=False),
@@ -282,6 +284,11 @@ class QueueScreen(SteeringPage):
         if self.grid.current is not None:
             self.app.push_screen(DetailScreen(self.session, *self.grid.current.key))
 
+    def action_resubmit(self) -> None:
+        row = self.grid.current
+        if row is not None:
+            resubmit(self, row.study, row.trial_id)
+
     def action_failed(self) -> None:
         self._only_failed = not self._only_failed
         self._wanted = {0}
@@ -425,6 +432,7 @@ class QueueScreen(SteeringPage):
                 "lower_priority": f"innate priority {meant} {row.priority - 1}",
                 "priority": f"innate priority {meant} {row.priority}",
                 "open": f"innate show {trial}",
+                "resubmit": resubmit_command(row.study, row.trial_id),
                 "cancel_study": f"innate cancel --study {study}",
             }
         return found

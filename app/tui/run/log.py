@@ -102,7 +102,7 @@ class LogPane(Vertical):
         """The line above, drawn again only when it says something else."""
         count, found = len(self._lines), self.found
         parts = [f"{count} lines", "following the end (F)" if self.following else "not following (F)"]
-        parts.append(f"{found}, n next, N before" if found else "/ searches")
+        parts.append(f"{found}, n next, p before" if found else "/ searches")
         text = "  ·  ".join(parts) if count else self._nothing
         if text != self._told:
             self._told = text

@@ -3,6 +3,7 @@ from which it was opened."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
@@ -15,6 +16,9 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from app.report.trial_charts import attack_curves, training_curves
+from app.tui.followup.harder import ask_harder
+from app.tui.followup.notes import ask_note
+from app.tui.followup.resubmit import resubmit, resubmit_command
 from app.tui.run.data import TABS, TITLES, Question, Run, load
 from app.tui.run.log import LogPane
 from app.tui.run.words import attacks_table, config, epochs_table, overview, title
@@ -54,7 +58,10 @@ class DetailScreen(Page):
         ),
         Key("shift+tab,left_square_bracket", "turn(-1)", "tab before", "tab before", hint=False),
         Key("n", "on(1)", "next", "next example; in the log the next match"),
-        Key("p,N", "on(-1)", "before", "example before; in the log the match before"),
+        Key("p", "on(-1)", "before", "example before; in the log the match before"),
+        Key("A", "harder", "harder", "attack this run harder: escalate, a stronger attack, more ε"),
+        Key("E", "resubmit", "edit", "edit its configuration, and submit that as a study of its own", hint=False),
+        Key("N", "note", "note", "note something on its variant: a text and tags", hint=False),
         Key("a", "attack", "attack", "examples of one attack, or of all"),
         Key("slash", "search", "search", "search the log"),
         Key("F", "follow", "follow", "keep the end of the log in sight as it grows, or not", hint=False),
@@ -276,7 +283,7 @@ class DetailScreen(Page):
                 self.say("search for something first: /")
             self.log_pane.go_on(by)
         else:
-            self.say("n and p go through the examples, n and N through what a search of the log found")
+            self.say("n and p go through the examples, and through what a search of the log found")
 
     def action_down(self, by: int) -> None:
         if self._tab == "examples":
@@ -321,6 +328,16 @@ class DetailScreen(Page):
         self.log_pane.follow(on)
         self.say("the end of the log stays in sight as it grows" if on else "the log stays where it is")
 
+    def action_harder(self) -> None:
+        ask_harder(self, self._study, [self._trial_id])
+
+    def action_resubmit(self) -> None:
+        resubmit(self, self._study, self._trial_id)
+
+    def action_note(self) -> None:
+        if self._run is not None:
+            ask_note(self, self._study, self._run.row.variant_id)
+
     def action_copy(self) -> None:
         self.app.copy_to_clipboard(self._trial_id)
         self.say(f"copied {self._trial_id}")
@@ -334,6 +351,9 @@ class DetailScreen(Page):
         return {
             "turn(1)": f"innate show {trial}",
             "on(1)": pictures,
+            "harder": f"innate attack {trial} --escalate --study {shlex.quote(self._study)}",
+            "resubmit": resubmit_command(self._study, self._trial_id),
+            "note": f"innate note {trial} --study {shlex.quote(self._study)}",
             "attack": pictures,
             "search": f"innate worker logs | grep {trial}",
             "follow": f"innate worker logs --follow | grep {trial}",

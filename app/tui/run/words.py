@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
+from app.report.noted import note_lines
 from app.report.text import interval
 from app.report.traits import cells
 from app.report.trial_page import drawn_text, import_text
@@ -79,7 +80,9 @@ def overview(run: Run) -> Content:
     if row.state == "queued":
         parts.append("It waits for a worker: 3 says why, 5 starts one.\n")
     if row.state in ("failed", "cancelled"):
-        parts.append("R in 1 Runs queues it again; Config has the traceback.\n")
+        parts.append("R in 1 Runs queues it again, E edits what it was asked for; Config has the traceback.\n")
+    for on, note in note_lines(detail.notes, row.study):
+        parts += [_label(on), note, "\n"]
     others = [f"{study.study} ({study.state})" for study in detail.studies if study.study != row.study]
     if others:
         parts += [_label("also in"), ", ".join(others), "\n"]

@@ -183,18 +183,32 @@ class Page(Screen[None]):
         """Run `work` on the thread that makes changes, then `then(result)` here; what goes wrong is told here."""
         self._after(self.session.do(work), then)
 
+    def may_change(self) -> bool:
+        """Whether this database may be written; tells why not before anything is asked."""
+        if self.session.context.read_only:
+            self.complain("--db opens a database to read only; start innate with --home DIR to change anything")
+            return False
+        return True
+
+    def ask(self, question: Callable[[Database], T], then: Callable[[T], None]) -> None:
+        """Ask the database on the readers' thread, then `then(answer)` here; what goes wrong is told here."""
+        self.run_worker(self._hand_over(self.session.reader.ask(question), then), exit_on_error=False)
+
     def steer(self, change: Change[T], done: Callable[[T], str], command: str) -> None:
         """Ask for a change of the queue; tells what `done` says of the answer, and the equivalent command."""
         self._after(self.session.change(change), lambda answer: self.did(done(answer), command))
 
     def _after(self, result: Awaitable[T], then: Callable[[T], None]) -> None:
         async def run() -> None:
-            try:
-                then(await result)
-            except Exception as error:
-                self.session.note_fault(error)
-                self.complain(sentence(error))
+            await self._hand_over(result, then)
             self.app.post_message(Changed())
 
         # The app's, not the page's: a page that is left before the change is made still hears of it.
         self.app.run_worker(run(), exit_on_error=False)
+
+    async def _hand_over(self, result: Awaitable[T], then: Callable[[T], None]) -> None:
+        try:
+            then(await result)
+        except Exception as error:
+            self.session.note_fault(error)
+            self.complain(sentence(error))

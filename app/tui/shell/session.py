@@ -6,7 +6,8 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.context import Context
 from app.report.charts import ORDINARY, Canvas
@@ -26,6 +27,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 log = logging.getLogger("innate.tui")
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """A study to go on with in Compose; `spec` is the preset or the file that holds it, None if it is neither."""
+
+    document: dict[str, Any]
+    spec: str | None
+    told: str
 
 
 class Session:
@@ -60,6 +70,8 @@ class Session:
         self.meanwhile: Mapping[str, int] = {}
         """How many trials came to their end between the last time and this start: "finished", "failed"."""
         self._left_at = self.remembered.left_at
+        self.beginning: Beginning | None = None
+        """What another screen wants to be composed: Compose takes it when it comes to the front."""
         self.looking = False
         self.changing = 0
         """Changes that are asked for and not yet made."""

@@ -51,46 +51,17 @@ class SteeringPage(Page):
         if (now.alive, now.state, now.pid) != (shown.alive, shown.state, shown.pid):
             self.reload()
 
-    def may_change(self) -> bool:
-        """Whether this database may be written; tells why not before anything is asked."""
-        if self.session.context.read_only:
-            self.complain("--db opens a database to read only; start innate with --home DIR to change anything")
-            return False
-        return True
-
     # --- actions ---
 
     def action_start(self) -> None:
         if not self.may_change():
             return
-        view, context = self.view, self.session.context
+        view = self.view
         if view is not None and view.alive:
             what = "an innate run works here" if view.role == "innate run" else "a worker is running already"
             self.say(f"{what} (pid {view.pid})")
             return
-        self.say("starting a worker …")
-
-        def work() -> tuple[Started, str, str | None]:
-            from app.worker import control, login
-            from app.worker.devices import in_words, resolve_slots
-
-            with self.session.writing():
-                pass  # a home that cannot be written says so before a worker is started
-            slots = resolve_slots((), None, None)
-            started = control.start(context.home, slots, "auto")
-            return started, in_words(slots), None if started.already else login.logout_warning()
-
-        def tell(answer: tuple[Started, str, str | None]) -> None:
-            started, room, warning = answer
-            if started.already:
-                self.say(f"a worker is running already (pid {started.pid})")
-                return
-            paused = "; the queue is paused, z resumes" if self.paused is not None else ""
-            self.did(f"worker started (pid {started.pid}, {room}){paused}", "innate worker start")
-            if warning:
-                self.app.push_screen(TextPage("When you log out", Content(warning)))
-
-        self.do(work, tell)
+        start_worker(self, "; the queue is paused, z resumes" if self.paused is not None else "")
 
     def action_pause(self) -> None:
         if not self.may_change():
@@ -134,6 +105,33 @@ class SteeringPage(Page):
             "pause": "innate worker resume" if resume else "innate worker pause",
             "drain": "innate worker drain",
         }
+
+
+def start_worker(page: Page, remark: str = "") -> None:
+    """Start a detached worker, and tell on `page` how that went, with a remark behind it."""
+    session = page.session
+    page.say("starting a worker …")
+
+    def work() -> tuple[Started, str, str | None]:
+        from app.worker import control, login
+        from app.worker.devices import in_words, resolve_slots
+
+        with session.writing():
+            pass  # a home that cannot be written says so before a worker is started
+        slots = resolve_slots((), None, None)
+        started = control.start(session.context.home, slots, "auto")
+        return started, in_words(slots), None if started.already else login.logout_warning()
+
+    def tell(answer: tuple[Started, str, str | None]) -> None:
+        started, room, warning = answer
+        if started.already:
+            page.say(f"a worker is running already (pid {started.pid})")
+            return
+        page.did(f"worker started (pid {started.pid}, {room}){remark}", "innate worker start")
+        if warning:
+            page.app.push_screen(TextPage("When you log out", Content(warning)))
+
+    page.do(work, tell)
 
 
 def worker_line(view: WorkerView, paused: str | None) -> Content:
