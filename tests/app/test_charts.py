@@ -12,7 +12,8 @@ from app.report.leaders import Ties, ties, ties_line
 from app.report.missing import failed_note
 from app.report.signed import Residue, residues, whisker, whiskers
 from app.report.study_models import study_models
-from app.report.study_numbers import Scope, heat_table, pareto_front, points, ranking, robustness
+from app.report.scope import Scope
+from app.report.study_numbers import heat_table, pareto_front, points, ranking, robustness
 from app.report.whiskers import Whisker, estimates
 from core.names import FACTORS
 from core.verdict.findings.contrast import Group, contrast
