@@ -57,7 +57,8 @@ def chart(
     where: Annotated[list[str] | None, typer.Option(help="Only these, such as activation=relu; repeatable.")] = None,
     trial: Annotated[list[str] | None, typer.Option(help="Only the variants of these trials; repeatable.")] = None,
     chosen: Annotated[
-        str | None, typer.Option("--filter", help="Only trials that a filter of the screens leaves, such as 'clean>0.9'.")
+        str | None,
+        typer.Option("--filter", help="Only trials that a filter of the screens leaves, such as 'clean>0.9'."),
     ] = None,
     eps: Annotated[
         str | None, typer.Option(help="worst_case or retention at this attacked ε, not the study's own.")

@@ -35,7 +35,8 @@ def compare(
     ] = None,
     eps: Annotated[str | None, typer.Option(help="The worst case at this attacked ε, not the study's own.")] = None,
     chosen: Annotated[
-        str | None, typer.Option("--filter", help="Only trials that a filter of the screens leaves, such as 'clean>0.9'.")
+        str | None,
+        typer.Option("--filter", help="Only trials that a filter of the screens leaves, such as 'clean>0.9'."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document, accuracies as fractions.")] = False,
 ) -> None:

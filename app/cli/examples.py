@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,10 +17,13 @@ from core.names import short_id
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
+    from app.report.pixels import Picture
     from storage.trial import ExampleRow
 
 _HEIGHT = 40
 """Lines for a sample on several models."""
+_ACROSS = 640
+"""Pixels that a line of pictures is made wide, about."""
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +39,9 @@ def examples(
     trials: Annotated[list[str], typer.Argument(metavar="TRIAL…", help="Ids, or the beginnings of them.")],
     attack: Annotated[str | None, typer.Option(help="Only of this attack.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a PNG instead.")] = None,
-    sample: Annotated[int | None, typer.Option(help="Only of this test sample; of several trials side by side.")] = None,
+    sample: Annotated[
+        int | None, typer.Option(help="Only of this test sample; of several trials side by side.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many of each trial.")] = 4,
 ) -> None:
     """Adversarial images: clean | adversarial | amplified difference; of several trials side by side, those of a sample."""
@@ -57,19 +63,40 @@ def examples(
         context.say(f"wrote {output}")
         return
     colour = context.colour and sys.stdout.isatty()
-    if len(found) > 1:
-        shown = [(short_id(trial), several[0]) for trial, several in found.items()]
-        numbers = dict.fromkeys(row.sample for _, row in shown)
-        if len(numbers) > 1:
-            raise BadInput(f"these trials: name one sample for all of them: --sample {next(iter(numbers))}")
-        for name, row in shown:
-            typer.echo(f"{name}: {images.caption(row)}")
-        typer.echo(images.beside(shown, width(), _HEIGHT, colour=colour))
+    draw = _pixels() if colour else None
+    if len(found) == 1:
+        for row in rows:
+            typer.echo(f"{images.caption(row)}; difference × {images.triptych(row)[3]:.3g}")
+            text = images.in_terminal(row, width(), colour=colour) if draw is None else draw([images.triptych(row)[:3]])
+            typer.echo(f"{text}\n")
         return
-    for row in rows:
-        typer.echo(f"{images.caption(row)}; difference × {images.triptych(row)[3]:.3g}")
-        typer.echo(images.in_terminal(row, width(), colour=colour))
-        typer.echo()
+    shown = [(short_id(trial), several[0]) for trial, several in found.items()]
+    numbers = dict.fromkeys(row.sample for _, row in shown)
+    if len(numbers) > 1:
+        raise BadInput(f"these trials: name one sample for all of them, such as --sample {next(iter(numbers))}")
+    for name, row in shown:
+        typer.echo(f"{name}: {images.caption(row)}")
+    typer.echo(
+        images.beside(shown, width(), _HEIGHT, colour=colour)
+        if draw is None
+        else draw(images.grid([row for _, row in shown]))
+    )
+
+
+def _pixels() -> Callable[[Sequence[Sequence[Picture | None]]], str] | None:
+    """Rows of pictures in the terminal's own pixels; None where it is not sure to have any."""
+    from app.cli.pictures import protocol
+    from app.report.pixels import kitty, mosaic, sixel
+
+    encode = {"kitty": kitty, "sixel": sixel}.get(protocol() or "")
+    if encode is None:
+        return None
+
+    def drawn(rows: Sequence[Sequence[Picture | None]]) -> str:
+        across = sum(picture.shape[1] if picture is not None else 0 for picture in rows[0])
+        return encode(mosaic(rows, max(1, _ACROSS // across)))
+
+    return drawn
 
 
 def _of(db: Database, trial: str, attack: str | None, sample: int | None) -> list[ExampleRow]:

@@ -157,7 +157,9 @@ def _shade(figure: Any, band: Band, canvas: Canvas) -> None:
     first, last, count = band.x[0], band.x[-1], _FINE * canvas.columns
     across = [first + (last - first) * place / (count - 1) for place in range(count)]
     ends = [
-        figure.signal(across, [float(y) for y in np.interp(across, band.x, side)], marker=_mark("░", canvas, band.place))
+        figure.signal(
+            across, [float(y) for y in np.interp(across, band.x, side)], marker=_mark("░", canvas, band.place)
+        )
         for side in (band.high, band.low)
     ]
     figure.draw(ends[0].fill(ends[1]))

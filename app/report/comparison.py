@@ -83,8 +83,8 @@ def compared(
     eps: str | None = None,
     chosen: Filter = listing.EVERYTHING,
 ) -> Comparison:
-    """Two sides by name, of the trials that a filter leaves. Raises as `find_sides` and `held` do, and BadInput for an ε (a number,
-    or a fraction as text) that the study did not attack."""
+    """Two sides by name, of the trials that a filter leaves. Raises as `find_sides` and `held` do, and BadInput for an ε (a
+    number, or a fraction as text) that the study did not attack."""
     sides = find_sides(db, study, first, second)
     kept = None if chosen is listing.EVERYTHING else listing.ids(db, chosen.narrowed("study", sides.study))
     one, other = (

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from app.report.aggregate import Difference, difference, images_of, influences
-from app.report.study_models import study_models
 from app.report.scope import Scope
+from app.report.study_models import study_models
 from core.names import worst
 from core.verdict.findings.contrast import Value, against, at_level, contrast
 from core.verdict.findings.models import Model, varying

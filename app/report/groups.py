@@ -42,9 +42,7 @@ class Group:
         return math.fsum(means) / len(means) if means else None
 
 
-def groups(
-    scope: Scope, rows: Sequence[ScoreRow], by: Sequence[str], judged: Sequence[Judged] = ()
-) -> list[Group]:
+def groups(scope: Scope, rows: Sequence[ScoreRow], by: Sequence[str], judged: Sequence[Judged] = ()) -> list[Group]:
     """The rows in scope in the groups of `by` (of `storage.grouping.BY`; none: by variant), in the order in which they are met.
     Levels are named among all of `rows`, one for each trial; the verdicts on `judged` count too."""
     more: dict[str, list[Judged]] = {}

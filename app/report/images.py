@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from app.report.pixels import Picture, mosaic
 from core.names import NORM_SIGNS
 
 if TYPE_CHECKING:
     from storage.trial import ExampleRow
-
-Picture = NDArray[np.uint8]
-"""[height, width, 3]."""
 
 _RAMP = " .:-=+*#%@"
 _GAP = 2
@@ -67,8 +65,8 @@ def in_terminal(row: ExampleRow, width: int, *, colour: bool, height: int | None
 
 
 def beside(models: Sequence[tuple[str, ExampleRow | None]], width: int, height: int, *, colour: bool) -> str:
-    """One sample on several models, each with its name: the clean image in the first column, then a column for each model with its
-    adversarial image and, below it, the amplified difference. A model without an example has its name alone."""
+    """One sample on several models, each with its name: the clean image in the first column, then a column for each model with
+    its adversarial image and, below it, the amplified difference. One model at least has an example."""
     count = len(models) + 1
     slot = (width - _GAP * (count - 1)) // count
     known = [row for _, row in models if row is not None]
@@ -79,7 +77,7 @@ def beside(models: Sequence[tuple[str, ExampleRow | None]], width: int, height: 
     columns = [["clean", "", *_drawn([_resized(clean, down, across)], colour=colour)[0], "", *blank]]
     for name, row in models:
         if row is None:
-            columns.append([name, "no image of this sample"[:slot], *blank, "", *blank])
+            columns.append([name, "no image kept", *blank, "", *blank])
             continue
         _, adversarial, difference, factor = triptych(row)
         drawn = _drawn([_resized(picture, down, across) for picture in (adversarial, difference)], colour=colour)
@@ -91,6 +89,12 @@ def beside(models: Sequence[tuple[str, ExampleRow | None]], width: int, height: 
         filled = [cell[:slot].ljust(slot) if place in titles else cell + " " * (slot - size) for cell in cells]
         text.append((" " * _GAP).join(filled).rstrip())
     return "\n".join(text)
+
+
+def grid(models: Sequence[ExampleRow]) -> list[list[Picture | None]]:
+    """The pictures of `beside`: the clean image and the adversarial ones, below them the differences."""
+    found = [triptych(row) for row in models]
+    return [[found[0][0], *(one[1] for one in found)], [None, *(one[2] for one in found)]]
 
 
 def told(row: ExampleRow) -> str:
@@ -115,13 +119,7 @@ def write_png(rows: Sequence[ExampleRow], path: Path, scale: int = 6) -> None:
     """One row of three pictures per example, each pixel `scale` pixels wide. Raises OSError if `path` cannot be written."""
     from PIL import Image
 
-    lines = []
-    for row in rows:
-        pictures = [np.kron(picture, np.ones((scale, scale, 1), np.uint8)) for picture in triptych(row)[:3]]
-        margin = np.full((pictures[0].shape[0], scale, 3), 255, np.uint8)
-        lines.append(np.hstack([pictures[0], margin, pictures[1], margin, pictures[2]]))
-        lines.append(np.full((scale, lines[-1].shape[1], 3), 255, np.uint8))
-    Image.fromarray(np.vstack(lines[:-1])).save(path, format="PNG")
+    Image.fromarray(mosaic([triptych(row)[:3] for row in rows], scale)).save(path, format="PNG")
 
 
 def _picture(image: NDArray[np.float32]) -> Picture:

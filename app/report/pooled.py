@@ -1,5 +1,5 @@
-"""What some trials have together of a score, at any ε that all of them were attacked at: means with intervals over seeds and images,
-from each image's outcome."""
+"""What some trials have together of a score, at any ε that all of them were attacked at: means with intervals over seeds and
+images, from each image's outcome."""
 
 from __future__ import annotations
 

@@ -13,10 +13,10 @@ from app.report.charts import Canvas
 from app.report.grid import integrated
 from app.report.leaders import ties, ties_line
 from app.report.missing import missing_notes
+from app.report.scope import Scope
 from app.report.study_numbers import (
     Point,
     Robustness,
-    Scope,
     heat_table,
     mean_curve,
     points,
@@ -84,9 +84,7 @@ def robustness_curves(scope: Scope, canvas: Canvas, attack: str | None, by: Sequ
     return with_notes(scope, canvas, drawn_curves(found, canvas)) if found.lines else scope.nothing()
 
 
-def drawn_curves(
-    found: Robustness, canvas: Canvas, *, legend: bool = True, band: charts.Band | None = None
-) -> str:
+def drawn_curves(found: Robustness, canvas: Canvas, *, legend: bool = True, band: charts.Band | None = None) -> str:
     """Touches no database: the screens hold the lines already, and say elsewhere what they are (`legend` False)."""
     return charts.curves(
         found.title if legend else "",

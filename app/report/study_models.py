@@ -19,11 +19,9 @@ if TYPE_CHECKING:
     from storage.rows import Judged
 
 
-def study_models(
-    db: Database, study: str, rows: Sequence[Judged], only: Collection[str] | None = None
-) -> list[Model]:
-    """Those of `rows` that have outcomes, in their order, or `only` those trials. Levels are named among all of `rows`. Weights that were trained
-    elsewhere have no seed to pair by: each gets one of its own."""
+def study_models(db: Database, study: str, rows: Sequence[Judged], only: Collection[str] | None = None) -> list[Model]:
+    """Those of `rows` that have outcomes, in their order, or `only` those trials. Levels are named among all of `rows`. Weights
+    that were trained elsewhere have no seed to pair by: each gets one of its own."""
     columns = {factor: levels(rows, factor) for factor in FACTORS}
     audited, uneven = overstated.at_score(db, study), unevenly_attacked(db, study)
     traits = known(db, study)

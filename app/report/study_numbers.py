@@ -114,8 +114,8 @@ def ranking(scope: Scope, score: str) -> list[Placed]:
 
 
 def robustness(scope: Scope, attack: str | None, by: Sequence[str] = ()) -> Robustness:
-    """Accuracy against ε, from the clean accuracy at 0: the worst case, sample by sample as scores take it, or one attack. Of each
-    group of `by` (none: of each variant).
+    """Accuracy against ε, from the clean accuracy at 0: the worst case, sample by sample as scores take it, or one attack. Of
+    each group of `by` (none: of each variant).
 
     Raises NotFound for an attack that the study lacks.
     """

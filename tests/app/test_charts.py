@@ -10,9 +10,9 @@ from app.report.charts import Canvas
 from app.report.effects import default_pair, effects, interactions
 from app.report.leaders import Ties, ties, ties_line
 from app.report.missing import failed_note
+from app.report.scope import Scope
 from app.report.signed import Residue, residues, whisker, whiskers
 from app.report.study_models import study_models
-from app.report.scope import Scope
 from app.report.study_numbers import heat_table, pareto_front, points, ranking, robustness
 from app.report.whiskers import Whisker, estimates
 from core.names import FACTORS
@@ -88,8 +88,8 @@ def test_the_curve_of_worst_cases_goes_through_the_score(db):
     assert len(lines) == len(scores)
     for line in lines:
         at = dict(zip(line.curve.x, line.curve.y, strict=True))
-        assert at[eps] == pytest.approx(scores[line.variant_id])
-        assert at[0.0] == pytest.approx(clean[line.variant_id])
+        assert at[eps] == pytest.approx(scores[line.group.key])
+        assert at[0.0] == pytest.approx(clean[line.group.key])
 
 
 def test_what_was_attacked_is_marked_on_the_axis(db):
@@ -142,7 +142,7 @@ def test_what_failed_is_named_where_it_is_missing(filled, tmp_path):
 
 def test_the_tradeoff_shows_and_names_its_front(db):
     found = points(scope(db), "worst_case")
-    best = [point.label for point in found if point.front]
+    best = [point.group.label for point in found if point.front]
     assert best
     text = study_charts.tradeoff(scope(db), CANVAS, "worst_case")
     assert f"* Pareto front, no other is better in both: {', '.join(best)}" in text

@@ -68,7 +68,7 @@ class CompareScreen(Page):
 
     @property
     def loading_data(self) -> bool:
-        return super().loading_data or self.pane.loading
+        return super().loading_data or self.pane.reading
 
     # --- what was chosen, and is remembered ---
 

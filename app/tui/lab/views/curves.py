@@ -102,7 +102,7 @@ def _in_words(line: Line, band: WorstCurve | None) -> str:
     return f"{line.curve.label}: {numbers}{trust_words(line.group.trust, line.group.reasons)}"
 
 
-def about(sight: Sight, content: Curves) -> str:
+def about(sight: Sight, content: Curves) -> str:  # noqa: ARG001 - what is drawn stands in the content
     count = len(content.found.lines)
     parts = [f"accuracy under {content.attack}, %" if content.attack else "worst case, %", f"by {content.by}"]
     if count > MOST_CURVES:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.report.comparison import Comparison, held, is_bound
@@ -20,7 +20,7 @@ from app.tui.widgets.grid import Cell, Column, Line, named_cell
 from core.errors import BadInput
 from core.names import FACTORS, NORM_SIGNS, short_id
 from core.verdict.findings.versus import Versus
-from storage import listing, queries
+from storage import listing
 from storage.grouping import SEED
 from storage.rows import ListedTrial
 from storage.studies import study_row
@@ -67,7 +67,7 @@ def load(db: Database, sight: Sight, knobs: Knobs) -> Held | Differences | None:
         if models <= MOST_MODELS:
             try:
                 found = held(db, sight.study, first, second, over, sight.score, sight.scope.eps)
-                return Held(found, sight.asked.by, whom, tuple([*gaps(found), *doubts(found)]))
+                return Held(found, sight.asked.by, whom, (*gaps(found), *doubts(found)))
             except BadInput as error:
                 why = str(error)
         else:
@@ -79,19 +79,21 @@ def load(db: Database, sight: Sight, knobs: Knobs) -> Held | Differences | None:
 
 
 def _sides(sight: Sight) -> tuple[Side, Side, tuple[str, ...], str] | None:
-    """Two marked runs or variants; else the row under the cursor and the baseline, or the best of the same kind. With the factors
-    that they differ in, and whom the second is."""
+    """Two marked runs, or two variants whose every run is marked; else the row under the cursor and the baseline, or the best of
+    the same kind. With the factors that they differ in, and whom the second is. None where the marks are others: what they are
+    made of can still be compared."""
     scored = sight.scope.scored(sight.score)
     here = [row for row in scored if row.trial_id in set(sight.marked)]
     if sight.asked.marks:
         if len(sight.marked) < len(sight.asked.marks) or len(here) < len(sight.marked):
-            return None  # marked in several studies, or without a result yet: what they are made of can still be compared
+            return None  # in several studies, or without a result yet
         if len(here) == 2:
             names = {group.trial_ids[0]: group for group in groups(sight.scope, scored, ("variant", SEED))}
             one, other = (_run(names[trial]) for trial in sight.marked)
             return one, other, FACTORS, "the other mark"
-        variants = [group for group in groups(replace(sight.scope, trials=frozenset(sight.marked)), scored, ())]
-        if len(variants) == 2:
+        variants = groups(sight.scope, scored, ())
+        whole = sum(len(group.trial_ids) for group in variants) == len(here)
+        if len(variants) == 2 and whole:
             return _variant(variants[0]), _variant(variants[1]), FACTORS, "the other mark"
         return None
     current, baseline = frozenset(sight.asked.current), frozenset(sight.asked.baseline)
@@ -141,7 +143,8 @@ def _best(known: Sequence[Group], values: Mapping[str, float], own: Group) -> tu
 
 
 def _of_many(db: Database, sight: Sight, why: str) -> Differences | None:
-    """Of the marked runs of any study, else of those under the cursor, else of the first in sight. None where there are not two."""
+    """Of the marked runs of any study, else of those under the cursor, else of the first in sight. None where there are not
+    two."""
     left_out = 0
     if sight.asked.marks:
         rows = listing.some(db, list(dict.fromkeys(sight.asked.marks))[:MOST_RUNS])
@@ -196,7 +199,13 @@ def _two(found: Comparison, width: int, wide: bool) -> Table:
     tail = [
         Column("two difference", "A − B", 6, named_cell("difference"), right=True),
         Column("two interval", "95 %", 14, named_cell("interval"), right=True),
-        Column(f"two {'p' if found.of_trials else 'won'}", "p" if found.of_trials else "won", 6, named_cell("won"), right=True),
+        Column(
+            f"two {'p' if found.of_trials else 'won'}",
+            "p" if found.of_trials else "won",
+            6,
+            named_cell("won"),
+            right=True,
+        ),
     ]
     room = (width - 2 - (key + 1) - sum(column.width + 1 for column in tail)) // 2 - 1
     longest = max(8, *(len(text) for text in (*sides, *(_listed(values) for pair in made.values() for values in pair))))
@@ -209,8 +218,8 @@ def _two(found: Comparison, width: int, wide: bool) -> Table:
         *tail,
     ]
     lines = [_measured(found, one, names[one.measure.attack_id or one.measure.name]) for one in found.measured]
-    trust = (found.first.trust, found.second.trust)
-    lines.insert(0, _plain("trust", "→ trust", *((text, text) for text in trust), f"trust: A {trust[0]}, B {trust[1]}"))
+    one, other = found.first.trust, found.second.trust
+    lines.insert(0, _plain("trust", "→ trust", (one, one), (other, other), f"trust: A {one}, B {other}"))
     lines += [
         _plain(
             key,
@@ -284,7 +293,7 @@ def _many(found: Differences) -> Table:
 # --- in words ---
 
 
-def about(sight: Sight, content: Held | Differences) -> str:
+def about(sight: Sight, content: Held | Differences) -> str:  # noqa: ARG001 - whose they are stands in the content
     if isinstance(content, Held):
         first, second = content.found.first.side, content.found.second.side
         return f"A {first.named}  ·  B {second.named}, {content.why}  ·  accuracies in %"
@@ -312,4 +321,6 @@ def command(sight: Sight, content: Held | Differences | None) -> str:
     return text + (f" --filter {shlex.quote(sight.asked.chosen.text)}" if sight.asked.chosen.text else "")
 
 
-VIEW = View("Differences", load, table, about, command, "There are no two runs to compare: space marks a run; mark two or more.")
+VIEW = View(
+    "Differences", load, table, about, command, "There are no two runs to compare: space marks a run; mark two or more."
+)

@@ -68,7 +68,9 @@ def table(content: HeatTable | Effects, width: int, wide: bool) -> Table:  # noq
     sizes = {name: max(9, len(name), *(len(made[row, name][0]) for row in names)) for name in across}
     columns = [Column("heat row", content.factors[0], first + 1, named_cell("label"))]
     columns += [
-        Column(f"heat {content.factors[1]} {name} {sizes[name]}", name, sizes[name], named_cell(f"at {name}"), right=True)
+        Column(
+            f"heat {content.factors[1]} {name} {sizes[name]}", name, sizes[name], named_cell(f"at {name}"), right=True
+        )
         for name in across
     ]
     lines = tuple(

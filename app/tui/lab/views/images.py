@@ -94,7 +94,7 @@ def order(kept: Mapping[str, Sequence[ExampleRow]]) -> tuple[list[int], int]:
 
 
 def nearest(found: Sequence[ExampleRow], sample: int, eps: float | None) -> ExampleRow | None:
-    """Its example of a sample at the ε nearest to the one that is asked for; of a minimum-norm attack, which has none, at last."""
+    """Its example of a sample at the ε nearest to the one asked for; of a minimum-norm attack, which has none, at last."""
     rows = [row for row in found if row.sample == sample]
     far = float("inf")
     return min(rows, key=lambda row: far if row.eps is None or eps is None else abs(row.eps - eps), default=None)
@@ -114,7 +114,9 @@ def table(content: Images, width: int, wide: bool) -> Table:  # noqa: ARG001 - i
 def _line(one: Shown) -> Line:
     row = one.example
     if row is None:
-        return Line(one.trial_id, {"label": (one.label, "")}, f"{one.label}: no image of this sample is kept", (one.trial_id,))
+        return Line(
+            one.trial_id, {"label": (one.label, "")}, f"{one.label}: no image of this sample is kept", (one.trial_id,)
+        )
     eps = "smallest" if row.eps is None else f"{NORM_SIGNS[row.norm]} {row.eps:g}"
     cells = {
         "label": (one.label, ""),
@@ -143,9 +145,15 @@ def command(sight: Sight, content: Images | None) -> str:
     if content is None:
         return f"innate trials --study {sight.study}"
     attack = f" --attack {content.attack}" if content.attack else ""
-    return f"innate examples {' '.join(short_id(one.trial_id) for one in content.models)} --sample {content.sample}{attack}"
+    having = [short_id(one.trial_id) for one in content.models if one.example is not None]
+    return f"innate examples {' '.join(having)} --sample {content.sample}{attack}"
 
 
 VIEW = View(
-    "Images", load, table, about, command, "No adversarial image is kept of these models: not attacked yet, or nothing broke them."
+    "Images",
+    load,
+    table,
+    about,
+    command,
+    "No adversarial image of these models is kept: none attacked yet, or none broken.",
 )

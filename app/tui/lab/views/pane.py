@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Hashable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -85,9 +85,9 @@ class ViewPane(Container):
     ViewPane.charted #chart, ViewPane.pictured #picture { display: block; }
     ViewPane.charted #split { layout: horizontal; }
     ViewPane.charted #views { width: 42; height: 100%; border-left: solid $panel; }
-    .-wide ViewPane.charted #views { width: 50%; }
+    ViewPane.charted.wide #views { width: 50%; }
     ViewPane.pictured #views { height: 6; border-top: solid $panel; display: none; }
-    .-wide ViewPane.pictured #views { display: block; }
+    ViewPane.pictured.wide #views { display: block; }
     ViewPane.lacking #lacks { display: block; }
     ViewPane.nothing #split { display: none; }
     ViewPane.nothing #nothing { display: block; }
@@ -119,7 +119,7 @@ class ViewPane(Container):
         self._loaded: _Loaded | None = None
         self._count = 0
         """Of loads: what a chart shows was drawn of the last."""
-        self._laid_out: Hashable = None
+        self._laid_out: tuple[tuple[str, str, int], ...] | None = None
         """What the table shows and for which room."""
         self._pictured = ""
         self._loading = self._again = self._due = False
@@ -159,7 +159,7 @@ class ViewPane(Container):
         self._load()
 
     @property
-    def loading(self) -> bool:
+    def reading(self) -> bool:
         """Whether a load is under way."""
         return self._loading
 
@@ -192,12 +192,13 @@ class ViewPane(Container):
 
     def _knobs(self) -> Knobs:
         kept, pair = self._kept, self._kept.get("factors")
-        fits = isinstance(pair, list) and len(pair) == 2 and pair[0] != pair[1] and set(pair) <= set(GROUPS)
+        if not (isinstance(pair, list) and len(pair) == 2 and pair[0] != pair[1] and set(pair) <= set(GROUPS)):
+            pair = None
         attack, measure = kept.get("attack"), kept.get("measure")
         split = self.query_one("#split").size
         lines = split.height - (_LISTED if self._wide else 0)
         return Knobs(
-            (pair[0], pair[1]) if fits else None,
+            None if pair is None else (pair[0], pair[1]),
             bool(kept.get("effects", False)),
             attack if isinstance(attack, str) else None,
             measure if measure in MEASURES else MEASURES[0],
@@ -243,9 +244,11 @@ class ViewPane(Container):
             self._nothing(_why_nothing(sight, found.view))
             return
         view = _VIEWS[found.view]
-        self._put("about", "  ·  ".join(part for part in (view.about(sight, found.content), sight.restriction, sight.constant) if part))
+        told = (view.about(sight, found.content), sight.restriction, sight.constant)
+        self._put("about", "  ·  ".join(part for part in told if part))
         self._lacks(sight)
         self.set_class(False, "nothing")
+        self.set_class(self._wide, "wide")
         self.set_class(view.draw is not None, "charted")
         self.set_class(isinstance(found.content, images.Images), "pictured")
         new = before is None or before.sight is None or (before.view, before.sight.study) != (found.view, sight.study)
@@ -293,7 +296,7 @@ class ViewPane(Container):
         if self.has_class("charted"):
             width = (self.size.width // 2 if self._wide else _NARROW) - 2
         made = _VIEWS[found.view].table(found.content, width, self._wide)
-        shape = [(column.key, column.title, column.width) for column in made.columns]
+        shape = tuple((column.key, column.title, column.width) for column in made.columns)
         if shape != self._laid_out:
             # The rows of before know nothing of these columns: they go first.
             self._laid_out, cursor = shape, self.table.cursor
@@ -328,6 +331,7 @@ class ViewPane(Container):
         self.call_after_refresh(self._resized)
 
     def _resized(self) -> None:
+        self.set_class(self._wide, "wide")
         self._lay_out()
         if self.has_class("pictured"):
             self._load()
@@ -347,7 +351,12 @@ class ViewPane(Container):
 
     def _belongs(self, action: str) -> bool:
         view = self._wanted[1] if self._wanted else ""
-        views = {"factors": ("heatmap",), "effects": ("heatmap",), "attack": ("curves", "images"), "measure": ("training",)}
+        views = {
+            "factors": ("heatmap",),
+            "effects": ("heatmap",),
+            "attack": ("curves", "images"),
+            "measure": ("training",),
+        }
         return view in views.get(action, ("images",))
 
     def _mine(self, action: str) -> None:
@@ -363,7 +372,9 @@ class ViewPane(Container):
     def action_factors(self) -> None:
         self._mine("factors")
         items = [Item(pair, f"{pair[0]} × {pair[1]}", "rows × columns") for pair in itertools.permutations(GROUPS, 2)]
-        self.app.push_screen(Picker("Two factors", items), lambda pair: self._turn(factors=list(pair)) if pair else None)
+        self.app.push_screen(
+            Picker("Two factors", items), lambda pair: self._turn(factors=list(pair)) if pair else None
+        )
 
     def action_effects(self) -> None:
         self._mine("effects")

@@ -13,6 +13,7 @@ from app.report.scope import Scope
 from app.report.variants import constant
 from core.names import short_id
 from storage import listing, queries
+from storage.listing import EVERYTHING
 from storage.studies import latest_study, score_grid, study_row, study_with
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def look(db: Database, asked: Asked) -> Sight | None:
         db,
         study,
         variants=frozenset(variants) or None,
-        trials=listing.ids(db, asked.chosen.narrowed("study", study)) if asked.chosen.text else None,
+        trials=None if asked.chosen == EVERYTHING else listing.ids(db, asked.chosen.narrowed("study", study)),
         eps=eps,
     )
     rows = queries.scores(db, study, "clean_accuracy")

@@ -23,8 +23,8 @@ _SERIES = "grid--series"
 
 
 class ViewGrid(Grid[Line]):
-    """A Grid whose cells can also be as warm as their number is high ("heat0" to "heat4"), or have the colour that a series has in
-    the chart ("series0" …)."""
+    """A Grid whose cells can also be as warm as their number is high ("heat0" to "heat4"), or have the colour that a series has
+    in the chart ("series0" …)."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"grid--heat{step}" for step in range(5)}
     DEFAULT_CSS = """

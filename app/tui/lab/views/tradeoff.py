@@ -69,10 +69,7 @@ def table(content: Tradeoff, width: int, wide: bool) -> Table:
     full = scale * SCORES[content.score].full
     judged = any(point.group.trust != "ok" for point in found)
     title = content.score if wide else {"worst_case": "worst"}.get(content.score, content.score)
-    fixed = [
-        Column("points letter", "", 1, named_cell("letter")),
-        Column("points front", "", 1, named_cell("front")),
-    ]
+    fixed = [Column("points letter", "", 2, named_cell("letter"))]
     numbers = [
         *([Column("points trust", "trust", 7, named_cell("trust"))] if judged else []),
         *([Column("points clean", "clean", 5, named_cell("clean"), right=True)] if wide else []),
@@ -90,8 +87,7 @@ def table(content: Tradeoff, width: int, wide: bool) -> Table:
         Line(
             point.group.key,
             {
-                "letter": (letter_of(index), f"series{index % MOST_CURVES}"),
-                "front": ("★" if point.front else "", ""),
+                "letter": (f"{letter_of(index)}{'★' if point.front else ''}", f"series{index % MOST_CURVES}"),
                 "label": (labels[index], ""),
                 "trust": (point.group.trust, point.group.trust),
                 "clean": (number(point.clean), ""),
@@ -104,7 +100,8 @@ def table(content: Tradeoff, width: int, wide: bool) -> Table:
         )
         for index, point in sorted(enumerate(found), key=lambda item: (not item[1].front, -item[1].robust))
     ]
-    return Table((*fixed, Column(f"points group {name}", content.by, name, named_cell("label")), *numbers, *bar), tuple(lines))
+    group = Column(f"points group {name}", content.by, name, named_cell("label"))
+    return Table((*fixed, group, *numbers, *bar), tuple(lines))
 
 
 def _whisker(content: Tradeoff, point: Point) -> Whisker:

@@ -32,8 +32,8 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class Trained:
-    """A run, or the mean over some runs of a variant at each epoch that all of them have ended. `values` are the curves of MEASURES
-    that are known, accuracies in %."""
+    """A run, or the mean over some runs of a variant at each epoch that all of them have ended. `values` are the curves of
+    MEASURES that are known, accuracies in %."""
 
     key: str
     label: str
@@ -120,12 +120,18 @@ def table(content: Training, width: int, wide: bool) -> Table:
     numbers = [
         *([Column("training epochs", "epoch", 5, named_cell("epochs"), right=True)] if wide else []),
         *(
-            Column(f"training {measure}", measure if wide else measure[:5], 10 if wide else 6, named_cell(measure), right=True)
+            Column(
+                f"training {measure}",
+                measure if wide else measure[:5],
+                10 if wide else 6,
+                named_cell(measure),
+                right=True,
+            )
             for measure in content.known
             if wide or measure == content.measure
         ),
         *([Column("training seconds", "s", 6, named_cell("seconds"), right=True)] if wide else []),
-        Column("training state", "state", 9, named_cell("state")),
+        Column("training state", "state", max(5, *(len(line.state) for line in content.lines)), named_cell("state")),
     ]
     longest = max(8, *(len(line.label) for line in content.lines))
     name = max(12, min(longest, 36, width - 5 - sum(column.width + 1 for column in numbers)))
@@ -159,7 +165,9 @@ def _in_words(line: Trained) -> str:
     count = len(line.trial_ids)
     who = f"{line.label} ({short_id(line.trial_ids[0])})" if count == 1 else f"{line.label}, mean of {count} runs"
     known = " · ".join(f"{measure} {_last(line, measure)}" for measure in MEASURES if measure in line.values)
-    return f"{who}: {line.state}, {len(line.epochs)} epochs · {known}" if known else f"{who}: {line.state}, no epoch yet"
+    return (
+        f"{who}: {line.state}, {len(line.epochs)} epochs · {known}" if known else f"{who}: {line.state}, no epoch yet"
+    )
 
 
 def about(sight: Sight, content: Training) -> str:  # noqa: ARG001 - whose they are stands in the content
@@ -184,7 +192,9 @@ def command(sight: Sight, content: Training | None) -> str:
 def draw(content: Training, canvas: Canvas, row: Hashable) -> str:  # noqa: ARG001 - every run has its marker
     curves = [
         # One without this curve keeps its place, and with it its marker and colour.
-        charts.Curve(line.label, line.epochs if line.values.get(content.measure) else (), line.values.get(content.measure, ()))
+        charts.Curve(
+            line.label, line.epochs if line.values.get(content.measure) else (), line.values.get(content.measure, ())
+        )
         for line in content.lines[:MOST_CURVES]
     ]
     epochs = sorted({epoch for curve in curves for epoch in curve.x})
