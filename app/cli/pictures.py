@@ -13,7 +13,7 @@ _SECONDS = 0.5
 """Within which every terminal that answers has answered, over a slow line too."""
 _ASK_KITTY = "\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\"
 _ASK_WHO = "\x1b[c"
-"""Primary device attributes, which every terminal answers: what comes after the answer to the first question, or instead of it."""
+"""Primary device attributes, which every terminal answers: it comes after the answer to the first question, or instead of it."""
 _WHO = re.compile(r"\x1b\[\?([\d;]*)c")
 
 

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from app.report.ticks import apart, around, label, ticks
 
 MARKERS = "●◆▲■○◇△□×+*#"
@@ -157,12 +155,17 @@ def _shade(figure: Any, band: Band, canvas: Canvas) -> None:
     first, last, count = band.x[0], band.x[-1], _FINE * canvas.columns
     across = [first + (last - first) * place / (count - 1) for place in range(count)]
     ends = [
-        figure.signal(
-            across, [float(y) for y in np.interp(across, band.x, side)], marker=_mark("░", canvas, band.place)
-        )
+        figure.signal(across, [_between(x, band.x, side) for x in across], marker=_mark("░", canvas, band.place))
         for side in (band.high, band.low)
     ]
     figure.draw(ends[0].fill(ends[1]))
+
+
+def _between(x: float, places: Sequence[float], values: Sequence[float]) -> float:
+    """On the straight line between the two of `places` (ascending, one of them at or above `x`) that `x` lies between."""
+    right = next(index for index, place in enumerate(places) if index and place >= x - 1e-12)
+    share = (x - places[right - 1]) / (places[right] - places[right - 1])
+    return values[right - 1] + share * (values[right] - values[right - 1])
 
 
 def _stairs(front: Sequence[tuple[float, float]], points: Sequence[Curve]) -> list[tuple[float, float]]:

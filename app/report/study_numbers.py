@@ -59,8 +59,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Robustness:
-    """The lines of a study, the highest first (at the ε that is asked for, else over all), with what they show and along which
-    axis."""
+    """The lines of a study, the highest first, with what they show and along which axis."""
 
     title: str
     x_label: str
@@ -134,18 +133,13 @@ def robustness(scope: Scope, attack: str | None, by: Sequence[str] = ()) -> Robu
     # A model can be worthless though its evaluations went well, so the verdict on the whole trial counts too.
     found = groups(scope, [row for row in scored if row.trial_id in points], by, rows)
     lines = [Line(group, _common(group, points)) for group in found]
-    lines.sort(key=lambda line: _height(line.curve, scope.eps), reverse=True)
+    lines.sort(key=lambda line: -sum(line.curve.y))
     return Robustness(
         title,
         f"ε ({', '.join(NORM_SIGNS[norm] for norm in sorted(norms))})",
         tuple(lines),
         tuple(sorted({row.attack for row in everything if row.eps is not None})),
     )
-
-
-def _height(curve: charts.Curve, eps: float | None) -> tuple[float, float]:
-    at = dict(zip(curve.x, curve.y, strict=True))
-    return at.get(eps, 0.0) if eps is not None else 0.0, sum(curve.y)
 
 
 def _worst_cases(scope: Scope, scored: Sequence[ScoreRow]) -> tuple[dict[str, dict[float, float]], set[str]]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from app.report.charts import MARKERS, MOST_CURVES, Band, Canvas
+from app.report.grid import SINGLE
 from app.report.pooled import MOST_MODELS
 from app.report.study_charts import drawn_curves
 from app.report.study_numbers import Line, Robustness, robustness
 from app.report.text import distinct
 from app.report.worst_curves import WorstCurve, worst_curve
 from app.tui.lab.views.sight import Knobs, Sight
-from app.tui.lab.views.table import Table, View, interval_of, number, series, trust_words
+from app.tui.lab.views.table import Table, View, heading, interval_of, number, series, trust_words
 from app.tui.widgets import grid
 from app.tui.widgets.grid import Column, named_cell
 from core.errors import NotFound
@@ -42,6 +43,8 @@ def load(db: Database, sight: Sight, knobs: Knobs) -> Curves | None:
         found, attack = robustness(scope, None, by), None
     if not found.lines:
         return None
+    if sight.score in SINGLE:  # the best at that ε first, as among the Lab's rows
+        found = replace(found, lines=tuple(sorted(found.lines, key=lambda line: -_at(line, sight.eps))))
     bands: dict[str, WorstCurve] = {}
     room = MOST_MODELS if attack is None else 0  # what stands under one attack alone is not kept at every ε
     for line in found.lines:
@@ -54,6 +57,10 @@ def load(db: Database, sight: Sight, knobs: Knobs) -> Curves | None:
     return Curves(found, bands, attack, sight.eps, sight.grouped)
 
 
+def _at(line: Line, eps: float | None) -> float:
+    return dict(zip(line.curve.x, line.curve.y, strict=True)).get(eps or 0.0, -1.0)
+
+
 def table(content: Curves, width: int, wide: bool) -> Table:
     found = content.found
     marks = sorted({x for line in found.lines for x in line.curve.x})
@@ -63,7 +70,7 @@ def table(content: Curves, width: int, wide: bool) -> Table:
     name = max(12, min(longest, width - 4 - (8 if judged else 0) - 7 * len(shown) - 1))
     columns = [
         Column("lines mark", "", 1, named_cell("mark")),
-        Column(f"lines group {name}", content.by, name, named_cell("label")),
+        Column(f"lines group {name}", heading(content.by, name), name, named_cell("label")),
         *([Column("lines trust", "trust", 7, named_cell("trust"))] if judged else []),
         *(Column(f"lines {x:g}", _heading(x, content.eps), 6, named_cell(f"at {x:g}"), right=True) for x in shown),
     ]

@@ -246,7 +246,7 @@ class ViewPane(Container):
         view = _VIEWS[found.view]
         told = (view.about(sight, found.content), sight.restriction, sight.constant)
         self._put("about", "  ·  ".join(part for part in told if part))
-        self._lacks(sight)
+        self._lacks((*sight.notes, *(found.content.notes if isinstance(found.content, differences.Held) else ())))
         self.set_class(False, "nothing")
         self.set_class(self._wide, "wide")
         self.set_class(view.draw is not None, "charted")
@@ -273,6 +273,7 @@ class ViewPane(Container):
             place += 1
 
     def _nothing(self, why: Content) -> None:
+        self._lacks(())
         self.set_class(True, "nothing")
         self.query_one("#nothing", Static).update(why)
         self.table.fill_all([])
@@ -282,9 +283,9 @@ class ViewPane(Container):
     def _put(self, name: str, text: str) -> None:
         self.query_one(f"#{name}", Static).update(Content(text))
 
-    def _lacks(self, sight: Sight) -> None:
-        self.set_class(bool(sight.notes), "lacking")
-        self._put("lacks", "\n".join(sight.notes))
+    def _lacks(self, notes: Sequence[str]) -> None:
+        self.set_class(bool(notes), "lacking")
+        self._put("lacks", "\n".join(notes))
 
     def _lay_out(self) -> None:
         """Fill the table for the room that there is; only what differs is drawn again."""

@@ -69,6 +69,11 @@ def series(index: int, drawn: int) -> str:
     return f"series{index}" if index < drawn else ""
 
 
+def heading(by: str, width: int) -> str:
+    """Of the column that names groups: what makes one, where there is room."""
+    return by if len(by) <= width else "group"
+
+
 def number(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 from app.report import whiskers
 from app.report.aggregate import Estimate
 from app.report.charts import MOST_CURVES, Canvas, letter_of
+from app.report.comparison_page import SHORT
 from app.report.pooled import MOST_MODELS, At, Outcomes
 from app.report.study_charts import drawn_tradeoff
 from app.report.study_numbers import Point, points, scale_of
 from app.report.text import distinct
 from app.report.whiskers import Whisker
 from app.tui.lab.views.sight import Knobs, Sight
-from app.tui.lab.views.table import Table, View, interval_of, number, over, trust_words
+from app.tui.lab.views.table import Table, View, heading, interval_of, number, over, trust_words
 from app.tui.widgets.grid import Column, Line, named_cell
 from core.verdict.scoring import SCORES
 
@@ -68,20 +69,24 @@ def table(content: Tradeoff, width: int, wide: bool) -> Table:
     found, scale = content.found, scale_of(content.score)
     full = scale * SCORES[content.score].full
     judged = any(point.group.trust != "ok" for point in found)
-    title = content.score if wide else {"worst_case": "worst"}.get(content.score, content.score)
+    title = SHORT.get(content.score, content.score)
     fixed = [Column("points letter", "", 2, named_cell("letter"))]
     numbers = [
         *([Column("points trust", "trust", 7, named_cell("trust"))] if judged else []),
         *([Column("points clean", "clean", 5, named_cell("clean"), right=True)] if wide else []),
         Column(f"points {title}", title, max(5, len(title)), named_cell("robust"), right=True),
-        *([Column("points interval", "95 %", 11, named_cell("interval"))] if wide else []),
     ]
     longest = max(8, *(len(point.group.label) for point in found))
     left = width - 2 - sum(column.width + 1 for column in (*fixed, *numbers))
     name = max(10, min(longest, 40, left - 1))
+    interval = Column("points interval", "95 %", 11, named_cell("interval"))
     room = left - name - 2
-    drawn = wide and room >= _LEAST_AXIS and bool(content.robust)
-    bar = [Column(f"points bar {room}", whiskers.axis(full, room), room, named_cell("bar"))] if drawn else []
+    tail = [interval] if wide else []
+    if wide and room >= _LEAST_AXIS and content.robust:
+        # Points with whiskers say it at a glance; the numbers stand beside them where there is room for both.
+        tail = [interval] if room >= 2 * _LEAST_AXIS + interval.width else []
+        room -= sum(column.width + 1 for column in tail)
+        tail.append(Column(f"points bar {room}", whiskers.axis(full, room), room, named_cell("bar")))
     labels = distinct([point.group.label for point in found], name)
     lines = [
         Line(
@@ -93,15 +98,15 @@ def table(content: Tradeoff, width: int, wide: bool) -> Table:
                 "clean": (number(point.clean), ""),
                 "robust": (number(point.robust), ""),
                 "interval": (interval_of(content.robust.get(point.group.key), scale), ""),
-                "bar": (whiskers.estimate(_whisker(content, point), full, room) if drawn else "", ""),
+                "bar": (whiskers.estimate(_whisker(content, point), full, max(1, room)), ""),
             },
             _in_words(content, point),
             point.group.trial_ids,
         )
         for index, point in sorted(enumerate(found), key=lambda item: (not item[1].front, -item[1].robust))
     ]
-    group = Column(f"points group {name}", content.by, name, named_cell("label"))
-    return Table((*fixed, group, *numbers, *bar), tuple(lines))
+    group = Column(f"points group {name}", heading(content.by, name), name, named_cell("label"))
+    return Table((*fixed, group, *numbers, *tail), tuple(lines))
 
 
 def _whisker(content: Tradeoff, point: Point) -> Whisker:
