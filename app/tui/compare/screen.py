@@ -44,7 +44,7 @@ class CompareScreen(Page):
     KEYS = (*OWN, *KEYS)
     BINDINGS = bindings(OWN)
     CSS = "CompareScreen #words { height: 3; border-top: solid $panel; color: $foreground 85%; }"
-    AUTO_FOCUS: ClassVar[str | None] = "#views"
+    AUTO_FOCUS: ClassVar[str | None] = "#view-rows"
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)

@@ -52,8 +52,8 @@ KEYS = (
     Key("p", "sample(-1)", "before", "the sample before", hint=False),
 )
 """Of the views, beside the Lab's own; where one does not belong to the view in front it is left to the page."""
-_NARROW, _LISTED = 42, 6
-"""Columns of the table beside a chart where the screen is narrow, and lines of the one below images."""
+_NARROW, _LISTED, _AROUND = 42, 6, 9
+"""Columns of the table beside a chart where the screen is narrow; lines of the one below images, and around both."""
 _SLOW = 0.3
 """Seconds of loading from which on it is told."""
 _REST = 4.0
@@ -66,7 +66,7 @@ class _Loaded:
 
     asked: Asked
     view: str
-    knobs: Knobs
+    room: tuple[int, int]
     sight: Sight | None
     content: Any
 
@@ -77,20 +77,20 @@ class ViewPane(Container):
 
     DEFAULT_CSS = """
     ViewPane { height: 1fr; }
-    ViewPane #about { height: 1; color: $foreground 75%; text-wrap: nowrap; text-overflow: ellipsis; }
-    ViewPane #lacks { height: auto; max-height: 2; color: $warning; display: none; }
-    ViewPane #nothing { height: 1fr; padding: 1 2; display: none; }
-    ViewPane #split { height: 1fr; layout: vertical; }
-    ViewPane #chart, ViewPane #picture { display: none; width: 1fr; height: 1fr; }
-    ViewPane.charted #chart, ViewPane.pictured #picture { display: block; }
-    ViewPane.charted #split { layout: horizontal; }
-    ViewPane.charted #views { width: 42; height: 100%; border-left: solid $panel; }
-    ViewPane.charted.wide #views { width: 50%; }
-    ViewPane.pictured #views { height: 6; border-top: solid $panel; display: none; }
-    ViewPane.pictured.wide #views { display: block; }
-    ViewPane.lacking #lacks { display: block; }
-    ViewPane.nothing #split { display: none; }
-    ViewPane.nothing #nothing { display: block; }
+    ViewPane #view-about { height: 1; color: $foreground 75%; text-wrap: nowrap; text-overflow: ellipsis; }
+    ViewPane #view-lacks { height: auto; max-height: 2; color: $warning; display: none; }
+    ViewPane #view-nothing { height: 1fr; padding: 1 2; display: none; }
+    ViewPane #view-split { height: 1fr; layout: vertical; }
+    ViewPane #view-chart, ViewPane #view-picture { display: none; width: 1fr; height: 1fr; }
+    ViewPane.charted #view-chart, ViewPane.pictured #view-picture { display: block; }
+    ViewPane.charted #view-split { layout: horizontal; }
+    ViewPane.charted #view-rows { width: 42; height: 100%; border-left: solid $panel; }
+    ViewPane.charted.wide #view-rows { width: 50%; }
+    ViewPane.pictured #view-rows { height: 6; border-top: solid $panel; display: none; }
+    ViewPane.pictured.wide #view-rows { display: block; }
+    ViewPane.lacking #view-lacks { display: block; }
+    ViewPane.nothing #view-split { display: none; }
+    ViewPane.nothing #view-nothing { display: block; }
     """
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEYS)
 
@@ -126,20 +126,20 @@ class ViewPane(Container):
         self._took = 0.0
 
     def compose(self) -> ComposeResult:
-        yield Static("", id="about")
-        yield Static("", id="nothing")
-        with Container(id="split"):
-            yield Static("", id="picture")
-            yield ChartView(self._session.drawn, id="chart")
-            yield ViewGrid(identify=lambda line: line.key, id="views")
-        yield Static("", id="lacks")
+        yield Static("", id="view-about")
+        yield Static("", id="view-nothing")
+        with Container(id="view-split"):
+            yield Static("", id="view-picture")
+            yield ChartView(self._session.drawn, id="view-chart")
+            yield ViewGrid(identify=lambda line: line.key, id="view-rows")
+        yield Static("", id="view-lacks")
 
     def on_mount(self) -> None:
-        self.query_one("#picture").can_focus = True
+        self.query_one("#view-picture").can_focus = True
 
     @property
     def table(self) -> Grid[Line]:
-        return self.query_one("#views", Grid)
+        return self.query_one("#view-rows", Grid)
 
     # --- what the page asks and is told ---
 
@@ -185,7 +185,7 @@ class ViewPane(Container):
 
     def focus_rows(self) -> None:
         """Put the focus where the keys of the view are."""
-        target = self.table if self.table.display else self.query_one("#picture")
+        target = self.table if self.table.display else self.query_one("#view-picture")
         target.focus()
 
     # --- data ---
@@ -195,8 +195,8 @@ class ViewPane(Container):
         if not (isinstance(pair, list) and len(pair) == 2 and pair[0] != pair[1] and set(pair) <= set(GROUPS)):
             pair = None
         attack, measure = kept.get("attack"), kept.get("measure")
-        split = self.query_one("#split").size
-        lines = split.height - (_LISTED if self._wide else 0)
+        split = self.query_one("#view-split").size
+        lines = (split.height or self.app.size.height - _AROUND) - (_LISTED if self._wide else 0)
         return Knobs(
             None if pair is None else (pair[0], pair[1]),
             bool(kept.get("effects", False)),
@@ -257,11 +257,25 @@ class ViewPane(Container):
         self._lay_out()
         if new:
             self._follow(sight)
-        if isinstance(found.content, images.Images) and found.content.text != self._pictured:
-            self._pictured = found.content.text
-            self.query_one("#picture", Static).update(Text.from_ansi(self._pictured, no_wrap=True))
+        if isinstance(found.content, images.Images):
+            self._put_picture(found.content.text)
+            self.call_after_refresh(self._refit)
         self._draw()
+        focused = self.screen.focused
+        if self.display and (focused is None or self in focused.ancestors):
+            self.focus_rows()  # what had the focus may have given way to something else
         self.post_message(self.Moved())
+
+    def _put_picture(self, text: str) -> None:
+        if text != self._pictured:
+            self._pictured = text
+            self.query_one("#view-picture", Static).update(Text.from_ansi(text, no_wrap=True))
+
+    def _refit(self) -> None:
+        """Images are made for the room that there was before they came."""
+        found = self._loaded
+        if found is not None and isinstance(found.content, images.Images) and found.room != self._knobs().room:
+            self._load()
 
     def _follow(self, sight: Sight) -> None:
         """The cursor begins where the Lab's stands."""
@@ -274,14 +288,15 @@ class ViewPane(Container):
 
     def _nothing(self, why: Content) -> None:
         self._lacks(())
+        self._put("about", "")
         self.set_class(True, "nothing")
-        self.query_one("#nothing", Static).update(why)
+        self.query_one("#view-nothing", Static).update(why)
         self.table.fill_all([])
         self._laid_out = None
         self.post_message(self.Moved())
 
     def _put(self, name: str, text: str) -> None:
-        self.query_one(f"#{name}", Static).update(Content(text))
+        self.query_one(f"#view-{name}", Static).update(Content(text))
 
     def _lacks(self, notes: Sequence[str]) -> None:
         self.set_class(bool(notes), "lacking")
@@ -323,7 +338,7 @@ class ViewPane(Container):
         view, content, row = _VIEWS[found.view], found.content, None if line is None else line.key
         if view.draw is not None:
             draw = view.draw
-            self.query_one("#chart", ChartView).draw(
+            self.query_one("#view-chart", ChartView).draw(
                 (self._count, row if found.view == "curves" else None),
                 lambda _, canvas: draw(content, canvas, row),
             )
@@ -334,13 +349,15 @@ class ViewPane(Container):
     def _resized(self) -> None:
         self.set_class(self._wide, "wide")
         self._lay_out()
-        if self.has_class("pictured"):
-            self._load()
+        self._refit()
 
     def on_grid_moved(self, event: Grid.Moved) -> None:
         event.stop()
         self._draw()
         self.post_message(self.Moved())
+
+    def on_grid_wanted(self, event: Grid.Wanted) -> None:
+        event.stop()  # all rows are here
 
     # --- actions ---
 
@@ -409,7 +426,7 @@ def _question(asked: Asked, view: str, knobs: Knobs) -> Callable[[Database], _Lo
     def load(db: Database) -> _Loaded:
         sight = look(db, asked)
         content = None if sight is None else _VIEWS[view].load(db, sight, knobs)
-        return _Loaded(asked, view, knobs, sight, content)
+        return _Loaded(asked, view, knobs.room, sight, content)
 
     return load
 
