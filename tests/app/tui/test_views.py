@@ -104,7 +104,7 @@ def test_the_knobs_of_the_lab_hold_in_every_view(db):
 
 def test_equivalent_commands_of_every_view_run_and_show_the_same(db):
     questions = (
-        asked(by=("optimizer",), reading=Reading("worst_case", "linf", 0.1), current=by(db, optimizer="adam")),
+        asked(by=("optimizer",), reading=Reading("worst_case", "linf", 0.2), current=by(db, optimizer="adam")),
         asked(chosen=parse_filter("activation=relu"), current=by(db, optimizer="sgd", activation="relu")),
         asked(marks=tuple(("tiny", trial) for trial in by(db, optimizer="adam", activation="tanh"))),
     )
@@ -149,8 +149,10 @@ def test_two_are_held_against_each_other_in_pairs(db):
     two = loaded(db, differences, asked(marks=(("tiny", adam[0]), ("tiny", sgd[0]))))
     assert [side.side.id for side in (two.found.first, two.found.second)] == [adam[0], sgd[0]]
     assert "optimizer" in two.found.made.differing
-    at = loaded(db, differences, asked(by=("optimizer",), current=sgd, reading=Reading("worst_case", "linf", 0.1)))
-    assert at.found.threat.eps == 0.1
+    at = loaded(db, differences, asked(by=("optimizer",), current=sgd, reading=Reading("worst_case", "linf", 0.2)))
+    assert at.found.threat.eps == 0.2
+    (there,) = (one for one in at.found.measured if one.measure.name == "worst_case")
+    assert there.first < worst.first
     made = differences.VIEW.table(two, 78, False)
     assert sum(column.width + 1 for column in made.columns) + 2 <= 80
     assert any(line.cells["key"][0] == "optimizer" and line.cells["A"][0] == "adam" for line in made.lines)
