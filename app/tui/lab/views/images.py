@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -143,7 +144,7 @@ def about(sight: Sight, content: Images) -> str:  # noqa: ARG001 - the content s
 
 def command(sight: Sight, content: Images | None) -> str:
     if content is None:
-        return f"innate trials --study {sight.study}"
+        return f"innate trials --study {shlex.quote(sight.study)}"
     attack = f" --attack {content.attack}" if content.attack else ""
     having = [short_id(one.trial_id) for one in content.models if one.example is not None]
     return f"innate examples {' '.join(having)} --sample {content.sample}{attack}"

@@ -183,10 +183,10 @@ def about(sight: Sight, content: Training) -> str:  # noqa: ARG001 - whose they 
 
 
 def command(sight: Sight, content: Training | None) -> str:
+    text = sight.command("chart training", eps=False)
     if content is None or sight.marked:
-        return sight.command("chart training", eps=False)
-    trials = dict.fromkeys(line.trial_ids[0] for line in content.lines[:MOST_CURVES])
-    return f"innate chart training --study {sight.study}" + "".join(f" --trial {short_id(trial)}" for trial in trials)
+        return text
+    return text + "".join(f" --trial {short_id(line.trial_ids[0])}" for line in content.lines[:MOST_CURVES])
 
 
 def draw(content: Training, canvas: Canvas, row: Hashable) -> str:  # noqa: ARG001 - every run has its marker
