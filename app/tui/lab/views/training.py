@@ -120,13 +120,7 @@ def table(content: Training, width: int, wide: bool) -> Table:
     numbers = [
         *([Column("training epochs", "epoch", 5, named_cell("epochs"), right=True)] if wide else []),
         *(
-            Column(
-                f"training {measure}",
-                measure if wide else measure[:5],
-                10 if wide else 6,
-                named_cell(measure),
-                right=True,
-            )
+            Column(f"training {measure}", measure, max(6, len(measure)), named_cell(measure), right=True)
             for measure in content.known
             if wide or measure == content.measure
         ),
