@@ -197,6 +197,11 @@ def count(db: Database, chosen: Filter = EVERYTHING) -> int:
     return int(db.execute(f"SELECT count(*) {FROM} WHERE {_where(chosen)}", chosen.values).fetchone()[0])
 
 
+def ids(db: Database, chosen: Filter) -> frozenset[str]:
+    """The trials of the rows that the filter leaves."""
+    return frozenset(str(row[0]) for row in db.execute(f"SELECT t.id {FROM} WHERE {_where(chosen)}", chosen.values))
+
+
 def page(
     db: Database,
     chosen: Filter = EVERYTHING,

@@ -39,7 +39,8 @@ def chart(
     by: Annotated[
         str | None,
         typer.Option(
-            help="For heatmap and interactions: two factors, such as optimizer,activation; effects and causes: one."
+            help="For heatmap and interactions: two factors, such as optimizer,activation; effects and causes: one; curves and "
+            "tradeoff: what makes a group, a variant if not given."
         ),
     ] = None,
     attack: Annotated[
@@ -55,6 +56,13 @@ def chart(
     ] = None,
     where: Annotated[list[str] | None, typer.Option(help="Only these, such as activation=relu; repeatable.")] = None,
     trial: Annotated[list[str] | None, typer.Option(help="Only the variants of these trials; repeatable.")] = None,
+    chosen: Annotated[
+        str | None,
+        typer.Option("--filter", help="Only trials that a filter of the screens leaves, such as 'clean>0.9'."),
+    ] = None,
+    eps: Annotated[
+        str | None, typer.Option(help="worst_case or retention at this attacked ε, not the study's own.")
+    ] = None,
     columns: Annotated[
         int | None, typer.Option("--width", min=40, help="Columns; the terminal's if not given.")
     ] = None,
@@ -63,6 +71,8 @@ def chart(
     """Draw a study's results: scores, effects (of each level), interactions (of two factors), curves (accuracy against ε),
     heatmap, tradeoff, causes (a trait of the models, such as their margin, against the score), training, transfer."""
     from app.report import cause_chart, effect_charts, study_charts
+    from app.report.grid import radius
+    from storage import listing
 
     one_of(kind, KINDS, "chart")
     context = context_of(ctx)
@@ -70,7 +80,14 @@ def chart(
     name = chosen_study(db, study)
     if name is None:
         return
-    scope = study_charts.Scope(db, name, pairs(where or ()), variants_of(db, trial) if trial else None)
+    scope = study_charts.Scope(
+        db,
+        name,
+        pairs(where or ()),
+        variants_of(db, trial) if trial else None,
+        listing.ids(db, listing.parse_filter(chosen).narrowed("study", name)) if chosen else None,
+        radius(db, name, score or ("worst_case" if kind == "tradeoff" else "innate"), eps, "--eps"),
+    )
     canvas = canvas_of(
         context, columns, lines or (min(24, shutil.get_terminal_size().lines - 4) if sys.stdout.isatty() else 20)
     )
@@ -82,11 +99,11 @@ def chart(
         "interactions": lambda: effect_charts.factor_interactions(
             scope, canvas, score_named(score), _two_factors(by, "interactions need", FACTORS)
         ),
-        "curves": lambda: study_charts.robustness_curves(scope, canvas, attack),
+        "curves": lambda: study_charts.robustness_curves(scope, canvas, attack, _groups(by)),
         "heatmap": lambda: study_charts.score_heatmap(
             scope, canvas, score_named(score), _two_factors(by, "a heatmap needs", BY)
         ),
-        "tradeoff": lambda: study_charts.tradeoff(scope, canvas, score_named(score or "worst_case")),
+        "tradeoff": lambda: study_charts.tradeoff(scope, canvas, score_named(score or "worst_case"), _groups(by)),
         "causes": lambda: cause_chart.causes(
             scope, canvas, score_named(score or "worst_case"), _trait(trait), _one_factor(by, "causes are shown by")
         ),
@@ -111,6 +128,12 @@ def _two_factors(by: str | None, who: str, allowed: Sequence[str]) -> tuple[str,
     if len(factors) != 2 or factors[0] == factors[1]:
         raise BadInput(f"--by {by}: {who} two different factors, such as optimizer,activation")
     return factors[0], factors[1]
+
+
+def _groups(by: str | None) -> list[str]:
+    from storage.grouping import BY as GROUPINGS
+
+    return [one_of(factor.strip(), GROUPINGS, "--by") for factor in by.split(",")] if by else []
 
 
 def _traits() -> list[str]:

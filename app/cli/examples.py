@@ -3,38 +3,56 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.cli.context import context_of
 from app.cli.output import width
-from core.errors import BadInput
+from core.errors import BadInput, NotFound
+from core.names import short_id
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+    from app.report.pixels import Picture
+    from storage.trial import ExampleRow
+
+_HEIGHT = 40
+"""Lines for a sample on several models."""
+_ACROSS = 640
+"""Pixels that a line of pictures is made wide, about."""
 
 
 def register(app: typer.Typer) -> None:
     app.command(
-        "examples", epilog="Examples: innate examples 1f00ba4d --attack pgd; innate examples 1f00ba4d -o a.png"
+        "examples",
+        epilog="Examples: innate examples 1f00ba4d --attack pgd; innate examples 1f00ba4d -o a.png; "
+        "innate examples 1f00ba4d 8a779aaf --sample 17",
     )(examples)
 
 
 def examples(
     ctx: typer.Context,
-    trial: Annotated[str, typer.Argument(help="An id, or the beginning of one.")],
+    trials: Annotated[list[str], typer.Argument(metavar="TRIAL…", help="Ids, or the beginnings of them.")],
     attack: Annotated[str | None, typer.Option(help="Only of this attack.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a PNG instead.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 4,
+    sample: Annotated[
+        int | None, typer.Option(help="Only of this test sample; of several trials side by side.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many of each trial.")] = 4,
 ) -> None:
-    """Adversarial images: clean | adversarial | amplified difference."""
+    """Adversarial images: clean | adversarial | amplified difference; of several trials side by side, those of a sample."""
     from app.report import images
     from storage import queries
     from storage.export import beside
-    from storage.trial import examples as stored_examples
 
     context = context_of(ctx)
     db = context.reading()
-    rows = stored_examples(db, queries.find_trial(db, trial), attack)[:limit]
+    found = {trial: _of(db, trial, attack, sample) for trial in (queries.find_trial(db, prefix) for prefix in trials)}
+    rows = [row for several in found.values() for row in several[:limit]]
     if output is not None:
         if output.suffix.lower() != ".png":
             raise BadInput(f"--output {output}: only PNG is written; name it something.png")
@@ -44,7 +62,50 @@ def examples(
             context.say(images.caption(row))
         context.say(f"wrote {output}")
         return
-    for row in rows:
-        typer.echo(f"{images.caption(row)}; difference × {images.triptych(row)[3]:.3g}")
-        typer.echo(images.in_terminal(row, width(), colour=context.colour and sys.stdout.isatty()))
-        typer.echo()
+    colour = context.colour and sys.stdout.isatty()
+    draw = _pixels() if colour else None
+    if len(found) == 1:
+        for row in rows:
+            typer.echo(f"{images.caption(row)}; difference × {images.triptych(row)[3]:.3g}")
+            text = images.in_terminal(row, width(), colour=colour) if draw is None else draw([images.triptych(row)[:3]])
+            typer.echo(f"{text}\n")
+        return
+    shown = [(short_id(trial), several[0]) for trial, several in found.items()]
+    numbers = dict.fromkeys(row.sample for _, row in shown)
+    if len(numbers) > 1:
+        raise BadInput(f"these trials: name one sample for all of them, such as --sample {next(iter(numbers))}")
+    for name, row in shown:
+        typer.echo(f"{name}: {images.caption(row)}")
+    typer.echo(
+        images.beside(shown, width(), _HEIGHT, colour=colour)
+        if draw is None
+        else draw(images.grid([row for _, row in shown]))
+    )
+
+
+def _pixels() -> Callable[[Sequence[Sequence[Picture | None]]], str] | None:
+    """Rows of pictures in the terminal's own pixels; None where it is not sure to have any."""
+    from app.cli.pictures import protocol
+    from app.report.pixels import kitty, mosaic, sixel
+
+    encode = {"kitty": kitty, "sixel": sixel}.get(protocol() or "")
+    if encode is None:
+        return None
+
+    def drawn(rows: Sequence[Sequence[Picture | None]]) -> str:
+        across = sum(picture.shape[1] if picture is not None else 0 for picture in rows[0])
+        return encode(mosaic(rows, max(1, _ACROSS // across)))
+
+    return drawn
+
+
+def _of(db: Database, trial: str, attack: str | None, sample: int | None) -> list[ExampleRow]:
+    """Raises NotFound where there is none, also none of that sample."""
+    from storage.trial import examples as stored_examples
+
+    rows = stored_examples(db, trial, attack)
+    kept = [row for row in rows if sample is None or row.sample == sample]
+    if not kept:
+        known = ", ".join(str(number) for number in sorted({row.sample for row in rows}))
+        raise NotFound(f"trial {short_id(trial)} has no adversarial image of sample {sample}; of {known}")
+    return kept

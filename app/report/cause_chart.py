@@ -10,8 +10,9 @@ import numpy as np
 from app.report import charts, traits
 from app.report.aggregate import verdicts
 from app.report.charts import Canvas
+from app.report.scope import Scope
 from app.report.study_charts import with_notes
-from app.report.study_numbers import Scope, scale_of, unit_of
+from app.report.study_numbers import scale_of, unit_of
 from app.report.text import wrapped
 from app.report.variants import grouped
 from core.names import FACTORS

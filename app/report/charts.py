@@ -24,6 +24,8 @@ _BESIDE = 8
 _ROWS_A_MARK = 3
 """Of an axis that goes up: so many rows for each mark, at least."""
 _COLUMNS_A_MARK = 12
+_FINE = 2
+"""Places for each column at which a band is drawn."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,16 @@ class Curve:
     y: Sequence[float]
 
 
+@dataclass(frozen=True)
+class Band:
+    """What lies between `low` and `high` at each x (ascending), in the colour of the series at `place`."""
+
+    x: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+    place: int
+
+
 def curves(
     title: str,
     lines: Sequence[Curve],
@@ -56,14 +68,17 @@ def curves(
     x_ticks: Sequence[float],
     canvas: Canvas,
     legend: bool = True,
+    band: Band | None = None,
 ) -> str:
     """Lines with a marker and a colour of their own each, and a legend below that also names them without colour.
 
     `x_ticks` (ascending) are what was measured at; where labels have no room some are left out. Without `legend` whoever
-    shows the chart names the markers beside it.
+    shows the chart names the markers beside it. `band` is shaded behind the lines.
     """
     shown = lines[:MOST_CURVES]
     figure = _fresh_figure(title, x_label, y_label, canvas)
+    if band is not None:
+        _shade(figure, band, canvas)
     for index, curve in enumerate(shown):
         figure.draw(figure.signal(list(curve.x), list(curve.y), marker=_mark("braille", canvas, index)).lines())
         figure.draw(figure.signal(list(curve.x), list(curve.y), marker=_mark(MARKERS[index], canvas, index)))
@@ -134,6 +149,23 @@ def marked(title: str, series: Sequence[Curve], *, x_label: str, y_label: str, c
         for index, (mark, one) in enumerate(zip(marks, series, strict=True))
     ]
     return f"{_built(figure, canvas)}\n{_legend(named, canvas.columns)}"
+
+
+def _shade(figure: Any, band: Band, canvas: Canvas) -> None:
+    first, last, count = band.x[0], band.x[-1], _FINE * canvas.columns
+    across = [first + (last - first) * place / (count - 1) for place in range(count)]
+    ends = [
+        figure.signal(across, [_between(x, band.x, side) for x in across], marker=_mark("░", canvas, band.place))
+        for side in (band.high, band.low)
+    ]
+    figure.draw(ends[0].fill(ends[1]))
+
+
+def _between(x: float, places: Sequence[float], values: Sequence[float]) -> float:
+    """On the straight line between the two of `places` (ascending, one of them at or above `x`) that `x` lies between."""
+    right = next(index for index, place in enumerate(places) if index and place >= x - 1e-12)
+    share = (x - places[right - 1]) / (places[right] - places[right - 1])
+    return values[right - 1] + share * (values[right] - values[right - 1])
 
 
 def _stairs(front: Sequence[tuple[float, float]], points: Sequence[Curve]) -> list[tuple[float, float]]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from app.report.aggregate import images_of, influences
 from app.report.configuration import Differing, differing
+from app.report.grid import radius
 from app.report.sides import TRIAL, Side, find_sides
 from app.report.study_models import study_models
 from core.errors import BadInput
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from core.records.attack import Threat
     from core.verdict.scoring.outcomes import UnderAttack
+    from storage.listing import Filter
     from storage.reading import Options
     from storage.rows import ListedTrial
 
@@ -72,32 +74,54 @@ class Comparison:
         return any(one.found.spread is not None for one in self.measured)
 
 
-def compared(db: Database, study: str | None, first: str, second: str, score: str) -> Comparison:
-    """Two sides by name. Raises as `find_sides` does, and BadInput for trials whose outcomes are not stored."""
+def compared(
+    db: Database,
+    study: str | None,
+    first: str,
+    second: str,
+    score: str,
+    eps: str | None = None,
+    chosen: Filter = listing.EVERYTHING,
+) -> Comparison:
+    """Two sides by name, of the trials that a filter leaves. Raises as `find_sides` and `held` do, and BadInput for an ε (a
+    number, or a fraction as text) that the study did not attack."""
     sides = find_sides(db, study, first, second)
-    threat = study_row(db, sides.study).threat
-    wanted = sides.first.trials | sides.second.trials
-    models = study_models(
-        db, sides.study, [row for row in queries.scores(db, sides.study, "innate") if row.trial_id in wanted]
-    )
+    kept = None if chosen is listing.EVERYTHING else listing.ids(db, chosen.narrowed("study", sides.study))
     one, other = (
-        Outcome(side, tuple(model for model in models if model.trial_id in side.trials))
-        for side in (sides.first, sides.second)
+        side if kept is None else replace(side, trials=side.trials & kept) for side in (sides.first, sides.second)
+    )
+    over = FACTORS if one.factor is None else (one.factor,)
+    return held(db, sides.study, one, other, over, score, radius(db, sides.study, "worst_case", eps, "--eps"))
+
+
+def held(
+    db: Database, study: str, first: Side, second: Side, over: Sequence[str], score: str, eps: float | None = None
+) -> Comparison:
+    """Two sides of a study against each other; `over` are the factors in which they differ, within which nothing is paired. `eps`
+    takes the place of the score's. Raises BadInput where what became of their images is not stored."""
+    threat = study_row(db, study).threat
+    wanted = first.trials | second.trials
+    scored = [row for row in queries.scores(db, study, "innate") if row.trial_id in wanted]
+    models = study_models(db, study, scored, wanted)
+    if eps is not None and threat is not None:
+        threat = replace(threat, eps=eps)
+        models = [replace(model, outcomes=model.outcomes.at(eps)) for model in models if eps in model.outcomes.eps]
+    one, other = (
+        Outcome(side, tuple(model for model in models if model.trial_id in side.trials)) for side in (first, second)
     )
     for outcome in (one, other):
         if not outcome.models:
             raise BadInput(
-                f"{outcome.side.named}: what became of each image is not stored in study {sides.study}; innate run does it"
+                f"{outcome.side.named}: what became of each image is not stored in study {study}; innate run does it"
             )
     asked, uncommon = measures(models, threat, score, images_of(influences(models, score)))
-    if sides.first.kind == TRIAL:
+    if first.kind == TRIAL:
         measured = [of_two(one.models[0], other.models[0], measure) for measure in asked]
     else:
-        over = FACTORS if sides.first.factor is None else (sides.first.factor,)
         measured = [of_groups(one.models, other.models, over, measure) for measure in asked]
-    rows = listing.page(db, listing.EVERYTHING.narrowed("study", sides.study), "study", limit=-1)
+    rows = listing.page(db, listing.EVERYTHING.narrowed("study", study), "study", limit=-1)
     return Comparison(
-        sides.study,
+        study,
         score,
         threat,
         one,
@@ -105,7 +129,7 @@ def compared(db: Database, study: str | None, first: str, second: str, score: st
         differing(*(_rows(rows, outcome) for outcome in (one, other))),
         tuple(measured),
         tuple(uncommon),
-        queries.unfinished_rows(db, sides.study),
+        queries.unfinished_rows(db, study),
     )
 
 

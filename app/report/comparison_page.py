@@ -103,17 +103,17 @@ def _alike(found: Comparison) -> str:
 
 
 def _results(found: Comparison, width: int) -> str:
-    names = _names(found)
+    names = measure_names(found)
     lines = []
     for one in found.measured:
         cells = [names[one.measure.attack_id or one.measure.name]]
         for value, side in ((one.first, found.first), (one.second, found.second)):
             shown = "-" if value is None else f"{100 * value:.1f}"
             cells.append(f"≤{shown}" if value is not None and is_bound(side, one) else shown)
-        cells += _difference(one)
+        cells += difference_cells(one)
         if found.of_trials:
             test = one.mcnemar
-            cells += ["", "", ""] if test is None else [str(test.only_first), str(test.only_second), _p(test.p)]
+            cells += ["", "", ""] if test is None else [str(test.only_first), str(test.only_second), p_text(test.p)]
         else:
             cells.append(f"{one.found.won}/{one.found.pairs}" if one.found.pairs else "-")
         lines.append(cells)
@@ -121,14 +121,15 @@ def _results(found: Comparison, width: int) -> str:
     return table(headings, lines, width, right=range(1, len(headings)), fill=0)
 
 
-def _difference(one: Versus) -> list[str]:
+def difference_cells(one: Versus) -> list[str]:
+    """The paired difference and its interval, in points; "-" where nothing is paired."""
     if one.found.spread is None or one.interval is None:
         return ["-", "-"]
     low, high = one.interval
     return [f"{100 * one.found.spread.mean:+.1f}", f"{100 * low:+.1f} to {100 * high:+.1f}"]
 
 
-def _names(found: Comparison) -> dict[str, str]:
+def measure_names(found: Comparison) -> dict[str, str]:
     """By attack or score; attacks of another norm or ε than the score's say so, namesakes are told apart."""
     named = {}
     for measure in (one.measure for one in found.measured):
@@ -160,11 +161,11 @@ def _foot(found: Comparison) -> list[str]:
     elif found.paired:
         over = "seed and image" if found.first.side.kind != LEVEL else "seed, image and every other choice"
         text.append(f"A − B: paired by {over}; won: pairs in which A is the better. Each interval by itself.")
-    text += _gaps(found) + _doubts(found)
+    text += gaps(found) + doubts(found)
     return text
 
 
-def _gaps(found: Comparison) -> list[str]:
+def gaps(found: Comparison) -> list[str]:
     """What could not be compared, or only in part, and what would change that."""
     text = []
     if found.uncommon:
@@ -205,7 +206,7 @@ def _mend(found: Comparison) -> str:
     return "add what is missing to the study file, and: innate run FILE"
 
 
-def _doubts(found: Comparison) -> list[str]:
+def doubts(found: Comparison) -> list[str]:
     """What audits, or their absence, leave open."""
     text = []
     if any(is_bound(side, one) for one in found.measured for side in (found.first, found.second)):
@@ -227,5 +228,5 @@ def _doubts(found: Comparison) -> list[str]:
     return text
 
 
-def _p(value: float) -> str:
+def p_text(value: float) -> str:
     return "<0.001" if value < 0.001 else f"{value:.3f}"

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from app.report.aggregate import Difference
 from app.report.charts import Canvas
 from app.report.effects import Effect, Effects, Interactions, effects, interactions
+from app.report.scope import Scope
 from app.report.signed import Residue, residues, whiskers
 from app.report.study_charts import SIGNS, verdict_signs, with_notes
-from app.report.study_numbers import Scope
 from app.report.text import wrapped
 from app.report.whiskers import Whisker
 from core.verdict.scoring import SCORES

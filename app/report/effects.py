@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.report.aggregate import Difference, difference, images_of, influences
+from app.report.scope import Scope
 from app.report.study_models import study_models
-from app.report.study_numbers import Scope
 from core.names import worst
 from core.verdict.described.variance import Analysis
 from core.verdict.findings.contrast import Value, against, at_level, contrast
@@ -129,8 +129,10 @@ def interactions(scope: Scope, score: str, factors: tuple[str, str] | None) -> I
 def _models(scope: Scope, score: str) -> tuple[list[Model], int]:
     """Those in scope, named among all of their study, without imported ones; and how many of those there are."""
     everything = queries.scores(scope.db, scope.study, score)
-    kept = {row.trial_id for row in scope.kept(everything)}
-    models = [model for model in study_models(scope.db, scope.study, everything) if model.trial_id in kept]
+    kept = [row.trial_id for row in scope.kept(everything)]
+    models, eps = study_models(scope.db, scope.study, everything, kept), scope.at(score)
+    if eps is not None:
+        models = [replace(model, outcomes=model.outcomes.at(eps)) for model in models if eps in model.outcomes.eps]
     trained = [model for model in models if model.seed >= 0]
     return trained, len(models) - len(trained)
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from app.report.pixels import Picture, mosaic
 from core.names import NORM_SIGNS
 
 if TYPE_CHECKING:
     from storage.trial import ExampleRow
 
-Picture = NDArray[np.uint8]
-"""[height, width, 3]."""
-
 _RAMP = " .:-=+*#%@"
 _GAP = 2
+_TITLES = 3
+"""Lines between the pictures of several models: name, outcome, what the difference is multiplied by."""
 
 
 def triptych(row: ExampleRow) -> tuple[Picture, Picture, Picture, float]:
@@ -36,16 +36,16 @@ def triptych(row: ExampleRow) -> tuple[Picture, Picture, Picture, float]:
 
 def caption(row: ExampleRow) -> str:
     """Such as "sample 17: 3 (99.1 %) → 8 (62.0 %), pgd ℓ∞ ε = 0.1"."""
-    names = row.class_names
-
-    def named(label: int) -> str:
-        return names[label] if label < len(names) else str(label)
-
+    before, after = (_named(row, label) for label in (row.clean_prediction, row.adversarial_prediction))
+    at = "the least that does" if row.eps is None else f"ε = {row.eps:g}"
     return (
-        f"sample {row.sample}: {named(row.clean_prediction)} ({row.clean_confidence:.1%}) → "
-        f"{named(row.adversarial_prediction)} ({row.adversarial_confidence:.1%}), "
-        f"{row.attack} {NORM_SIGNS[row.norm]} ε = {row.eps:g}"
+        f"sample {row.sample}: {before} ({row.clean_confidence:.1%}) → {after} ({row.adversarial_confidence:.1%}), "
+        f"{row.attack} {NORM_SIGNS[row.norm]} {at}"
     )
+
+
+def _named(row: ExampleRow, label: int) -> str:
+    return row.class_names[label] if label < len(row.class_names) else str(label)
 
 
 def in_terminal(row: ExampleRow, width: int, *, colour: bool, height: int | None = None, titled: bool = False) -> str:
@@ -55,33 +55,71 @@ def in_terminal(row: ExampleRow, width: int, *, colour: bool, height: int | None
     multiples where there is room for that. `titled` says above each what it is, in a line more.
     """
     *pictures, factor = triptych(row)
-    rows, columns = pictures[0].shape[:2]
-    room = max(4, (width - 2 * _GAP) // 3)
-    if height is not None:  # a character is twice as high as wide: it holds two pixels one above the other
-        room = max(4, min(room, 2 * height * columns // rows))
-    # Without colour a pixel is two characters wide, to be as wide as it is high.
-    unit, whole = (columns, 2 * columns) if colour else (2 * columns, 2 * columns)
-    across = unit * (room // unit) if room >= whole else room
-    down = max(1, round(rows * across / columns / 2)) * (2 if colour else 1)
+    down, across = _size(pictures[0], (width - 2 * _GAP) // 3, height, colour=colour)
     sized = [_resized(picture, down, across) for picture in pictures]
-    text = _half_blocks(sized) if colour else _characters(sized)
+    text = "\n".join((" " * _GAP).join(parts).rstrip() for parts in zip(*_drawn(sized, colour=colour), strict=True))
     if not titled:
         return text
     titles = [f"{title[:across]:<{across}}" for title in ("clean", "adversarial", f"difference × {factor:.3g}")]
     return (" " * _GAP).join(titles).rstrip() + f"\n{text}"
 
 
+def beside(models: Sequence[tuple[str, ExampleRow | None]], width: int, height: int, *, colour: bool) -> str:
+    """One sample on several models, each with its name: the clean image in the first column, then a column for each model with
+    its adversarial image and, below it, the amplified difference. One model at least has an example."""
+    count = len(models) + 1
+    slot = (width - _GAP * (count - 1)) // count
+    known = [row for _, row in models if row is not None]
+    clean, *_ = triptych(known[0])
+    down, across = _size(clean, slot, (height - _TITLES) // 2, colour=colour)
+    lines = down // 2 if colour else down
+    blank = [" " * across] * lines
+    columns = [["clean", "", *_drawn([_resized(clean, down, across)], colour=colour)[0], "", *blank]]
+    for name, row in models:
+        if row is None:
+            columns.append([name, "no image kept", *blank, "", *blank])
+            continue
+        _, adversarial, difference, factor = triptych(row)
+        drawn = _drawn([_resized(picture, down, across) for picture in (adversarial, difference)], colour=colour)
+        columns.append([name, told(row), *drawn[0], f"difference × {factor:.3g}", *drawn[1]])
+    titles = {0, 1, 2 + lines}
+    text = []
+    for place, cells in enumerate(zip(*columns, strict=True)):
+        size = slot if place in titles else across
+        filled = [cell[:slot].ljust(slot) if place in titles else cell + " " * (slot - size) for cell in cells]
+        text.append((" " * _GAP).join(filled).rstrip())
+    return "\n".join(text)
+
+
+def grid(models: Sequence[ExampleRow]) -> list[list[Picture | None]]:
+    """The pictures of `beside`: the clean image and the adversarial ones, below them the differences."""
+    found = [triptych(row) for row in models]
+    return [[found[0][0], *(one[1] for one in found)], [None, *(one[2] for one in found)]]
+
+
+def told(row: ExampleRow) -> str:
+    """What the model saw before and after: "3 → 8 (62 %)"."""
+    before, after = (_named(row, label) for label in (row.clean_prediction, row.adversarial_prediction))
+    return f"{before} → {after} ({row.adversarial_confidence:.0%})"
+
+
+def _size(picture: Picture, room: int, height: int | None, *, colour: bool) -> tuple[int, int]:
+    """Pixels down and characters across of a picture in `room` columns and `height` lines."""
+    rows, columns = picture.shape[:2]
+    room = max(4, room)
+    if height is not None:  # a character is twice as high as wide: it holds two pixels one above the other
+        room = max(4, min(room, 2 * height * columns // rows))
+    # Without colour a pixel is two characters wide, to be as wide as it is high.
+    unit, whole = (columns, 2 * columns) if colour else (2 * columns, 2 * columns)
+    across = unit * (room // unit) if room >= whole else room
+    return max(1, round(rows * across / columns / 2)) * (2 if colour else 1), across
+
+
 def write_png(rows: Sequence[ExampleRow], path: Path, scale: int = 6) -> None:
     """One row of three pictures per example, each pixel `scale` pixels wide. Raises OSError if `path` cannot be written."""
     from PIL import Image
 
-    lines = []
-    for row in rows:
-        pictures = [np.kron(picture, np.ones((scale, scale, 1), np.uint8)) for picture in triptych(row)[:3]]
-        margin = np.full((pictures[0].shape[0], scale, 3), 255, np.uint8)
-        lines.append(np.hstack([pictures[0], margin, pictures[1], margin, pictures[2]]))
-        lines.append(np.full((scale, lines[-1].shape[1], 3), 255, np.uint8))
-    Image.fromarray(np.vstack(lines[:-1])).save(path, format="PNG")
+    Image.fromarray(mosaic([triptych(row)[:3] for row in rows], scale)).save(path, format="PNG")
 
 
 def _picture(image: NDArray[np.float32]) -> Picture:
@@ -105,27 +143,23 @@ def _cover(size: int, parts: int) -> NDArray[np.float64]:
     return np.asarray(shares / shares.sum(axis=1, keepdims=True), dtype=np.float64)
 
 
-def _half_blocks(pictures: Sequence[Picture]) -> str:
+def _drawn(pictures: Sequence[Picture], *, colour: bool) -> list[list[str]]:
+    """Each as lines of text."""
+    return [_half_blocks(picture) if colour else _characters(picture) for picture in pictures]
+
+
+def _half_blocks(picture: Picture) -> list[str]:
     lines = []
-    for top in range(0, pictures[0].shape[0], 2):
-        parts = []
-        for picture in pictures:
-            cells = []
-            for column in range(picture.shape[1]):
-                upper = picture[top, column]
-                lower = picture[min(top + 1, len(picture) - 1), column]
-                cells.append(f"\x1b[38;2;{upper[0]};{upper[1]};{upper[2]};48;2;{lower[0]};{lower[1]};{lower[2]}m▀")
-            parts.append("".join(cells) + "\x1b[0m")
-        lines.append((" " * _GAP).join(parts))
-    return "\n".join(lines)
+    for top in range(0, picture.shape[0], 2):
+        cells = []
+        for column in range(picture.shape[1]):
+            upper = picture[top, column]
+            lower = picture[min(top + 1, len(picture) - 1), column]
+            cells.append(f"\x1b[38;2;{upper[0]};{upper[1]};{upper[2]};48;2;{lower[0]};{lower[1]};{lower[2]}m▀")
+        lines.append("".join(cells) + "\x1b[0m")
+    return lines
 
 
-def _characters(pictures: Sequence[Picture]) -> str:
+def _characters(picture: Picture) -> list[str]:
     """One character per pixel."""
-    lines = []
-    for row in range(pictures[0].shape[0]):
-        parts = [
-            "".join(_RAMP[min(9, int(value / 25.6))] for value in picture[row].mean(axis=1)) for picture in pictures
-        ]
-        lines.append((" " * _GAP).join(parts).rstrip())
-    return "\n".join(lines)
+    return ["".join(_RAMP[min(9, int(value / 25.6))] for value in row.mean(axis=1)) for row in picture]

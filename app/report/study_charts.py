@@ -13,10 +13,10 @@ from app.report.charts import Canvas
 from app.report.grid import integrated
 from app.report.leaders import ties, ties_line
 from app.report.missing import missing_notes
+from app.report.scope import Scope
 from app.report.study_numbers import (
     Point,
     Robustness,
-    Scope,
     heat_table,
     mean_curve,
     points,
@@ -78,23 +78,24 @@ def with_notes(scope: Scope, canvas: Canvas, text: str) -> str:
     return "\n".join([text, *wrapped(missing_notes(scope.db, scope.study), canvas.columns)])
 
 
-def robustness_curves(scope: Scope, canvas: Canvas, attack: str | None) -> str:
+def robustness_curves(scope: Scope, canvas: Canvas, attack: str | None, by: Sequence[str] = ()) -> str:
     """The lines of `robustness`, drawn."""
-    found = robustness(scope, attack)
+    found = robustness(scope, attack, by)
     return with_notes(scope, canvas, drawn_curves(found, canvas)) if found.lines else scope.nothing()
 
 
-def drawn_curves(found: Robustness, canvas: Canvas, *, legend: bool = True) -> str:
+def drawn_curves(found: Robustness, canvas: Canvas, *, legend: bool = True, band: charts.Band | None = None) -> str:
     """Touches no database: the screens hold the lines already, and say elsewhere what they are (`legend` False)."""
     return charts.curves(
         found.title if legend else "",
-        [charts.Curve(_judged(line.curve.label, line.trust), line.curve.x, line.curve.y) for line in found.lines],
+        [charts.Curve(_judged(line.curve.label, line.group.trust), line.curve.x, line.curve.y) for line in found.lines],
         x_label=found.x_label,
         y_label="%",
         y_limits=(0.0, 100.0),
         x_ticks=sorted({eps for line in found.lines for eps in line.curve.x}),
         canvas=canvas,
         legend=legend,
+        band=band,
     )
 
 
@@ -104,7 +105,7 @@ def score_heatmap(scope: Scope, canvas: Canvas, score: str, factors: tuple[str, 
     if found is None:
         return scope.nothing()
     signs = {key: SIGNS[trust] for key, trust in found.trust.items()}
-    text = heatmap(found.title, found.rows, found.columns, found.values, canvas.columns, full=100.0, signs=signs)
+    text = heatmap(found.title, found.rows, found.columns, found.values, canvas.columns, full=found.full, signs=signs)
     return with_notes(scope, canvas, "\n".join([text, *verdict_signs(found.trust.values())]))
 
 
@@ -115,12 +116,12 @@ def verdict_signs(trust: Iterable[str]) -> list[str]:
     return ["   ".join(words)] if words else []
 
 
-def tradeoff(scope: Scope, canvas: Canvas, score: str) -> str:
-    """The points of `points`, drawn: one letter per variant, a line through the Pareto front, which is named below."""
-    found = points(scope, score)
+def tradeoff(scope: Scope, canvas: Canvas, score: str, by: Sequence[str] = ()) -> str:
+    """The points of `points`, drawn: one letter per group, a line through the Pareto front, which is named below."""
+    found = points(scope, score, by)
     if not found:
         return scope.nothing()
-    best = ", ".join(point.label for point in found if point.front)
+    best = ", ".join(point.group.label for point in found if point.front)
     text = drawn_tradeoff(scope.study, score, found, canvas)
     named = textwrap.wrap(f"* Pareto front, no other is better in both: {best}", canvas.columns, subsequent_indent="  ")
     return with_notes(scope, canvas, "\n".join([text, *named]))
@@ -131,7 +132,7 @@ def drawn_tradeoff(study: str, score: str, found: Sequence[Point], canvas: Canva
     front = [index for index, point in enumerate(found) if point.front]
     return charts.scatter(
         f"{study}: clean accuracy against {score}" if legend else "",
-        [charts.Curve(_judged(point.label, point.trust), [point.clean], [point.robust]) for point in found],
+        [charts.Curve(_judged(point.group.label, point.group.trust), [point.clean], [point.robust]) for point in found],
         x_label="clean accuracy, %",
         y_label=f"{score}{', %' if scale_of(score) == 100.0 else ''}",
         canvas=canvas,

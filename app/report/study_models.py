@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from app.report import overstated
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from storage.rows import Judged
 
 
-def study_models(db: Database, study: str, rows: Sequence[Judged]) -> list[Model]:
-    """Those of `rows` that have outcomes, in their order. Levels are named among all of `rows`. Weights that were trained
-    elsewhere have no seed to pair by: each gets one of its own."""
+def study_models(db: Database, study: str, rows: Sequence[Judged], only: Collection[str] | None = None) -> list[Model]:
+    """Those of `rows` that have outcomes, in their order, or `only` those trials. Levels are named among all of `rows`. Weights
+    that were trained elsewhere have no seed to pair by: each gets one of its own."""
     columns = {factor: levels(rows, factor) for factor in FACTORS}
     audited, uneven = overstated.at_score(db, study), unevenly_attacked(db, study)
     traits = known(db, study)
-    found = {one.trial_id: one for one in stored(db, study)}
+    found = {one.trial_id: one for one in stored(db, study, None if only is None else list(only))}
     return [
         Model(
             trial_id=row.trial_id,

@@ -6,55 +6,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from app.report import charts
 from app.report.aggregate import Estimate, over_seeds, verdicts
-from app.report.variants import GROUPS, grouped, labels, level, varying
+from app.report.groups import Group, groups
+from app.report.scope import Scope
+from app.report.variants import grouped, varying
 from app.report.whiskers import Whisker
-from core.errors import BadInput, NotFound
-from core.names import FACTORS, NORM_SIGNS, worst
+from core.errors import NotFound
+from core.names import NORM_SIGNS, worst
 from core.registry import nearest
 from core.verdict.scoring import SCORES
 from storage import queries
 from storage.studies import study_row
 
 if TYPE_CHECKING:
-    from sqlite_utils import Database
-
     from storage.rows import ResultRow, ScoreRow, Trial
-
-T = TypeVar("T", bound="Trial")
-
-
-@dataclass(frozen=True)
-class Scope:
-    """What of which study is asked for: `where` keeps rows whose factors match, `variants` those of some variants."""
-
-    db: Database
-    study: str
-    where: Mapping[str, str] = field(default_factory=dict)
-    variants: frozenset[str] | None = None
-
-    def kept(self, rows: Sequence[T]) -> list[T]:
-        """The rows that match `where` and `variants`; raises BadInput for a factor that charts do not know."""
-        for key in self.where:
-            if key not in GROUPS:
-                raise BadInput(f"--where {key}: not one of {', '.join(GROUPS)}{nearest(key, FACTORS)}")
-        matching = [row for row in rows if all(_value(row, key) == value for key, value in self.where.items())]
-        return [row for row in matching if self.variants is None or row.variant_id in self.variants]
-
-    def names(self, rows: Sequence[T]) -> dict[str, str]:
-        """variant_id → label. A few variants are called what they are called among all of their study."""
-        return labels(replace(self, variants=None).kept(rows))
-
-    def nothing(self) -> str:
-        return f"{self.study}: nothing to draw yet; see innate trials --study {self.study}"
-
-
-def _value(row: Trial, key: str) -> str:
-    return str(row.seed if key == "seed" else level(row, key))
 
 
 @dataclass(frozen=True)
@@ -82,13 +51,10 @@ class Placed:
 
 @dataclass(frozen=True)
 class Line:
-    """A variant's accuracy against ε, in %, means over its seeds."""
+    """A group's accuracy against ε, in %: the mean over its variants, each over its seeds, at each ε that all of them have."""
 
-    variant_id: str
-    trial_ids: tuple[str, ...]
+    group: Group
     curve: charts.Curve
-    trust: str
-    reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -104,7 +70,8 @@ class Robustness:
 
 @dataclass(frozen=True)
 class HeatTable:
-    """A score's means over everything but two factors; `trust` is the worst verdict behind a cell."""
+    """A score's means over everything but two factors, shown up to `full`; `trust` is the worst verdict behind a cell, `trials`
+    what is averaged."""
 
     title: str
     factors: tuple[str, str]
@@ -112,19 +79,17 @@ class HeatTable:
     columns: tuple[str, ...]
     values: Mapping[tuple[str, str], float]
     trust: Mapping[tuple[str, str], str]
+    trials: Mapping[tuple[str, str], tuple[str, ...]]
+    full: float
 
 
 @dataclass(frozen=True)
 class Point:
-    """A variant's clean accuracy in % and a robustness score; `front`: no other variant is better in both."""
+    """A group's clean accuracy in % and a robustness score, means as those of a `Line`; `front`: no other is better in both."""
 
-    variant_id: str
-    trial_ids: tuple[str, ...]
-    label: str
+    group: Group
     clean: float
     robust: float
-    trust: str
-    reasons: tuple[str, ...]
     front: bool
 
 
@@ -147,9 +112,9 @@ def ranking(scope: Scope, score: str) -> list[Placed]:
     return sorted(found, key=lambda one: (one.estimate.value is None, -(one.estimate.value or 0.0)))
 
 
-def robustness(scope: Scope, attack: str | None) -> Robustness:
-    """Accuracy against ε, from the clean accuracy at 0: the worst case, sample by sample as scores take it, or one attack. Means
-    over seeds.
+def robustness(scope: Scope, attack: str | None, by: Sequence[str] = ()) -> Robustness:
+    """Accuracy against ε, from the clean accuracy at 0: the worst case, sample by sample as scores take it, or one attack. Of
+    each group of `by` (none: of each variant).
 
     Raises NotFound for an attack that the study lacks.
     """
@@ -162,25 +127,12 @@ def robustness(scope: Scope, attack: str | None) -> Robustness:
         points, norms = _worst_cases(scope, scored)
         title, rows = f"{scope.study}: worst case", []
     else:
-        rows = [row for row in scope.kept(everything) if row.eps is not None and not row.added and row.attack == attack]
+        rows = [row for row in everything if row.eps is not None and not row.added and row.attack == attack]
         points, norms = _under(rows), {row.norm for row in rows}
         title = f"{scope.study}: accuracy under {attack}"
-    of_trial: dict[str, Trial] = {row.trial_id: row for row in everything}
-    of_trial |= {row.trial_id: row for row in scored}
-    names = scope.names([*of_trial.values()])
-    kept = scope.kept([of_trial[trial] for trial in points])
     # A model can be worthless though its evaluations went well, so the verdict on the whole trial counts too.
-    judged = verdicts([*rows, *scope.kept(scored)])
-    lines = [
-        Line(
-            variant,
-            trials,
-            _common(names[variant], [points[trial] for trial in trials]),
-            judged[variant].trust,
-            judged[variant].reasons,
-        )
-        for variant, trials in _trials(kept).items()
-    ]
+    found = groups(scope, [row for row in scored if row.trial_id in points], by, rows)
+    lines = [Line(group, _common(group, points)) for group in found]
     lines.sort(key=lambda line: -sum(line.curve.y))
     return Robustness(
         title,
@@ -211,15 +163,16 @@ def _under(rows: Sequence[ResultRow]) -> dict[str, dict[float, float]]:
     return points
 
 
-def _common(label: str, trials: Sequence[Mapping[float, float]]) -> charts.Curve:
-    """The mean over trials at each x that all of them have."""
-    shared = sorted(set.intersection(*(set(one) for one in trials)))
-    return charts.Curve(label, tuple(shared), tuple(sum(one[x] for one in trials) / len(trials) for x in shared))
+def _common(group: Group, points: Mapping[str, Mapping[float, float]]) -> charts.Curve:
+    """Its mean at each x that all of its trials have."""
+    shared = sorted(set.intersection(*(set(points[trial]) for trial in group.trial_ids)))
+    means = [group.mean({trial: points[trial][x] for trial in group.trial_ids}) for x in shared]
+    return charts.Curve(group.label, tuple(shared), tuple(mean for mean in means if mean is not None))
 
 
 def heat_table(scope: Scope, score: str, factors: tuple[str, str] | None) -> HeatTable | None:
     """Two factors against each other, means over everything else; without `factors`, two that vary. None: no scores."""
-    rows = scope.kept(queries.scores(scope.db, scope.study, score))
+    rows = scope.kept(scope.scored(score))
     if not rows:
         return None
     if factors is None:
@@ -229,11 +182,13 @@ def heat_table(scope: Scope, score: str, factors: tuple[str, str] | None) -> Hea
         factors = first, second
     cells: dict[tuple[str, str], list[float]] = {}
     trust: dict[tuple[str, str], str] = {}
+    trials: dict[tuple[str, str], list[str]] = {}
     firsts, seconds = grouped(rows, factors[0]), grouped(rows, factors[1])
     for row, first, second in zip(rows, firsts, seconds, strict=True):
         if row.value is not None:
             cells.setdefault((first, second), []).append(float(row.value))
             trust[first, second] = worst([trust.get((first, second)), row.trust])
+            trials.setdefault((first, second), []).append(row.trial_id)
     return HeatTable(
         f"{scope.study}: {score}{unit_of(score)}, {factors[0]} × {factors[1]}",
         factors,
@@ -241,38 +196,29 @@ def heat_table(scope: Scope, score: str, factors: tuple[str, str] | None) -> Hea
         tuple(dict.fromkeys(seconds)),
         {key: scale_of(score) * sum(values) / len(values) for key, values in cells.items()},
         trust,
+        {key: tuple(found) for key, found in trials.items()},
+        scale_of(score) * SCORES[score].full,
     )
 
 
-def points(scope: Scope, score: str) -> list[Point]:
-    """Clean accuracy and a robustness score of every variant that has both, in the order of the study."""
-    clean = over_seeds(
-        scope.db, scope.study, "clean_accuracy", scope.kept(queries.scores(scope.db, scope.study, "clean_accuracy"))
-    )
-    everything = queries.scores(scope.db, scope.study, score)
-    rows, names = scope.kept(everything), scope.names(everything)
-    judged, trials = verdicts(rows), _trials(rows)
+def points(scope: Scope, score: str, by: Sequence[str] = ()) -> list[Point]:
+    """Clean accuracy and a robustness score of every group of `by` (none: of every variant) that has both, in the order of the
+    study."""
+    clean, robust = _known(queries.scores(scope.db, scope.study, "clean_accuracy")), scope.scored(score)
+    values = _known(robust)
     found = [
-        (variant, 100.0 * value, scale_of(score) * estimate.value)
-        for variant, estimate in over_seeds(scope.db, scope.study, score, rows).items()
-        if estimate.value is not None and (value := clean[variant].value) is not None
+        (group, 100.0 * x, scale_of(score) * y)
+        for group in groups(scope, robust, by)
+        if (x := group.mean(clean)) is not None and (y := group.mean(values)) is not None
     ]
     # What an invalid model scores is no achievement that others would have to beat.
-    trusted = [one for one in found if judged[one[0]].trust != "invalid"]
-    best = {trusted[index][0] for index in pareto_front([one[1:] for one in trusted])}
-    return [
-        Point(
-            variant,
-            trials[variant],
-            names[variant],
-            x,
-            y,
-            judged[variant].trust,
-            judged[variant].reasons,
-            front=variant in best,
-        )
-        for variant, x, y in found
-    ]
+    trusted = [one for one in found if one[0].trust != "invalid"]
+    best = {trusted[index][0].key for index in pareto_front([one[1:] for one in trusted])}
+    return [Point(group, x, y, front=group.key in best) for group, x, y in found]
+
+
+def _known(rows: Sequence[ScoreRow]) -> dict[str, float]:
+    return {row.trial_id: row.value for row in rows if row.value is not None}
 
 
 def pareto_front(pairs: Sequence[tuple[float, float]]) -> list[int]:

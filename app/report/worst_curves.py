@@ -6,14 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from app.report.aggregate import Estimate
-from core.records.outcome import Bools
-from core.verdict.crossed import Block, crossed
-from core.verdict.scoring import SCORES
-from core.verdict.scoring.trial_scores import interval_of
-from storage.image_outcomes import stored
+from app.report.pooled import At, Outcomes
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -23,8 +17,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WorstCurve:
-    """Of a variant: `points` are shares that stand at each of `eps`, which begin with 0, the clean accuracy. At the score's ε
-    the point is the score `worst_case`."""
+    """Of a variant, or of some together: `points` are shares that stand at each of `eps`, which begin with 0, the clean accuracy.
+    At the score's ε the point is the score `worst_case`."""
 
     variant_id: str
     eps: tuple[float, ...]
@@ -36,23 +30,16 @@ def worst_curves(db: Database, study: str, rows: Sequence[ScoreRow]) -> list[Wor
     members: dict[str, list[str]] = {}
     for row in rows:
         members.setdefault(row.variant_id, []).append(row.trial_id)
-    curves = []
-    for variant, trials in members.items():
-        found = list(stored(db, study, trials))
-        if not found:
-            continue
-        seeds = tuple(place if one.seed is None else one.seed for place, one in enumerate(found))
-        bound = any(one.bound for one in found)
-        grid = [eps for eps in found[0].found.eps if all(eps in one.found.eps for one in found)]
-        points = [_estimate("clean_accuracy", seeds, [one.found.clean for one in found], bound=False)]
-        for eps in grid:
-            standing = [one.found.robust[one.found.eps.index(eps)] for one in found]
-            points.append(_estimate("worst_case", seeds, standing, bound=bound))
-        curves.append(WorstCurve(variant, (0.0, *grid), tuple(points)))
-    return curves
+    found = [worst_curve(db, study, variant, [trials]) for variant, trials in members.items()]
+    return [one for one in found if one is not None]
 
 
-def _estimate(score: str, seeds: tuple[int, ...], bits: Sequence[Bools], *, bound: bool) -> Estimate:
-    spread = crossed([Block(seeds, np.stack(bits).astype(np.float32))])
-    one = interval_of(SCORES[score], spread.mean, spread, bound=bound)
-    return Estimate(one.value, one.low, one.high, len(seeds), "images" if spread.seeds is None else "seeds", bound)
+def worst_curve(db: Database, study: str, key: str, blocks: Sequence[Sequence[str]]) -> WorstCurve | None:
+    """Of trials in blocks (`pooled.Outcomes`), under the name `key`; None where nothing is known of them."""
+    found = Outcomes(db, study, blocks)
+    clean = found.estimate(At("clean_accuracy"))
+    if clean is None:
+        return None
+    standing = [(eps, found.estimate(At("worst_case", eps))) for eps in found.eps]
+    points = {0.0: clean, **{eps: one for eps, one in standing if one is not None}}
+    return WorstCurve(key, tuple(points), tuple(points.values()))

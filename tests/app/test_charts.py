@@ -8,11 +8,13 @@ from app.report.aggregate import Estimate, difference, images_of, influences, ov
 from app.report.cells import heatmap
 from app.report.charts import Canvas
 from app.report.effects import default_pair, effects, interactions, partner
+from app.report.groups import groups
 from app.report.leaders import Ties, ties, ties_line
 from app.report.missing import failed_note
+from app.report.scope import Scope
 from app.report.signed import Residue, residues, whisker, whiskers
 from app.report.study_models import study_models
-from app.report.study_numbers import Scope, heat_table, pareto_front, points, ranking, robustness
+from app.report.study_numbers import heat_table, pareto_front, points, ranking, robustness
 from app.report.whiskers import Whisker, estimates
 from core.names import FACTORS
 from core.verdict.findings.contrast import Group, contrast
@@ -89,8 +91,54 @@ def test_the_curve_of_worst_cases_goes_through_the_score(db):
     assert len(lines) == len(scores)
     for line in lines:
         at = dict(zip(line.curve.x, line.curve.y, strict=True))
-        assert at[eps] == pytest.approx(scores[line.variant_id])
-        assert at[0.0] == pytest.approx(clean[line.variant_id])
+        assert at[eps] == pytest.approx(scores[line.group.key])
+        assert at[0.0] == pytest.approx(clean[line.group.key])
+
+
+def test_scores_of_one_ε_are_read_at_another(db):
+    at = {(row.trial_id, row.eps): row.accuracy for row in queries.worst_cases(db, "tiny", "linf")}
+    clean = {row.trial_id: row.value for row in queries.scores(db, "tiny", "clean_accuracy")}
+    worst = scope(db, eps=0.2).scored("worst_case")
+    assert {row.trial_id: row.value for row in worst} == {trial: at[trial, 0.2] for trial in clean}
+    assert all(row.low is None for row in worst)
+    for row in scope(db, eps=0.2).scored("retention"):
+        assert row.value == pytest.approx(at[row.trial_id, 0.2] / clean[row.trial_id])
+    assert scope(db, eps=0.2).scored("innate") == queries.scores(db, "tiny", "innate")
+    table = [heat_table(scope(db, eps=eps), "worst_case", None).values for eps in (0.1, 0.2)]
+    assert all(table[0][cell] > table[1][cell] for cell in table[0])
+
+
+def test_groups_are_of_levels_of_seeds_and_of_single_trials(db):
+    rows = queries.scores(db, "tiny", "worst_case")
+    found = {
+        by: groups(scope(db), rows, by)
+        for by in [(), ("variant",), ("optimizer",), ("optimizer", "seed"), ("variant", "seed")]
+    }
+    assert found[()] == found["variant",]
+    assert [len(one) for one in found.values()] == [4, 4, 2, 4, 8]
+    assert [group.label for group in found["optimizer",]] == ["adam", "sgd"]
+    assert {group.label for group in found["optimizer", "seed"]} == {"adam s0", "adam s1", "sgd s0", "sgd s1"}
+    assert "adam relu s0" in {group.label for group in found["variant", "seed"]}
+    adam = found["optimizer",][0]
+    assert [len(block) for block in adam.blocks] == [2, 2]
+    first, second = adam.blocks
+    assert adam.mean({first[0]: 1.0, first[1]: 3.0, second[0]: 4.0}) == 3.0, "the mean over variants, not over trials"
+    assert adam.mean({}) is None
+    assert found["optimizer", "seed"][0].blocks[0] == found["optimizer", "seed"][0].trial_ids[:1]
+
+
+def test_a_band_is_shaded_behind_the_lines():
+    line = charts.Curve("a", (0.0, 1.0, 2.0), (50.0, 40.0, 10.0))
+
+    def drawn(band):
+        return charts.curves(
+            "", [line], x_label="x", y_label="y", y_limits=(0.0, 100.0), x_ticks=line.x, canvas=CANVAS, band=band
+        )
+
+    assert "░" not in drawn(None)
+    text = drawn(charts.Band(line.x, (40.0, 30.0, 0.0), (90.0, 80.0, 50.0), 0))
+    assert text.count("░") > 100
+    assert text.count("●") == drawn(None).count("●")
 
 
 def test_what_was_attacked_is_marked_on_the_axis(db):
@@ -143,7 +191,7 @@ def test_what_failed_is_named_where_it_is_missing(filled, tmp_path):
 
 def test_the_tradeoff_shows_and_names_its_front(db):
     found = points(scope(db), "worst_case")
-    best = [point.label for point in found if point.front]
+    best = [point.group.label for point in found if point.front]
     assert best
     text = study_charts.tradeoff(scope(db), CANVAS, "worst_case")
     assert f"* Pareto front, no other is better in both: {', '.join(best)}" in text

@@ -237,3 +237,31 @@ def test_no_two_rows_of_a_table_look_alike():
 def test_places_are_told_in_runs():
     assert ranges([]) == ""
     assert ranges([1, 2, 4, 5, 6, 9]) == "1,2,4–6,9"
+
+
+def test_two_are_compared_at_another_ε_and_under_a_filter(db, filled):
+    def rows(*more):
+        arguments = ("compare", "optimizer=adam", "optimizer=sgd", "--json", *more)
+        return {row["measure"]: row for row in json.loads(innate_command(*arguments, home=filled).stdout)["compare"]}
+
+    own, at, some = rows(), rows("--eps", "0.2"), rows("--filter", "seed=0")
+    assert (own["worst_case"]["eps"], at["worst_case"]["eps"]) == (0.1, 0.2)
+    assert at["worst_case"]["a"] < own["worst_case"]["a"]
+    assert at["clean_accuracy"] == own["clean_accuracy"]
+    assert (own["worst_case"]["pairs"], some["worst_case"]["pairs"]) == (4, 2)
+    refused = innate_command("compare", "optimizer=adam", "optimizer=sgd", "--eps", "0.3", home=filled, check=2)
+    assert "attacks linf at 0.1, 0.2" in refused.stderr
+
+
+def test_images_of_several_trials_are_of_one_sample(db, filled):
+    rows = db.execute(
+        "SELECT x.sample, group_concat(DISTINCT e.trial_id) FROM example x JOIN evaluation e ON e.id = x.evaluation_id "
+        "GROUP BY x.sample HAVING count(DISTINCT e.trial_id) > 1 ORDER BY x.sample"
+    ).fetchall()
+    sample, trials = rows[0][0], rows[0][1].split(",")[:2]
+    text = innate_command("examples", *trials, "--sample", str(sample), home=filled).stdout
+    assert [line[:10] for line in text.splitlines()[:2]] == [trial[:10] for trial in trials]
+    assert all(f": sample {sample}: " in line for line in text.splitlines()[:2])
+    assert text.count("difference × ") == 2
+    absent = innate_command("examples", trials[0], "--sample", "99999", home=filled, check=3)
+    assert "has no adversarial image of sample 99999; of " in absent.stderr

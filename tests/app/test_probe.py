@@ -4,7 +4,7 @@ import pytest
 
 from app.report import study_charts, trial_charts
 from app.report.charts import Canvas
-from app.report.study_numbers import Scope
+from app.report.scope import Scope
 from app.report.trial_page import trial_page
 from app.report.variants import labels, levels
 from app.tui.run.words import epochs_table

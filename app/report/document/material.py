@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from app.report.findings import Findings, findings
-from app.report.study_numbers import Scope
+from app.report.scope import Scope
 from app.report.variants import varying
 from core.errors import BadInput, NotFound
 from core.names import NORM_SIGNS

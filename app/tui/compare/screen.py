@@ -1,100 +1,73 @@
-"""Compare: the variants of a study side by side: bars, heatmap, curves, trade-off, and what differs between runs."""
+"""Compare: the views of one study, by variant."""
 
 from __future__ import annotations
 
-import itertools
 import shlex
-import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import events
 from textual.app import ComposeResult
-from textual.containers import Container
 from textual.content import Content
 from textual.widgets import Static
 
-from app.report.study_charts import drawn_curves, drawn_tradeoff
-from app.report.study_numbers import Point, Robustness
-from app.report.variants import GROUPS
-from app.tui.compare.tables import CompareGrid, table
-from app.tui.compare.views import TITLES, VIEWS, Choice, Loaded, load
-from app.tui.compare.words import about, command, nothing
+from app.tui.lab.asked import Asked
+from app.tui.lab.views.pane import KEYS, TITLES, VIEWS, ViewPane
 from app.tui.shell.keys import Key
 from app.tui.shell.page import Page
-from app.tui.widgets.chart import ChartView
+from app.tui.shell.threads import sentence
 from app.tui.widgets.dialogs import Item, Picker
-from app.tui.widgets.grid import PAGE, Grid, Line
+from app.tui.widgets.grid import Grid, Line
 from app.tui.widgets.tabs import TabLine
-from core.names import short_id
 from core.verdict.scoring import SCORES
+from storage.grouping import Reading
+from storage.listing import EVERYTHING
+from storage.studies import latest_study, studies
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
     from app.tui.shell.session import Session
 
-_SLOW = 0.3
-"""Seconds of loading from which on it is told."""
-_REST = 4.0
-"""How much longer than a load took to wait before the next, while the data keeps changing."""
-
 
 class CompareScreen(Page):
     """One study, one view at a time; of the marked runs' variants if any are marked."""
 
     MODE = "compare"
-    KEYS = (
-        Key("tab,right_square_bracket", "turn(1)", "view", "next view: bars, heatmap, curves, trade-off, differences"),
+    OWN = (
+        Key("tab,right_square_bracket", "turn(1)", "view", "next view: " + ", ".join(TITLES).lower()),
         Key("shift+tab,left_square_bracket", "turn(-1)", "view before", "view before", hint=False),
         Key("o,S", "study", "study", "choose the study"),
         Key("c", "score", "score", "choose the score"),
-        Key("f", "factors", "factors", "choose the two factors of the heatmap"),
-        Key("a", "attack", "attack", "curves under one attack, or the lowest of all"),
         Key("m", "marked", "marked", "only the variants of marked runs, or all; space marks runs in 1 Runs"),
-        Key("enter", "open", "open", "everything about the run behind the row", hint=False),
         Key("y", "copy", "copy", "copy the equivalent command of this view", hint=False),
     )
-    CSS = """
-    CompareScreen #about { height: 1; color: $foreground 75%; text-wrap: nowrap; text-overflow: ellipsis; }
-    CompareScreen #empty { height: 1fr; padding: 1 2; display: none; }
-    CompareScreen #split { height: 1fr; layout: vertical; }
-    CompareScreen #chart { display: none; width: 1fr; height: 100%; }
-    CompareScreen #words { height: 3; border-top: solid $panel; color: $foreground 85%; }
-    CompareScreen.charted #chart { display: block; }
-    CompareScreen.charted #split { layout: horizontal; }
-    CompareScreen.charted #table { width: 42; height: 100%; border-left: solid $panel; }
-    CompareScreen.charted.-wide #table { width: 58; }
-    CompareScreen.empty #split { display: none; }
-    CompareScreen.empty #words { display: none; }
-    CompareScreen.empty #empty { display: block; }
-    """
-    AUTO_FOCUS: ClassVar[str | None] = "#table"
+    KEYS = (*OWN, *KEYS)
+    CSS = "CompareScreen #words { height: 3; border-top: solid $panel; color: $foreground 85%; }"
+    AUTO_FOCUS: ClassVar[str | None] = "#view-rows"
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self._loaded: Loaded | None = None
-        self._laid_out: Any = None
-        """What the table shows and for which room."""
         self._marks: Any = None
-        self._took = 0.0
-        self._due = False
 
     def body(self) -> ComposeResult:
-        yield TabLine(TITLES, id="views")
-        yield Static("reading the scores …", id="about")
-        yield Static("", id="empty")
-        with Container(id="split"):
-            yield ChartView(self.session.drawn, id="chart")
-            yield CompareGrid(identify=lambda line: line.key, id="table")
+        yield TabLine(TITLES, id="tabs")
+        yield ViewPane(self.session, self.session.remembered.compare, id="pane")
         yield Static("", id="words")
 
     def on_mount(self) -> None:
         self.query_one(TabLine).show(VIEWS.index(self.view))
 
     @property
+    def pane(self) -> ViewPane:
+        return self.query_one(ViewPane)
+
+    @property
     def table(self) -> Grid[Line]:
-        return self.query_one("#table", Grid)
+        return self.pane.table
+
+    @property
+    def loading_data(self) -> bool:
+        return super().loading_data or self.pane.reading
 
     # --- what was chosen, and is remembered ---
 
@@ -103,28 +76,15 @@ class CompareScreen(Page):
         view = self.session.remembered.compare.get("view")
         return view if view in VIEWS else VIEWS[0]
 
-    def _score(self, key: str, usual: str) -> str:
-        name = self.session.remembered.compare.get(key)
-        return name if isinstance(name, str) and name in SCORES else usual
-
     @property
-    def _factors(self) -> tuple[str, str] | None:
-        found = self.session.remembered.compare.get("factors")
-        if isinstance(found, list) and len(found) == 2 and found[0] != found[1] and set(found) <= set(GROUPS):
-            return found[0], found[1]
-        return None
-
-    @property
-    def _only_marked(self) -> bool:
-        return bool(self.session.remembered.compare.get("marked", True))
+    def _score(self) -> str:
+        name = self.session.remembered.compare.get("score")
+        return name if isinstance(name, str) and name in SCORES else "innate"
 
     def _choose(self, **changes: Any) -> None:
         self.session.remembered.compare.update(changes)
         self.session.remember()
         self.query_one(TabLine).show(VIEWS.index(self.view))
-        if self._took > _SLOW:
-            self._loaded = None
-            self.query_one("#about", Static).update("reading the scores …")
         self.reload()
 
     # --- data ---
@@ -134,91 +94,28 @@ class CompareScreen(Page):
         if self._marks is not None and self._marks != self.session.remembered.marks:
             self.reload()
 
-    def question(self) -> Choice:
+    def load(self, db: Database, question: Any) -> str | None:  # noqa: ARG002 - the study is all it needs
+        """The study that was chosen, or, where it is gone, the one run last."""
+        chosen = self.session.remembered.compare.get("study")
+        return chosen if any(row.study == chosen for row in studies(db)) else latest_study(db)
+
+    def show(self, data: str | None) -> None:
         remembered = self.session.remembered
         self._marks = list(remembered.marks)
-        study, attack = remembered.compare.get("study"), remembered.compare.get("attack")
-        return Choice(
-            self.view,
-            study if isinstance(study, str) else None,
-            self._score("score", "innate"),
-            self._score("robust", "worst_case"),
-            self._factors,
-            attack if isinstance(attack, str) else None,
-            tuple((mark[0], mark[1]) for mark in remembered.marks),
-            self._only_marked,
-        )
+        marks = tuple(remembered.marks) if remembered.compare.get("marked", True) else ()
+        self.pane.show(Asked(data, (), Reading(self._score), EVERYTHING, marks), self.view)
+        self.pane.focus_rows()
 
-    def load(self, db: Database, question: Choice) -> Loaded:
-        began = time.monotonic()
-        try:
-            return load(db, question)
-        finally:
-            self._took = time.monotonic() - began
+    def on_view_pane_moved(self) -> None:
+        self.query_one("#words", Static).update(Content(self.pane.words()))
 
-    def data_changed(self) -> None:
-        # Ten thousand trials take seconds to look through: beside a busy worker that is done only now and then.
-        if not self._due:
-            self._due = True
-            self.set_timer(max(0.001, _REST * self._took), self._look_again)
+    def on_view_pane_told(self, event: ViewPane.Told) -> None:
+        self.say(event.text)
 
-    def _look_again(self) -> None:
-        self._due = False
-        self.reload()
+    def on_view_pane_chosen(self, event: ViewPane.Chosen) -> None:
+        from app.tui.run.screen import DetailScreen
 
-    def show(self, data: Loaded) -> None:
-        if data.choice.view != self.view:  # turned on meanwhile; the next answer is under way
-            return
-        before, self._loaded = self._loaded, data
-        if data == before:
-            return
-        self.query_one("#about", Static).update(Content(about(data)))
-        self.set_class(data.content is None, "empty")
-        self.set_class(data.choice.view in ("curves", "tradeoff"), "charted")
-        if data.content is None:
-            self.query_one("#empty", Static).update(nothing(data))
-            self.query_one("#table", Grid).fill_all([])
-            return
-        if before is None or (before.choice.view, before.study) != (data.choice.view, data.study):
-            self.table.expire(restart=True)
-        self.table.marks = set() if data.choice.only_marked else set(data.marked)
-        self._lay_out()
-        self._draw(data)
-        self.table.focus()
-
-    def _lay_out(self) -> None:
-        """Fill the table for the room that there is; only what differs is drawn again."""
-        loaded = self._loaded
-        if loaded is None or loaded.content is None:
-            return
-        wide = self.has_class("-wide")
-        made = table(loaded, self.size.width - 3, wide=wide)
-        shape = [(column.key, column.title, column.width) for column in made.columns]
-        if shape != self._laid_out:
-            self._laid_out = shape
-            self.table.columns = made.columns
-        for offset in range(0, max(1, len(made.lines)), PAGE):
-            self.table.fill(offset, made.lines[offset : offset + PAGE], len(made.lines))
-
-    def _draw(self, loaded: Loaded) -> None:
-        chart = self.query_one("#chart", ChartView)
-        content, choice = loaded.content, loaded.choice
-        if isinstance(content, Robustness):
-            chart.draw(("curves", content), lambda _, canvas: drawn_curves(content, canvas, legend=False))
-        elif choice.view == "tradeoff" and isinstance(content, tuple):
-            study = loaded.study or ""
-            found = tuple(one for one in content if isinstance(one, Point))
-            chart.draw(
-                ("tradeoff", choice.robust, content),
-                lambda _, canvas: drawn_tradeoff(study, choice.robust, found, canvas, legend=False),
-            )
-
-    def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002 - Textual hands it over
-        self.call_after_refresh(self._lay_out)
-
-    def on_grid_moved(self) -> None:
-        line = self.table.current
-        self.query_one("#words", Static).update(Content("" if line is None else line.words))
+        self.app.push_screen(DetailScreen(self.session, event.study, event.trials[0]))
 
     # --- actions ---
 
@@ -233,9 +130,6 @@ class CompareScreen(Page):
         self.run_worker(self._pick_study(), exit_on_error=False)
 
     async def _pick_study(self) -> None:
-        from app.tui.shell.threads import sentence
-        from storage.studies import studies
-
         try:
             rows = await self.session.reader.ask(studies)
         except Exception as error:
@@ -249,83 +143,32 @@ class CompareScreen(Page):
             self.say("there is no study yet: 2 composes one")
 
     def action_score(self) -> None:
-        if self.view in ("curves", "differences"):
-            self.say("the score belongs to bars, heatmap and trade-off; curves show accuracy (a chooses the attack)")
-            return
-        key = "robust" if self.view == "tradeoff" else "score"
-        items = [
-            Item(entry.name, entry.name, entry.summary)
-            for entry in SCORES.values()
-            if key == "score" or entry.name != "clean_accuracy"
-        ]
-        self.push(Picker("Score", items), lambda name: self._choose(**{key: name}) if name else None)
-
-    def action_factors(self) -> None:
-        pairs = list(itertools.permutations(GROUPS, 2))
-        items = [Item(pair, f"{pair[0]} × {pair[1]}", "rows × columns") for pair in pairs]
-        self.push(
-            Picker("Two factors", items),
-            lambda pair: self._choose(factors=list(pair), view="heatmap") if pair else None,
-        )
-
-    def action_attack(self) -> None:
-        if self.view != "curves":
-            self.say("attacks belong to the curves: tab goes there")
-            return
-        known = self._loaded.attacks if self._loaded else ()
-        items = [Item("", "all", "the worst case over the attacks"), *(Item(name, name) for name in known)]
-        self.push(
-            Picker("Curves under", items),
-            lambda attack: None if attack is None else self._choose(attack=attack or None),
-        )
+        items = [Item(entry.name, entry.name, entry.summary) for entry in SCORES.values()]
+        self.push(Picker("Score", items), lambda name: self._choose(score=name) if name else None)
 
     def action_marked(self) -> None:
-        only = not self._only_marked
+        only = not self.session.remembered.compare.get("marked", True)
         self._choose(marked=only)
         if only and not self.session.remembered.marks:
             self.say("nothing is marked, so all is shown: space marks runs in 1 Runs")
         else:
             self.say("only the variants of the marked runs" if only else "all variants, marked or not")
 
-    def action_open(self) -> None:
-        self.table.action_choose()
-
-    def on_grid_chosen(self) -> None:
-        from app.tui.run.screen import DetailScreen
-
-        trials = self.table.current.trials if self.table.current else ()
-        if trials and self._loaded and self._loaded.study:
-            self.app.push_screen(DetailScreen(self.session, self._loaded.study, trials[0]))
-        else:
-            self.say("there is no single run behind this row; bars, curves and trade-off have one")
-
     def action_copy(self) -> None:
-        text = command(self._loaded)
+        text = self.pane.equivalent()
         self.app.copy_to_clipboard(text)
         self.say(f"copied {text}")
 
     # --- the same from the command line ---
 
     def equivalents(self) -> Mapping[str, str]:
-        text = command(self._loaded)
-        trials = self.table.current.trials if self.table.current else ()
-        if self._loaded is None or self._loaded.study is None:
-            return {"study": "innate studies"}
-        study = shlex.quote(self._loaded.study)
-        factors = ",".join(self._factors or ("optimizer", "activation"))
-        found = {
-            "turn(1)": text,
-            "copy": text,
-            "study": f"innate results --study {study}",
-            "score": f"innate chart scores --study {study} --score {self._score('score', 'innate')}",
-            "factors": f"innate chart heatmap --study {study} --by {factors}",
-            "marked": text,
+        text, study = self.pane.equivalent(), self.session.remembered.compare.get("study")
+        return {
+            **dict.fromkeys(("turn(1)", "marked"), text),
+            "study": f"innate results --study {shlex.quote(study)}" if isinstance(study, str) else "innate results",
+            "score": f"innate chart scores --score {self._score}",
+            **self.pane.equivalents(),
         }
-        for attack in self._loaded.attacks[:1]:
-            found["attack"] = f"innate chart curves --study {study} --attack {attack}"
-        if trials:
-            found["open"] = f"innate show {short_id(trials[0])}"
-        return found
 
     def look_at(self, study: str) -> None:
         self._choose(study=study)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from app.report import cause_words
 from app.report.cause_chart import causes
 from app.report.effect_charts import factor_interactions
-from app.report.study_numbers import Scope
+from app.report.scope import Scope
 from core.names import FACTORS
 from core.verdict.findings import Finding
 

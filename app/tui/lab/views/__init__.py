@@ -1,0 +1,1 @@
+"""Views of the Lab's rows: curves, heatmap, trade-off, training, differences and images, a module each."""
