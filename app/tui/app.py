@@ -34,10 +34,10 @@ _WARM_SECONDS = 0.3
 """After the first screen is painted: the others are imported aside, so that no key waits for that."""
 
 
-def _runs(session: Session) -> Page:
-    from app.tui.runs.screen import RunsScreen
+def _lab(session: Session) -> Page:
+    from app.tui.lab.screen import LabScreen
 
-    return RunsScreen(session)
+    return LabScreen(session)
 
 
 def _compose(session: Session) -> Page:
@@ -73,7 +73,7 @@ class InnateApp(App[None]):
 
     TITLE = "innate"
     PAGES: ClassVar[Mapping[str, Callable[[Session], Page]]] = {
-        "runs": _runs,
+        "lab": _lab,
         "compose": _compose,
         "queue": _queue,
         "compare": _compare,
@@ -114,7 +114,7 @@ class InnateApp(App[None]):
             # A signal must leave the terminal as it was; a hang-up only ends the screens, never the worker.
             with contextlib.suppress(RuntimeError, ValueError):
                 asyncio.get_running_loop().add_signal_handler(number, self.exit)
-        self.switch_mode(remembered.screen if remembered.screen in self.PAGES else "runs")
+        self.switch_mode(remembered.screen if remembered.screen in self.PAGES else "lab")
         self.set_interval(POLL_SECONDS, self.look)
         self.look()
         self.set_timer(_WARM_SECONDS, lambda: self.run_worker(self.session.do(_import_screens), exit_on_error=False))

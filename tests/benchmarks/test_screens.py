@@ -70,9 +70,9 @@ def test_first_paint_on_ten_thousand_trials(big):
     times = []
     for _ in range(5):
         terminal = Terminal(big)
-        content = terminal.read(20, until=b"10,000 runs")
+        content = terminal.read(20, until=b"4 variants")
         times.append(time.perf_counter() - terminal.begun)
-        assert b"10,000 runs" in content
+        assert b"4 variants" in content
         terminal.close()
     print(
         f"\nfirst paint of 10,000 runs: median {statistics.median(times):.2f} s of {len(times)}, most {max(times):.2f} s"
@@ -104,7 +104,7 @@ def busy(big):
 def test_keys_are_answered_at_once_while_a_worker_is_busy(busy):
     """From a key going into the terminal to the first byte that comes back for it."""
     terminal = Terminal(busy)
-    terminal.read(20, until=b"10,000 runs")
+    terminal.read(20, until=b"4 variants")
     terminal.read(2)
     answers = []
     for key in [*"jjjkkG", *"gjjs", "\x1b", *"4jj3jj5", *"2j1jj?", "\x1b", *"jjj"]:
@@ -161,7 +161,7 @@ def test_bytes_and_processor_while_idle_and_while_training(tmp_path):
     )
     innate_command("run", str(study), "--detach", "--slots", "1", home=home.root)
     try:
-        for key, name in (("1", "runs"), ("3", "queue"), ("5", "worker")):
+        for key, name in (("1", "lab"), ("3", "queue"), ("5", "worker")):
             os.write(terminal.descriptor, key.encode())
             terminal.read(6)
             used = sum(process.cpu_times()[:2])

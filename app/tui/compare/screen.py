@@ -51,7 +51,7 @@ class CompareScreen(Page):
         Key("c", "score", "score", "choose the score"),
         Key("f", "factors", "factors", "choose the two factors of the heatmap"),
         Key("a", "attack", "attack", "curves under one attack, or the lowest of all"),
-        Key("m", "marked", "marked", "only the variants of marked runs, or all; space marks runs in 1 Runs"),
+        Key("m", "marked", "marked", "only the variants of marked runs, or all; space marks runs in 1 Lab"),
         Key("enter", "open", "open", "everything about the run behind the row", hint=False),
         Key("y", "copy", "copy", "copy the equivalent command of this view", hint=False),
     )
@@ -131,7 +131,7 @@ class CompareScreen(Page):
     # --- data ---
 
     def on_screen_resume(self) -> None:
-        # Marks are set in Runs, which no change of the database tells.
+        # Marks are set in the Lab, which no change of the database tells.
         if self._marks is not None and self._marks != self.session.remembered.marks:
             self.reload()
 
@@ -284,7 +284,7 @@ class CompareScreen(Page):
         only = not self._only_marked
         self._choose(marked=only)
         if only and not self.session.remembered.marks:
-            self.say("nothing is marked, so all is shown: space marks runs in 1 Runs")
+            self.say("nothing is marked, so all is shown: space marks runs in 1 Lab")
         else:
             self.say("only the variants of the marked runs" if only else "all variants, marked or not")
 

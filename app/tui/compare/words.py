@@ -62,7 +62,7 @@ def nothing(loaded: Loaded) -> Content:
     if view == "differences":
         return Content.assemble(
             ("There are no two runs to compare.\n\n", "bold"),
-            ("1", "bold $accent"), "  go to Runs, ", ("space", "bold $accent"), " marks a run; mark two or more\n",
+            ("1", "bold $accent"), "  go to the Lab, ", ("space", "bold $accent"), " marks a run; mark two or more\n",
             ("m", "bold $accent"), "  all runs of the study instead of the marked ones\n",
             ("o", "bold $accent"), "  choose another study",
         )  # fmt: skip

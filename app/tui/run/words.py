@@ -79,7 +79,7 @@ def overview(run: Run) -> Content:
     if row.state == "queued":
         parts.append("It waits for a worker: 3 says why, 5 starts one.\n")
     if row.state in ("failed", "cancelled"):
-        parts.append("R in 1 Runs queues it again; Config has the traceback.\n")
+        parts.append("R in 1 Lab queues it again; Config has the traceback.\n")
     others = [f"{study.study} ({study.state})" for study in detail.studies if study.study != row.study]
     if others:
         parts += [_label("also in"), ", ".join(others), "\n"]

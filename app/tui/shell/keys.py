@@ -44,7 +44,7 @@ _SHOWN = {
 }  # fmt: skip
 
 EVERYWHERE = (
-    Key("1", "mode('runs')", "Runs", "every run: filter, sort, mark, look", hint=False),
+    Key("1", "mode('lab')", "Lab", "which choices are robust, and how sure that is; every run", hint=False),
     Key("2", "mode('compose')", "Compose", "put a study together and submit it", hint=False),
     Key("3", "mode('queue')", "Queue", "what runs, waits and failed", hint=False),
     Key("4", "mode('compare')", "Compare", "scores, heatmap, curves, trade-off", hint=False),

@@ -14,7 +14,7 @@ from textual.widget import Widget
 if TYPE_CHECKING:
     from app.report.status import WorkerView
 
-MODES = (("runs", "Runs"), ("compose", "Compose"), ("queue", "Queue"), ("compare", "Compare"), ("worker", "Worker"))
+MODES = (("lab", "Lab"), ("compose", "Compose"), ("queue", "Queue"), ("compare", "Compare"), ("worker", "Worker"))
 
 
 class Masthead(Widget):

@@ -1,4 +1,4 @@
-"""What the table of runs says: the line above it, what an empty one means, and the commands that do the same."""
+"""What the list of runs says: the line above it, what an empty one means, and the commands that do the same."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from core.names import short_id
 from storage.rows import ListedTrial
 
 
-def about(total: int, everything: int, chosen: str, state: Remembered, marks: int, pinned: str | None) -> Content:
+def about(
+    total: int, everything: int, chosen: str, state: Remembered, study: str | None, pinned: str | None
+) -> Content:
     """How many runs there are, and why these in this order."""
     parts = [f"{total:,} runs" if total == everything else f"{total:,} of {everything:,} runs"]
+    parts.append(study or "all studies")
     if chosen:
         parts.append(f"filter: {chosen}")
     if state.sort:
         parts.append(f"by {state.sort} {'▼' if state.descending else '▲'}")
-    if marks:
-        parts.append(f"{marks} marked")
+    if state.marks:
+        parts.append(f"{len(state.marks)} marked")
     if pinned is not None:
         parts.append(f"Δ against {short_id(pinned)}")
     return Content("  ·  ".join(parts))
@@ -42,27 +45,31 @@ def nothing(chosen: str | None) -> Content:
     )  # fmt: skip
 
 
-def commands(chosen: str, state: Remembered, trial: ListedTrial | None, meant: Sequence[str]) -> Mapping[str, str]:
-    """Action → command; `meant` are the trials that a change would be about."""
+def commands(
+    chosen: str, state: Remembered, trial: ListedTrial | None, meant: Sequence[str], listed: str | None
+) -> Mapping[str, str]:
+    """Action → command; `meant` are the trials that a change would be about, `listed` the study that is listed."""
     name, study = (short_id(trial.trial_id), trial.study) if trial else ("TRIAL", "STUDY")
     trials = " ".join(map(short_id, meant)) or "TRIAL"
-    listed = listing_command(chosen, state)
+    command = listing_command(chosen, state, study=listed)
     shown = " ".join(f"--trial {short_id(one)}" for one in meant) or "--trial TRIAL"
     return {
-        "filter": listed,
-        "sort": listed,
-        "reverse": listed,
+        "group": f"innate results --study {shlex.quote(study)} --by optimizer",
+        "study": command,
+        "filter": command,
+        "sort": command,
+        "reverse": command,
         "open": f"innate show {name}",
-        "mark": f"innate chart curves --study {study} {shown}",
-        "export": listing_command(chosen, state, Path("runs.csv")),
+        "mark": f"innate chart curves --study {shlex.quote(study)} {shown}",
+        "export": listing_command(chosen, state, Path("runs.csv"), listed),
         "delete": f"innate delete {trials}",
         "retry": f"innate retry {trials}",
     }
 
 
-def listing_command(chosen: str, state: Remembered, output: Path | None = None) -> str:
-    """`innate trials` with the same filter and order."""
-    command = "innate trials"
+def listing_command(chosen: str, state: Remembered, output: Path | None = None, study: str | None = None) -> str:
+    """`innate trials` of the same study with the same filter and order."""
+    command = "innate trials" + (f" --study {shlex.quote(study)}" if study is not None else "")
     if chosen:
         command += f" --filter {shlex.quote(chosen)}"
     if state.sort:

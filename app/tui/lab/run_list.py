@@ -1,0 +1,213 @@
+"""Every run in a table of any length, with a preview, as a widget: what the Lab shows where nothing is grouped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Container, Vertical
+from textual.widgets import Static
+
+from app.tui.lab.grid import LabGrid
+from app.tui.lab.rows import Names
+from app.tui.lab.run_columns import COLUMNS, Delta, RunLine, fitting, lines_of, preview_text
+from app.tui.widgets.chart import ChartView
+from app.tui.widgets.grid import PAGE, Column, Grid
+from storage import grouping, listing
+from storage.listing import Filter
+from storage.rows import ListedTrial
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+    from app.tui.shell.session import Session
+
+_REST = 0.08
+"""Seconds the cursor must rest before its row is looked at."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What one load brings: some pages of the table, and what is compared with."""
+
+    pages: Mapping[int, Sequence[ListedTrial]]
+    total: int
+    everything: int
+    baseline: ListedTrial | None
+    names: Mapping[str, Names]
+    """Study → what its choices are called."""
+
+
+@dataclass(frozen=True)
+class Question:
+    chosen: Filter
+    study: str | None
+    """None: of all studies."""
+    order: str | None
+    descending: bool
+    offsets: tuple[int, ...]
+    baseline: tuple[str, str] | None
+
+
+class RunList(Container):
+    """One row per trial × study. `load` runs on the readers' thread; `reload` asks the screen for one."""
+
+    DEFAULT_CSS = """
+    RunList { height: 1fr; layout: vertical; }
+    RunList LabGrid { height: 1fr; }
+    RunList #preview { height: 9; border-top: solid $panel; layout: horizontal; }
+    RunList #preview Static { width: 42; height: 100%; padding: 0 1 0 0; }
+    RunList #curve { width: 1fr; height: 100%; }
+    .-wide RunList { layout: horizontal; }
+    .-wide RunList LabGrid { width: 1fr; }
+    .-wide RunList #preview { width: 33%; min-width: 38; height: 1fr; border-top: none; border-left: solid $panel;
+        layout: vertical; padding: 0 0 0 1; }
+    .-wide RunList #preview Static { width: 1fr; height: auto; max-height: 60%; }
+    .-wide RunList #curve { height: 1fr; min-height: 8; }
+    RunList.no-preview #preview { display: none; }
+    """
+
+    def __init__(self, session: Session, reload: Callable[[], None], *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._session = session
+        self._reload = reload
+        self._wanted: set[int] = {0}
+        self._names: dict[str, tuple[int, Names]] = {}
+        self._seen: dict[int, list[RunLine]] = {}
+        self.listed: Listed | None = None
+        self._previewed: Any = None
+        self._shape: Any = None
+
+    def compose(self) -> ComposeResult:
+        yield LabGrid[RunLine](identify=lambda line: (line.trial.study, line.trial.trial_id), id="grid")
+        with Vertical(id="preview"):
+            yield Static("", id="facts")
+            yield ChartView(self._session.drawn, id="curve")
+
+    @property
+    def grid(self) -> Grid[RunLine]:
+        return self.query_one("#grid", Grid)
+
+    @property
+    def current(self) -> ListedTrial | None:
+        """The run under the cursor."""
+        return None if self.grid.current is None else self.grid.current.trial
+
+    # --- data ---
+
+    def question(self, chosen: Filter, study: str | None) -> Question:
+        remembered = self._session.remembered
+        wanted, self._wanted = self._wanted or {0}, set()
+        order = remembered.sort if remembered.sort in listing.KEYS else None
+        return Question(chosen, study, order, remembered.descending, tuple(sorted(wanted)), remembered.baseline)
+
+    def load(self, db: Database, question: Question) -> Listed:
+        chosen = question.chosen if question.study is None else question.chosen.narrowed("study", question.study)
+        pages = {
+            offset: listing.page(db, chosen, question.order, descending=question.descending, offset=offset, limit=PAGE)
+            for offset in question.offsets
+        }
+        return Listed(
+            pages,
+            listing.count(db, chosen),
+            listing.count(db),
+            listing.one(db, *question.baseline) if question.baseline else None,
+            {study: self._named(db, study) for study in {row.study for rows in pages.values() for row in rows}},
+        )
+
+    def _named(self, db: Database, study: str) -> Names:
+        size = grouping.size(db, study)
+        if study not in self._names or self._names[study][0] != size:
+            self._names[study] = size, Names.of(grouping.levels(db, study))
+        return self._names[study][1]
+
+    def show(self, listed: Listed) -> None:
+        self.listed = listed
+        for offset, rows in listed.pages.items():
+            self._seen[offset] = lines_of(rows, listed.baseline, listed.names)
+        self._set_columns()
+        for offset in listed.pages:
+            self.grid.fill(offset, self._seen[offset], listed.total)
+
+    def expire(self, *, restart: bool = False) -> None:
+        """What is shown may have changed; `restart`: other rows in another order, from the first."""
+        if restart:
+            self._wanted = {0}
+            self._seen.clear()
+        self.grid.expire(restart=restart)
+
+    @property
+    def waits(self) -> bool:
+        """Whether pages that are in sight were asked for, which a reload brings."""
+        return bool(self._wanted)
+
+    def on_grid_wanted(self, event: Grid.Wanted) -> None:
+        event.stop()
+        self._wanted.add(event.offset)
+        self._reload()
+
+    # --- what is seen ---
+
+    @property
+    def keys(self) -> list[str]:
+        """The columns: those that were chosen, else as many as have room, the most telling first."""
+        remembered = self._session.remembered
+        lines = [line for page in self._seen.values() for line in page]
+        chosen = [key for key in COLUMNS if key in remembered.columns]
+        return chosen or fitting(lines, self.grid.size.width - 3, deltas=remembered.baseline is not None)
+
+    def _set_columns(self) -> None:
+        remembered, keys = self._session.remembered, self.keys
+        shape = (tuple(keys), remembered.baseline is not None)
+        self.grid.sorted_by = (remembered.sort, remembered.descending)
+        if shape == self._shape:
+            return
+        self._shape = shape
+        columns: list[Column[RunLine]] = []
+        for key in keys:
+            columns.append(COLUMNS[key].grid_column())
+            if remembered.baseline and COLUMNS[key].delta:
+                columns.append(Delta(COLUMNS[key]).grid_column())
+        self.grid.columns = columns
+
+    def columns_changed(self) -> None:
+        """Other columns were chosen."""
+        self._set_columns()
+        self.grid.refresh()
+
+    def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002 - Textual hands it over
+        self.call_after_refresh(self._set_columns)
+
+    def on_grid_moved(self) -> None:
+        self.set_timer(_REST, self.look_closer)
+
+    def look_closer(self, *, again: bool = False) -> None:
+        """The preview of the row on which the cursor rests."""
+        run = self.current
+        if run is None or not self._session.remembered.preview:
+            return
+        wide = self.screen.has_class("-wide")
+        seen = (run, wide)
+        if seen == self._previewed and not again:
+            return
+        self._previewed = seen
+        self.query_one("#facts", Static).update(preview_text(run, wide=wide))
+        study, trial_id = run.study, run.trial_id
+        curve = self.query_one("#curve", ChartView)
+        if run.state == "running" or (run.clean_accuracy is None and run.state != "failed"):
+            from app.report.trial_charts import training_curves
+
+            curve.draw(
+                ("training", trial_id, self._session.version),
+                lambda db, canvas: training_curves(db, trial_id, canvas),
+            )
+        else:
+            from app.report.trial_charts import attack_curves
+
+            curve.draw(
+                ("attacks", study, trial_id, run.state, run.innate),
+                lambda db, canvas: attack_curves(db, study, trial_id, canvas),
+            )
