@@ -90,6 +90,27 @@ def fill(home: Home, *, done: int = 9_000, failed: int = 100, **changes: Any) ->
     db.conn.close()
 
 
+def multiply(home: Home, times: int) -> None:
+    """As many trials `times` over, each copy of the study with another network: for tables that look into no ledger."""
+    db = database.connect(home.database)
+    (count,) = db.execute("SELECT count(*) FROM study_trial").fetchone()
+    other = {
+        **{name: f"substr({name}, 1, 58) || printf('%06d', n)" for name in ("id", "trial_id", "variant_id")},
+        "architecture_options": "json_object('hidden', json_array(n))",
+        "position": f"position + n * {count}",
+    }
+    with database.transaction(db):
+        for table in ("trial", "study_trial", "clean", "score", "robustness"):
+            names = [str(row[1]) for row in db.execute(f"PRAGMA table_info({table})").fetchall()]
+            db.execute(
+                "WITH RECURSIVE copy(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM copy WHERE n < ?) "
+                f"INSERT INTO {table} ({', '.join(names)}) "
+                f"SELECT {', '.join(other.get(name, name) for name in names)} FROM {table}, copy",
+                [times - 1],
+            )
+    db.conn.close()
+
+
 def agree(home: Home) -> None:
     """Make the scores those of the made-up outcomes, which they are not: some tables show both."""
     db = database.connect(home.database)

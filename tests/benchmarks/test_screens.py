@@ -12,11 +12,15 @@ import subprocess
 import sys
 import termios
 import time
+from dataclasses import replace
 from fcntl import ioctl
 
 import psutil
 import pytest
 
+from app.tui.lab.knobs import Knobs
+from app.tui.lab.loaded import Loader, Question, facts
+from storage import database, grouping, listing
 from storage.home import Home
 from tests import many
 from tests.app.tui.conftest import calm, opened
@@ -35,6 +39,53 @@ def big(tmp_path_factory):
     home = Home(tmp_path_factory.mktemp("big") / "home")
     many.fill(home)
     return home
+
+
+DEFENSES = [{"name": "fgsm-at", "eps": eps} for eps in (0.1, 0.2, 0.3)]
+
+
+@pytest.fixture(scope="module")
+def hundred_thousand(tmp_path_factory):
+    """20,000 variants of a study, five seeds each."""
+    home = Home(tmp_path_factory.mktemp("huge") / "home")
+    many.fill(
+        home, done=950, failed=20, seeds=5,
+        optimizers=[{"name": name, "lr": lr} for name in ("adam", "sgd") for lr in (0.001, 0.002, 0.005, 0.01, 0.02)],
+        activations=["relu", "tanh", "silu", "elu", "sigmoid"], defenses=["none", *DEFENSES],
+    )  # fmt: skip
+    many.multiply(home, 100)
+    return home
+
+
+def test_the_lab_asks_for_a_hundred_thousand_trials(hundred_thousand):
+    """What its keys ask of the database: each < 0.3 s."""
+    db = database.connect(hundred_thousand.database, read_only=True)
+    relu = listing.parse_filter("activation=relu clean>0.5")
+    loader, knobs = Loader(), Knobs(by=("optimizer",))
+    first = loader.load(db, Question(knobs, listing.EVERYTHING, ()))
+    top = first.found[()]
+    path = top.part(top.groups[0])
+    deeper = replace(knobs, opened=frozenset({path}))
+    asked = {
+        "the first page of the list": lambda: listing.page(db, limit=100),
+        "a page of it in order": lambda: listing.page(db, order="innate", descending=True, limit=100),
+        "how long the list is": lambda: listing.count(db),
+        "the list, filtered": lambda: (listing.page(db, relu, limit=100), listing.count(db, relu)),
+        "choices of a study": lambda: grouping.levels(db, "big"),
+        "groups": lambda: loader.load(db, Question(knobs, listing.EVERYTHING, ())),
+        "groups, one opened": lambda: loader.load(db, Question(deeper, listing.EVERYTHING, ())),
+        "groups at another ε": lambda: loader.load(db, Question(replace(knobs, eps=0.2), listing.EVERYTHING, ())),
+        "groups, filtered": lambda: loader.load(db, Question(knobs, relu, ())),
+        "groups by variant": lambda: loader.load(db, Question(replace(knobs, by=("variant",)), listing.EVERYTHING, ())),
+        "what is known of a row": lambda: facts(db, first, path),
+    }
+    print(
+        f"\n{sum(group.trials for group in top.groups):,} trials, {sum(group.variants for group in top.groups):,} variants"
+    )
+    for what, ask in asked.items():
+        begun = time.process_time()
+        ask()
+        print(f"{what}: {1000 * (time.process_time() - begun):.0f} ms")
 
 
 class Terminal:

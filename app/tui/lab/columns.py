@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
 from app.report import whiskers
-from app.report.aggregate import Difference
 from app.report.text import distinct, interval
 from app.tui.lab.rows import LabRow, Path
 from app.tui.widgets.grid import Cell, Column
+
+if TYPE_CHECKING:
+    from app.report.aggregate import Difference
 
 _CellOf = Callable[[LabRow], Cell]
 
@@ -23,6 +26,7 @@ TITLES = {
     "curve_area": "area",
 }
 """Scores as the tables call them."""
+_ALL = 100.0
 _LEAST_AXIS = 12
 _NARROW, _WIDE = 26, 60
 """The longest name that is shown whole on a narrow screen and on a wide one."""
@@ -79,7 +83,7 @@ def _columns(rows: Sequence[LabRow], score: str, by: str, width: int, shape: Sha
     room = width - sum(column.width + 1 for column in (*before, *after))
     if not shape.axis:
         return [*before, *after], room + 1
-    axis = Column(
+    axis: Column[LabRow] = Column(
         f"axis {room}", whiskers.axis(100.0, max(_LEAST_AXIS, room)), max(_LEAST_AXIS, room),
         lambda row: (_whisker(row, max(_LEAST_AXIS, room)), ""),
     )  # fmt: skip
@@ -141,8 +145,9 @@ def difference_cell(row: LabRow) -> Cell:
 
 
 def signed(found: Difference) -> str:
-    """ "−7.4 ±3.1"."""
-    return f"{plus_minus(found.value)} ±{(found.high - found.low) / 2:.1f}"
+    """ "−7.4 ±3.1"; what two seeds say of others may reach beyond all that is possible."""
+    half = (found.high - found.low) / 2
+    return f"{plus_minus(found.value)} ±{f'{half:.1f}' if half < _ALL else 'all'}"
 
 
 def plus_minus(value: float) -> str:

@@ -10,11 +10,8 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from app.report.aggregate import Influence, Level, at_radius, compared, influences
-from app.report.study_models import plain_models
 from app.tui.lab.rows import Part, Path, part_of, parts
 from core.names import FACTORS
-from core.verdict.findings.models import Model
 from storage.grouping import TRIAL, VARIANT, placed
 from storage.listing import Filter
 from storage.queries import scores
@@ -22,6 +19,9 @@ from storage.rows import ScoreRow
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
+
+    from app.report.aggregate import Influence, Level
+    from core.verdict.findings.models import Model
 
 MOST_MODELS = 2_000
 """In sight: of more, no ledger is read."""
@@ -122,6 +122,10 @@ def scored(db: Database, wanted: Wanted) -> tuple[list[ScoreRow], dict[str, Path
 def _read_some(
     db: Database, wanted: Wanted, rows: Sequence[ScoreRow], part: slice
 ) -> tuple[list[Model], dict[str, Influence]]:
+    # What reads ledgers takes a tenth of a second to import: after the first screen, and on this thread.
+    from app.report.aggregate import at_radius, influences
+    from app.report.study_models import plain_models
+
     models = at_radius(plain_models(db, wanted.study, rows, part), wanted.eps)
     return models, influences(models, wanted.score)
 
@@ -129,6 +133,8 @@ def _read_some(
 def table(ledgers: Ledgers, wanted: Wanted, path: Path) -> dict[Path, Level]:
     """The levels of the rows right below `path`, with their differences from the baseline if it is one of their kind, else from
     the best of them. Trials are not held against each other: a seed is no choice."""
+    from app.report.aggregate import compared
+
     depth = len(path) + (len(wanted.by) if not path else 1)
     groups: dict[Path, list[Model]] = {}
     base = wanted.baseline if len(wanted.baseline) == depth else ()
@@ -138,7 +144,7 @@ def table(ledgers: Ledgers, wanted: Wanted, path: Path) -> dict[Path, Level]:
             groups.setdefault(own, []).append(model)
     kind = parts(wanted.by)[depth - 1]
     factors = ("seed",) if kind == TRIAL else FACTORS if kind == VARIANT else wanted.by
-    keys = {own: (str(place),) for place, own in enumerate(groups)}
+    keys: dict[Path, tuple[str, ...]] = {own: (str(place),) for place, own in enumerate(groups)}
     levels = compared(
         {keys[own]: models for own, models in groups.items()},
         factors,

@@ -14,7 +14,6 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
-from app.report.aggregate import Level
 from app.tui.lab import words
 from app.tui.lab.columns import lay_out
 from app.tui.lab.estimates import MOST_MODELS, Estimator, Wanted
@@ -26,6 +25,7 @@ from app.tui.widgets.grid import Grid
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
+    from app.report.aggregate import Level
     from app.tui.shell.session import Session
 
 _REST = 0.08
@@ -72,6 +72,7 @@ class GroupedRows(Container):
         self._due: Wanted | None = None
         self.estimating = False
         self._shape: Any = None
+        self._said: Content | None = None
 
     def compose(self) -> ComposeResult:
         yield LabGrid[LabRow](identify=lambda row: row.path, id="table")
@@ -92,9 +93,11 @@ class GroupedRows(Container):
     def load(self, db: Database, question: Question) -> Loaded | None:
         return self._loader.load(db, question)
 
-    def show(self, loaded: Loaded) -> None:
-        """Show what is known at once, and have the rest worked out."""
+    def show(self, loaded: Loaded | None) -> None:
+        """Show what is known at once, and have the rest worked out; None where there is no study."""
         self.loaded = loaded
+        if loaded is None:
+            return
         wanted = self._wanted(loaded)
         if self._question is None or not _alike(self._question, wanted):
             self._levels = {}
@@ -194,14 +197,17 @@ class GroupedRows(Container):
         loaded = self.loaded
         if loaded is None:
             return
-        row = self.current
+        row, here = self.current, True
         known = self.facts.weak if self.facts is not None and row is not None and self.facts.path == row.path else ()
         if row is None or not (known or row.states.get("failed")):
-            row, known = next(iter(self.rows), None), loaded.weak
-        weak = words.weak(row, known, harder=self.harder)
-        self.query_one("#answer", Static).update(
-            Content.assemble(words.answer(loaded, self.rows, self._note(loaded)), "\n", weak)
-        )
+            best = next(iter(self.rows), None)
+            here = best is row
+            row, known = best, loaded.weak
+        weak = words.weak(row, known, here=here, harder=self.harder)
+        said = Content.assemble(words.answer(loaded, self.rows, self._note(loaded)), "\n", weak)
+        if self._said is None or not said.is_same(self._said):
+            self._said = said
+            self.query_one("#answer", Static).update(said)
 
     # --- the row under the cursor ---
 

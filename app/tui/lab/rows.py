@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from app.report.aggregate import Difference, Level
-from app.report.study_numbers import scale_of
 from app.report.variants import named
 from core.names import FACTORS
+from core.verdict.scoring import SCORES
 from storage.grouping import SEED, TRIAL, VARIANT, Choice, Group
 from storage.reading import Options, parsed
+
+if TYPE_CHECKING:
+    from app.report.aggregate import Difference, Level
 
 Part = tuple[str | None, str | None]
 """A choice as `within` goes by it: its name, and its options as they are stored."""
@@ -177,7 +180,7 @@ def _row(
     opened: bool,
 ) -> LabRow:
     kind = "group" if len(path) == len(by) and VARIANT not in by else parts(by)[len(path) - 1]
-    many, scale = kind == "group", scale_of(score)
+    many, scale = kind == "group", 100.0 / SCORES[score].full
     difference = None if level is None or level.difference is None else scaled(level.difference, scale)
     return LabRow(
         path,

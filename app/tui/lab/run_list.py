@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +14,17 @@ from textual.widgets import Static
 from app.tui.lab.grid import LabGrid
 from app.tui.lab.rows import Names
 from app.tui.lab.run_columns import COLUMNS, Delta, RunLine, fitting, lines_of, preview_text
+from app.tui.shell.page import Page
 from app.tui.widgets.chart import ChartView
+from app.tui.widgets.dialogs import Item, Picker
 from app.tui.widgets.grid import PAGE, Column, Grid
+from core.names import short_id
 from storage import grouping, listing
 from storage.listing import Filter
 from storage.rows import ListedTrial
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
-
-    from app.tui.shell.session import Session
 
 _REST = 0.08
 """Seconds the cursor must rest before its row is looked at."""
@@ -53,7 +54,7 @@ class Question:
 
 
 class RunList(Container):
-    """One row per trial × study. `load` runs on the readers' thread; `reload` asks the screen for one."""
+    """One row per trial × study. `load` runs on the readers' thread; `page` is asked for one, and for dialogs."""
 
     DEFAULT_CSS = """
     RunList { height: 1fr; layout: vertical; }
@@ -70,10 +71,10 @@ class RunList(Container):
     RunList.no-preview #preview { display: none; }
     """
 
-    def __init__(self, session: Session, reload: Callable[[], None], *, id: str | None = None) -> None:
+    def __init__(self, page: Page, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._session = session
-        self._reload = reload
+        self._page = page
+        self._session = page.session
         self._wanted: set[int] = {0}
         self._names: dict[str, tuple[int, Names]] = {}
         self._seen: dict[int, list[RunLine]] = {}
@@ -86,6 +87,14 @@ class RunList(Container):
         with Vertical(id="preview"):
             yield Static("", id="facts")
             yield ChartView(self._session.drawn, id="curve")
+
+    def on_mount(self) -> None:
+        remembered = self._session.remembered
+        if remembered.sort not in listing.KEYS:
+            remembered.sort = None
+        self.grid.marks = set(remembered.marks)
+        self.grid.pinned = remembered.baseline
+        self.set_class(not remembered.preview, "no-preview")
 
     @property
     def grid(self) -> Grid[RunLine]:
@@ -101,8 +110,9 @@ class RunList(Container):
     def question(self, chosen: Filter, study: str | None) -> Question:
         remembered = self._session.remembered
         wanted, self._wanted = self._wanted or {0}, set()
-        order = remembered.sort if remembered.sort in listing.KEYS else None
-        return Question(chosen, study, order, remembered.descending, tuple(sorted(wanted)), remembered.baseline)
+        return Question(
+            chosen, study, remembered.sort, remembered.descending, tuple(sorted(wanted)), remembered.baseline
+        )
 
     def load(self, db: Database, question: Question) -> Listed:
         chosen = question.chosen if question.study is None else question.chosen.narrowed("study", question.study)
@@ -147,7 +157,7 @@ class RunList(Container):
     def on_grid_wanted(self, event: Grid.Wanted) -> None:
         event.stop()
         self._wanted.add(event.offset)
-        self._reload()
+        self._page.reload()
 
     # --- what is seen ---
 
@@ -156,7 +166,10 @@ class RunList(Container):
         """The columns: those that were chosen, else as many as have room, the most telling first."""
         remembered = self._session.remembered
         lines = [line for page in self._seen.values() for line in page]
-        chosen = [key for key in COLUMNS if key in remembered.columns]
+        kept = set(remembered.columns)
+        if kept and len({line.trial.study for line in lines}) > 1:
+            kept.add("eps")  # scores of several studies are at an ε each
+        chosen = [key for key in COLUMNS if key in kept]
         return chosen or fitting(lines, self.grid.size.width - 3, deltas=remembered.baseline is not None)
 
     def _set_columns(self) -> None:
@@ -172,11 +185,6 @@ class RunList(Container):
             if remembered.baseline and COLUMNS[key].delta:
                 columns.append(Delta(COLUMNS[key]).grid_column())
         self.grid.columns = columns
-
-    def columns_changed(self) -> None:
-        """Other columns were chosen."""
-        self._set_columns()
-        self.grid.refresh()
 
     def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002 - Textual hands it over
         self.call_after_refresh(self._set_columns)
@@ -211,3 +219,71 @@ class RunList(Container):
                 ("attacks", study, trial_id, run.state, run.innate),
                 lambda db, canvas: attack_curves(db, study, trial_id, canvas),
             )
+
+    # --- what can be chosen ---
+
+    def choose_order(self) -> None:
+        items = [Item(None, "as they were run", "latest study first")]
+        items += [Item(column.key, column.title, column.help) for column in COLUMNS.values()]
+        self._page.push(Picker("Sort by", items), self.sort_by)
+
+    def on_grid_heading_clicked(self, event: Grid.HeadingClicked) -> None:
+        event.stop()
+        key = event.key.removeprefix("Δ")
+        if self._session.remembered.sort == key:
+            self.reverse()
+        else:
+            self.sort_by(key)
+
+    def sort_by(self, key: Any) -> None:
+        remembered = self._session.remembered
+        remembered.sort = key
+        # Scores are looked at from the best one down.
+        remembered.descending = key is not None and COLUMNS[key].numeric
+        self._order_changed()
+
+    def reverse(self) -> None:
+        remembered = self._session.remembered
+        if remembered.sort is None:
+            self._page.say("choose what to sort by first: s")
+            return
+        remembered.descending = not remembered.descending
+        self._order_changed()
+
+    def _order_changed(self) -> None:
+        self._session.remember()
+        self.expire(restart=True)
+        self._page.reload()
+
+    def choose_columns(self) -> None:
+        shown = self.keys
+        items = [Item(column.key, column.title, column.help, column.key in shown) for column in COLUMNS.values()]
+
+        def keep(columns: list[str] | None) -> None:
+            if columns is not None and columns != shown:
+                self._session.remembered.columns = columns
+                self._session.remember()
+                self._set_columns()
+
+        self._page.push(Picker("Columns (none ticked: as many as have room)", items, many=True), keep)
+
+    def toggle_preview(self) -> None:
+        self._session.remembered.preview = not self._session.remembered.preview
+        self._session.remember()
+        self.set_class(not self._session.remembered.preview, "no-preview")
+        self.look_closer(again=True)
+
+    def pin(self) -> None:
+        """Hold the others' scores against those of the run under the cursor, or no longer."""
+        run, remembered = self.current, self._session.remembered
+        if run is None:
+            return
+        key = (run.study, run.trial_id)
+        pinned = None if remembered.baseline == key else key
+        remembered.baseline = self.grid.pinned = pinned
+        self._session.remember()
+        self.expire()
+        self._page.reload()
+        self._page.say(
+            "no baseline" if pinned is None else f"Δ columns are against {short_id(run.trial_id)} now; b unpins it"
+        )

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Container
-from textual.widgets import Input, Static
+from textual.content import Content
+from textual.widgets import Static
 
 from app.report.grid import SINGLE
-from app.tui.lab import exports, knobs, run_words, words
+from app.tui.lab import changes, knobs, run_words, words
 from app.tui.lab.asked import Asked
 from app.tui.lab.columns import TITLES
+from app.tui.lab.filter_line import FilterLine
 from app.tui.lab.grouped import GroupedRows
 from app.tui.lab.loaded import MOST_TRIALS, Loaded, Question
 from app.tui.lab.rows import LabRow
-from app.tui.lab.run_columns import COLUMNS
 from app.tui.lab.run_list import Listed, RunList
 from app.tui.shell.keys import Key, bindings
 from app.tui.shell.page import Page
 from app.tui.shell.threads import sentence
-from app.tui.widgets.dialogs import Confirm, Item, Picker, Prompt
-from app.tui.widgets.field import Field
+from app.tui.widgets.dialogs import Item, Picker
 from app.tui.widgets.grid import Grid
 from core.errors import BadInput
-from core.names import short_id
 from core.verdict.scoring import SCORES
 from storage import listing
-from storage.changes import Delete, Retry
 from storage.grouping import Reading
 
 if TYPE_CHECKING:
@@ -38,6 +36,8 @@ if TYPE_CHECKING:
 
     from app.tui.shell.session import Session
 
+_REST = 4.0
+"""How much longer than a look at the groups took to wait before the next, while the data keeps changing."""
 _ALL = ""
 """Chosen instead of a study."""
 
@@ -72,8 +72,6 @@ class LabScreen(Page):
     BINDINGS = bindings(KEYS)
     CSS = """
     LabScreen #about { height: 1; color: $foreground 85%; text-wrap: nowrap; text-overflow: ellipsis; }
-    LabScreen #filter { border: none; height: 1; padding: 0; background: $panel; display: none; }
-    LabScreen #filter.open { display: block; }
     LabScreen #empty { height: 1fr; padding: 1 2; display: none; }
     LabScreen #rows { height: 1fr; }
     LabScreen RunList { display: none; }
@@ -89,14 +87,17 @@ class LabScreen(Page):
         self.knobs = knobs.read(session.remembered.lab)
         self._filter = listing.EVERYTHING
         self._fetching = 0
+        self._took = 0.0
+        self._due = False
+        self._told: Content | None = None
 
     def body(self) -> ComposeResult:
         yield Static("reading the runs …", id="about")
-        yield Field(id="filter", placeholder="optimizer=adam clean>0.9 trust!=ok")
+        yield FilterLine(id="filter")
         yield Static("", id="empty")
         with Container(id="rows"):
             yield GroupedRows(self.session, id="grouped")
-            yield RunList(self.session, self.reload, id="list")
+            yield RunList(self, id="list")
 
     @property
     def grouped(self) -> GroupedRows:
@@ -127,17 +128,12 @@ class LabScreen(Page):
             self._filter = listing.parse_filter(remembered.filter)
         except BadInput:
             remembered.filter = ""
-        if remembered.sort not in listing.KEYS:
-            remembered.sort = None
-        self.run_list.grid.marks = set(remembered.marks)
-        self.run_list.grid.pinned = remembered.baseline
-        self.run_list.set_class(not remembered.preview, "no-preview")
         self.grouped.harder = any(key.action == "harder" for key in self.KEYS)
         self._put_in_front()
 
     def _put_in_front(self) -> None:
         self.set_class(self.knobs.listed, "listed")
-        if not self.query_one("#filter", Input).has_class("open"):
+        if not self.query_one("#filter", FilterLine).is_open:
             self.grid.focus()
 
     # --- what is looked at, for every view of it ---
@@ -175,7 +171,10 @@ class LabScreen(Page):
 
     def load(self, db: Database, question: Any) -> Loaded | Listed | None:
         if isinstance(question, Question):
-            return self.grouped.load(db, question)
+            began = time.monotonic()
+            found = self.grouped.load(db, question)
+            self._took = time.monotonic() - began
+            return found
         return self.run_list.load(db, question)
 
     def show(self, data: Loaded | Listed | None) -> None:
@@ -187,7 +186,7 @@ class LabScreen(Page):
         self.set_class(nothing, "empty")
         if isinstance(data, Listed):
             self.run_list.show(data)
-        elif data is not None:
+        else:
             self.grouped.show(data)
         if nothing:
             some = data.everything > 0 if isinstance(data, Listed) else data is not None
@@ -196,24 +195,30 @@ class LabScreen(Page):
 
     def _say_what(self) -> None:
         remembered, listed = self.session.remembered, self.run_list.listed
-        told = self.query_one("#about", Static)
+        told = Content("")
         if self.loaded is not None:
-            told.update(words.title(self.loaded, len(remembered.marks), self.size.width))
+            told = words.title(self.loaded, len(remembered.marks), self.size.width)
         elif self.knobs.listed and listed is not None:
             pinned = None if listed.baseline is None else listed.baseline.trial_id
-            told.update(
-                run_words.about(
-                    listed.total, listed.everything, self._filter.text, remembered, self.knobs.study, pinned
-                )
+            told = run_words.about(
+                listed.total, listed.everything, self._filter.text, remembered, self.knobs.study, pinned
             )
-        elif not self.knobs.listed:
-            told.update("")
+        if self._told is None or not told.is_same(self._told):
+            self._told = told
+            self.query_one("#about", Static).update(told)
 
     def data_changed(self) -> None:
         if self.knobs.listed:
             self.run_list.expire()
-            if self.run_list.waits:
-                return
+            if not self.run_list.waits:
+                self.reload()
+        elif not self._due:
+            # A hundred thousand trials take a while to count: beside a busy worker that is done only now and then.
+            self._due = True
+            self.set_timer(max(0.001, _REST * self._took), self._look_again)
+
+    def _look_again(self) -> None:
+        self._due = False
         self.reload()
 
     def on_resize(self) -> None:
@@ -237,7 +242,11 @@ class LabScreen(Page):
 
     def action_group(self) -> None:
         now = self.loaded.by if self.loaded is not None else self.knobs.by or ()
-        items = [Item(name, name, note, name in now) for name, note in words.GROUPINGS]
+        levels = {} if self.loaded is None else self.loaded.names.texts
+        items = [
+            Item(name, name, f"{len(levels[name])} of them: {note}" if name in levels else note, name in now)
+            for name, note in words.GROUPINGS
+        ]
 
         def chosen(names: list[str] | None) -> None:
             if names is not None:
@@ -272,7 +281,7 @@ class LabScreen(Page):
             if name is None:
                 return
             if self.knobs.listed:
-                self._sort_by(TITLES[name])
+                self.run_list.sort_by(TITLES[name])
             self.choose(score=name)
 
         self.push(Picker("Score", items), chosen)
@@ -300,47 +309,22 @@ class LabScreen(Page):
     # --- the filter ---
 
     def action_filter(self) -> None:
-        field = self.query_one("#filter", Input)
-        field.value = self._filter.text
-        field.add_class("open")
-        field.focus()
+        self.query_one("#filter", FilterLine).open(self._filter)
 
-    def on_input_changed(self, event: Input.Changed) -> None:
-        if event.input.has_class("open"):
-            try:
-                chosen = listing.parse_filter(event.value)
-            except BadInput as error:
-                self.complain(str(error))
-                return
-            self.say("⏎ keeps the filter, esc goes back to the one before")
-            if chosen != self._filter:
-                self._apply(chosen)
+    def on_filter_line_chosen(self, event: FilterLine.Chosen) -> None:
+        """As one types, and at the end."""
+        if event.filter != self._filter:
+            self._filter = event.filter
+            if self.knobs.listed:
+                self.run_list.expire(restart=True)
+            self.reload()
+        if event.kept:
+            self.session.remembered.filter = self._filter.text
+            self.session.remember()
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        try:
-            self._apply(listing.parse_filter(event.value))
-        except BadInput as error:
-            self.complain(str(error))
-            return
-        self.session.remembered.filter = self._filter.text
-        self.session.remember()
-        self._close_filter()
-
-    def key_escape(self) -> None:
-        if self.query_one("#filter", Input).has_class("open"):
-            self._apply(listing.parse_filter(self.session.remembered.filter))
-            self._close_filter()
-
-    def _close_filter(self) -> None:
-        self.query_one("#filter", Input).remove_class("open")
+    def on_filter_line_closed(self) -> None:
         self.grid.focus()
         self.say("")
-
-    def _apply(self, chosen: listing.Filter) -> None:
-        self._filter = chosen
-        if self.knobs.listed:
-            self.run_list.expire(restart=True)
-        self.reload()
 
     # --- rows ---
 
@@ -439,7 +423,7 @@ class LabScreen(Page):
 
     def action_baseline(self) -> None:
         if self.knobs.listed:
-            self._pin_run()
+            self.run_list.pin()
             return
         row = self._row
         if row is None:
@@ -452,20 +436,6 @@ class LabScreen(Page):
             f"the other {kind} are held against it now; b unpins it"
             if pinned
             else "no baseline: against the best again"
-        )
-
-    def _pin_run(self) -> None:
-        run, remembered = self.run_list.current, self.session.remembered
-        if run is None:
-            return
-        key = (run.study, run.trial_id)
-        pinned = None if remembered.baseline == key else key
-        remembered.baseline = self.run_list.grid.pinned = pinned
-        self.session.remember()
-        self.run_list.expire()
-        self.reload()
-        self.say(
-            "no baseline" if pinned is None else f"Δ columns are against {short_id(run.trial_id)} now; b unpins it"
         )
 
     def action_copy(self) -> None:
@@ -487,105 +457,28 @@ class LabScreen(Page):
         return self.knobs.listed
 
     def action_sort(self) -> None:
-        if not self._listed():
-            return
-        items = [Item(None, "as they were run", "latest study first")]
-        items += [Item(column.key, column.title, column.help) for column in COLUMNS.values()]
-        self.push(Picker("Sort by", items), self._sort_by)
-
-    def on_grid_heading_clicked(self, event: Grid.HeadingClicked) -> None:
-        if not self.knobs.listed:
-            return
-        key = event.key.removeprefix("Δ")
-        if self.session.remembered.sort == key:
-            self.action_reverse()
-        else:
-            self._sort_by(key)
-
-    def _sort_by(self, key: Any) -> None:
-        remembered = self.session.remembered
-        remembered.sort = key
-        # Scores are looked at from the best one down.
-        remembered.descending = key is not None and COLUMNS[key].numeric
-        self._order_changed()
+        if self._listed():
+            self.run_list.choose_order()
 
     def action_reverse(self) -> None:
-        if not self._listed():
-            return
-        remembered = self.session.remembered
-        if remembered.sort is None:
-            self.say("choose what to sort by first: s")
-            return
-        remembered.descending = not remembered.descending
-        self._order_changed()
-
-    def _order_changed(self) -> None:
-        self.session.remember()
-        self.run_list.expire(restart=True)
-        self.reload()
+        if self._listed():
+            self.run_list.reverse()
 
     def action_columns(self) -> None:
-        if not self._listed():
-            return
-        shown = self.run_list.keys
-        items = [Item(column.key, column.title, column.help, column.key in shown) for column in COLUMNS.values()]
-
-        def keep(columns: list[str] | None) -> None:
-            if columns is not None and columns != shown:
-                self.session.remembered.columns = columns
-                self.session.remember()
-                self.run_list.columns_changed()
-
-        self.push(Picker("Columns (none ticked: as many as have room)", items, many=True), keep)
+        if self._listed():
+            self.run_list.choose_columns()
 
     def action_preview(self) -> None:
         if self._listed():
-            self.session.remembered.preview = not self.session.remembered.preview
-            self.session.remember()
-            self.run_list.set_class(not self.session.remembered.preview, "no-preview")
-            self.run_list.look_closer(again=True)
+            self.run_list.toggle_preview()
 
     # --- out of here, and changes ---
 
     def action_export(self) -> None:
-        loaded = self.loaded
-
-        def check(text: str) -> str | None:
-            return exports.refusal(text) or self.session.context.refusal(Path(text).expanduser())
-
-        def write(name: str | None) -> None:
-            if name is not None:
-                self._export(Path(name).expanduser())
-
-        what = "the filtered runs" if loaded is None else "the groups, with score and ε"
-        hint = f"{what}, one row each, in their order; the ending decides the format"
-        name = exports.name_for(loaded, self.knobs.study, Path.cwd())
-        self.push(Prompt("Export to", name, hint=hint, check=check), write)
-
-    def _export(self, path: Path) -> None:
-        from storage.export import export_listing, export_table
-
-        loaded, remembered, context = self.loaded, self.session.remembered, self.session.context
-        chosen, study = self._filter, self.knobs.study
-        records = [] if loaded is None else exports.records(loaded, self.grouped.rows)
-
-        def work() -> int:
-            if loaded is not None:
-                return export_table(path, records, list(records[0]) if records else ["study"], context.in_use)
-            db = context.reading(hint=False)
-            wanted = chosen if study is None else chosen.narrowed("study", study)
-            try:
-                return export_listing(
-                    db, path, wanted, remembered.sort, context.in_use, descending=remembered.descending
-                )
-            finally:
-                db.conn.close()
-
-        if loaded is None:
-            command = run_words.listing_command(chosen.text, remembered, path, study)
+        if self.loaded is not None:
+            changes.export_groups(self, self.loaded, self.grouped.rows)
         else:
-            command = f"{words.results_command(loaded)} --format csv"
-        self.do(work, lambda rows: self.say(f"wrote {rows:,} rows to {path}   ≡ {command}"))
+            changes.export_runs(self, self._filter, self.knobs.study)
 
     def with_meant(self, then: Callable[[list[str]], None]) -> None:
         """Hand the marked trials to `then`, else those of the row under the cursor."""
@@ -595,29 +488,10 @@ class LabScreen(Page):
             self.with_trials(then)
 
     def action_delete(self) -> None:
-        def ask(trials: list[str]) -> None:
-            if not trials:
-                return
-            command = f"innate delete {' '.join(map(short_id, trials))} --yes"
-
-            def sure(yes: bool | None) -> None:
-                if yes:
-                    self.action_unmark()
-                    self.steer(Delete(tuple(trials)), lambda _: f"deleted {run_words.runs(len(trials))}", command)
-
-            whole = f"Delete {run_words.runs(len(trials))} with weights and results, from every study, for good?"
-            self.push(Confirm(whole), sure)
-
-        self.with_meant(ask)
+        self.with_meant(lambda trials: changes.delete(self, trials, self.action_unmark))
 
     def action_retry(self) -> None:
-        def retry(trials: list[str]) -> None:
-            if trials:
-                command = f"innate retry {' '.join(map(short_id, trials))}"
-                told = "asked to run again what had failed or was cancelled"
-                self.steer(Retry(tuple(trials)), lambda _: told, command)
-
-        self.with_meant(retry)
+        self.with_meant(lambda trials: changes.retry(self, trials))
 
     # --- the same from the command line ---
 

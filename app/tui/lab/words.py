@@ -54,8 +54,8 @@ def title(loaded: Loaded, marks: int, width: int) -> Content:
     ]
     more = [
         (f"{marks} marked" if marks else "", ""),
-        (f"{complete}/{variants} {kind}", ""),
-        ("" if SEED in loaded.by else f"{seeds} seed{'' if seeds == 1 else 's'}", ""),
+        (f"{complete}/{variants} {kind}" if variants else "", ""),
+        (f"{seeds} seed{_s(seeds)}" if variants and SEED not in loaded.by else "", ""),
     ]
     told = [part for part in needed if part[0]]
     for part in more:
@@ -114,13 +114,13 @@ def _beside(loaded: Loaded, pinned: LabRow, others: Sequence[LabRow]) -> str:
     below = [row for row in apart if row not in above]
     tied = [row for row in others if row.difference is not None and not row.difference.apart]
     said = [
-        f"{word} {_names(found)}"
+        f"{word}: {_names(found)}"
         for word, found in (("better", above), ("worse", below), ("not to be told from it", tied))
         if found
     ]
     if not said:
         return f"against {pinned.label} nothing can be paired."
-    return f"against {pinned.label} {_of(loaded)} (paired, 95 % each): {'; '.join(said)}."
+    return f"against {pinned.label} {_of(loaded)} (paired, 95 % each) {'; '.join(said)}."
 
 
 def _reach(tied: Sequence[LabRow]) -> str:
@@ -166,24 +166,27 @@ def _claim(loaded: Loaded) -> str:
 # --- what is weak ---
 
 
-def weak(row: LabRow | None, found: Sequence[Weakness], *, harder: bool) -> Content:
-    """What speaks against a row's numbers, and which key helps; `harder`: whether attacking harder is a key."""
+def weak(row: LabRow | None, found: Sequence[Weakness], *, here: bool, harder: bool) -> Content:
+    """What speaks against a row's numbers; where the cursor stands on it (`here`) also which key helps. `harder`: whether
+    attacking harder is one."""
     said = []
     if row is not None and found:
         worst = found[0]
         count, what = (worst.variants, "variant") if row.kind == "group" else (worst.trials, "run")
-        plural = "" if count == 1 else "s"
-        who = f"{row.label} is" if row.kind == "trial" else f"{count} {row.label} {what}{plural}"
-        more = len(found) - 1
-        reason = "; ".join(worst.reasons) + (f" ({more} other reason{'' if more == 1 else 's'})" if more else "")
-        said.append(
-            f"{who} {worst.trust}: {reason}{' → A attack harder' if harder and worst.trust == 'suspect' else ''}"
-        )
-    if row is not None and row.states.get("failed"):
-        said.append(f"{row.states['failed']} of {row.label} failed → R run again")
+        who = f"{row.label} is" if row.kind == "trial" else f"{count} {row.label} {what}{_s(count)}"
+        more = f" ({len(found) - 1} other reason{_s(len(found) - 1)})" if len(found) > 1 else ""
+        key = " → A attack harder" if here and harder and worst.trust == "suspect" else ""
+        said.append(f"{who} {worst.trust}: {'; '.join(worst.reasons)}{more}{key}")
+    if row is not None and here and row.states.get("failed"):
+        failed = row.states["failed"]
+        said.append(f"{failed} {row.label} run{_s(failed)} failed → R run again")
     if not said:
         return Content("")
     return Content.assemble(("WEAK   ", "bold $warning"), "; ".join(said))
+
+
+def _s(count: int) -> str:
+    return "" if count == 1 else "s"
 
 
 # --- the same from the command line ---
@@ -222,8 +225,8 @@ def commands(loaded: Loaded, trials: Sequence[str], meant: Sequence[str]) -> Map
 
 
 GROUPINGS: tuple[tuple[str, str], ...] = (
-    *((factor, f"a level of the {factor} is a mean over its variants") for factor in FACTORS),
-    (VARIANT, "all but the seed: a row is a mean over its seeds"),
+    *((factor, "a row is a mean over all that have it") for factor in FACTORS),
+    (VARIANT, "all but the seed: a row is a mean over seeds"),
     (SEED, "what a seed alone does"),
     (NONE, "every run in a list"),
 )

@@ -1,4 +1,4 @@
-"""The Lab by its keys, on runs whose outcomes are made up: groups, what they open into, knobs, marks, and what it says of them."""
+"""The Lab by its keys, on runs whose outcomes are made up: groups, what they open into, knobs, marks, and what it says."""
 
 import asyncio
 import csv
