@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from app.tui.lab.knobs import Knobs
-from app.tui.lab.loaded import Loader, Question, facts
+from app.tui.lab.loaded import NameBook, Question, facts, load
 from storage import database, grouping, listing
 from storage.home import Home
 from tests import many
@@ -61,8 +61,8 @@ def test_the_lab_asks_for_a_hundred_thousand_trials(hundred_thousand):
     """What its keys ask of the database: each < 0.3 s."""
     db = database.connect(hundred_thousand.database, read_only=True)
     relu = listing.parse_filter("activation=relu clean>0.5")
-    loader, knobs = Loader(), Knobs(by=("optimizer",))
-    first = loader.load(db, Question(knobs, listing.EVERYTHING, ()))
+    book, knobs = NameBook(), Knobs(by=("optimizer",))
+    first = load(db, Question(knobs, listing.EVERYTHING, ()), book)
     top = first.found[()]
     path = top.part(top.groups[0])
     deeper = replace(knobs, opened=frozenset({path}))
@@ -72,11 +72,11 @@ def test_the_lab_asks_for_a_hundred_thousand_trials(hundred_thousand):
         "how long the list is": lambda: listing.count(db),
         "the list, filtered": lambda: (listing.page(db, relu, limit=100), listing.count(db, relu)),
         "choices of a study": lambda: grouping.levels(db, "big"),
-        "groups": lambda: loader.load(db, Question(knobs, listing.EVERYTHING, ())),
-        "groups, one opened": lambda: loader.load(db, Question(deeper, listing.EVERYTHING, ())),
-        "groups at another ε": lambda: loader.load(db, Question(replace(knobs, eps=0.2), listing.EVERYTHING, ())),
-        "groups, filtered": lambda: loader.load(db, Question(knobs, relu, ())),
-        "groups by variant": lambda: loader.load(db, Question(replace(knobs, by=("variant",)), listing.EVERYTHING, ())),
+        "groups": lambda: load(db, Question(knobs, listing.EVERYTHING, ()), book),
+        "groups, one opened": lambda: load(db, Question(deeper, listing.EVERYTHING, ()), book),
+        "groups at another ε": lambda: load(db, Question(replace(knobs, eps=0.2), listing.EVERYTHING, ()), book),
+        "groups, filtered": lambda: load(db, Question(knobs, relu, ()), book),
+        "groups by variant": lambda: load(db, Question(replace(knobs, by=("variant",)), listing.EVERYTHING, ()), book),
         "what is known of a row": lambda: facts(db, first, path),
     }
     print(

@@ -18,7 +18,7 @@ from app.tui.lab import words
 from app.tui.lab.columns import lay_out
 from app.tui.lab.estimates import MOST_MODELS, Estimator, Wanted
 from app.tui.lab.grid import LabGrid
-from app.tui.lab.loaded import Facts, Loaded, Loader, Question, facts
+from app.tui.lab.loaded import Facts, Loaded, NameBook, Question, facts, load
 from app.tui.lab.rows import LabRow, Path, rows_of
 from app.tui.widgets.grid import Grid
 
@@ -53,12 +53,12 @@ class GroupedRows(Container):
             self.error = error
 
     class Looked(Message):
-        """What is known of the row under the cursor has come."""
+        """What is known of the row under the cursor has come: for what follows the cursor."""
 
-    def __init__(self, session: Session, *, id: str | None = None) -> None:
+    def __init__(self, session: Session, book: NameBook, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._session = session
-        self._loader = Loader()
+        self._book = book
         self._estimator = Estimator(session.reader.ask)
         self.loaded: Loaded | None = None
         self.rows: list[LabRow] = []
@@ -91,7 +91,7 @@ class GroupedRows(Container):
     # --- data ---
 
     def load(self, db: Database, question: Question) -> Loaded | None:
-        return self._loader.load(db, question)
+        return load(db, question, self._book)
 
     def show(self, loaded: Loaded | None) -> None:
         """Show what is known at once, and have the rest worked out; None where there is no study."""

@@ -66,61 +66,62 @@ class Loaded:
         return sum(group.valued for group in self.groups)
 
 
-class Loader:
-    """Keeps what a study's choices are called, which changes only when the study does. For one thread."""
+class NameBook:
+    """What the choices of studies are called, which changes only when a study does. For one thread."""
 
     def __init__(self) -> None:
-        self._names: tuple[object, Names] | None = None
+        self._known: dict[str, tuple[object, Names]] = {}
 
-    def load(self, db: Database, question: Question) -> Loaded | None:
-        """None where there is no study. One that is gone gives way to the one run last, what does not fit to what is usual."""
-        knobs = question.knobs
-        study = _study(db, knobs.study)
-        if study is None:
-            return None
-        names = self.names(db, study)
-        by = knobs.by or (_most_levels(names),)
-        score = knobs.score or ("clean_accuracy" if study.threat is None else "worst_case")
-        grid = score_grid(db, study.name)
-        own = () if study.threat_eps is None else (study.threat_eps,)
-        radii = tuple(sorted({*grid, *own}))
-        eps = knobs.eps if knobs.eps in radii else study.threat_eps
-        at = reading(study, score, eps)
-        found: dict[Path, Found] = {}
-        for path in ((), *sorted(knobs.opened, key=len)):
-            if path and not _may_be_open(path, by, found):
-                continue
-            chosen = inside(question.chosen, by, path)
-            groups = grouping.groups(db, study.name, chosen, keys_below(by, path), at)
-            if groups or not path:
-                found[path] = Found(keys_below(by, path), tuple(groups))
-        top = found[()]
-        best = top.part(top.groups[0]) if top.groups else None
-        compared = knobs.baseline if len(by) <= len(knobs.baseline) < len(parts(by)) else ()
-        baseline = placed(db, study.name, inside(question.chosen, by, compared), most=MOST_TRIALS) if compared else {}
-        return Loaded(
-            study,
-            by,
-            score,
-            eps if score in SINGLE else None,
-            radii,
-            grid,
-            at,
-            question.chosen,
-            names,
-            found,
-            frozenset(found) - {()},
-            _marked(db, study.name, by, [trial for name, trial in question.marks if name == study.name]),
-            compared if baseline else (),
-            tuple(baseline),
-            () if best is None else weak_below(db, study.name, question.chosen, by, best),
-        )
+    def of(self, db: Database, study: str) -> Names:
+        now = (study_row(db, study).run_at, grouping.size(db, study))
+        if study not in self._known or self._known[study][0] != now:
+            self._known[study] = now, Names.of(grouping.levels(db, study))
+        return self._known[study][1]
 
-    def names(self, db: Database, study: StudyRow) -> Names:
-        key = (study.name, study.run_at, grouping.size(db, study.name))
-        if self._names is None or self._names[0] != key:
-            self._names = key, Names.of(grouping.levels(db, study.name))
-        return self._names[1]
+
+def load(db: Database, question: Question, book: NameBook) -> Loaded | None:
+    """None where there is no study. One that is gone gives way to the one run last, what does not fit to what is usual."""
+    knobs = question.knobs
+    study = _study(db, knobs.study)
+    if study is None:
+        return None
+    names = book.of(db, study.name)
+    by = knobs.by or (_most_levels(names),)
+    score = knobs.score or ("clean_accuracy" if study.threat is None else "worst_case")
+    grid = score_grid(db, study.name)
+    own = () if study.threat_eps is None else (study.threat_eps,)
+    radii = tuple(sorted({*grid, *own}))
+    eps = knobs.eps if knobs.eps in radii else study.threat_eps
+    at = reading(study, score, eps)
+    found: dict[Path, Found] = {}
+    for path in ((), *sorted(knobs.opened, key=len)):
+        if path and not _may_be_open(path, by, found):
+            continue
+        keys = keys_below(by, path)
+        groups = grouping.groups(db, study.name, inside(question.chosen, by, path), keys, at)
+        if groups or not path:
+            found[path] = Found(keys, tuple(groups))
+    top = found[()]
+    best = top.part(top.groups[0]) if top.groups else None
+    pinned = knobs.baseline if len(by) <= len(knobs.baseline) < len(parts(by)) else ()
+    baseline = placed(db, study.name, inside(question.chosen, by, pinned), most=MOST_TRIALS) if pinned else {}
+    return Loaded(
+        study,
+        by,
+        score,
+        eps if score in SINGLE else None,
+        radii,
+        grid,
+        at,
+        question.chosen,
+        names,
+        found,
+        frozenset(found) - {()},
+        _marked(db, study.name, by, [trial for name, trial in question.marks if name == study.name]),
+        pinned if baseline else (),
+        tuple(baseline),
+        () if best is None else weak_below(db, study.name, question.chosen, by, best),
+    )
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rich.cells import cell_len
@@ -146,11 +146,13 @@ _MORE = ("kept", "area", "seconds", *FACTORS, "id")
 """Where there is still room, in this order."""
 
 
-def fitting(lines: Sequence[RunLine], width: int, *, deltas: bool) -> list[str]:
+def fitting(lines: Sequence[RunLine], varying: Collection[str], width: int, *, deltas: bool) -> list[str]:
     """The columns that tell these runs apart and what became of them, the most telling first, as many as have room whole; in the
-    order of COLUMNS. `deltas`: scores have a difference beside them."""
+    order of COLUMNS. `varying` are factors that their studies vary; `deltas`: scores have a difference beside them."""
     studies = len({line.trial.study for line in lines}) > 1
-    apart = [factor for factor in FACTORS if len({COLUMNS[factor].of(line)[0] for line in lines}) > 1]
+    apart = [
+        factor for factor in FACTORS if factor in varying or len({COLUMNS[factor].of(line)[0] for line in lines}) > 1
+    ]
     failed = any(line.trial.state == "failed" for line in lines)
     wanted = [
         *(apart or FACTORS[1:3]), "state", "worst", *(["study"] if studies else []), "trust", "seed", "innate",

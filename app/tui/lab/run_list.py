@@ -12,6 +12,7 @@ from textual.containers import Container, Vertical
 from textual.widgets import Static
 
 from app.tui.lab.grid import LabGrid
+from app.tui.lab.loaded import NameBook
 from app.tui.lab.rows import Names
 from app.tui.lab.run_columns import COLUMNS, Delta, RunLine, fitting, lines_of, preview_text
 from app.tui.shell.page import Page
@@ -19,7 +20,7 @@ from app.tui.widgets.chart import ChartView
 from app.tui.widgets.dialogs import Item, Picker
 from app.tui.widgets.grid import PAGE, Column, Grid
 from core.names import short_id
-from storage import grouping, listing
+from storage import listing
 from storage.listing import Filter
 from storage.rows import ListedTrial
 
@@ -71,13 +72,14 @@ class RunList(Container):
     RunList.no-preview #preview { display: none; }
     """
 
-    def __init__(self, page: Page, *, id: str | None = None) -> None:
+    def __init__(self, page: Page, book: NameBook, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._page = page
         self._session = page.session
         self._wanted: set[int] = {0}
-        self._names: dict[str, tuple[int, Names]] = {}
-        self._seen: dict[int, list[RunLine]] = {}
+        self._book = book
+        self._first: tuple[int, list[RunLine]] | None = None
+        """The page that came first, and where it begins: what columns there are does not change while one scrolls."""
         self.listed: Listed | None = None
         self._previewed: Any = None
         self._shape: Any = None
@@ -125,28 +127,24 @@ class RunList(Container):
             listing.count(db, chosen),
             listing.count(db),
             listing.one(db, *question.baseline) if question.baseline else None,
-            {study: self._named(db, study) for study in {row.study for rows in pages.values() for row in rows}},
+            {study: self._book.of(db, study) for study in {row.study for rows in pages.values() for row in rows}},
         )
-
-    def _named(self, db: Database, study: str) -> Names:
-        size = grouping.size(db, study)
-        if study not in self._names or self._names[study][0] != size:
-            self._names[study] = size, Names.of(grouping.levels(db, study))
-        return self._names[study][1]
 
     def show(self, listed: Listed) -> None:
         self.listed = listed
-        for offset, rows in listed.pages.items():
-            self._seen[offset] = lines_of(rows, listed.baseline, listed.names)
+        lines = {offset: lines_of(rows, listed.baseline, listed.names) for offset, rows in listed.pages.items()}
+        for offset, page in lines.items():
+            if self._first is None or self._first[0] == offset:
+                self._first = offset, page
         self._set_columns()
-        for offset in listed.pages:
-            self.grid.fill(offset, self._seen[offset], listed.total)
+        for offset, page in lines.items():
+            self.grid.fill(offset, page, listed.total)
 
     def expire(self, *, restart: bool = False) -> None:
         """What is shown may have changed; `restart`: other rows in another order, from the first."""
         if restart:
             self._wanted = {0}
-            self._seen.clear()
+            self._first = None
         self.grid.expire(restart=restart)
 
     @property
@@ -165,12 +163,13 @@ class RunList(Container):
     def keys(self) -> list[str]:
         """The columns: those that were chosen, else as many as have room, the most telling first."""
         remembered = self._session.remembered
-        lines = [line for page in self._seen.values() for line in page]
+        lines = [] if self._first is None else self._first[1]
         kept = set(remembered.columns)
         if kept and len({line.trial.study for line in lines}) > 1:
             kept.add("eps")  # scores of several studies are at an ε each
         chosen = [key for key in COLUMNS if key in kept]
-        return chosen or fitting(lines, self.grid.size.width - 3, deltas=remembered.baseline is not None)
+        varying = {factor for names in (self.listed.names.values() if self.listed else ()) for factor in names.varying}
+        return chosen or fitting(lines, varying, self.grid.size.width - 3, deltas=remembered.baseline is not None)
 
     def _set_columns(self) -> None:
         remembered, keys = self._session.remembered, self.keys

@@ -18,7 +18,7 @@ from app.tui.lab.asked import Asked
 from app.tui.lab.columns import TITLES
 from app.tui.lab.filter_line import FilterLine
 from app.tui.lab.grouped import GroupedRows
-from app.tui.lab.loaded import MOST_TRIALS, Loaded, Question
+from app.tui.lab.loaded import MOST_TRIALS, Loaded, NameBook, Question
 from app.tui.lab.rows import LabRow
 from app.tui.lab.run_list import Listed, RunList
 from app.tui.shell.keys import Key, bindings
@@ -86,6 +86,7 @@ class LabScreen(Page):
         super().__init__(session)
         self.knobs = knobs.read(session.remembered.lab)
         self._filter = listing.EVERYTHING
+        self._book = NameBook()
         self._fetching = 0
         self._took = 0.0
         self._due = False
@@ -96,8 +97,8 @@ class LabScreen(Page):
         yield FilterLine(id="filter")
         yield Static("", id="empty")
         with Container(id="rows"):
-            yield GroupedRows(self.session, id="grouped")
-            yield RunList(self, id="list")
+            yield GroupedRows(self.session, self._book, id="grouped")
+            yield RunList(self, self._book, id="list")
 
     @property
     def grouped(self) -> GroupedRows:
@@ -302,9 +303,13 @@ class LabScreen(Page):
         if self.knobs.listed and items:
             items = [Item(_ALL, "all studies", "every run there is"), *items]
         if items:
-            self.push(Picker("Study", items), lambda name: None if name is None else self.choose(study=name or None))
+            self.push(Picker("Study", items), self._study_chosen)
         else:
             self.say("there is no study yet: 2 composes one")
+
+    def _study_chosen(self, name: str | None) -> None:
+        if name is not None:
+            self.choose(study=name or None, opened=frozenset(), baseline=())
 
     # --- the filter ---
 
