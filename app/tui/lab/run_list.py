@@ -160,6 +160,12 @@ class RunList(Container):
     # --- what is seen ---
 
     @property
+    def eps(self) -> float | None:
+        """The ε that the scores in the list are at; None where they are at several, which stand beside them."""
+        radii = {line.trial.threat_eps for line in (self._first[1] if self._first else ())}
+        return radii.pop() if len(radii) == 1 else None
+
+    @property
     def keys(self) -> list[str]:
         """The columns: those that were chosen, else as many as have room, the most telling first."""
         remembered = self._session.remembered

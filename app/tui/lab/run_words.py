@@ -8,25 +8,27 @@ from pathlib import Path
 
 from textual.content import Content
 
+from app.tui.lab.run_list import Listed
 from app.tui.shell.state import Remembered
 from core.names import short_id
 from storage.rows import ListedTrial
 
 
-def about(
-    total: int, everything: int, chosen: str, state: Remembered, study: str | None, pinned: str | None
-) -> Content:
-    """How many runs there are, and why these in this order."""
+def about(listed: Listed, chosen: str, state: Remembered, study: str | None, eps: float | None) -> Content:
+    """How many runs there are, of which study, at which ε, and why these in this order."""
+    total, everything = listed.total, listed.everything
     parts = [f"{total:,} runs" if total == everything else f"{total:,} of {everything:,} runs"]
     parts.append(study or "all studies")
+    if eps is not None:
+        parts.append(f"ε {eps:g}")
     if chosen:
         parts.append(f"filter: {chosen}")
     if state.sort:
         parts.append(f"by {state.sort} {'▼' if state.descending else '▲'}")
     if state.marks:
         parts.append(f"{len(state.marks)} marked")
-    if pinned is not None:
-        parts.append(f"Δ against {short_id(pinned)}")
+    if listed.baseline is not None:
+        parts.append(f"Δ against {short_id(listed.baseline.trial_id)}")
     return Content("  ·  ".join(parts))
 
 

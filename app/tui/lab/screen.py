@@ -200,10 +200,7 @@ class LabScreen(Page):
         if self.loaded is not None:
             told = words.title(self.loaded, len(remembered.marks), self.size.width)
         elif self.knobs.listed and listed is not None:
-            pinned = None if listed.baseline is None else listed.baseline.trial_id
-            told = run_words.about(
-                listed.total, listed.everything, self._filter.text, remembered, self.knobs.study, pinned
-            )
+            told = run_words.about(listed, self._filter.text, remembered, self.knobs.study, self.run_list.eps)
         if self._told is None or not told.is_same(self._told):
             self._told = told
             self.query_one("#about", Static).update(told)

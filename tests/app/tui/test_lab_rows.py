@@ -1,16 +1,19 @@
 """The Lab's rows, columns, knobs and sentences from groups that are made up: nothing is opened."""
 
+from dataclasses import fields
+
 import pytest
 from rich.cells import cell_len
 
 from app.report.aggregate import Difference, Level
-from app.tui.lab import columns, exports, knobs, words
+from app.tui.lab import columns, exports, knobs, run_columns, words
 from app.tui.lab.knobs import Knobs
 from app.tui.lab.loaded import Loaded
 from app.tui.lab.rows import MOST_ROWS, Found, Names, below, keys_below, part_of, parts, rows_of
+from core.names import FACTORS
 from storage.grouping import Choice, Group, Reading, Weakness
 from storage.listing import EVERYTHING, parse_filter
-from storage.rows import StudyRow
+from storage.rows import ListedTrial, StudyRow
 
 ADAM, SLOW, FAST = (
     Choice("adam", {"lr": 0.001}, '{"lr": 0.001}'),
@@ -159,6 +162,31 @@ def test_an_upper_bound_has_no_lower_end():
     lines, _ = text_of(made, 137)
     assert "≤70.0" in lines[0]
     assert "├" not in lines[0].split("●")[0], "nothing is drawn below the point"
+
+
+def trial(**changes):
+    known = {
+        "study": "digits", "trial_id": "a" * 64, "state": "done", "trust": "suspect", "seed": 0, "threat_eps": 0.1,
+        "optimizer": "adam", "architecture": "mlp", "activation": "relu", "defense": "none", "innate": 40.0,
+        "clean_accuracy": 0.9, "worst_case": 0.5,
+        **{f"{factor}_options": {} for factor in FACTORS},
+    }  # fmt: skip
+    return ListedTrial(**{**dict.fromkeys(field.name for field in fields(ListedTrial)), **known, **changes})
+
+
+@pytest.mark.parametrize("width", [77, 137])
+def test_the_list_shows_what_tells_runs_apart_and_cuts_no_verdict(width):
+    at = {"defense": "pgd-at", "defense_options": {"eps": 0.1}}
+    lines = run_columns.lines_of([trial(), trial(**at), trial(study="other", threat_eps=0.3)], None, {"digits": NAMES})
+    keys = run_columns.fitting(lines, NAMES.varying, width, deltas=False)
+    assert {"optimizer", "activation", "defense", "state", "trust", "worst", "study", "eps"} <= set(keys)
+    shown = [run_columns.COLUMNS[key] for key in keys]
+    wide = [max(len(column.title) + 1, *(len(column.of(line)[0]) for line in lines)) for column in shown]
+    assert sum(wide) + len(wide) - 1 <= width
+    assert lines[1].names["defense"] == "pgd-at"
+    few = run_columns.fitting(lines[:1], NAMES.varying, width, deltas=True)
+    assert "eps" not in few, "one study has one ε, which the title says"
+    assert len(few) < len(run_columns.fitting(lines[:1], NAMES.varying, 400, deltas=True))
 
 
 # --- knobs ---
