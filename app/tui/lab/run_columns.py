@@ -155,8 +155,8 @@ def fitting(lines: Sequence[RunLine], varying: Collection[str], width: int, *, d
     ]
     failed = any(line.trial.state == "failed" for line in lines)
     wanted = [
-        *(apart or FACTORS[1:3]), "state", "worst", *(["study"] if studies else []), "trust", "seed", "innate",
-        *(["eps"] if studies else []), "clean", *(["reason"] if failed else []), *([] if studies else ["study"]), *_MORE,
+        *(apart or FACTORS[1:3]), "state", "worst", *(["study", "eps"] if studies else []), "trust", "seed",
+        "innate", "clean", *(["reason"] if failed else []), *([] if studies else ["study"]), *_MORE,
     ]  # fmt: skip
     kept: list[str] = []
     for key in dict.fromkeys(wanted):
