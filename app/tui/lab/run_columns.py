@@ -146,16 +146,19 @@ _MORE = ("kept", "area", "seconds", *FACTORS, "id")
 """Where there is still room, in this order."""
 
 
-def fitting(lines: Sequence[RunLine], varying: Collection[str], width: int, *, deltas: bool) -> list[str]:
+def fitting(
+    lines: Sequence[RunLine], varying: Collection[str], width: int, *, order: str | None = None, deltas: bool
+) -> list[str]:
     """The columns that tell these runs apart and what became of them, the most telling first, as many as have room whole; in the
-    order of COLUMNS. `varying` are factors that their studies vary; `deltas`: scores have a difference beside them."""
+    order of COLUMNS. `varying` are factors that their studies vary, `order` is what they are sorted by; `deltas`: scores have a
+    difference beside them."""
     studies = len({line.trial.study for line in lines}) > 1
     apart = [
         factor for factor in FACTORS if factor in varying or len({COLUMNS[factor].of(line)[0] for line in lines}) > 1
     ]
     failed = any(line.trial.state == "failed" for line in lines)
     wanted = [
-        *(apart or FACTORS[1:3]), "state", "worst", *(["study", "eps"] if studies else []), "trust", "seed",
+        *([order] if order in COLUMNS else []), *(apart or FACTORS[1:3]), "state", "worst", *(["study", "eps"] if studies else []), "trust", "seed",
         "innate", "clean", *(["reason"] if failed else []), *([] if studies else ["study"]), *_MORE,
     ]  # fmt: skip
     kept: list[str] = []

@@ -175,7 +175,8 @@ class RunList(Container):
             kept.add("eps")  # scores of several studies are at an ε each
         chosen = [key for key in COLUMNS if key in kept]
         varying = {factor for names in (self.listed.names.values() if self.listed else ()) for factor in names.varying}
-        return chosen or fitting(lines, varying, self.grid.size.width - 3, deltas=remembered.baseline is not None)
+        room, order = self.grid.size.width - 3, remembered.sort
+        return chosen or fitting(lines, varying, room, order=order, deltas=remembered.baseline is not None)
 
     def _set_columns(self) -> None:
         remembered, keys = self._session.remembered, self.keys

@@ -158,7 +158,7 @@ def test_other_rows_come_with_their_own_columns_and_those_of_before_are_forgotte
         async with app.run_test(size=(40, 8)) as pilot:
             grid = app.query_one(Grid)
             await pilot.pause()
-            grid.fill_all([{"m": 7}], [Column("m", "other", 6, lambda row: (str(row["m"]), ""))])
+            grid.fill_all([{"n": 0, "m": 7}], [Column("m", "other", 6, lambda row: (str(row["m"]), ""))])
             await pilot.pause()
             assert lines(app)[0].split() == ["other"]
             assert lines(app)[1].split() == ["7"]

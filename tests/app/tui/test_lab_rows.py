@@ -186,6 +186,7 @@ def test_the_list_shows_what_tells_runs_apart_and_cuts_no_verdict(width):
     assert lines[1].names["defense"] == "pgd-at"
     few = run_columns.fitting(lines[:1], NAMES.varying, width, deltas=True)
     assert "eps" not in few, "one study has one ε, which the title says"
+    assert "area" in run_columns.fitting(lines, NAMES.varying, width, order="area", deltas=False)
     assert len(few) < len(run_columns.fitting(lines[:1], NAMES.varying, 400, deltas=True))
 
 
