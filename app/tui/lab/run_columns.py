@@ -158,8 +158,9 @@ def fitting(
     ]
     failed = any(line.trial.state == "failed" for line in lines)
     wanted = [
-        *([order] if order in COLUMNS else []), *(apart or FACTORS[1:3]), "state", "worst", *(["study", "eps"] if studies else []), "trust", "seed",
-        "innate", "clean", *(["reason"] if failed else []), *([] if studies else ["study"]), *_MORE,
+        *([order] if order is not None and order in COLUMNS else []), *(apart or FACTORS[1:3]), "state", "worst",
+        *(["study", "eps"] if studies else []), "trust", "seed", "innate", "clean", *(["reason"] if failed else []),
+        *([] if studies else ["study"]), *_MORE,
     ]  # fmt: skip
     kept: list[str] = []
     for key in dict.fromkeys(wanted):
