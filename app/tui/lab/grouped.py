@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from textual import events
@@ -218,7 +217,7 @@ class GroupedRows(Container):
     def _look_closer(self, *, again: bool = False) -> None:
         row = self.current
         if row is not None and (again or self.facts is None or self.facts.path != row.path):
-            self.run_worker(partial(self._look_up, row.path), exclusive=True, group="facts", exit_on_error=False)
+            self.run_worker(self._look_up(row.path), exit_on_error=False)
 
     async def _look_up(self, path: Path) -> None:
         try:
