@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -102,18 +102,25 @@ def export_listing(
 
     Returns the number of rows. Raises BadInput for another ending.
     """
-    if dest.suffix not in LISTING_ENDINGS:
-        raise BadInput(f"{dest}: name it {', '.join(LISTING_ENDINGS)}; the ending decides the format")
     refuse_in_use(dest, own)
     found = [as_json(row) for row in page(db, chosen, order, descending=descending)]
     rows = [{name: row[name] for name in COLUMNS} for row in found]
+    return export_table(dest, rows, COLUMNS if rows else ("study", "trial_id"), own, force=force)
+
+
+def export_table(
+    dest: Path, rows: Sequence[Mapping[str, Json]], columns: Sequence[str], own: InUse, *, force: bool = False
+) -> int:
+    """`rows` with these columns, as the ending of `dest` says. Returns their number; raises BadInput for another ending."""
+    if dest.suffix not in LISTING_ENDINGS:
+        raise BadInput(f"{dest}: name it {', '.join(LISTING_ENDINGS)}; the ending decides the format")
     with beside(dest, own, force=force) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         if dest.suffix == ".csv":
-            writer = csv.DictWriter(file, COLUMNS if rows else ["study", "trial_id"])
+            writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows([{key: _flat(value) for key, value in row.items()} for row in rows])
         elif dest.suffix == ".json":
-            json.dump(rows, file, ensure_ascii=False, indent=1)
+            json.dump(list(rows), file, ensure_ascii=False, indent=1)
         else:
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     return len(rows)

@@ -6,6 +6,7 @@ bare word must occur in the row's names or begin its id.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -29,7 +30,7 @@ _TEXT = {
 _NUMBERS = {
     "seed": "t.seed", "attempts": "(SELECT count(*) FROM attempt a WHERE a.trial_id = t.id)", "clean": "c.accuracy",
     "worst": "sw.value", "kept": "sr.value", "area": "sa.value", "innate": "si.value", "seconds": "t.train_seconds",
-    "priority": "st.priority",
+    "priority": "st.priority", "eps": "s.threat_eps",
 }  # fmt: skip
 _NOTED = {"tag": "w.value", "note": "lower(n.text)"}
 """What is noted on a row's variant or on its study can be filtered by, not sorted."""
@@ -37,7 +38,7 @@ _SHARES = ("clean", "worst", "kept", "area")
 _ALIASES = {
     "trial": "id", "arch": "architecture", "opt": "optimizer", "act": "activation", "def": "defense",
     "clean_accuracy": "clean", "worst_case": "worst", "retention": "kept", "curve_area": "area",
-    "train_seconds": "seconds", "trial_id": "id",
+    "train_seconds": "seconds", "trial_id": "id", "threat_eps": "eps",
 }  # fmt: skip
 _OPTIONS = ("architecture", "optimizer", "activation", "defense", "training")
 KEYS = (*_TEXT, *_NUMBERS)
@@ -61,6 +62,7 @@ _EXPRESSIONS = {
     "architecture_options": "t.architecture_options",
     "optimizer_options": "coalesce(json_patch(t.optimizer_options, st.tuned), t.optimizer_options)",
     "activation_options": "t.activation_options", "defense_options": "t.defense_options", "training": "t.training",
+    "threat_norm": "s.threat_norm", "threat_eps": "s.threat_eps",
     "worst_case": "sw.value", "retention": "sr.value", "curve_area": "sa.value", "innate": "si.value",
     # Only what was trained on a subset can have another than the default: the JSON of all others need not be looked into.
     "vary": "CASE WHEN t.train_samples IS NOT NULL THEN json_extract(t.spec, '$.vary') END",
@@ -86,6 +88,11 @@ class Filter:
         return Filter(
             self.text, f"{self.sql} AND CAST({({**_TEXT, **_NUMBERS})[column]} AS TEXT) = ?", (*self.values, value)
         )
+
+    def among(self, trial_ids: Sequence[str]) -> Filter:
+        """This, and being one of these trials."""
+        sql = f"({self.sql}) AND t.id IN (SELECT value FROM json_each(?))"
+        return Filter(self.text, sql, (*self.values, json.dumps(list(trial_ids))))
 
 
 EVERYTHING = Filter()

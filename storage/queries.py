@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -286,18 +287,19 @@ _TRIAL_COLUMNS = (
 )
 
 
-def scores(db: Database, study: str, name: str) -> list[ScoreRow]:
-    """One row per scored trial: the factors, variant, seed, trust, and the score's value with its interval over samples. Scores
-    stay while more attacks are waited for."""
+def scores(db: Database, study: str, name: str, among: Sequence[str] | None = None) -> list[ScoreRow]:
+    """One row per scored trial (of these, if any are named): the factors, variant, seed, trust, and the score's value with its
+    interval over samples. Scores stay while more attacks are waited for."""
     study_row(db, study)
+    some = "" if among is None else "AND st.trial_id IN (SELECT value FROM json_each(?)) "
     return read(
         db,
         ScoreRow,
         f"SELECT t.id AS trial_id, {_TRIAL_COLUMNS}, st.trust, st.trust_reasons, sc.value, sc.low, sc.high, sc.upper_bound "
         "FROM study_trial st JOIN trial t ON t.id = st.trial_id "
         "JOIN score sc ON sc.study = st.study AND sc.trial_id = st.trial_id AND sc.name = ? "
-        "WHERE st.study = ? AND st.state IN ('done', 'queued', 'running') ORDER BY st.position",
-        (name, study),
+        f"WHERE st.study = ? {some}AND st.state IN ('done', 'queued', 'running') ORDER BY st.position",
+        (name, study, *([] if among is None else [json.dumps(list(among))])),
     )
 
 

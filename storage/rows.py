@@ -89,6 +89,9 @@ class ListedTrial(TrialRow):
     """A row of the table of runs: a trial in a study with its scores and the reasons of its verdict."""
 
     trust_reasons: Sequence[str] | None
+    threat_norm: str | None
+    threat_eps: float | None
+    """What `worst_case` and `retention` refer to; None where the study has no attacks."""
     worst_case: float | None
     retention: float | None
     curve_area: float | None

@@ -53,6 +53,7 @@ class Difference:
     pairs: int
     won: int
     """Pairs in which it is the better of the two."""
+    lost: int
     over_images: bool
     """One seed: over images only."""
 
@@ -127,20 +128,40 @@ def by_factors(
     difference from the best. For the factor "seed" the replicate is the trial, and there is nothing to pair. `eps` (attacked, in
     the norm of the study's score) takes the place of the score's own."""
     columns = [grouped(rows, factor) for factor in factors]
-    names = {row.trial_id: key for row, *key in zip(rows, *columns, strict=True)}
-    models = study_models(db, study, rows)
-    if eps is not None:
-        models = [replace(model, outcomes=model.outcomes.at(eps)) for model in models if eps in model.outcomes.eps]
-    values = influences(models, score)
-    groups: dict[tuple[str, ...], list[Model]] = {tuple(key): [] for key in names.values()}
+    names = {row.trial_id: tuple(key) for row, *key in zip(rows, *columns, strict=True)}
+    models = at_radius(study_models(db, study, rows), eps)
+    groups: dict[tuple[str, ...], list[Model]] = {key: [] for key in names.values()}
     for model in models:
-        groups[tuple(names[model.trial_id])].append(model)
-    table = [_level(score, key, members, values, by_trial="seed" in factors) for key, members in groups.items()]
+        groups[names[model.trial_id]].append(model)
+    return compared(groups, factors, influences(models, score), score)
+
+
+def at_radius(models: Sequence[Model], eps: float | None) -> list[Model]:
+    """With `eps` in the place of the score's own: those that were attacked there."""
+    if eps is None:
+        return list(models)
+    return [replace(model, outcomes=model.outcomes.at(eps)) for model in models if eps in model.outcomes.eps]
+
+
+def compared(
+    groups: Mapping[tuple[str, ...], Sequence[Model]],
+    factors: Sequence[str],
+    values: Mapping[str, Influence],
+    score: str,
+    against: tuple[str, ...] | None = None,
+) -> list[Level]:
+    """The groups' levels, best first, with their paired differences from that of `against`, else from the best. `factors` are
+    those that the groups differ in: pairs are alike in all others; with "seed" among them there are none."""
+    by_trial = "seed" in factors
+    table = [_level(score, key, members, values, by_trial=by_trial) for key, members in groups.items()]
     table.sort(key=lambda one: (one.score is None, -(one.score or 0.0)))
-    if "seed" in factors or not table or table[0].score is None:
+    if by_trial or not table or table[0].score is None:
         return table
-    leader = groups[table[0].names]
-    return [table[0], *(_against(leader, groups[one.names], one, score, factors, values) for one in table[1:])]
+    base = table[0].names if against is None else against
+    leader = groups.get(base, ())
+    return [
+        one if one.names == base else _against(leader, groups[one.names], one, score, factors, values) for one in table
+    ]
 
 
 @dataclass(frozen=True)
@@ -178,7 +199,13 @@ def difference(score: str, found: Contrast) -> Difference | None:
     full = SCORES[score].full
     low, high = t_interval(found.spread)
     return Difference(
-        full * found.spread.mean, full * low, full * high, found.pairs, found.won, found.spread.seeds is None
+        full * found.spread.mean,
+        full * low,
+        full * high,
+        found.pairs,
+        found.won,
+        found.lost,
+        found.spread.seeds is None,
     )
 
 

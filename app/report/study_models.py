@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from app.report import overstated
@@ -22,10 +23,31 @@ if TYPE_CHECKING:
 def study_models(db: Database, study: str, rows: Sequence[Judged], only: Collection[str] | None = None) -> list[Model]:
     """Those of `rows` that have outcomes, in their order, or `only` those trials. Levels are named among all of `rows`. Weights
     that were trained elsewhere have no seed to pair by: each gets one of its own."""
-    columns = {factor: levels(rows, factor) for factor in FACTORS}
     audited, uneven = overstated.at_score(db, study), unevenly_attacked(db, study)
     traits = known(db, study)
-    found = {one.trial_id: one for one in stored(db, study, None if only is None else list(only))}
+    return [
+        replace(
+            model,
+            uneven=model.trial_id in uneven,
+            audited=audited.get(model.trial_id),
+            traits=traits.get(model.trial_id, {}),
+        )
+        for model in plain_models(db, study, rows, only=only)
+    ]
+
+
+def plain_models(
+    db: Database,
+    study: str,
+    rows: Sequence[Judged],
+    part: slice = slice(None),
+    *,
+    only: Collection[str] | None = None,
+) -> list[Model]:
+    """The same of a part of `rows`, without what is known of them beside their outcomes: no audit, no trait, none uneven."""
+    columns = {factor: levels(rows, factor) for factor in FACTORS}
+    wanted = [(place, row) for place, row in list(enumerate(rows))[part] if only is None or row.trial_id in only]
+    found = {one.trial_id: one for one in stored(db, study, [row.trial_id for _, row in wanted])}
     return [
         Model(
             trial_id=row.trial_id,
@@ -34,12 +56,10 @@ def study_models(db: Database, study: str, rows: Sequence[Judged], only: Collect
             levels={factor: column[place] for factor, column in columns.items()},
             names={factor: level(row, factor) or "unknown" for factor in FACTORS},
             trust=row.trust or "ok",
-            uneven=row.trial_id in uneven,
+            uneven=False,
             bound=found[row.trial_id].bound,
             outcomes=found[row.trial_id].found,
-            audited=audited.get(row.trial_id),
-            traits=traits.get(row.trial_id, {}),
         )
-        for place, row in enumerate(rows)
+        for place, row in wanted
         if row.trial_id in found
     ]

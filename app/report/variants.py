@@ -45,13 +45,15 @@ def options(row: Levels, factor: str) -> Options:
 
 
 def levels(rows: Sequence[Levels], factor: str) -> list[str]:
-    """Each row's level of a factor, with the options that tell it from its namesakes: "adam lr=0.005" (`telling`).
+    """Each row's level of a factor, with the options that tell it from its namesakes: "adam lr=0.005" (`telling`)."""
+    return named([(level(row, factor), options(row, factor)) for row in rows])
 
-    Every choice is named once: listings have ten thousand rows.
-    """
-    named = [(level(row, factor), options(row, factor)) for row in rows]
-    keys = [(name, repr(sorted(given.items()))) for name, given in named]
-    choices = dict(zip(keys, named, strict=True))
+
+def named(chosen: Sequence[tuple[str | None, Options]]) -> list[str]:
+    """Each of some choices of one factor, with the options that tell it from its namesakes among them. A choice that comes ten
+    thousand times is named once."""
+    keys = [(name, repr(sorted(given.items()))) for name, given in chosen]
+    choices = dict(zip(keys, chosen, strict=True))
     namesakes: dict[str | None, list[Options]] = {}
     for name, given in choices.values():
         namesakes.setdefault(name, []).append(given)

@@ -39,10 +39,10 @@ _WARM_SECONDS = 0.3
 """After the first screen is painted: the others are imported aside, so that no key waits for that."""
 
 
-def _runs() -> type[Page]:
-    from app.tui.runs.screen import RunsScreen
+def _lab() -> type[Page]:
+    from app.tui.lab.screen import LabScreen
 
-    return RunsScreen
+    return LabScreen
 
 
 def _compose() -> type[Page]:
@@ -61,12 +61,6 @@ def _findings() -> type[Page]:
     from app.tui.findings.screen import FindingsScreen
 
     return FindingsScreen
-
-
-def _compare() -> type[Page]:
-    from app.tui.compare.screen import CompareScreen
-
-    return CompareScreen
 
 
 def _worker() -> type[Page]:
@@ -88,12 +82,11 @@ class InnateApp(App[None]):
 
     TITLE = "innate"
     PAGES: ClassVar[Mapping[str, Callable[[], type[Page]]]] = {
-        "runs": _runs,
+        "lab": _lab,
         "compose": _compose,
         "queue": _queue,
         "findings": _findings,
         "worker": _worker,
-        "compare": _compare,
     }
     """The first of them shows studies."""
     BINDINGS: ClassVar[list[BindingType]] = [

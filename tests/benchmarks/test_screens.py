@@ -12,11 +12,15 @@ import subprocess
 import sys
 import termios
 import time
+from dataclasses import replace
 from fcntl import ioctl
 
 import psutil
 import pytest
 
+from app.tui.lab.knobs import Knobs
+from app.tui.lab.loaded import NameBook, Question, facts, load
+from storage import database, grouping, listing
 from storage.home import Home
 from tests import many
 from tests.app.tui.conftest import calm, opened
@@ -35,6 +39,53 @@ def big(tmp_path_factory):
     home = Home(tmp_path_factory.mktemp("big") / "home")
     many.fill(home)
     return home
+
+
+DEFENSES = [{"name": "fgsm-at", "eps": eps} for eps in (0.1, 0.2, 0.3)]
+
+
+@pytest.fixture(scope="module")
+def hundred_thousand(tmp_path_factory):
+    """20,000 variants of a study, five seeds each."""
+    home = Home(tmp_path_factory.mktemp("huge") / "home")
+    many.fill(
+        home, done=950, failed=20, seeds=5,
+        optimizers=[{"name": name, "lr": lr} for name in ("adam", "sgd") for lr in (0.001, 0.002, 0.005, 0.01, 0.02)],
+        activations=["relu", "tanh", "silu", "elu", "sigmoid"], defenses=["none", *DEFENSES],
+    )  # fmt: skip
+    many.multiply(home, 100)
+    return home
+
+
+def test_the_lab_asks_for_a_hundred_thousand_trials(hundred_thousand):
+    """What its keys ask of the database: each < 0.3 s."""
+    db = database.connect(hundred_thousand.database, read_only=True)
+    relu = listing.parse_filter("activation=relu clean>0.5")
+    book, knobs = NameBook(), Knobs(by=("optimizer",))
+    first = load(db, Question(knobs, listing.EVERYTHING, ()), book)
+    top = first.found[()]
+    path = top.part(top.groups[0])
+    deeper = replace(knobs, opened=frozenset({path}))
+    asked = {
+        "the first page of the list": lambda: listing.page(db, limit=100),
+        "a page of it in order": lambda: listing.page(db, order="innate", descending=True, limit=100),
+        "how long the list is": lambda: listing.count(db),
+        "the list, filtered": lambda: (listing.page(db, relu, limit=100), listing.count(db, relu)),
+        "choices of a study": lambda: grouping.levels(db, "big"),
+        "groups": lambda: load(db, Question(knobs, listing.EVERYTHING, ()), book),
+        "groups, one opened": lambda: load(db, Question(deeper, listing.EVERYTHING, ()), book),
+        "groups at another ε": lambda: load(db, Question(replace(knobs, eps=0.2), listing.EVERYTHING, ()), book),
+        "groups, filtered": lambda: load(db, Question(knobs, relu, ()), book),
+        "groups by variant": lambda: load(db, Question(replace(knobs, by=("variant",)), listing.EVERYTHING, ()), book),
+        "what is known of a row": lambda: facts(db, first, path),
+    }
+    print(
+        f"\n{sum(group.trials for group in top.groups):,} trials, {sum(group.variants for group in top.groups):,} variants"
+    )
+    for what, ask in asked.items():
+        begun = time.process_time()
+        ask()
+        print(f"{what}: {1000 * (time.process_time() - begun):.0f} ms")
 
 
 class Terminal:
@@ -70,9 +121,9 @@ def test_first_paint_on_ten_thousand_trials(big):
     times = []
     for _ in range(5):
         terminal = Terminal(big)
-        content = terminal.read(20, until=b"10,000 runs")
+        content = terminal.read(20, until=b"4 variants")
         times.append(time.perf_counter() - terminal.begun)
-        assert b"10,000 runs" in content
+        assert b"4 variants" in content
         terminal.close()
     print(
         f"\nfirst paint of 10,000 runs: median {statistics.median(times):.2f} s of {len(times)}, most {max(times):.2f} s"
@@ -104,7 +155,7 @@ def busy(big):
 def test_keys_are_answered_at_once_while_a_worker_is_busy(busy):
     """From a key going into the terminal to the first byte that comes back for it."""
     terminal = Terminal(busy)
-    terminal.read(20, until=b"10,000 runs")
+    terminal.read(20, until=b"4 variants")
     terminal.read(2)
     answers = []
     for key in [*"jjjkkG", *"gjjs", "\x1b", *"4jj3jj5", *"2j1jj?", "\x1b", *"jjj"]:
@@ -161,7 +212,7 @@ def test_bytes_and_processor_while_idle_and_while_training(tmp_path):
     )
     innate_command("run", str(study), "--detach", "--slots", "1", home=home.root)
     try:
-        for key, name in (("1", "runs"), ("3", "queue"), ("5", "worker")):
+        for key, name in (("1", "lab"), ("3", "queue"), ("5", "worker")):
             os.write(terminal.descriptor, key.encode())
             terminal.read(6)
             used = sum(process.cpu_times()[:2])

@@ -16,9 +16,9 @@ from tests.app.tui.conftest import calm, press_and_wait
 
 SIZE = (132, 34)
 PICTURES = {
-    "runs": ["1", "s", *"innate", "enter", "space", "space", "j", "b", "g"],
+    "lab": ["1", "right", "j", "space", "j", "space", "home"],
     "compose": ["2"],
-    "compare": ["6"],
+    "compare": ["4"],
 }
 
 

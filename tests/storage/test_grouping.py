@@ -6,7 +6,7 @@ import pytest
 
 from core.names import FACTORS
 from storage import database, listing, queries
-from storage.grouping import BY, Reading, groups
+from storage.grouping import BY, Reading, groups, levels, placed, weaknesses, within
 from storage.home import Home
 from storage.listing import EVERYTHING, parse_filter
 from storage.studies import study_row
@@ -101,4 +101,33 @@ def test_states_and_verdicts_are_counted(tmp_path):
         for trust in ("suspect", "invalid"):
             (wanted,) = db.execute("SELECT count(*) FROM study_trial WHERE trust = ?", [trust]).fetchone()
             assert sum(getattr(one, trust) for one in found) == wanted
+    db.conn.close()
+
+
+def test_a_group_is_narrowed_to_its_trials_by_its_options_too(tmp_path):
+    home = Home(tmp_path / "home")
+    optimizers = ["adam", {"name": "sgd", "lr": 0.1}, {"name": "sgd", "lr": 0.3}]
+    fill(home, done=30, failed=2, seeds=6, optimizers=optimizers)
+    db = database.connect(home.database)
+    assert [choice.name for choice in levels(db, "big")["optimizer"]] == ["adam", "sgd", "sgd"]
+    assert [choice.options["lr"] for choice in levels(db, "big")["optimizer"]][1:] == [0.1, 0.3]
+    by = ("optimizer", "seed")
+    found = groups(db, "big", EVERYTHING, by, Reading("innate"))
+    assert len(found) == 18
+    for one in found:
+        trials = placed(db, "big", within(EVERYTHING, by, one.choices), ("activation",))
+        assert len(trials) == one.trials == 2
+        assert {choice.name for (choice,) in trials.values()} == {"relu", "tanh"}
+    assert len(placed(db, "big", EVERYTHING, most=5)) == 5
+    few = list(placed(db, "big", EVERYTHING))[:3]
+    assert sum(one.trials for one in groups(db, "big", EVERYTHING.among(few), ("trial",), Reading("innate"))) == 3
+    variants = groups(db, "big", EVERYTHING, ("optimizer", "variant"), Reading("innate"))
+    for level in groups(db, "big", EVERYTHING, ("optimizer",), Reading("innate")):
+        inside = [one for one in variants if one.choices[0] == level.choices[0]]
+        assert level.suspect_variants == sum(one.suspect > 0 for one in inside)
+        assert level.invalid_variants == sum(one.invalid > 0 for one in inside)
+        assert level.complete == sum(one.done == one.trials for one in inside)
+        weak = weaknesses(db, "big", within(EVERYTHING, ("optimizer",), level.choices))
+        assert sum(one.trials for one in weak) == level.suspect + level.invalid
+        assert [one.trust for one in weak] == sorted((one.trust for one in weak), key=["invalid", "suspect"].index)
     db.conn.close()

@@ -309,7 +309,7 @@ class QueueScreen(SteeringPage):
             self.say("it has failed already; R queues it again")
             return
         command = f"innate cancel {_short(trials)}"
-        undo = "R in Runs, or innate retry, brings it back"
+        undo = "R in the Lab, or innate retry, brings it back"
 
         def sure(yes: bool | None) -> None:
             if yes:

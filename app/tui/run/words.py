@@ -80,7 +80,7 @@ def overview(run: Run) -> Content:
     if row.state == "queued":
         parts.append("It waits for a worker: 3 says why, 5 starts one.\n")
     if row.state in ("failed", "cancelled"):
-        parts.append("R in 1 Runs queues it again, E edits what it was asked for; Config has the traceback.\n")
+        parts.append("R in 1 Lab queues it again, E edits what it was asked for; Config has the traceback.\n")
     for on, note in note_lines(detail.notes, row.study):
         parts += [_label(on), note, "\n"]
     others = [f"{study.study} ({study.state})" for study in detail.studies if study.study != row.study]

@@ -46,12 +46,11 @@ _SHOWN = {
 }  # fmt: skip
 
 EVERYWHERE = (
-    Key("1", "mode('runs')", "Runs", "every run: filter, sort, mark, look", hint=False),
+    Key("1", "mode('lab')", "Lab", "which choices are robust, and how sure that is; every run", hint=False),
     Key("2", "mode('compose')", "Compose", "put a study together and submit it", hint=False),
     Key("3", "mode('queue')", "Queue", "what runs, waits and failed", hint=False),
     Key("4", "mode('findings')", "Findings", "claims and effects with verdicts, and what they rest on", hint=False),
     Key("5", "mode('worker')", "Worker", "the worker, its devices and its log", hint=False),
-    Key("6", "mode('compare')", "Compare", "scores, heatmap, curves, trade-off", hint=False),
     Key("colon,ctrl+p", "anything", "anything", "any screen, study, run (by its id), action or command, by its name"),
     Key("question_mark", "help", "help", "the keys of this screen"),
     Key("e", "equivalents", "commands", "the equivalent command of every action here", hint=False),

@@ -10,23 +10,24 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-DEFAULT_COLUMNS = ("study", "optimizer", "activation", "seed", "state", "clean", "worst", "innate", "trust")
-
 
 @dataclass
 class Remembered:
     """The state of the screens. Marks and baseline are (study, trial id)."""
 
-    screen: str = "runs"
+    screen: str = "lab"
     theme: str = ""
     """The one that was chosen; none: as the terminal's ground."""
     filter: str = ""
     sort: str | None = None
     descending: bool = False
-    columns: list[str] = field(default_factory=lambda: list(DEFAULT_COLUMNS))
+    columns: list[str] = field(default_factory=list)
+    """Of the list of runs; none chosen: those that tell the runs apart, as many as have room."""
     preview: bool = True
     marks: list[tuple[str, str]] = field(default_factory=list)
     baseline: tuple[str, str] | None = None
+    lab: dict[str, Any] = field(default_factory=dict)
+    """The study, grouping, score and ε looked at last, and what is open."""
     compare: dict[str, Any] = field(default_factory=dict)
     """The study, chart, score and factors looked at last."""
     findings: dict[str, Any] = field(default_factory=dict)
@@ -60,6 +61,7 @@ _SHAPES: dict[str, Callable[[Any], bool]] = {
     "preview": lambda value: isinstance(value, bool),
     "marks": _is_list_of(_is_pair),
     "baseline": lambda value: value is None or _is_pair(value),
+    "lab": lambda value: isinstance(value, dict),
     "compare": lambda value: isinstance(value, dict),
     "findings": lambda value: isinstance(value, dict),
     "left_at": lambda value: value is None or (isinstance(value, float) and math.isfinite(value)),

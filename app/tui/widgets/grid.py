@@ -24,6 +24,8 @@ Cell = tuple[str, str]
 """Text and the name of its colour: "", "dim", or a key of themes.STATE_COLOURS."""
 
 PAGE = 100
+_WHOLE = 12
+"""Columns up to so wide hold numbers and single words: they are shown whole or not at all."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,8 @@ class Grid(Scrolled, Generic[R]):
         self.total: int | None = None
         """Rows in all; None before the first answer."""
         self.marks: set[Hashable] = set()
+        self.partly: set[Hashable] = set()
+        """Rows of which a part is marked."""
         self.pinned: Hashable | None = None
         """The row that others are compared with."""
         self.sorted_by: tuple[str | None, bool] = (None, False)
@@ -149,6 +153,7 @@ class Grid(Scrolled, Generic[R]):
 
     @columns.setter
     def columns(self, columns: Sequence[Column[R]]) -> None:
+        """Other columns of the same rows."""
         self._columns, self._shift = list(columns), 0
         for page in self._pages.values():
             self._widen(page)
@@ -173,9 +178,12 @@ class Grid(Scrolled, Generic[R]):
         self.cursor = max(0, min(self.cursor, total - 1))
         self._tell()
 
-    def fill_all(self, rows: Sequence[R]) -> None:
-        """The whole of a short table at once."""
+    def fill_all(self, rows: Sequence[R], columns: Sequence[Column[R]] | None = None) -> None:
+        """The whole of a short table at once; in other `columns`, if given, which may know nothing of the rows of before."""
         self._pages.clear()
+        if columns is not None:
+            self._columns, self._shift = list(columns), 0
+            self._widths.clear()
         for offset in range(0, max(1, len(rows)), PAGE):
             self.fill(offset, rows[offset : offset + PAGE], len(rows))
 
@@ -317,12 +325,26 @@ class Grid(Scrolled, Generic[R]):
     def _header(self, width: int) -> Strip:
         style = self.get_component_rich_style("grid--header")
         text = "‹ " if self._shift else "  "
-        for column in self._columns[self._shift :]:
+        shown = self._in_sight(width)
+        for column in shown:
             title = column.title
             if self.sorted_by[0] == column.key:
                 title = f"{title}{'▼' if self.sorted_by[1] else '▲'}"
             text += fitted(title, self._width(column), right=column.right) + " "
+        if self._shift + len(shown) < len(self._columns) and width > 0:
+            text = set_cell_size(text, width - 1) + "›"
         return Strip([Segment(set_cell_size(text, width), style)])
+
+    def _in_sight(self, width: int) -> list[Column[R]]:
+        """The columns that are drawn; one that begins in sight and ends outside is cut, unless it would cut a word."""
+        shown, left = [], width - 2
+        for column in self._columns[self._shift :]:
+            wide = self._width(column)
+            if left <= 0 or (left < wide <= _WHOLE):
+                break
+            shown.append(column)
+            left -= wide + 1
+        return shown
 
     def _line(self, index: int, width: int) -> Strip:
         row = self.row(index)
@@ -331,9 +353,9 @@ class Grid(Scrolled, Generic[R]):
         if row is None:
             return Strip([Segment(set_cell_size("  …", width), base)])
         key = self._identify(row)
-        sign = "◆" if key == self.pinned else "●" if key in self.marks else " "
+        sign = "◆" if key == self.pinned else "●" if key in self.marks else "○" if key in self.partly else " "
         segments = [Segment(f"{sign} ", self.coloured("grid--mark", base, chosen=chosen))]
-        for column in self._columns[self._shift :]:
+        for column in self._in_sight(width):
             text, colour = column.cell(row)
             style = self.coloured(f"grid--{colour}", base, chosen=chosen) if colour else base
             segments.append(Segment(fitted(text, self._width(column), right=column.right) + " ", style))

@@ -14,10 +14,7 @@ from textual.widget import Widget
 if TYPE_CHECKING:
     from app.report.status import WorkerView
 
-MODES = (
-    ("runs", "Runs"), ("compose", "Compose"), ("queue", "Queue"), ("findings", "Findings"), ("worker", "Worker"),
-    ("compare", "Compare"),
-)  # fmt: skip
+MODES = (("lab", "Lab"), ("compose", "Compose"), ("queue", "Queue"), ("findings", "Findings"), ("worker", "Worker"))
 
 
 class Masthead(Widget):

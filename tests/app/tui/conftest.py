@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 
 import pytest
 from textual.widgets import Input
@@ -26,8 +27,9 @@ def context_for(home, *, read_only=False):
 
 @pytest.fixture
 def filled_home(filled, tmp_path):
-    """A copy of the home in which the tiny study (8 trials) was run, to change at will."""
+    """A copy of the home in which the tiny study (8 trials) was run, to change at will; the Lab lists its runs one by one."""
     copy_home(filled, tmp_path / "filled")
+    (tmp_path / "filled" / "tui.json").write_text(json.dumps({"lab": {"by": []}}))
     return Home(tmp_path / "filled")
 
 
@@ -64,6 +66,7 @@ async def calm(pilot, seconds=90.0):
             or app.session.looking
             or any(
                 (isinstance(screen, Page) and screen.loading_data)
+                or getattr(screen, "works_aside", False)
                 or any(chart._busy for chart in screen.query(ChartView))
                 for screen in app.screen_stack
             )

@@ -26,7 +26,7 @@ from storage import database, worker_state
 from storage.home import Home
 from tests.app.tui.conftest import LARGE, SMALL, calm, context_for, opened, press_and_wait, shown
 
-MODES = {"1": "runs", "2": "compose", "3": "queue", "4": "findings", "5": "worker", "6": "compare"}
+MODES = {"1": "lab", "2": "compose", "3": "queue", "4": "findings", "5": "worker"}
 
 
 def test_every_key_has_an_action_a_label_and_a_line_of_help(home):
@@ -199,7 +199,7 @@ def test_what_the_worker_said_last_is_never_told_against_the_queue(state, paused
 
 
 def test_a_fault_of_ours_is_a_sentence_and_the_log_has_the_traceback(filled_home, monkeypatch):
-    from app.tui.runs.screen import RunsScreen
+    from app.tui.lab.screen import LabScreen
 
     def broken(self, db, question):
         raise ZeroDivisionError("division by zero")
@@ -208,7 +208,7 @@ def test_a_fault_of_ours_is_a_sentence_and_the_log_has_the_traceback(filled_home
     handler = logging.Handler()
     handler.emit = records.append
     log.addHandler(handler)
-    monkeypatch.setattr(RunsScreen, "load", broken)
+    monkeypatch.setattr(LabScreen, "load", broken)
 
     async def story():
         async with opened(filled_home) as (app, pilot):
@@ -225,9 +225,9 @@ def test_a_fault_of_ours_is_a_sentence_and_the_log_has_the_traceback(filled_home
 
 
 def test_a_fault_in_the_loop_ends_the_screens_without_a_traceback(filled_home, monkeypatch, capsys):
-    from app.tui.runs.screen import RunsScreen
+    from app.tui.lab.screen import LabScreen
 
-    monkeypatch.setattr(RunsScreen, "action_unmark", lambda self: 1 / 0)
+    monkeypatch.setattr(LabScreen, "action_unmark", lambda self: 1 / 0)
 
     async def story():
         app = InnateApp(context_for(filled_home))
@@ -266,7 +266,7 @@ def test_a_database_that_appears_is_seen(filled_home, tmp_path):
             (place.root / "innate.db").write_bytes(filled_home.database.read_bytes())
             app.look()
             await calm(pilot)
-            assert "8 runs" in shown(app)
+            assert "4/4 variants" in shown(app)
 
     asyncio.run(story())
 

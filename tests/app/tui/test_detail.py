@@ -9,8 +9,8 @@ import pytest
 from textual.widgets import Input
 
 from app.tui.compare.screen import CompareScreen
+from app.tui.lab.screen import LabScreen
 from app.tui.run.screen import DetailScreen
-from app.tui.runs.screen import RunsScreen
 from app.tui.widgets.dialogs import Picker, TextPage
 from storage import journal
 from storage.database import connect
@@ -266,7 +266,7 @@ def test_the_log_is_searched_and_followed(filled_home, size):
         await press_and_wait(pilot, "n")
         assert "search for something first" in shown(app)
         await press_and_wait(pilot, "escape")
-        assert isinstance(app.screen, RunsScreen)
+        assert isinstance(app.screen, LabScreen)
 
     play(filled_home, story, size)
 
@@ -300,11 +300,11 @@ def test_keys_that_lead_elsewhere(filled_home):
         await press_and_wait(pilot, "6")
         assert isinstance(app.screen, CompareScreen)
         await press_and_wait(pilot, "1")
-        assert isinstance(app.screen, DetailScreen)  # it is still open over Runs
+        assert isinstance(app.screen, DetailScreen)  # it is still open over the Lab
         await press_and_wait(pilot, "1")
-        assert isinstance(app.screen, RunsScreen)
+        assert isinstance(app.screen, LabScreen)
         await press_and_wait(pilot, "enter", "backspace")
-        assert isinstance(app.screen, RunsScreen)
+        assert isinstance(app.screen, LabScreen)
 
     play(filled_home, story)
 
@@ -328,7 +328,7 @@ def test_a_run_that_is_deleted_meanwhile_says_so(filled_home):
         await calm(pilot)
         assert "This run is gone" in shown(app)
         await press_and_wait(pilot, "tab", "escape")
-        assert isinstance(app.screen, RunsScreen)
+        assert isinstance(app.screen, LabScreen)
 
     play(filled_home, story)
 

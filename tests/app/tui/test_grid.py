@@ -150,3 +150,38 @@ def test_pages_come_in_any_order():
                 assert grid.row(250) is None
 
     asyncio.run(story())
+
+
+def test_other_rows_come_with_their_own_columns_and_those_of_before_are_forgotten():
+    async def story():
+        app = Host(5)
+        async with app.run_test(size=(40, 8)) as pilot:
+            grid = app.query_one(Grid)
+            await pilot.pause()
+            grid.fill_all([{"n": 0, "m": 7}], [Column("m", "other", 6, lambda row: (str(row["m"]), ""))])
+            await pilot.pause()
+            assert lines(app)[0].split() == ["other"]
+            assert lines(app)[1].split() == ["7"]
+            assert (grid.total, grid.cursor) == (1, 0)
+
+    asyncio.run(story())
+
+
+def test_a_word_is_shown_whole_or_not_at_all():
+    async def story():
+        app = Host(3)
+        async with app.run_test(size=(24, 8)) as pilot:
+            grid = app.query_one(Grid)
+            grid.columns = [
+                Column("a", "name", 13, lambda row: ("x" * 13, "")),
+                Column("b", "trust", 9, lambda row: ("2 suspect", "")),
+                Column("c", "why", 40, lambda row: ("y" * 40, "")),
+            ]
+            await pilot.pause()
+            assert "suspe" not in "".join(lines(app))
+            assert lines(app)[0].endswith("›"), "and it says that there is more"
+            await pilot.press("right")
+            assert "2 suspect" in lines(app)[1]
+            assert "yyy" in lines(app)[1], "a sentence is cut"
+
+    asyncio.run(story())

@@ -27,7 +27,7 @@ OLDER = [
 ]
 pytestmark = pytest.mark.skipif(bool(OLDER), reason=f"the screens were made with newer ones than {', '.join(OLDER)}")
 
-MODES = {"1": "runs", "2": "compose", "3": "queue", "5": "worker"}
+MODES = {"1": "lab", "2": "compose", "3": "queue", "5": "worker"}
 UNSTEADY = [
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d(,\d+)?)?"), "YYYY-MM-DD hh:mm"),
     (re.compile(r"\d+(\.\d+)? (of \d+(\.\d+)? )?[MG]iB( free)?"), "N MiB"),

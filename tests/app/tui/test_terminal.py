@@ -91,7 +91,9 @@ def test_a_study_composed_with_keys_alone_is_trained_compared_exported_and_found
         terminal.until("mine: 12 trials queued; worker started", "● ")
         terminal.until("● idle", seconds=120)
         terminal.keys("1")
-        terminal.until("12 runs", "done", absent=["queued", "running"])
+        terminal.until("12/12 variants", "ANSWER", absent=["queued", "running"])
+        terminal.keys("g", "none", "Tab", "Enter")
+        terminal.until("12 runs", "done")
         terminal.keys("s", "innate", "Enter", "Space", "Space")
         terminal.until("2 marked", "by innate ▼")
         terminal.keys("6")
@@ -145,8 +147,8 @@ def test_a_signal_leaves_the_terminal_as_it_was(number, terminal, tmp_path):
 def test_a_fault_of_ours_leaves_the_terminal_and_a_sentence(terminal, tmp_path):
     home = tmp_path / "home"
     broken = (
-        "import sys; sys.argv = ['innate', '--home', sys.argv[1]]; import app.tui.runs.screen as r; "
-        "r.RunsScreen.action_unmark = lambda self: 1 / 0; from app.main import main; main()"
+        "import sys; sys.argv = ['innate', '--home', sys.argv[1]]; import app.tui.lab.screen as r; "
+        "r.LabScreen.action_unmark = lambda self: 1 / 0; from app.main import main; main()"
     )
     home.mkdir()
     terminal.keys(f'{sys.executable} -c "{broken}" {home}; echo left with $?', "Enter")
@@ -162,13 +164,13 @@ def test_without_colours_and_on_an_old_terminal_everything_is_there(terminal, tm
         terminal.keys("clear", "Enter")
         option, variable = (setting, "") if setting.startswith("--") else ("", setting)
         terminal.keys(f"env {variable} {sys.executable} -P -m app.main {option} --home {tmp_path / 'home'}", "Enter")
-        screen = terminal.until("1 Runs", "2 Compose", "5 Worker", "Nothing has been run here yet", "q quit")
+        screen = terminal.until("1 Lab", "2 Compose", "5 Worker", "Nothing has been run here yet", "q quit")
         assert "○ no worker" in screen
         if setting in ("NO_COLOR=1", "--no-color"):
             coloured = terminal.tmux("capture-pane", "-p", "-e")
             assert not any(f"\x1b[{code}m" in coloured for code in ("31", "32", "33", "91", "92", "93"))
         terminal.keys("q")
-        terminal.until("$", absent=["1 Runs"])
+        terminal.until("$", absent=["1 Lab"])
 
 
 def test_it_is_stopped_and_continued_whole_and_draws_on_stdout_alone(terminal, tmp_path):
@@ -180,7 +182,7 @@ def test_it_is_stopped_and_continued_whole_and_draws_on_stdout_alone(terminal, t
     terminal.keys("stty -a | tr ' ' '\\n' | grep -c -x -e echo -e icanon", "Enter")
     terminal.until("\n2\n")
     terminal.keys("fg", "Enter")
-    terminal.until("1 Runs", "Nothing has been run here yet", "q quit")
+    terminal.until("1 Lab", "Nothing has been run here yet", "q quit")
     terminal.keys("3")
     terminal.until("Nothing is queued")
     pid = terminal.program(home).pid
@@ -191,13 +193,13 @@ def test_it_is_stopped_and_continued_whole_and_draws_on_stdout_alone(terminal, t
             assert time.monotonic() < deadline
             time.sleep(0.05)
         terminal.keys("clear; fg", enter)
-        terminal.until("1 Runs", "Nothing is queued", "q quit")
+        terminal.until("1 Lab", "Nothing is queued", "q quit")
         terminal.keys("5")
         terminal.until("no worker: w starts one")
         terminal.keys("3")
         terminal.until("Nothing is queued")
     terminal.keys("q")
-    terminal.until("$", absent=["1 Runs"])
+    terminal.until("$", absent=["1 Lab"])
     assert log.read_text() == ""
 
 

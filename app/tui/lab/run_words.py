@@ -1,4 +1,4 @@
-"""What the table of runs says: the line above it, what an empty one means, and the commands that do the same."""
+"""What the list of runs says: the line above it, what an empty one means, and the commands that do the same."""
 
 from __future__ import annotations
 
@@ -8,22 +8,27 @@ from pathlib import Path
 
 from textual.content import Content
 
+from app.tui.lab.run_list import Listed
 from app.tui.shell.state import Remembered
 from core.names import short_id
 from storage.rows import ListedTrial
 
 
-def about(total: int, everything: int, chosen: str, state: Remembered, marks: int, pinned: str | None) -> Content:
-    """How many runs there are, and why these in this order."""
+def about(listed: Listed, chosen: str, state: Remembered, study: str | None, eps: float | None) -> Content:
+    """How many runs there are, of which study, at which ε, and why these in this order."""
+    total, everything = listed.total, listed.everything
     parts = [f"{total:,} runs" if total == everything else f"{total:,} of {everything:,} runs"]
+    parts.append(study or "all studies")
+    if eps is not None:
+        parts.append(f"ε {eps:g}")
     if chosen:
         parts.append(f"filter: {chosen}")
     if state.sort:
         parts.append(f"by {state.sort} {'▼' if state.descending else '▲'}")
-    if marks:
-        parts.append(f"{marks} marked")
-    if pinned is not None:
-        parts.append(f"Δ against {short_id(pinned)}")
+    if state.marks:
+        parts.append(f"{len(state.marks)} marked")
+    if listed.baseline is not None:
+        parts.append(f"Δ against {short_id(listed.baseline.trial_id)}")
     return Content("  ·  ".join(parts))
 
 
@@ -42,17 +47,18 @@ def nothing(chosen: str | None) -> Content:
     )  # fmt: skip
 
 
-def commands(chosen: str, state: Remembered, trial: ListedTrial | None, meant: Sequence[str]) -> Mapping[str, str]:
-    """Action → command; `meant` are the trials that a change would be about."""
-    listed = listing_command(chosen, state)
+def commands(
+    chosen: str, state: Remembered, trial: ListedTrial | None, meant: Sequence[str], listed: str | None
+) -> Mapping[str, str]:
+    """Action → command; `meant` are the trials that a change would be about, `listed` the study that is listed."""
+    command = listing_command(chosen, state, study=listed)
     found = {
-        "filter": listed,
-        "sort": listed,
-        "reverse": listed,
-        "export": listing_command(chosen, state, Path("runs.csv")),
+        **dict.fromkeys(("study", "filter", "sort", "reverse"), command),
+        "export": listing_command(chosen, state, Path("runs.csv"), listed),
     }
     if trial is not None:
         found["open"] = f"innate show {short_id(trial.trial_id)}"
+        found["group"] = f"innate results --study {shlex.quote(trial.study)} --by optimizer"
         shown = " ".join(f"--trial {short_id(one)}" for one in meant)
         found["mark"] = f"innate chart curves --study {shlex.quote(trial.study)} {shown}"
     if meant:
@@ -61,9 +67,9 @@ def commands(chosen: str, state: Remembered, trial: ListedTrial | None, meant: S
     return found
 
 
-def listing_command(chosen: str, state: Remembered, output: Path | None = None) -> str:
-    """`innate trials` with the same filter and order."""
-    command = "innate trials"
+def listing_command(chosen: str, state: Remembered, output: Path | None = None, study: str | None = None) -> str:
+    """`innate trials` of the same study with the same filter and order."""
+    command = "innate trials" + (f" --study {shlex.quote(study)}" if study is not None else "")
     if chosen:
         command += f" --filter {shlex.quote(chosen)}"
     if state.sort:

@@ -1,20 +1,23 @@
-"""The columns of the table of runs, and its preview in words. To add a column: an entry in COLUMNS (and the value in
+"""The columns of the list of runs, and its preview in words. To add a column: an entry in COLUMNS (and the value in
 `storage.listing`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from rich.cells import cell_len
 from textual.content import Content
 
-from app.report.variants import level, options, seed_text, short, told
+from app.report.variants import level, options, seed_text, told
+from app.tui.lab.rows import Names
 from app.tui.shell.themes import STATE_COLOURS
 from app.tui.widgets.grid import Cell, Column
 from core.names import FACTORS, short_id
 from storage.rows import ListedTrial
 
 Part = str | tuple[str, str]
+_DELTA = 5
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,8 @@ class RunLine:
 
     trial: ListedTrial
     delta: Mapping[str, float | None] | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Factor → what the run's choice is called among those of its study."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +41,16 @@ class RunColumn:
     cell: Callable[[ListedTrial], Cell]
     numeric: bool = False
     delta: bool = False
-    sortable: bool = True
+
+    def of(self, line: RunLine) -> Cell:
+        """A factor is called what tells it from its namesakes."""
+        if self.key in FACTORS:
+            name = line.names.get(self.key) or level(line.trial, self.key) or "unknown"
+            return name, "dim" if name == "none" else ""
+        return self.cell(line.trial)
 
     def grid_column(self) -> Column[RunLine]:
-        return Column(self.key, self.title, self.width, lambda line: self.cell(line.trial), self.numeric)
+        return Column(self.key, self.title, self.width, self.of, self.numeric)
 
 
 @dataclass(frozen=True)
@@ -49,7 +60,7 @@ class Delta:
     of: RunColumn
 
     def grid_column(self) -> Column[RunLine]:
-        return Column(f"Δ{self.of.key}", "Δ", 5, self._cell, right=True)
+        return Column(f"Δ{self.of.key}", "Δ", _DELTA, self._cell, right=True)
 
     def _cell(self, line: RunLine) -> Cell:
         difference = (line.delta or {}).get(self.of.key)
@@ -90,16 +101,8 @@ def _trust(trial: ListedTrial) -> Cell:
     return (trial.trust, trial.trust) if trial.trust else ("", "")
 
 
-def _choice(factor: str, *quiet: str) -> Callable[[ListedTrial], Cell]:
-    """A factor by name with its learning rate, if it has one."""
-
-    def cell(trial: ListedTrial) -> Cell:
-        name, given = level(trial, factor), options(trial, factor)
-        if given.get("lr") is None:
-            return name or "unknown", "dim" if name in quiet else ""
-        return f"{name or 'unknown'} {short(given['lr'])}", "dim" if name in quiet else ""
-
-    return cell
+def _radius(trial: ListedTrial) -> Cell:
+    return ("" if trial.threat_eps is None else f"{trial.threat_eps:.4g}"), "dim"
 
 
 def _seconds(trial: ListedTrial) -> Cell:
@@ -112,15 +115,16 @@ COLUMNS: dict[str, RunColumn] = {
         RunColumn("id", "run", 10, "the beginning of its id", lambda trial: (short_id(trial.trial_id), "dim")),
         RunColumn("study", "study", 11, "the study it belongs to", _text(lambda trial: trial.study)),
         RunColumn("dataset", "data", 10, "the data set", _text(lambda trial: trial.dataset)),
-        RunColumn("architecture", "architecture", 13, "the architecture", _text(lambda trial: trial.architecture)),
-        RunColumn("optimizer", "optimizer", 14, "the optimizer and its learning rate", _choice("optimizer")),
-        RunColumn("activation", "activation", 11, "the activation", _text(lambda trial: trial.activation)),
-        RunColumn("defense", "defense", 8, "the defense", _choice("defense", "none")),
+        RunColumn("architecture", "architecture", 24, "the architecture", _text(lambda trial: trial.architecture)),
+        RunColumn("optimizer", "optimizer", 24, "the optimizer", _text(lambda trial: trial.optimizer)),
+        RunColumn("activation", "activation", 16, "the activation", _text(lambda trial: trial.activation)),
+        RunColumn("defense", "defense", 24, "the defense", _text(lambda trial: trial.defense)),
         RunColumn("seed", "seed", 5, "the seed", _text(lambda trial: trial.seed), numeric=True),
         RunColumn(
             "state", "state", 9, "queued, running, done, failed or cancelled",
             lambda trial: (trial.state, trial.state),
         ),
+        RunColumn("eps", "ε", 6, "the study's ε, which worst and kept are at", _radius, numeric=True),
         RunColumn("clean", "clean", 6, "clean accuracy, %", _score("clean"), numeric=True, delta=True),
         RunColumn("worst", "worst", 6, "survives every attack at the study's ε, %", _score("worst"), numeric=True, delta=True),
         RunColumn("kept", "kept", 6, "worst / clean, %", _score("kept"), numeric=True, delta=True),
@@ -138,14 +142,53 @@ COLUMNS: dict[str, RunColumn] = {
 }  # fmt: skip
 
 
-def with_deltas(trials: Sequence[ListedTrial], baseline: ListedTrial | None) -> list[RunLine]:
-    """The rows of the table, with their differences to the baseline if there is one."""
-    if baseline is None:
-        return [RunLine(trial) for trial in trials]
+_MORE = ("kept", "area", "seconds", *FACTORS, "id")
+"""Where there is still room, in this order."""
+
+
+def fitting(
+    lines: Sequence[RunLine], varying: Collection[str], width: int, *, order: str | None = None, deltas: bool
+) -> list[str]:
+    """The columns that tell these runs apart and what became of them, the most telling first, as many as have room whole; in the
+    order of COLUMNS. `varying` are factors that their studies vary, `order` is what they are sorted by; `deltas`: scores have a
+    difference beside them."""
+    studies = len({line.trial.study for line in lines}) > 1
+    apart = [
+        factor for factor in FACTORS if factor in varying or len({COLUMNS[factor].of(line)[0] for line in lines}) > 1
+    ]
+    failed = any(line.trial.state == "failed" for line in lines)
+    wanted = [
+        *([order] if order is not None and order in COLUMNS else []), *(apart or FACTORS[1:3]), "state", "worst",
+        *(["study", "eps"] if studies else []), "trust", "seed", "innate", "clean", *(["reason"] if failed else []),
+        *([] if studies else ["study"]), *_MORE,
+    ]  # fmt: skip
+    kept: list[str] = []
+    for key in dict.fromkeys(wanted):
+        column = COLUMNS[key]
+        wide = max([cell_len(column.title) + 1, *(cell_len(column.of(line)[0]) for line in lines)])
+        needed = min(column.width, wide) + 1 + (_DELTA + 1 if deltas and column.delta else 0)
+        if needed <= width + 1:  # the last one needs no gap after it
+            kept.append(key)
+            width -= needed
+    return [key for key in COLUMNS if key in kept]
+
+
+def lines_of(trials: Sequence[ListedTrial], baseline: ListedTrial | None, names: Mapping[str, Names]) -> list[RunLine]:
+    """The rows of the table, with their differences to the baseline if there is one; `names` by study."""
     return [
-        RunLine(trial, {key: _difference(value(trial), value(baseline)) for key, value in VALUES.items()})
+        RunLine(
+            trial,
+            None
+            if baseline is None
+            else {key: _difference(value(trial), value(baseline)) for key, value in VALUES.items()},
+            {factor: _called(trial, factor, names[trial.study]) for factor in FACTORS} if trial.study in names else {},
+        )
         for trial in trials
     ]
+
+
+def _called(trial: ListedTrial, factor: str, names: Names) -> str:
+    return names.called(factor, level(trial, factor), options(trial, factor))
 
 
 def _difference(value: float | None, other: float | None) -> float | None:

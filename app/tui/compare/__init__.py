@@ -1,1 +1,0 @@
-"""Compare: charts and tables of a study."""

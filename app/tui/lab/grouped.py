@@ -1,0 +1,249 @@
+"""The table of groups as a widget: rows to open, estimates that come in aside, and the two lines that say what it all means."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Static
+
+from app.tui.lab import words
+from app.tui.lab.columns import lay_out
+from app.tui.lab.estimates import MOST_MODELS, Estimator, Wanted
+from app.tui.lab.grid import LabGrid
+from app.tui.lab.loaded import Facts, Loaded, NameBook, Question, facts, load
+from app.tui.lab.rows import LabRow, Path, rows_of
+from app.tui.widgets.grid import Grid
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+    from app.report.aggregate import Level
+    from app.tui.shell.session import Session
+
+_REST = 0.08
+"""Seconds the cursor must rest before its row is looked at."""
+_PAUSE = 4.0
+"""How much longer than estimates took to wait before they are made anew, while the data keeps changing."""
+_BREATH = 0.1
+
+
+class GroupedRows(Container):
+    """`load` runs on the readers' thread, all else on the event loop."""
+
+    DEFAULT_CSS = """
+    GroupedRows { height: 1fr; }
+    GroupedRows LabGrid { height: 1fr; }
+    GroupedRows #answer { height: 5; border-top: solid $panel; color: $foreground; }
+    .-wide GroupedRows #answer { height: 4; }
+    """
+
+    class Failed(Message):
+        """Working something out aside went wrong."""
+
+        def __init__(self, error: Exception) -> None:
+            super().__init__()
+            self.error = error
+
+    class Looked(Message):
+        """What is known of the row under the cursor has come: for what follows the cursor."""
+
+    def __init__(self, session: Session, book: NameBook, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._session = session
+        self._book = book
+        self._estimator = Estimator(session.reader.ask)
+        self.loaded: Loaded | None = None
+        self.rows: list[LabRow] = []
+        self.facts: Facts | None = None
+        """Of a row on which the cursor rested."""
+        self.harder = False
+        """Whether attacking harder is a key of the screen."""
+        self._levels: Mapping[Path, Level] = {}
+        self._question: Wanted | None = None
+        """What `_levels` answer."""
+        self._due: Wanted | None = None
+        self.estimating = False
+        self._shape: Any = None
+        self._said: Content | None = None
+
+    def compose(self) -> ComposeResult:
+        yield LabGrid[LabRow](identify=lambda row: row.path, id="table")
+        yield Static("", id="answer")
+
+    @property
+    def grid(self) -> Grid[LabRow]:
+        return self.query_one("#table", Grid)
+
+    @property
+    def current(self) -> LabRow | None:
+        """The row under the cursor, None where it is none to do anything with."""
+        row = self.grid.current
+        return None if row is None or row.kind == "more" else row
+
+    # --- data ---
+
+    def load(self, db: Database, question: Question) -> Loaded | None:
+        return load(db, question, self._book)
+
+    def show(self, loaded: Loaded | None) -> None:
+        """Show what is known at once, and have the rest worked out; None where there is no study."""
+        self.loaded = loaded
+        if loaded is None:
+            return
+        wanted = self._wanted(loaded)
+        if self._question is None or not _alike(self._question, wanted):
+            self._levels = {}
+        self._question = wanted
+        self._lay_out()
+        if 0 < loaded.models <= MOST_MODELS:
+            self._due = wanted
+            if not self.estimating:
+                self.estimating = True
+                self.run_worker(self._estimate(), exit_on_error=False)
+        self._look_closer(again=True)
+
+    def _wanted(self, loaded: Loaded) -> Wanted:
+        return Wanted(
+            loaded.study.name,
+            loaded.score,
+            loaded.reading.eps,
+            loaded.chosen,
+            loaded.by,
+            ((), *sorted(loaded.opened, key=repr)),
+            loaded.baseline,
+        )
+
+    async def _estimate(self) -> None:
+        try:
+            while self._due is not None:
+                wanted, self._due = self._due, None
+                began = time.monotonic()
+                await self._estimator.work_out(wanted, self._put_for(wanted), lambda: self._due is not None)
+                rest = _PAUSE * (time.monotonic() - began)
+                while rest > _BREATH and self._due == wanted:  # only the data has changed
+                    await asyncio.sleep(_BREATH)
+                    rest -= _BREATH
+        except Exception as error:
+            self.post_message(self.Failed(error))
+        finally:
+            self.estimating = False
+
+    def _put_for(self, wanted: Wanted) -> Any:
+        def put(levels: Mapping[Path, Level]) -> None:
+            if self._question is not None and _alike(self._question, wanted):
+                self._levels = {**self._levels, **levels}
+                self._lay_out()
+
+        return put
+
+    # --- what is seen ---
+
+    def _lay_out(self) -> None:
+        """Rows and columns for the room that there is; nothing is drawn where nothing differs."""
+        loaded, width = self.loaded, self.grid.size.width - 3  # the sign before a row, and the scrollbar
+        if loaded is None or width <= 0:
+            return
+        rows = rows_of(
+            loaded.by, loaded.found, loaded.opened, loaded.names, self._levels, loaded.score, loaded.baseline
+        )
+        marks = {row.path for row in rows if row.trials and loaded.marked.get(row.path, 0) >= row.trials}
+        partly = {row.path for row in rows if row.path in loaded.marked} - marks
+        shape = (rows, width, marks, partly, loaded.baseline, loaded.by, loaded.score)
+        if shape != self._shape:
+            self._shape = shape
+            stood = self.grid.current
+            self.rows = rows
+            self.grid.marks, self.grid.partly, self.grid.pinned = marks, partly, loaded.baseline or None  # type: ignore[assignment]
+            wide = self.screen.has_class("-wide")
+            self.grid.fill_all(rows, lay_out(rows, loaded.score, ", ".join(loaded.by), width, wide=wide))
+            self._stand_on(stood)
+        self._say()
+
+    def _stand_on(self, row: LabRow | None) -> None:
+        """The cursor stays on its row, else goes to the nearest one above it that is left."""
+        path = () if row is None else row.path
+        places = {one.path: place for place, one in enumerate(self.rows)}
+        while path and path not in places:
+            path = path[:-1]
+        if path in places:
+            self.grid.move_to(places[path])
+
+    def go_to(self, path: Path) -> None:
+        place = next((place for place, row in enumerate(self.rows) if row.path == path), None)
+        if place is not None:
+            self.grid.move_to(place)
+
+    def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002 - Textual hands it over
+        self.call_after_refresh(self._lay_out)
+
+    def _note(self, loaded: Loaded) -> str | None:
+        """Why there are no intervals."""
+        if loaded.models > MOST_MODELS:
+            return f"no intervals of {loaded.models:,} models, which are more than {MOST_MODELS:,}: / narrows"
+        top = [row.path for row in self.rows if row.depth == 0 and row.value is not None]
+        if top and not any(path in self._levels for path in top):
+            return "how sure that is is being worked out"
+        return None
+
+    def _say(self) -> None:
+        loaded = self.loaded
+        if loaded is None:
+            return
+        row, here = self.current, True
+        known = self.facts.weak if self.facts is not None and row is not None and self.facts.path == row.path else ()
+        if row is None or not (known or row.states.get("failed")):
+            best = next(iter(self.rows), None)
+            here = best is row
+            row, known = best, loaded.weak
+        weak = words.weak(row, known, here=here, harder=self.harder)
+        said = Content.assemble(words.answer(loaded, self.rows, self._note(loaded)), "\n", weak)
+        if self._said is None or not said.is_same(self._said):
+            self._said = said
+            self.query_one("#answer", Static).update(said)
+
+    # --- the row under the cursor ---
+
+    def on_grid_moved(self) -> None:
+        self.set_timer(_REST, self._look_closer)
+
+    def _look_closer(self, *, again: bool = False) -> None:
+        row = self.current
+        if row is not None and (again or self.facts is None or self.facts.path != row.path):
+            self.run_worker(self._look_up(row.path), exit_on_error=False)
+
+    async def _look_up(self, path: Path) -> None:
+        try:
+            self.facts = await self.ask_facts(path)
+        except Exception as error:
+            self.post_message(self.Failed(error))
+            return
+        self._say()
+        self.post_message(self.Looked())
+
+    async def ask_facts(self, path: Path) -> Facts:
+        """Of a row, from the readers' thread."""
+        loaded = self.loaded
+        if loaded is None:
+            return Facts(path, (), ())
+        return await self._session.reader.ask(lambda db: facts(db, loaded, path))
+
+    @property
+    def trials(self) -> tuple[str, ...]:
+        """Of the row under the cursor, as far as they are known."""
+        row = self.current
+        return self.facts.trials if row is not None and self.facts is not None and self.facts.path == row.path else ()
+
+
+def _alike(one: Wanted, other: Wanted) -> bool:
+    """Whether what was worked out for one of them holds for the other: what is open does not matter."""
+    return (one.study, one.score, one.eps, one.chosen, one.by, one.baseline) == (
+        other.study, other.score, other.eps, other.chosen, other.by, other.baseline,
+    )  # fmt: skip

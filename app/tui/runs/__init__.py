@@ -1,1 +1,0 @@
-"""Runs: every trial in a table."""
