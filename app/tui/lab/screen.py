@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -13,20 +14,26 @@ from textual.content import Content
 from textual.widgets import Static
 
 from app.report.grid import SINGLE
+from app.tui.followup.harder import ask_harder
+from app.tui.followup.notes import ask_note
+from app.tui.followup.resubmit import resubmit, resubmit_command
 from app.tui.lab import changes, knobs, run_words, words
 from app.tui.lab.asked import Asked
-from app.tui.lab.columns import TITLES
+from app.tui.lab.columns import TITLES as SCORE_TITLES
 from app.tui.lab.filter_line import FilterLine
 from app.tui.lab.grouped import GroupedRows
 from app.tui.lab.loaded import MOST_TRIALS, Loaded, NameBook, Question
 from app.tui.lab.rows import LabRow
 from app.tui.lab.run_list import Listed, RunList
-from app.tui.shell.keys import Key, bindings
+from app.tui.lab.views.pane import TITLES, VIEWS, ViewPane
+from app.tui.shell.keys import Key
 from app.tui.shell.page import Page
 from app.tui.shell.threads import sentence
 from app.tui.widgets.dialogs import Item, Picker
 from app.tui.widgets.grid import Grid
+from app.tui.widgets.tabs import TabLine
 from core.errors import BadInput
+from core.names import short_id
 from core.verdict.scoring import SCORES
 from storage import listing
 from storage.grouping import Reading
@@ -38,6 +45,9 @@ if TYPE_CHECKING:
 
 _REST = 4.0
 """How much longer than a look at the groups took to wait before the next, while the data keeps changing."""
+_ROWS = "Rows"
+_MOST_NAMED = 20
+"""Runs that an equivalent command names."""
 _ALL = ""
 """Chosen instead of a study."""
 
@@ -49,6 +59,14 @@ class LabScreen(Page):
     MODE = "lab"
     KEYS = (
         Key("g", "group", "group", "group by factors, variants or seeds, or list every run"),
+        Key(
+            "tab",
+            "turn(1)",
+            "view",
+            "the same as curves, heatmap, trade-off, training, differences, images; then rows again",
+        ),
+        Key("shift+tab", "turn(-1)", "view before", "the view before", hint=False),
+        Key("A", "harder", "harder", "attack the marked runs harder, or those of the row: what it costs is told"),
         Key("left_square_bracket", "radius(-1)", "ε", "the smaller ε that was attacked", hint=False),
         Key("right_square_bracket", "radius(1)", "ε", "the larger ε that was attacked"),
         Key("c", "score", "score", "choose the score"),
@@ -65,11 +83,14 @@ class LabScreen(Page):
         Key("r", "reverse", "reverse", "turn the order of the list around", hint=False),
         Key("C", "columns", "columns", "choose the columns of the list of runs", hint=False),
         Key("p", "preview", "preview", "show or hide the preview of the list of runs", hint=False),
+        Key(
+            "E", "resubmit", "resubmit", "edit the run's configuration and submit it as a study of its own", hint=False
+        ),
+        Key("N", "note", "note", "note something on the row's variant, or on the study: a text and tags", hint=False),
         Key("D", "delete", "delete", "delete the marked runs, or those of the row under the cursor", hint=False),
         Key("R", "retry", "retry", "queue again what failed or was cancelled of them", hint=False),
         Key("y", "copy", "copy id", "copy the run's id to the clipboard (OSC 52)", hint=False),
     )
-    BINDINGS = bindings(KEYS)
     CSS = """
     LabScreen #about { height: 1; color: $foreground 85%; text-wrap: nowrap; text-overflow: ellipsis; }
     LabScreen #empty { height: 1fr; padding: 1 2; display: none; }
@@ -78,6 +99,10 @@ class LabScreen(Page):
     LabScreen.listed RunList { display: block; }
     LabScreen.listed GroupedRows { display: none; }
     LabScreen.empty #rows { display: none; }
+    LabScreen #view { height: 1fr; display: none; }
+    LabScreen #words { height: 3; border-top: solid $panel; color: $foreground 85%; display: none; }
+    LabScreen.viewed #rows, LabScreen.viewed #empty { display: none; }
+    LabScreen.viewed #view, LabScreen.viewed #words { display: block; }
     LabScreen.empty #empty { display: block; }
     """
     AUTO_FOCUS: ClassVar[str | None] = None
@@ -91,14 +116,28 @@ class LabScreen(Page):
         self._took = 0.0
         self._due = False
         self._told: Content | None = None
+        self._view: str | None = None
+        """Of `views.pane.VIEWS`, that stands instead of the rows."""
 
     def body(self) -> ComposeResult:
+        yield TabLine((_ROWS, *TITLES), id="tabs")
         yield Static("reading the runs …", id="about")
         yield FilterLine(id="filter")
         yield Static("", id="empty")
         with Container(id="rows"):
             yield GroupedRows(self.session, self._book, id="grouped")
             yield RunList(self, self._book, id="list")
+        yield Container(id="view")
+        yield Static("", id="words")
+
+    @property
+    def pane(self) -> ViewPane | None:
+        """The views' own widget; None until one is looked at."""
+        return next(iter(self.query(ViewPane)), None)
+
+    @property
+    def loading_data(self) -> bool:
+        return super().loading_data or (self.pane is not None and self.pane.reading)
 
     @property
     def grouped(self) -> GroupedRows:
@@ -135,6 +174,12 @@ class LabScreen(Page):
     def _put_in_front(self) -> None:
         self.set_class(self.knobs.listed, "listed")
         if not self.query_one("#filter", FilterLine).is_open:
+            self._focus()
+
+    def _focus(self) -> None:
+        if self._view is not None and self.pane is not None:
+            self.pane.focus_rows()
+        else:
             self.grid.focus()
 
     # --- what is looked at, for every view of it ---
@@ -193,6 +238,7 @@ class LabScreen(Page):
             some = data.everything > 0 if isinstance(data, Listed) else data is not None
             self.query_one("#empty", Static).update(run_words.nothing(self._filter.text if some else None))
         self._say_what()
+        self._show_view()
 
     def _say_what(self) -> None:
         remembered, listed = self.session.remembered, self.run_list.listed
@@ -225,6 +271,48 @@ class LabScreen(Page):
     def on_grouped_rows_failed(self, event: GroupedRows.Failed) -> None:
         self.session.note_fault(event.error)
         self.complain(sentence(event.error))
+
+    # --- the views of the same ---
+
+    def action_turn(self, by: int) -> None:
+        places = (None, *VIEWS)
+        self._turn_to(places[(places.index(self._view) + by) % len(places)])
+
+    def on_tab_line_chosen(self, event: TabLine.Chosen) -> None:
+        self._turn_to((None, *VIEWS)[event.index])
+
+    def _turn_to(self, view: str | None) -> None:
+        self.say("")
+        self._view = view
+        self.set_class(view is not None, "viewed")
+        self.query_one(TabLine).show((None, *VIEWS).index(view))
+        if view is not None and self.pane is None:
+            # Only whoever looks at a view waits for its widgets.
+            self.query_one("#view", Container).mount(ViewPane(self.session, self.session.remembered.views, id="pane"))
+            self.call_after_refresh(self._show_view)
+        else:
+            self._show_view()
+
+    def _show_view(self) -> None:
+        if self._view is not None and self.pane is not None:
+            self.pane.show(self.asked(), self._view)
+            self._focus()
+
+    def on_view_pane_moved(self) -> None:
+        if self.pane is not None:
+            self.query_one("#words", Static).update(Content(self.pane.words()))
+
+    def on_view_pane_told(self, event: ViewPane.Told) -> None:
+        self.say(event.text)
+
+    def on_view_pane_chosen(self, event: ViewPane.Chosen) -> None:
+        from app.tui.run.screen import DetailScreen
+
+        self.app.push_screen(DetailScreen(self.session, event.study, event.trials[0]))
+
+    def look_at(self, study: str) -> None:
+        """Have that study in front, as another screen or the search asks."""
+        self._study_chosen(study)
 
     # --- knobs ---
 
@@ -279,7 +367,7 @@ class LabScreen(Page):
             if name is None:
                 return
             if self.knobs.listed:
-                self.run_list.sort_by(TITLES[name])
+                self.run_list.sort_by(SCORE_TITLES[name])
             self.choose(score=name)
 
         self.push(Picker("Score", items), chosen)
@@ -325,7 +413,7 @@ class LabScreen(Page):
             self.session.remember()
 
     def on_filter_line_closed(self) -> None:
-        self.grid.focus()
+        self._focus()
         self.say("")
 
     # --- rows ---
@@ -495,9 +583,50 @@ class LabScreen(Page):
     def action_retry(self) -> None:
         self.with_meant(lambda trials: changes.retry(self, trials))
 
+    def action_harder(self) -> None:
+        study = self._study_meant()
+        if study is not None:
+            self.with_meant(lambda trials: ask_harder(self, study, self._of_study(study, trials)))
+
+    def action_resubmit(self) -> None:
+        study = self._study_meant()
+        if study is not None:
+            self.with_trials(lambda trials: resubmit(self, study, trials[0]) if trials else None)
+
+    def action_note(self) -> None:
+        study, row = self._study_meant(), self._row
+        if study is not None:
+            run = self.run_list.current if self.knobs.listed else None
+            above = {"variant": -1, "trial": -2}.get("" if row is None else row.kind)
+            variant = row.path[above][0] if row is not None and above is not None else None
+            ask_note(self, study, run.variant_id if run is not None else variant)
+
+    def _study_meant(self) -> str | None:
+        """The study that is grouped, or that of the run under the cursor."""
+        if self.loaded is not None:
+            return self.loaded.study.name
+        return None if self.run_list.current is None else self.run_list.current.study
+
+    def _of_study(self, study: str, trials: list[str]) -> list[str]:
+        """Marks may be of several studies; an attack is asked for in one."""
+        marked = {trial for of, trial in self.session.remembered.marks if of == study}
+        return [trial for trial in trials if trial in marked] if marked else trials
+
     # --- the same from the command line ---
 
     def equivalents(self) -> Mapping[str, str]:
+        found = dict(self._equivalents())
+        if self.pane is not None and self._view is not None:
+            found |= {"turn(1)": self.pane.equivalent(), **self.pane.equivalents()}
+        study, trials = self._study_meant(), self.asked().current
+        if study is not None and trials:
+            found["resubmit"] = resubmit_command(study, trials[0])
+            ids = " ".join(map(short_id, trials[:_MOST_NAMED]))
+            found["harder"] = f"innate attack {ids} --escalate --study {shlex.quote(study)}"
+            found["note"] = f"innate note {short_id(trials[0])} --study {shlex.quote(study)}"
+        return found
+
+    def _equivalents(self) -> Mapping[str, str]:
         marked = sorted({trial for _, trial in self.session.remembered.marks})
         if self.loaded is not None:
             here = self.grouped.trials

@@ -28,8 +28,8 @@ class Remembered:
     baseline: tuple[str, str] | None = None
     lab: dict[str, Any] = field(default_factory=dict)
     """The study, grouping, score and ε looked at last, and what is open."""
-    compare: dict[str, Any] = field(default_factory=dict)
-    """The study, chart, score and factors looked at last."""
+    views: dict[str, Any] = field(default_factory=dict)
+    """What the Lab's views are turned to: factors, attack, curve."""
     findings: dict[str, Any] = field(default_factory=dict)
     """The study, what stands beside it and the part of the evidence looked at last."""
     left_at: float | None = None
@@ -62,7 +62,7 @@ _SHAPES: dict[str, Callable[[Any], bool]] = {
     "marks": _is_list_of(_is_pair),
     "baseline": lambda value: value is None or _is_pair(value),
     "lab": lambda value: isinstance(value, dict),
-    "compare": lambda value: isinstance(value, dict),
+    "views": lambda value: isinstance(value, dict),
     "findings": lambda value: isinstance(value, dict),
     "left_at": lambda value: value is None or (isinstance(value, float) and math.isfinite(value)),
     "draft": lambda value: value is None or isinstance(value, dict),

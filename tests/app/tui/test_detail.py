@@ -8,7 +8,7 @@ from datetime import datetime
 import pytest
 from textual.widgets import Input
 
-from app.tui.compare.screen import CompareScreen
+
 from app.tui.lab.screen import LabScreen
 from app.tui.run.screen import DetailScreen
 from app.tui.widgets.dialogs import Picker, TextPage
@@ -298,7 +298,6 @@ def test_keys_that_lead_elsewhere(filled_home):
             await press_and_wait(pilot, "escape")
         assert isinstance(app.screen, DetailScreen)
         await press_and_wait(pilot, "6")
-        assert isinstance(app.screen, CompareScreen)
         await press_and_wait(pilot, "1")
         assert isinstance(app.screen, DetailScreen)  # it is still open over the Lab
         await press_and_wait(pilot, "1")
