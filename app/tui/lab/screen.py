@@ -89,7 +89,13 @@ class LabScreen(Page):
         Key("N", "note", "note", "note something on the row's variant, or on the study: a text and tags", hint=False),
         Key("D", "delete", "delete", "delete the marked runs, or those of the row under the cursor", hint=False),
         Key("R", "retry", "retry", "queue again what failed or was cancelled of them", hint=False),
-        Key("y", "copy", "copy id", "copy the run's id to the clipboard (OSC 52)", hint=False),
+        Key(
+            "y",
+            "copy",
+            "copy id",
+            "copy the run's id, or the command that shows the view, to the clipboard (OSC 52)",
+            hint=False,
+        ),
     )
     CSS = """
     LabScreen #about { height: 1; color: $foreground 85%; text-wrap: nowrap; text-overflow: ellipsis; }
@@ -529,6 +535,11 @@ class LabScreen(Page):
         )
 
     def action_copy(self) -> None:
+        if self._view is not None and self.pane is not None:
+            command = self.pane.equivalent()
+            self.app.copy_to_clipboard(command)
+            self.say(f"copied {command}")
+            return
         trial = self.run_list.current.trial_id if self.knobs.listed and self.run_list.current else None
         row = self._row
         trial = row.trial_id if row is not None else trial
