@@ -93,7 +93,7 @@ class LabScreen(Page):
             "y",
             "copy",
             "copy id",
-            "copy the run's id, or the command that shows the view, to the clipboard (OSC 52)",
+            "copy the run's id, or the command that shows the view (OSC 52)",
             hint=False,
         ),
     )

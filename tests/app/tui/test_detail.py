@@ -8,7 +8,6 @@ from datetime import datetime
 import pytest
 from textual.widgets import Input
 
-
 from app.tui.lab.screen import LabScreen
 from app.tui.run.screen import DetailScreen
 from app.tui.widgets.dialogs import Picker, TextPage
@@ -297,7 +296,7 @@ def test_keys_that_lead_elsewhere(filled_home):
             assert isinstance(app.screen, TextPage)
             await press_and_wait(pilot, "escape")
         assert isinstance(app.screen, DetailScreen)
-        await press_and_wait(pilot, "6")
+        await press_and_wait(pilot, "4")
         await press_and_wait(pilot, "1")
         assert isinstance(app.screen, DetailScreen)  # it is still open over the Lab
         await press_and_wait(pilot, "1")

@@ -9,8 +9,8 @@ import pytest
 from textual.widgets import Input
 
 from app.report.charts import MARKERS, MOST_CURVES
-from app.tui.compare.screen import CompareScreen
 from app.tui.lab.asked import Asked
+from app.tui.lab.screen import LabScreen
 from app.tui.lab.views import curves, differences, heatmap, images, tradeoff, training
 from app.tui.lab.views.pane import VIEWS
 from app.tui.lab.views.sight import Knobs, look
@@ -48,8 +48,8 @@ def by(db, **levels):
 def play(home, story, size=SMALL):
     async def run():
         async with opened(home, size) as (app, pilot):
-            await press_and_wait(pilot, "4")
-            assert isinstance(app.screen, CompareScreen)
+            await press_and_wait(pilot, "tab")
+            assert isinstance(app.screen, LabScreen)
             await story(app, pilot)
 
     asyncio.run(run())
@@ -286,12 +286,16 @@ def test_every_view_fits_and_its_keys_work(filled_home, size):
         assert "loss [b]still[/b] moving" in " ".join(seen[0].split())
         assert "★" in seen[2]
         assert "▀" in seen[5]
+        assert "[Rows]" in shown(app), "behind the last view the rows again"
+        await press_and_wait(pilot, "tab")
         # The marker of a row has the colour of its line.
         strips = app.screen._compositor.render_strips(app.size)
-        hues = [part.style.color for strip in strips for part in strip if "◆" in part.text]
-        assert len(hues) > 1
-        assert len(set(hues)) == 1
-        assert hues[0] != next(part.style.color for strip in strips for part in strip if "▲" in part.text)
+        hues = {
+            mark: [part.style.color for strip in strips for part in strip if mark in part.text] for mark in MARKERS[:4]
+        }
+        assert any(len(found) > 1 for found in hues.values()), "where lines do not hide each other's markers"
+        assert all(len(set(found)) == 1 for found in hues.values())
+        assert len({found[0] for found in hues.values()}) == 4
         await press_and_wait(pilot, "tab", "e")
         assert "beyond row and column" in shown(app) or "nothing to pair" in shown(app)
         await press_and_wait(pilot, "e")
@@ -305,13 +309,13 @@ def test_every_view_fits_and_its_keys_work(filled_home, size):
         assert "2 of" in shown(app)
         await press_and_wait(pilot, "p")
         assert shown(app) == before
-        await press_and_wait(pilot, "tab", "j", "enter")
+        await press_and_wait(pilot, "tab", "tab", "j", "enter")
         assert isinstance(app.screen, DetailScreen)
         await press_and_wait(pilot, "escape", "e")
         assert "innate chart" in shown(app), "e belongs to the heatmap alone"
 
     play(filled_home, story, size)
-    remembered = json.loads((filled_home.root / "tui.json").read_text())["compare"]
+    remembered = json.loads((filled_home.root / "tui.json").read_text())["views"]
     assert remembered["factors"] == ["activation", "seed"]
     assert remembered["measure"] == "accuracy"
     for command in commands:
@@ -325,18 +329,18 @@ def test_marked_runs_alone_are_shown_and_new_marks_take_the_place_of_the_old(fil
     db.conn.close()
 
     async def story(app, pilot):
-        await press_and_wait(pilot, "shift+tab", "shift+tab")
+        await press_and_wait(pilot, "shift+tab", "shift+tab", "shift+tab")
         for trials in (first, second):
             app.session.remembered.marks = [("tiny", trial) for trial in trials]
-            await press_and_wait(pilot, "1", "4")
+            await press_and_wait(pilot, "tab", "shift+tab")
             text = shown(app)
             for trial in first + second:
                 assert (trial[:10] in text) == (trial in trials)
-        await press_and_wait(pilot, "m")
-        assert "8 runs" in shown(app)
-        await press_and_wait(pilot, "m", "tab", "tab")
+        await press_and_wait(pilot, "tab", "tab", "tab")
         assert "marked variant" in shown(app)
-        assert "adam" not in "\n".join(shown(app).splitlines()[3:-3])
+        assert "adam" not in "\n".join(shown(app).splitlines()[4:-4])
+        await press_and_wait(pilot, "u")
+        assert "adam" in "\n".join(shown(app).splitlines()[4:-4])
 
     play(filled_home, story, LARGE)
 
