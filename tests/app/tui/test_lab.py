@@ -67,7 +67,7 @@ async def test_the_first_screen_answers_which_is_best_and_how_sure(lab, size):
     async with opened(lab, size) as (app, _):
         text = shown(app)
         for knob in ("big", "by optimizer", "ε ‹0.1›", "worst case"):
-            assert knob in text.splitlines()[1]
+            assert knob in text.splitlines()[2]
         assert labels(app) == [level.names[0] for level in table], "best first"
         for level in table:
             line = row(app, level.names[0])
@@ -142,15 +142,15 @@ async def test_a_mark_on_a_row_marks_its_runs(lab):
     async with opened(lab, press=["space", "up", "right"]) as (app, pilot):
         assert len(app.session.remembered.marks) == 12
         assert "12 marked" in shown(app)
-        assert [line[0] for line in shown(app).splitlines()[3:8]] == ["●"] * 5
+        assert [line[0] for line in shown(app).splitlines()[4:9]] == ["●"] * 5
         await press_and_wait(pilot, "down", "space")
         assert len(app.session.remembered.marks) == 9
-        assert [line[0] for line in shown(app).splitlines()[3:6]] == ["○", " ", "●"]
+        assert [line[0] for line in shown(app).splitlines()[4:7]] == ["○", " ", "●"]
         asked = app.screen.asked()
         assert isinstance(asked, Asked)
         assert (asked.study, asked.by, len(asked.marks)) == ("big", ("optimizer",), 9)
         await press_and_wait(pilot, "u")
-        assert "marked" not in shown(app).splitlines()[1]
+        assert "marked" not in shown(app).splitlines()[2]
 
 
 @story

@@ -48,7 +48,7 @@ def story(test):
 
 def signs(text):
     """What stands before the rows, of those that have a sign."""
-    return [line[0] for line in text.splitlines()[3:11] if line[0] in "●◆○"]
+    return [line[0] for line in text.splitlines()[4:12] if line[0] in "●◆○"]
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])
@@ -59,7 +59,7 @@ async def test_the_table_shows_every_run_and_the_preview_follows_the_cursor(fill
         await calm(pilot)
         text = shown(app)
         assert "8 runs" in text
-        assert sum("relu " in line or "tanh " in line for line in text.splitlines()[3:11]) == 8
+        assert sum("relu " in line or "tanh " in line for line in text.splitlines()[4:12]) == 8
         rows = listing.page(database.connect(filled_home.database))
         assert rows[0].trial_id[:10] in text
         await press_and_wait(pilot, "j", "j")
@@ -124,7 +124,7 @@ async def test_sort_by_a_choice_by_a_title_and_around(filled_home):
         await press_and_wait(pilot, "r")
         assert [app.screen.grid.row(index).trial.innate for index in range(8)] == values[::-1] or len(set(values)) < 8
         assert "innate▲" in shown(app)
-        heading = shown(app).splitlines()[2]
+        heading = shown(app).splitlines()[3]
         await pilot.click("#grid", offset=(heading.index("optimizer") + 2, 0))
         await calm(pilot)
         assert app.session.remembered.sort == "optimizer"
@@ -146,14 +146,14 @@ async def test_marks_and_baseline_are_seen_and_remembered(filled_home):
         text = shown(app)
         assert signs(text) == ["●", "●", "◆"]
         assert "2 marked" in text
-        assert "Δ" in text.splitlines()[2]
+        assert "Δ" in text.splitlines()[3]
         assert "+0.0" in next(line for line in text.splitlines() if line.startswith("◆"))
     async with opened(filled_home) as (app, pilot):
         assert signs(shown(app)) == ["●", "●", "◆"]
         await press_and_wait(pilot, "u")
         assert signs(shown(app)) == ["◆"]
         await press_and_wait(pilot, "j", "j", "b")
-        assert "Δ" not in shown(app).splitlines()[2]
+        assert "Δ" not in shown(app).splitlines()[3]
         assert "no baseline" in shown(app)
 
 
@@ -162,7 +162,7 @@ async def test_columns_are_chosen_and_remembered(filled_home):
     async with opened(filled_home, press=["C", *"prio", "tab", "enter"]) as (app, _):
         assert "priority" in app.session.remembered.columns
     async with opened(filled_home, LARGE) as (app, _):
-        assert "prio" in shown(app).splitlines()[2]
+        assert "prio" in shown(app).splitlines()[3]
 
 
 @story
@@ -275,5 +275,5 @@ async def test_what_others_change_appears_by_itself(filled_home):
         await pilot.pause(1.3)
         await calm(pilot)
         await pilot.pause(0.2)
-        assert "failed" in shown(app).splitlines()[3]
+        assert "failed" in shown(app).splitlines()[4]
         assert "it burst" in shown(app)
