@@ -123,7 +123,7 @@ def test_it_leads_anywhere_from_anywhere(filled_home, monkeypatch):
             assert "nothing has failed" in shown(app)
             await press_and_wait(pilot, "colon", *"tiny", "enter")
             await calm(pilot)
-            assert app.screen.MODE == "runs"
+            assert app.screen.MODE == "lab"
             assert "8 runs" in shown(app)
             await press_and_wait(pilot, "colon", *trial[:8])
             await press_and_wait(pilot, "enter")

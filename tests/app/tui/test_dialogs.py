@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from app.tui.widgets.dialogs import Item, Prompt, ranked
 from tests.app.tui.conftest import SMALL, calm, opened, press_and_wait
-from tests.app.tui.test_runs import story
+from tests.app.tui.test_run_list import story
 
 ITEMS = [
     Item(0, "sgd", "stochastic gradient descent; adam without memory"),

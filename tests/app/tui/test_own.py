@@ -89,12 +89,12 @@ def test_the_file_that_is_written_changes_nothing_until_it_is_edited(tmp_path):
 
 def test_own_keys_act_and_are_shown_and_the_theme_is_taken(filled_home):
     (filled_home.root / "tui.toml").write_text(
-        '[keys]\nhelp = "f1"\nmark = "m"\n[keys.runs]\nsort = "o"\nfilter = 3\n[theme]\nprimary = "#123456"\n'
+        '[keys]\nhelp = "f1"\nmark = "m"\n[keys.lab]\nsort = "o"\nfilter = 3\n[theme]\nprimary = "#123456"\n'
     )
 
     async def story():
         async with opened(filled_home, SMALL) as (app, pilot):
-            assert "tui.toml: keys.runs.filter: expected a key" in shown(app)
+            assert "tui.toml: keys.lab.filter: expected a key" in shown(app)
             assert app.theme == "own"
             assert "o sort" in shown(app)
             assert "f1 help" in shown(app)
