@@ -85,7 +85,7 @@ async def test_filter_as_one_types_kept_with_enter_undone_with_escape(filled_hom
         await press_and_wait(pilot, "slash", *"optimizer=sgd", "enter")
         assert app.focused is app.screen.grid
         assert json.loads((filled_home.root / "tui.json").read_text())["filter"] == "optimizer=sgd"
-        await press_and_wait(pilot, "slash", *" seed=9", "enter")
+        await press_and_wait(pilot, "slash", "end", *" seed=9", "enter")
         assert "No run passes the filter optimizer=sgd seed=9" in shown(app)
     async with opened(filled_home) as (app, pilot):
         assert "0 of 8 runs" in shown(app), "the filter is remembered"
