@@ -6,6 +6,7 @@ global, so one chart is built at a time.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -75,11 +76,13 @@ def curves(
     `x_ticks` (ascending) are what was measured at; where labels have no room some are left out. Without `legend` whoever
     shows the chart names the markers beside it. `band` is shaded behind the lines.
     """
-    shown = lines[:MOST_CURVES]
+    shown = [_finite(curve) for curve in lines[:MOST_CURVES]]
     figure = _fresh_figure(title, x_label, y_label, canvas)
     if band is not None:
         _shade(figure, band, canvas)
     for index, curve in enumerate(shown):
+        if not curve.x:
+            continue
         figure.draw(figure.signal(list(curve.x), list(curve.y), marker=_mark("braille", canvas, index)).lines())
         figure.draw(figure.signal(list(curve.x), list(curve.y), marker=_mark(MARKERS[index], canvas, index)))
     across = [x for curve in shown for x in curve.x]
@@ -99,6 +102,12 @@ def curves(
     if len(lines) > len(shown):
         named += f"\n({len(lines) - len(shown)} more left out; narrow the study down with --where)"
     return f"{text}\n{named}"
+
+
+def _finite(curve: Curve) -> Curve:
+    """Without what is no finite number, as the loss of a training that diverged: plotext's kernel ends the process over it."""
+    points = [(x, y) for x, y in zip(curve.x, curve.y, strict=True) if math.isfinite(x) and math.isfinite(y)]
+    return Curve(curve.label, tuple(x for x, _ in points), tuple(y for _, y in points))
 
 
 def scatter(

@@ -27,8 +27,13 @@ def phase_name(phase: Phase | None) -> str:
 def learns_nothing(accuracies: Sequence[float], classes: int) -> bool:
     """Whether a model that was trained for three epochs or more still guesses: its accuracy on the training images at the end of
     each epoch, corrected for chance, was never above a tenth."""
+    return len(accuracies) >= _EPOCHS_TO_LEARN and guesses(max(accuracies), classes)
+
+
+def guesses(accuracy: float, classes: int) -> bool:
+    """Whether an accuracy, corrected for chance, is below a tenth: nothing was learned."""
     guessing = 1.0 / classes
-    return len(accuracies) >= _EPOCHS_TO_LEARN and max(accuracies) < guessing + _HARDLY * (1.0 - guessing)
+    return accuracy < guessing + _HARDLY * (1.0 - guessing)
 
 
 def phase_figures(phase: Phase | None) -> str:

@@ -18,8 +18,10 @@ def ticks(low: float, high: float, most: int = 8) -> list[float]:
 
 
 def around(values: Sequence[float], most: int = 8) -> list[float]:
-    """Round numbers, the first below all of `values` (one at least) and the last above, in at most `most` + 2 steps."""
-    low, high = min(values), max(values)
+    """Round numbers, the first below all of `values` and the last above, in at most `most` + 2 steps. What is no finite number,
+    as the loss of a training that diverged, does not count."""
+    finite = [value for value in values if math.isfinite(value)] or [0.5]
+    low, high = min(finite), max(finite)
     if low == high:
         low, high = low - 0.5, high + 0.5
     size = step(high - low, most)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from app.report.progress import guesses
 from app.report.text import number, percent, table, wrapped
 from app.report.variants import constant, levels, varying
 from app.worker.narration import in_words
@@ -13,8 +14,6 @@ from app.worker.narration import in_words
 if TYPE_CHECKING:
     from storage.rows import TuningRow
 
-_HARDLY = 0.1
-"""Chance-corrected accuracy under which a candidate has learned nothing to choose by."""
 _NOT_ENDED = ("queued", "running", "cancelled", None)
 
 
@@ -39,8 +38,7 @@ class TunedCell:
         chosen = self.chosen
         if chosen is None or chosen.validation_accuracy is None:
             return False
-        guessing = 1.0 / chosen.classes
-        return (chosen.validation_accuracy - guessing) / (1.0 - guessing) < _HARDLY
+        return guesses(chosen.validation_accuracy, chosen.classes)
 
     @property
     def widened(self) -> int:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.report.charts import Canvas, Curve, curves
 from app.report.ticks import apart, around, label, rounded, ticks
 
 PLACES = st.lists(st.floats(0.0, 1.0).map(lambda place: round(place, 3)), min_size=1, max_size=30, unique=True)
@@ -33,6 +34,14 @@ def test_every_value_lies_between_the_first_mark_and_the_last(values, most):
     assert marked[0] <= min(values) + near
     assert marked[-1] >= max(values) - near
     assert 2 <= len(marked) <= most + 3
+
+
+def test_what_is_no_number_marks_nothing():
+    assert around([float("nan"), 1.0, float("inf"), 3.0]) == around([1.0, 3.0])
+    assert len(around([float("nan")])) > 1
+    lost = [Curve("loss", (1.0, 2.0), (2.3, float("nan"))), Curve("worse", (1.0, 2.0), (float("nan"),) * 2)]
+    canvas = Canvas(60, 12)
+    assert "loss" in curves("t", lost, x_label="epoch", y_label="loss", y_limits=None, x_ticks=(1, 2), canvas=canvas)
 
 
 def test_of_many_epochs_the_first_and_round_ones_are_marked():
