@@ -9,12 +9,13 @@ import pytest
 import typer.main
 
 from app.main import app as command_line
+from app.tui.lab.views.pane import VIEWS
 from app.tui.shell.command_log import CommandLog
 from app.tui.shell.done import Done, script, spelled
 from storage import database
 from tests.app.tui.conftest import calm, opened, press_and_wait, shown
 
-MODES = {"1": "runs", "2": "compose", "3": "queue", "4": "compare", "5": "worker"}
+MODES = {"1": "lab", "2": "compose", "3": "queue", "4": "findings", "5": "worker"}
 _HERE_DOCUMENT = re.compile(r"(?s)^(.*?) <<'(\w+)'\n(.*)\n?\2$")
 
 
@@ -48,10 +49,11 @@ def test_every_command_of_every_screen_is_whole_and_can_be_read(filled_home):
             for key, mode in MODES.items():
                 await press_and_wait(pilot, key)
                 found[mode] = dict(app.screen.equivalents())
-            for _ in range(5):
-                await press_and_wait(pilot, "4", "tab")
-                found["compare", app.screen.view] = dict(app.screen.equivalents())
-            await press_and_wait(pilot, "1", "enter")
+            await press_and_wait(pilot, "1")
+            for view in VIEWS:
+                await press_and_wait(pilot, "tab")
+                found["lab", view] = dict(app.screen.equivalents())
+            await press_and_wait(pilot, "tab", "enter")
             found["detail"] = dict(app.screen.equivalents())
         return found
 

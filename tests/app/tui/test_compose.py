@@ -795,6 +795,7 @@ async def test_leaving_ends_a_download(filled_home, started, monkeypatch):
 
 @story
 async def test_a_database_only_read_says_so(filled_home):
+    (filled_home.root / "tui.json").unlink()
     async with composing(filled_home, read_only=True) as (app, pilot):
         await press(pilot, "S")
         assert "--db opens a database to read only" in shown(app)

@@ -89,22 +89,22 @@ def test_the_file_that_is_written_changes_nothing_until_it_is_edited(tmp_path):
 
 def test_own_keys_act_and_are_shown_and_the_theme_is_taken(filled_home):
     (filled_home.root / "tui.toml").write_text(
-        '[keys]\nhelp = "f1"\nmark = "m"\n[keys.lab]\nsort = "o"\nfilter = 3\n[theme]\nprimary = "#123456"\n'
+        '[keys]\nhelp = "f1"\nmark = "m"\n[keys.lab]\nsort = "z"\nfilter = 3\n[theme]\nprimary = "#123456"\n'
     )
 
     async def story():
         async with opened(filled_home, SMALL) as (app, pilot):
             assert "tui.toml: keys.lab.filter: expected a key" in shown(app)
             assert app.theme == "own"
-            assert "o sort" in shown(app)
+            assert "q quit" in shown(app)
             assert "f1 help" in shown(app)
             await press_and_wait(pilot, "s")
-            assert app.screen.MODE == "runs", "the key of before is free"
+            assert "Sort by" not in shown(app), "the key of before is free"
             await press_and_wait(pilot, "m")
             assert "1 marked" in shown(app)
             await press_and_wait(pilot, "f1")
-            assert "Keys: runs" in shown(app)
-            await press_and_wait(pilot, "escape", "o")
+            assert "Keys: lab" in shown(app)
+            await press_and_wait(pilot, "escape", "z")
             assert "Sort by" in shown(app)
 
     asyncio.run(story())
