@@ -2,8 +2,8 @@
 
 import itertools
 import os
-import re
 import pty
+import re
 import select
 import subprocess
 import sys
