@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from app.report import cause_words
 from app.report import finding_words as words
 from app.report.findings import Findings
+from app.report.text import table
 from core.names import NORM_SIGNS
 from core.verdict.findings import Finding
 from core.verdict.findings.finding import Kind
 
+_Answers = Sequence[tuple[str, Finding | None]]
+"""Each study's name, and what it says of one question."""
+_HEADINGS = ("study", "verdict", "points", "95 %", "won", "equal clean")
+
 
 def side_by_side(asked: Sequence[Findings], width: int) -> str:
-    """Each claim that some study can answer, with what every study says of it; then those that none can."""
+    """The claims that some study can answer, as a table of what every study says; what that rests on; those that none can."""
     claims = {one.key: words.claim(one.key) for study in asked for one in study.found if one.kind is not Kind.EFFECT}
     answered = {
         key: told
@@ -23,6 +28,8 @@ def side_by_side(asked: Sequence[Findings], width: int) -> str:
         if any(one is not None and one.effect is not None for _, one in told)
     }
     lines = textwrap.wrap(_head(asked), width)
+    if answered:
+        lines += ["", *_table({claims[key]: told for key, told in answered.items()}, width), "", "What it rests on"]
     for key, told in answered.items():
         lines += ["", *textwrap.wrap(claims[key], width), *_told(told, width)]
     silent = [claims[key] for key in claims if key not in answered]
@@ -39,11 +46,37 @@ def answers(asked: Sequence[Findings], key: str, width: int) -> list[str]:
     return _told(_asked(asked, key), width)
 
 
+def _table(answered: Mapping[str, _Answers], width: int) -> list[str]:
+    """One line of numbers per study, below the claim that they are about."""
+    rows = [_cells(study, one) for told in answered.values() for study, one in told]
+    shown = iter(table(_HEADINGS, rows, width - 2, right=(2, 3, 4, 5), fill=0).splitlines())
+    lines = [f"  {next(shown)}", f"  {next(shown)}"]
+    for claim, told in answered.items():
+        lines += [*textwrap.wrap(claim, width), *(f"  {next(shown)}" for _ in told)]
+    notes = ["won: pairs above the others; equal clean: points, among pairs of equal clean accuracy"]
+    if any(one is not None and one.over_images for told in answered.values() for _, one in told):
+        notes.append("*: one seed, the interval is over images only")
+    return [*lines, *(line for note in notes for line in textwrap.wrap(note, width, subsequent_indent="    "))]
+
+
+def _cells(study: str, one: Finding | None) -> tuple[str, ...]:
+    if one is None or one.effect is None or one.interval is None:
+        return (study, "cannot say", "", "", "", "")
+    return (
+        study,
+        one.verdict,
+        f"{words.points(one.effect)}{'*' if one.over_images else ''}",
+        words.interval(one.interval),
+        f"{one.won}/{one.pairs}",
+        "" if one.matched is None else words.points(one.matched.effect),
+    )
+
+
 def _asked(asked: Sequence[Findings], key: str) -> list[tuple[str, Finding | None]]:
     return [(study.study, next((one for one in study.found if one.key == key), None)) for study in asked]
 
 
-def _told(answered: Sequence[tuple[str, Finding | None]], width: int) -> list[str]:
+def _told(answered: _Answers, width: int) -> list[str]:
     names = max(len(study) for study, _ in answered)
     return [line for study, one in answered for line in _answer(study.ljust(names), one, width)]
 

@@ -22,8 +22,14 @@ def test_each_claim_has_every_studys_answer_below_it():
     page = side_by_side(asked, 80)
     assert max(map(len, page.splitlines())) <= 80
     claim = "Sigmoid activation weakens the model, whatever the attack\n"
+    rests = page.index("\nWhat it rests on\n")
+    for one in asked:
+        (row,) = [found for found in one.found if found.key == "claim-1"]
+        line = next(line for line in page[page.index(claim) : rests].splitlines() if line.startswith(f"  {one.study} "))
+        assert line.split()[1:3] == [row.verdict, f"{100 * row.effect:+.1f}"]
+        assert f" {row.won}/{row.pairs} " in line
     first, second = [
-        next(line for line in page[page.index(claim) :].splitlines() if line.startswith(f"  {name} "))
+        next(line for line in page[page.index(claim, rests) :].splitlines() if line.startswith(f"  {name} "))
         for name in ("defaults   ", "rates-tuned")
     ]
     assert first.startswith("  defaults     supported: sigmoid against")
