@@ -174,7 +174,7 @@ def way(one: Obstacle, found: Finding, study: str) -> Way:
             lack = (
                 "1 pair lacks a model and is left out" if count == 1 else f"{count} pairs lack a model and are left out"
             )
-            return Way(lack, f"innate trials --study {study} --state failed")
+            return Way(lack, f"innate trials --study {study} --filter state!=done")
         case Hindrance.ONE_SEED:
             return Way("one seed: what other seeds would give is unknown", f"innate findings --study {study} --settle")
         case Hindrance.ALL_INVALID:
