@@ -162,7 +162,7 @@ class FindingsScreen(Page):
         before = self._loaded
         self.set_class(data.study is None, "empty")
         looking = data.stale and self._may_look(data)
-        self.query_one("#about", Static).update(Content(words.about(data, looking=looking)))
+        self.query_one("#about", Static).update(Content(words.about(data, self.size.width, looking=looking)))
         if data.study is None:
             self._loaded = data
             self.query_one("#empty", Static).update(words.nothing())

@@ -9,6 +9,7 @@ from textual.content import Content
 
 from app.tui.findings.charts import SCORE, crossed_with, factor_of, trait_of
 from app.tui.findings.data import Loaded
+from app.tui.widgets.text import joined
 from core.names import NORM_SIGNS, short_id
 from core.verdict.findings import Finding
 
@@ -17,7 +18,7 @@ CHARTS = ("interaction", "causes")
 TITLES = ("Rests on", "Pairs", "Interaction", "Causes", "Settle", "Beside")
 
 
-def about(loaded: Loaded, *, looking: bool) -> str:
+def about(loaded: Loaded, width: int, *, looking: bool) -> str:
     """Which study, how many models at which ε, and whether there is more to come."""
     if loaded.study is None:
         return ""
@@ -32,7 +33,7 @@ def about(loaded: Loaded, *, looking: bool) -> str:
         parts.append(f"{listed.queued + listed.running:,} trials to come")
     if found is not None:
         parts.append(f"margin {found.margin:g} points")
-    return "  ·  ".join(parts)
+    return joined(parts, width)
 
 
 def nothing() -> Content:

@@ -48,6 +48,13 @@ class TextLines(Widget):
         return strips[0] if strips else Strip.blank(width, self.rich_style)
 
 
+def joined(parts: Sequence[str], width: int) -> str:
+    """The parts in a line of `width` cells; the last ones are left out where they would be cut, the first stands in any case."""
+    between = "  ·  "
+    count = max((n for n in range(1, len(parts) + 1) if cell_len(between.join(parts[:n])) <= width), default=1)
+    return between.join(parts[:count])
+
+
 def cut(text: str, width: int) -> str:
     """`text` in `width` cells, with "…" where it had to be cut."""
     return text if cell_len(text) <= width else set_cell_size(text, max(0, width - 1)) + "…"

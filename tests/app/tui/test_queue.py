@@ -15,7 +15,7 @@ from app.tui.queue import panels as queue_panels
 from app.tui.queue.panels import RunningTrial, Survivors, panels
 from app.tui.shell.page import Page
 from app.tui.widgets.dialogs import Confirm, Prompt, TextPage
-from app.tui.widgets.text import bar, coarse, curve, sparkline
+from app.tui.widgets.text import bar, coarse, curve, joined, sparkline
 from app.worker import control, login, owner
 from app.worker.pulse import Pulse
 from core.attacks import resolve
@@ -647,3 +647,11 @@ def test_survivors_are_thinned_out_not_forgotten(monkeypatch):
     assert falling.shares[-1] == pytest.approx(1 / 40)
     falling.look(RunningTrial(at_work(worker_state.AttackPhase("f", "fgsm", 0.1, 40, 40), 0.0), []))
     assert falling.shares == [1.0]
+
+
+def test_a_line_of_parts_has_whole_ones_only():
+    parts = ["worst case, %", "by optimizer", "kumar-cnn"]
+    assert joined(parts, 80) == "worst case, %  ·  by optimizer  ·  kumar-cnn"
+    assert joined(parts, 43) == "worst case, %  ·  by optimizer"
+    assert joined(parts, 5) == "worst case, %", "the first stands in any case"
+    assert joined([], 80) == ""

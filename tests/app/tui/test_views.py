@@ -132,7 +132,7 @@ def test_effects_are_what_a_cell_has_beyond_its_row_and_column(db):
         assert value == pytest.approx(values.values[row, column] - rows[row] - columns[column] + whole, abs=1e-4)
     seeds = loaded(db, heatmap, asked(), Knobs(("optimizer", "seed"), effects=True))
     assert seeds.found is None
-    assert "f chooses" in heatmap.VIEW.about(look(db, asked()), seeds)
+    assert "f chooses" in heatmap.VIEW.about(look(db, asked()), seeds)[0]
 
 
 def test_two_are_held_against_each_other_in_pairs(db):

@@ -109,7 +109,7 @@ def _in_words(line: Line, band: WorstCurve | None) -> str:
     return f"{line.curve.label}: {numbers}{trust_words(line.group.trust, line.group.reasons)}"
 
 
-def about(sight: Sight, content: Curves) -> str:  # noqa: ARG001 - what is drawn stands in the content
+def about(sight: Sight, content: Curves) -> tuple[str, ...]:  # noqa: ARG001 - what is drawn stands in the content
     count = len(content.found.lines)
     parts = [f"accuracy under {content.attack}, %" if content.attack else "worst case, %", f"by {content.by}"]
     if count > MOST_CURVES:
@@ -118,7 +118,7 @@ def about(sight: Sight, content: Curves) -> str:  # noqa: ARG001 - what is drawn
         parts.append("░ 95 % of the row under the cursor")
     elif content.attack is None:
         parts.append(f"no intervals: more than {MOST_MODELS} models")
-    return "  ·  ".join(parts)
+    return tuple(parts)
 
 
 def command(sight: Sight, content: Curves | None) -> str:

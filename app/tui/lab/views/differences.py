@@ -293,13 +293,13 @@ def _many(found: Differences) -> Table:
 # --- in words ---
 
 
-def about(sight: Sight, content: Held | Differences) -> str:  # noqa: ARG001 - whose they are stands in the content
+def about(sight: Sight, content: Held | Differences) -> tuple[str, ...]:  # noqa: ARG001 - whose they are stands in the content
     if isinstance(content, Held):
         first, second = content.found.first.side, content.found.second.side
-        return f"A {first.named}  ·  B {second.named}, {content.why}  ·  accuracies in %"
+        return f"A {first.named}", f"B {second.named}, {content.why}", "accuracies in %"
     left = f" of {len(content.runs) + content.left_out:,}" if content.left_out else ""
     text = f"{len(content.runs)}{left} runs, only what differs; h l move the columns"
-    return f"{text}  ·  {content.why}" if content.why else text
+    return (text, content.why) if content.why else (text,)
 
 
 def command(sight: Sight, content: Held | Differences | None) -> str:

@@ -121,13 +121,13 @@ def _scale(content: Effects) -> float:
     return 100.0 / SCORES[content.score].full
 
 
-def about(sight: Sight, content: HeatTable | Effects) -> str:
+def about(sight: Sight, content: HeatTable | Effects) -> tuple[str, ...]:
     pair = " × ".join(content.factors)
     if isinstance(content, HeatTable):
-        return f"{sight.told}, {pair}, means over everything else  ·  e effects"
+        return f"{sight.told}, {pair}", "means over everything else", "e effects"
     if content.found is None:
-        return content.why_none
-    return f"{sight.told}, {pair}: beyond row and column, points, paired  ·  * 95 % leaves out 0  ·  e values"
+        return (content.why_none,)
+    return f"{sight.told}, {pair}: beyond row and column, points, paired", "* 95 % leaves out 0", "e values"
 
 
 def command(sight: Sight, content: HeatTable | Effects | None) -> str:

@@ -133,13 +133,13 @@ def in_words(content: Images) -> str:
     return " · ".join(f"{one.label}: {told(one.example) if one.example else 'none kept'}" for one in content.models)
 
 
-def about(sight: Sight, content: Images) -> str:  # noqa: ARG001 - the content says it all
+def about(sight: Sight, content: Images) -> tuple[str, ...]:  # noqa: ARG001 - the content says it all
     which = f"sample {content.sample}, {content.place + 1} of {content.count}"
-    parts = [f"{which} that several of these models have" if content.shared else f"{which}; none is shared"]
+    parts = [f"{which} that several models have" if content.shared else f"{which}; none is shared"]
     parts.append(f"{content.attack} (a)" if content.attack else "all attacks (a)")
     if content.left_out > 0:
         parts.append(f"{len(content.models)} of {len(content.models) + content.left_out} models")
-    return "  ·  ".join([*parts, "n next  p before"])
+    return (*parts, "n next  p before")
 
 
 def command(sight: Sight, content: Images | None) -> str:

@@ -26,6 +26,7 @@ from app.tui.shell.threads import sentence
 from app.tui.widgets.chart import ChartView
 from app.tui.widgets.dialogs import Item, Picker
 from app.tui.widgets.grid import PAGE, Grid, Line
+from app.tui.widgets.text import joined
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -244,8 +245,8 @@ class ViewPane(Container):
             self._nothing(_why_nothing(sight, found.view))
             return
         view = _VIEWS[found.view]
-        told = (view.about(sight, found.content), sight.restriction, sight.constant)
-        self._put("about", "  ·  ".join(part for part in told if part))
+        told = (*view.about(sight, found.content), sight.restriction, sight.constant)
+        self._put("about", joined([part for part in told if part], self.size.width or self.app.size.width))
         self._lacks((*sight.notes, *(found.content.notes if isinstance(found.content, differences.Held) else ())))
         self.set_class(False, "nothing")
         self.set_class(self._wide, "wide")

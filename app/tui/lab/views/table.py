@@ -58,7 +58,8 @@ class View:
     title: str
     load: Callable[[Database, Sight, Knobs], Any]
     table: Callable[[Any, int, bool], Table]
-    about: Callable[[Sight, Any], str]
+    about: Callable[[Sight, Any], tuple[str, ...]]
+    """What is seen, in parts; the last ones are left out where there is no room."""
     command: Callable[[Sight, Any], str]
     nothing: str
     draw: Callable[[Any, Canvas, Hashable], str] | None = None

@@ -129,12 +129,12 @@ def _in_words(content: Tradeoff, point: Point) -> str:
     return text + front + trust_words(point.group.trust, point.group.reasons)
 
 
-def about(sight: Sight, content: Tradeoff) -> str:
+def about(sight: Sight, content: Tradeoff) -> tuple[str, ...]:
     at = sight.told if content.score == sight.score else content.score
     parts = [f"clean % against {at}", f"by {content.by}", "★ Pareto front"]
     if len(content.robust) < len(content.found):
         parts.append(f"intervals of the first {MOST_MODELS} models")
-    return "  ·  ".join(parts)
+    return tuple(parts)
 
 
 def command(sight: Sight, content: Tradeoff | None) -> str:  # noqa: ARG001 - the sight says it all

@@ -164,7 +164,7 @@ def _in_words(line: Trained) -> str:
     )
 
 
-def about(sight: Sight, content: Training) -> str:  # noqa: ARG001 - whose they are stands in the content
+def about(sight: Sight, content: Training) -> tuple[str, ...]:  # noqa: ARG001 - whose they are stands in the content
     count = len(content.lines)
     parts = [_NAMES[content.measure], f"{count} {content.of}"]
     if count > MOST_CURVES:
@@ -173,7 +173,7 @@ def about(sight: Sight, content: Training) -> str:  # noqa: ARG001 - whose they 
         parts.append(f"{content.left_out} more left out")
     if len(content.known) > 1:
         parts.append(f"v next of {', '.join(content.known)}")
-    return "  ·  ".join(parts)
+    return tuple(parts)
 
 
 def command(sight: Sight, content: Training | None) -> str:
