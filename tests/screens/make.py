@@ -1,10 +1,9 @@
-"""The README's screenshots: `python -m tests.screens.make [HOME]` opens the screens on a home in which `quick` was run (a
-temporary one is filled first where none is named: some minutes) and writes SVG files beside this one."""
+"""The README's screenshots: `python -m tests.screens.make [HOME]` opens the screens on the study that is published in tests/study
+(or on a home, where one is named) and writes SVG files beside this one."""
 
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -15,17 +14,19 @@ from storage.home import Home
 from tests.app.tui.conftest import calm, press_and_wait
 
 SIZE = (132, 34)
+PUBLISHED = Path("/tmp/look/s.db")
+STUDY = "paper-tuned"
 PICTURES = {
-    "lab": ["1", "right", "j", "space", "j", "space", "home"],
-    "compose": ["2"],
-    "compare": ["4"],
+    "lab": ["1", "o", *STUDY, "enter", "home", "right", "j"],
+    "findings": ["4", "o", *STUDY, "enter"],
+    "compose": ["2", "p", *STUDY, "enter"],
 }
 
 
-async def take(home: Home) -> None:
-    context = Context(home, home.database, False, colour=True, quiet=True, verbose=False)
+async def take(home: Home, database: Path) -> None:
+    """Each of PICTURES, from screens that remember nothing of the one before."""
+    context = Context(home, database, True, colour=True, quiet=True, verbose=False)
     for name, keys in PICTURES.items():
-        (home.root / "tui.json").unlink(missing_ok=True)
         app = InnateApp(context)
         async with app.run_test(size=SIZE) as pilot:
             await calm(pilot)
@@ -39,10 +40,8 @@ async def take(home: Home) -> None:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(folder) / "home"
-        if not (root / "innate.db").exists():
-            subprocess.run([sys.executable, "-P", "-m", "app.main", "--home", str(root), "run", "quick"], check=True)
-        asyncio.run(take(Home(root.resolve())))
+        named = Home(Path(sys.argv[1]).resolve()) if len(sys.argv) > 1 else None
+        asyncio.run(take(Home(Path(folder)), PUBLISHED if named is None else named.database))
 
 
 if __name__ == "__main__":
