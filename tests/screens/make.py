@@ -14,7 +14,7 @@ from storage.home import Home
 from tests.app.tui.conftest import calm, press_and_wait
 
 SIZE = (132, 34)
-PUBLISHED = Path("/tmp/look/s.db")
+PUBLISHED = Path(__file__).parent.parent / "study" / "study.db"
 STUDY = "paper-tuned"
 PICTURES = {
     "lab": ["1", "o", *STUDY, "enter", "home", "right", "j"],
