@@ -112,7 +112,7 @@ def test_no_text_reaches_sqlite_as_sql(text):
 @pytest.mark.parametrize("descending", [False, True])
 def test_sorted_with_what_is_unknown_last(db, order, descending):
     names = {"id": "trial_id", "clean": "clean_accuracy", "worst": "worst_case", "kept": "retention",
-             "area": "curve_area", "seconds": "train_seconds"}  # fmt: skip
+             "area": "curve_area", "seconds": "train_seconds", "eps": "threat_eps"}  # fmt: skip
     values = [getattr(row, names.get(order, order)) for row in rows(db, "", order, descending=descending)]
     known = [value for value in values if value is not None]
     assert values[: len(known)] == known, "what is unknown comes last"
