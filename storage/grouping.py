@@ -6,6 +6,7 @@ come later; this answers at once for a hundred thousand trials.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -80,8 +81,22 @@ class Group:
     """Variants whose trials are all done."""
 
 
-def groups(db: Database, study: str, chosen: Filter, by: Sequence[str], reading: Reading) -> list[Group]:
-    """One for each combination of what `by` (of BY, or TRIAL) names, best first, those without a value last."""
+@dataclass(frozen=True)
+class Groups:
+    """The first of them, and what they sum up to, those that are left out included."""
+
+    first: tuple[Group, ...] = ()
+    count: int = 0
+    variants: int = 0
+    complete: int = 0
+    valued: int = 0
+    seeds: int = 0
+    """Trials that a variant has, in the group where it has most, on average and rounded up."""
+
+
+def groups(db: Database, study: str, chosen: Filter, by: Sequence[str], reading: Reading, most: int = -1) -> Groups:
+    """One for each combination of what `by` (of BY, or TRIAL) names, best first, those without a value last; of the first `most`
+    all is told."""
     value, picked, values = _value(reading)
     keys = [column for number, name in enumerate(by) for column in _keys(name, number, "st.seed")]
     names = ", ".join(name for number in range(len(by)) for name in (f"name{number}", f"options{number}"))
@@ -93,22 +108,28 @@ def groups(db: Database, study: str, chosen: Filter, by: Sequence[str], reading:
     inside = ", ".join(("b.number", *own))
     sql = (
         f"WITH st AS (SELECT {inside}, avg({value}) AS value, count({value}) AS valued, "
-        f"count(*) AS trials, sum(st.trust = 'suspect') AS suspect, sum(st.trust = 'invalid') AS invalid, {counted} "
+        f"count(*) AS trials, sum(st.trust IS 'suspect') AS suspect, sum(st.trust IS 'invalid') AS invalid, {counted} "
         f"{rows(db, inside, value, chosen.sql)} {picked} WHERE st.study = ? AND ({chosen.sql}) GROUP BY {inside}) "
         f"SELECT {''.join(f'{key}, ' for key in keys)}avg(value), count(*), sum(trials), sum(valued), sum(suspect), "
         f"sum(invalid), {summed} FROM st CROSS JOIN brief_variant v ON v.number = st.number "
         f"{f'GROUP BY {names}' if names else ''} ORDER BY avg(value) DESC NULLS LAST{f', {names}' if names else ''}"
     )
     found = db.execute(sql, (*values, study, *chosen.values)).fetchall()
-    return [_group(row, len(by)) for row in found if row[2 * len(by) + 2] is not None]
+    if not found or found[0][-1] is None:  # a sum over no rows is one row of nothing
+        return Groups()
+    width = 2 * len(by)
+    first = tuple(_group(row, width) for row in found[: most if most >= 0 else None])
+    sums = [(row[width + 1], row[width + 2], row[width + 3], row[-1]) for row in found]
+    variants, _, valued, complete = map(sum, zip(*sums, strict=True))
+    return Groups(first, len(found), variants, complete, valued, max(-(-trials // own) for own, trials, _, _ in sums))
 
 
 def _group(row: Sequence[Any], width: int) -> Group:
-    choices = tuple(_choice(row[2 * number], row[2 * number + 1]) for number in range(width))
-    value, *counts = row[2 * width :]
-    return Group(choices, value, *(int(count or 0) for count in counts))
+    choices = tuple(_choice(row[number], row[number + 1]) for number in range(0, width, 2))
+    return Group(choices, *row[width:])
 
 
+@functools.lru_cache(maxsize=4096)
 def _choice(name: Any, stored: str | None) -> Choice:
     return Choice(None if name is None else str(name), parsed(stored or "{}"), stored)
 

@@ -5,8 +5,8 @@ import itertools
 import pytest
 
 from core.names import FACTORS
-from storage import database, listing, queries
-from storage.grouping import BY, Reading, groups, levels, placed, weaknesses, within
+from storage import database, grouping, listing, queries
+from storage.grouping import BY, Reading, levels, placed, weaknesses, within
 from storage.home import Home
 from storage.listing import EVERYTHING, parse_filter
 from storage.studies import study_row
@@ -18,6 +18,10 @@ def db(filled):
     db = database.connect(filled / "innate.db", read_only=True)
     yield db
     db.conn.close()
+
+
+def groups(*asked):
+    return list(grouping.groups(*asked).first)
 
 
 def by_hand(rows, key, value):
