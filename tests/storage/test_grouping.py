@@ -1,8 +1,11 @@
 """Groups of trials as SQLite counts and averages them, against the same worked out one by one."""
 
 import itertools
+from statistics import fmean
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from core.names import FACTORS
 from storage import database, grouping, listing, queries
@@ -63,6 +66,34 @@ def test_groups_of_several_factors_of_variants_and_of_seeds(db):
     (whole,) = groups(db, "tiny", EVERYTHING, (), Reading("innate"))
     assert (whole.variants, whole.trials, whole.valued) == (4, 8, 8)
     assert groups(db, "nothing of that name", EVERYTHING, (), Reading("innate")) == []
+
+
+@settings(max_examples=20)
+@given(
+    st.lists(st.sampled_from(BY), unique=True, max_size=3),
+    st.sampled_from(["", "adam", "seed=1", "activation=relu", "innate>30"]), st.sampled_from(["innate", "clean_accuracy"]), st.integers(0, 4),
+)  # fmt: skip
+def test_groups_are_those_of_the_list(db, by, text, score, most):
+    """Against the same trials listed one by one and put together here."""
+    chosen = parse_filter(text)
+    names = {"variant": "variant_id"}
+    trials, wanted = listing.page(db, chosen.narrowed("study", "tiny")), {}
+    for row in trials:
+        key = tuple(str(getattr(row, names.get(name, name))) for name in by)
+        wanted.setdefault(key, {}).setdefault(row.variant_id, []).append(getattr(row, score))
+    means = {key: fmean(fmean(values) for values in inside.values()) for key, inside in wanted.items()}
+    found = grouping.groups(db, "tiny", chosen, by, Reading(score), most)
+    every = groups(db, "tiny", chosen, by, Reading(score))
+    assert list(found.first) == every[:most]
+    assert {tuple(choice.name for choice in one.choices): pytest.approx(one.value) for one in every} == means
+    assert found.count == len(means)
+    assert found.variants == sum(map(len, wanted.values())) == sum(one.variants for one in every)
+    assert found.valued == len(trials)
+    assert found.complete == sum(one.complete for one in every)
+    for one in every:
+        inside = placed(db, "tiny", within(chosen, by, one.choices), by)
+        assert len(inside) == one.trials
+        assert set(inside.values()) <= {one.choices}
 
 
 def test_a_score_of_one_radius_is_read_at_another(db):
