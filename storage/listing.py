@@ -10,11 +10,11 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from core.errors import BadInput
-from core.names import FACTORS
 from core.registry import nearest
+from storage.brief import keep_up
 from storage.reading import read
 from storage.rows import ListedTrial, TrialRow
 from storage.tuning import is_companion
@@ -22,13 +22,15 @@ from storage.tuning import is_companion
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
+R = TypeVar("R", bound=TrialRow)
+
 _TEXT = {
-    "id": "t.id", "study": "st.study", "dataset": "t.dataset", "architecture": "t.architecture",
-    "optimizer": "t.optimizer", "activation": "t.activation", "defense": "t.defense", "state": "st.state",
+    "id": "st.trial_id", "study": "st.study", "dataset": "v.dataset", "architecture": "v.architecture",
+    "optimizer": "v.optimizer", "activation": "v.activation", "defense": "v.defense", "state": "st.state",
     "trust": "st.trust", "reason": "st.reason",
 }  # fmt: skip
 _NUMBERS = {
-    "seed": "t.seed", "attempts": "(SELECT count(*) FROM attempt a WHERE a.trial_id = t.id)", "clean": "c.accuracy",
+    "seed": "b.seed", "attempts": "(SELECT count(*) FROM attempt a WHERE a.trial_id = st.trial_id)", "clean": "c.accuracy",
     "worst": "sw.value", "kept": "sr.value", "area": "sa.value", "innate": "si.value", "seconds": "t.train_seconds",
     "priority": "st.priority", "eps": "s.threat_eps",
 }  # fmt: skip
@@ -44,16 +46,20 @@ _OPTIONS = ("architecture", "optimizer", "activation", "defense", "training")
 KEYS = (*_TEXT, *_NUMBERS)
 """What can be filtered and sorted by."""
 
-FROM = """
-FROM study_trial st JOIN study s ON s.name = st.study JOIN trial t ON t.id = st.trial_id
-LEFT JOIN clean c ON c.trial_id = t.id AND c.samples = s.samples
-LEFT JOIN score sw ON sw.study = st.study AND sw.trial_id = st.trial_id AND sw.name = 'worst_case'
-LEFT JOIN score sr ON sr.study = st.study AND sr.trial_id = st.trial_id AND sr.name = 'retention'
-LEFT JOIN score sa ON sa.study = st.study AND sa.trial_id = st.trial_id AND sa.name = 'curve_area'
-LEFT JOIN score si ON si.study = st.study AND si.trial_id = st.trial_id AND si.name = 'innate'
-"""
+_JOINS = {
+    "b": "CROSS JOIN brief b ON b.id = st.trial_id",
+    "v": "CROSS JOIN brief_variant v ON v.number = b.number",
+    "t": "CROSS JOIN trial t ON t.id = st.trial_id",
+    "c": "LEFT JOIN clean c ON c.trial_id = st.trial_id AND c.samples = s.samples",
+    **{
+        alias: f"LEFT JOIN score {alias} "
+        f"ON {alias}.study = st.study AND {alias}.trial_id = st.trial_id AND {alias}.name = '{name}'"
+        for alias, name in (("sw", "worst_case"), ("sr", "retention"), ("sa", "curve_area"), ("si", "innate"))
+    },
+}
+"""Alias → how it is joined. Each is looked up by the trial's id, as cheap where ids come in order as it is dear where not."""
 _EXPRESSIONS = {
-    "study": "st.study", "trial_id": "t.id", "variant_id": "t.variant_id", "dataset": "t.dataset",
+    "study": "st.study", "trial_id": "st.trial_id", "variant_id": "t.variant_id", "dataset": "t.dataset",
     "architecture": "t.architecture", "optimizer": "t.optimizer", "activation": "t.activation", "defense": "t.defense",
     "seed": "t.seed", "state": "st.state", "reason": "st.reason", "attempts": _NUMBERS["attempts"],
     "clean_accuracy": "c.accuracy", "initial_digest": "t.initial_digest", "final_digest": "t.final_digest",
@@ -67,10 +73,10 @@ _EXPRESSIONS = {
     # Only what was trained on a subset can have another than the default: the JSON of all others need not be looked into.
     "vary": "CASE WHEN t.train_samples IS NOT NULL THEN json_extract(t.spec, '$.vary') END",
 }  # fmt: skip
-OPTIONS = {factor: _EXPRESSIONS[f"{factor}_options"] for factor in FACTORS}
-"""Factor → its options as JSON, those that were tuned as such."""
 COLUMNS = tuple(_EXPRESSIONS)
 """Those of an exported table, in their order."""
+OF_ONE_VARIANT = "st.trial_id IN (SELECT id FROM trial WHERE variant_id = ?)"
+_ALIAS = re.compile(r"\b(\w+)\.\w")
 _CONDITION = re.compile(r"([A-Za-z_][\w.]*)\s*(!=|>=|<=|=|>|<|~)\s*(\"[^\"]*\"|\S*)|(\"[^\"]*\"|\S+)")
 _SQL_OPERATORS = {"=": "=", "!=": "<>", ">": ">", "<": "<", ">=": ">=", "<=": "<="}
 
@@ -85,13 +91,12 @@ class Filter:
 
     def narrowed(self, column: str, value: Any) -> Filter:
         """This and `column` = `value`; the column is one of KEYS that is text."""
-        return Filter(
-            self.text, f"{self.sql} AND CAST({({**_TEXT, **_NUMBERS})[column]} AS TEXT) = ?", (*self.values, value)
-        )
+        expression = _TEXT[column] if column in _TEXT else f"CAST({_NUMBERS[column]} AS TEXT)"
+        return Filter(self.text, f"({self.sql}) AND {_of_variant(f'{expression} = ?')}", (*self.values, value))
 
     def among(self, trial_ids: Sequence[str]) -> Filter:
         """This, and being one of these trials."""
-        sql = f"({self.sql}) AND t.id IN (SELECT value FROM json_each(?))"
+        sql = f"({self.sql}) AND st.trial_id IN (SELECT value FROM json_each(?))"
         return Filter(self.text, sql, (*self.values, json.dumps(list(trial_ids))))
 
 
@@ -123,11 +128,16 @@ def _bare(word: str) -> tuple[str, list[Any]]:
     if name in (*KEYS, *_NOTED):
         example = ">0.9" if name in _NUMBERS else {"tag": "=keep", "note": "~again"}.get(name, "=adam")
         raise BadInput(f"filter: {word}: compare it with something, such as {name}{example}")
-    columns = [
-        _TEXT[key] for key in ("study", "dataset", "architecture", "optimizer", "activation", "defense", "state")
-    ]
-    contained = " OR ".join(f"instr(lower({column}), ?)" for column in columns)
-    return f"(t.id LIKE ? OR {contained})", [f"{word.lower()}%", *[word.lower()] * len(columns)]
+    own, shared = ("study", "state"), ("dataset", "architecture", "optimizer", "activation", "defense")
+    contained = [" OR ".join(f"instr(lower({_TEXT[key]}), ?)" for key in keys) for keys in (own, shared)]
+    sql = f"(st.trial_id LIKE ? OR {contained[0]} OR {_of_variant(contained[1])})"
+    return sql, [f"{word.lower()}%", *[word.lower()] * (len(own) + len(shared))]
+
+
+def _of_variant(condition: str) -> str:
+    """A condition of what all trials of a variant share, tried once for each variant; any other as it is."""
+    shared = condition.replace("v.", "")
+    return condition if shared == condition else f"b.number IN (SELECT number FROM brief_variant WHERE {shared})"
 
 
 def _compared(key: str, operator: str, value: str, whole: str) -> tuple[str, list[Any]]:
@@ -139,8 +149,9 @@ def _compared(key: str, operator: str, value: str, whole: str) -> tuple[str, lis
         factor = _ALIASES.get(factor, factor)
         if factor not in _OPTIONS or not re.fullmatch(r"\w+", option):
             raise BadInput(f"filter: {key}: options are named like optimizer.lr ({', '.join(_OPTIONS)})")
-        column = f"t.{factor}" if factor == "training" else f"t.{factor}_options"
-        return _compare(f"json_extract({column}, '$.{option}')", operator, _literal(value))
+        column = f"v.{factor}" if factor == "training" else f"v.{factor}_options"
+        condition, values = _compare(f"json_extract({column}, '$.{option}')", operator, _literal(value))
+        return _of_variant(condition), values
     if name in _NUMBERS and operator != "~":
         return _compare(_NUMBERS[name], operator, _number(name, value, whole))
     if name in _NUMBERS:
@@ -154,10 +165,10 @@ def _compared(key: str, operator: str, value: str, whole: str) -> tuple[str, lis
         return _noted(name, operator, value.lower())
     column = _TEXT[name]
     if operator == "~":
-        return f"instr(lower(coalesce({column}, '')), ?)", [value.lower()]
+        return _of_variant(f"instr(lower(coalesce({column}, '')), ?)"), [value.lower()]
     if name == "id":
-        return f"{'' if operator == '=' else 'NOT '}(t.id LIKE ?)", [f"{value.lower()}%"]
-    return f"lower(coalesce({column}, '')) {_SQL_OPERATORS[operator]} ?", [value.lower()]
+        return f"{'' if operator == '=' else 'NOT '}(st.trial_id LIKE ?)", [f"{value.lower()}%"]
+    return _of_variant(f"lower(coalesce({column}, '')) {_SQL_OPERATORS[operator]} ?"), [value.lower()]
 
 
 def _noted(name: str, operator: str, value: str) -> tuple[str, list[Any]]:
@@ -166,7 +177,7 @@ def _noted(name: str, operator: str, value: str) -> tuple[str, list[Any]]:
     matches = f"instr({_NOTED[name]}, ?)" if operator == "~" else f"{_NOTED[name]} = ?"
     sql = (
         f"EXISTS (SELECT 1 FROM note n{words} WHERE n.study = st.study "
-        f"AND coalesce(n.variant_id, t.variant_id) = t.variant_id AND {matches})"
+        f"AND coalesce(n.variant_id, v.variant_id) = v.variant_id AND {matches})"
     )
     return f"NOT {sql}" if operator == "!=" else sql, [value]
 
@@ -201,12 +212,15 @@ def _number(name: str, value: str, whole: str) -> float:
 
 def count(db: Database, chosen: Filter = EVERYTHING) -> int:
     """How many rows the filter leaves."""
-    return int(db.execute(f"SELECT count(*) {FROM} WHERE {_where(chosen)}", chosen.values).fetchone()[0])
+    where = _where(chosen)
+    return int(db.execute(f"SELECT count(*) {rows(db, where)} WHERE {where}", chosen.values).fetchone()[0])
 
 
 def ids(db: Database, chosen: Filter) -> frozenset[str]:
     """The trials of the rows that the filter leaves."""
-    return frozenset(str(row[0]) for row in db.execute(f"SELECT t.id {FROM} WHERE {_where(chosen)}", chosen.values))
+    where = _where(chosen)
+    found = db.execute(f"SELECT st.trial_id {rows(db, where)} WHERE {where}", chosen.values)
+    return frozenset(str(trial_id) for (trial_id,) in found)
 
 
 def page(
@@ -222,8 +236,7 @@ def page(
 
     What is unknown comes last in either direction. Raises BadInput for an unknown key.
     """
-    sql = f"{_select(ListedTrial, chosen)} {_sorted(order, descending)} LIMIT {int(limit)} OFFSET {int(offset)}"
-    return read(db, ListedTrial, sql, chosen.values)
+    return _read(db, ListedTrial, chosen, _sorted(order, descending), offset, limit)
 
 
 def trials(
@@ -236,8 +249,7 @@ def trials(
     limit: int = -1,
 ) -> list[TrialRow]:
     """What `page` has, without the scores."""
-    sql = f"{_select(TrialRow, chosen)} {_sorted(order, descending)} LIMIT {int(limit)} OFFSET {int(offset)}"
-    return read(db, TrialRow, sql, chosen.values)
+    return _read(db, TrialRow, chosen, _sorted(order, descending), offset, limit)
 
 
 def one(db: Database, study: str, trial_id: str) -> ListedTrial | None:
@@ -258,7 +270,7 @@ def beginning(db: Database, prefix: str, limit: int) -> list[ListedTrial]:
 
 def one_of_variant(db: Database, study: str, variant_id: str) -> ListedTrial:
     """The first row of a variant that the study has."""
-    chosen = Filter(sql="st.study = ? AND t.variant_id = ?", values=(study, variant_id))
+    chosen = Filter(sql=f"st.study = ? AND {OF_ONE_VARIANT}", values=(study, variant_id))
     return page(db, chosen, limit=1)[0]
 
 
@@ -267,9 +279,42 @@ def some(db: Database, keys: Sequence[tuple[str, str]]) -> list[ListedTrial]:
     return [row for study, trial_id in keys if (row := one(db, study, trial_id)) is not None]
 
 
-def _select(kind: type[TrialRow], chosen: Filter) -> str:
-    columns = ", ".join(f"{_EXPRESSIONS[field.name]} AS {field.name}" for field in fields(kind))
-    return f"SELECT {columns} {FROM} WHERE {_where(chosen)}"
+def rows(db: Database, *mentioning: str) -> str:
+    """FROM … to the end of its joins: every row of a study, with what those parts of the statement mention and nothing else.
+
+    The aliases are `s` for the study, `st` for the trial in it, and those of _JOINS. Rows are passed in the order of their ids.
+    """
+    joined = _joined(*mentioning)
+    if joined or any("brief" in part for part in mentioning):
+        keep_up(db)
+    # Left to itself SQLite passes them in the order of another index, which is smaller: each look into a table by id is a far
+    # jump then, four times as dear in all.
+    by_id = "INDEXED BY sqlite_autoindex_study_trial_1" if joined else ""
+    return f"FROM study s CROSS JOIN study_trial st {by_id} ON st.study = s.name {joined}"
+
+
+def _joined(*mentioning: str) -> str:
+    aliases = {alias for part in mentioning for alias in _ALIAS.findall(part)}
+    if "v" in aliases:
+        aliases.add("b")
+    return " ".join(join for alias, join in _JOINS.items() if alias in aliases)
+
+
+def _read(db: Database, kind: type[R], chosen: Filter, order: str, offset: int, limit: int) -> list[R]:
+    """Rows of a table. Of a page only the keys are looked for among all rows; its columns are read for its own rows alone."""
+    names = [field.name for field in fields(kind)]
+    columns = ", ".join(f"{_EXPRESSIONS[name]} AS {name}" for name in names)
+    where, cut = _where(chosen), f"LIMIT {int(limit)} OFFSET {int(offset)}"
+    if limit < 0:
+        sql = f"SELECT {columns} {rows(db, columns, where, order)} WHERE {where} {order} {cut}"
+    else:
+        keys = f"SELECT st.study, st.trial_id {rows(db, where, order)} WHERE {where} {order} {cut}"
+        sql = (
+            f"SELECT {columns} FROM ({keys}) k CROSS JOIN study s ON s.name = k.study "
+            "CROSS JOIN study_trial st ON st.study = k.study AND st.trial_id = k.trial_id "
+            f"{_joined(columns, order)} {order}"
+        )
+    return read(db, kind, sql, chosen.values)
 
 
 def _where(chosen: Filter) -> str:

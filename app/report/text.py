@@ -47,7 +47,8 @@ def distinct(names: Sequence[str], width: int) -> list[str]:
     different = list(dict.fromkeys(names))
     if all(len(name) <= width for name in different):
         return list(names)
-    bare = {name: _without(name, _in_all(different)) for name in different}
+    common = _in_all(different)
+    bare = {name: _without(name, common) for name in different}
     for cut in (_end, _middle, _start):
         shown = {name: cut(bare[name], width) for name in different}
         if len(set(shown.values())) == len(different):

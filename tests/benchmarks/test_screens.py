@@ -12,15 +12,16 @@ import subprocess
 import sys
 import termios
 import time
-from dataclasses import replace
 from fcntl import ioctl
 
 import psutil
 import pytest
 
 from app.tui.lab.knobs import Knobs
-from app.tui.lab.loaded import NameBook, Question, facts, load
-from storage import database, grouping, listing
+from app.tui.lab.loaded import NameBook, Question, facts, inside, load
+from app.tui.lab.rows import MOST_ROWS, keys_below
+from storage import brief, database, grouping, listing
+from storage.grouping import Reading
 from storage.home import Home
 from tests import many
 from tests.app.tui.conftest import calm, opened
@@ -57,35 +58,63 @@ def hundred_thousand(tmp_path_factory):
     return home
 
 
+BAR = 0.3
+
+
 def test_the_lab_asks_for_a_hundred_thousand_trials(hundred_thousand):
-    """What its keys ask of the database: each < 0.3 s."""
+    """What its keys ask of the database: each within BAR seconds of the processor, which the reader's thread has to itself."""
     db = database.connect(hundred_thousand.database, read_only=True)
-    relu = listing.parse_filter("activation=relu clean>0.5")
-    book, knobs = NameBook(), Knobs(by=("optimizer",))
-    first = load(db, Question(knobs, listing.EVERYTHING, ()), book)
+    relu, clean, word = map(listing.parse_filter, ("activation=relu", "clean>0.5", "adam"))
+    knobs = Knobs(by=("optimizer",))
+    begun = time.process_time()
+    brief.keep_up(db)
+    print(f"\nwhat trials are looked for by, once for each connection: {1000 * (time.process_time() - begun):.0f} ms")
+    first = load(db, Question(knobs, listing.EVERYTHING, ()), NameBook())
     top = first.found[()]
     path = top.part(top.groups[0])
-    deeper = replace(knobs, opened=frozenset({path}))
+    at = Reading("worst_case")
+
+    def page(chosen=listing.EVERYTHING, order=None, **options):
+        return lambda: listing.page(db, chosen, order, descending=order is not None, limit=100, **options)
+
+    def groups(by, chosen=listing.EVERYTHING, reading=at):
+        return lambda: grouping.groups(db, "big", chosen, by, reading, MOST_ROWS)
+
     asked = {
-        "the first page of the list": lambda: listing.page(db, limit=100),
-        "a page of it in order": lambda: listing.page(db, order="innate", descending=True, limit=100),
-        "how long the list is": lambda: listing.count(db),
-        "the list, filtered": lambda: (listing.page(db, relu, limit=100), listing.count(db, relu)),
+        "the first page of the list": page(),
+        "a page of its middle": page(offset=50_000),
+        "sorted by a score": page(order="innate"),
+        "sorted by a score, its middle": page(order="innate", offset=50_000),
+        "how long it is": lambda: listing.count(db),
+        "filtered by a factor": page(relu),
+        "how many pass": lambda: listing.count(db, relu),
+        "filtered by a score": page(clean),
+        "filtered by a word": page(word),
+        "filtered by a word, sorted by a score": page(word, "innate"),
         "choices of a study": lambda: grouping.levels(db, "big"),
-        "groups": lambda: load(db, Question(knobs, listing.EVERYTHING, ()), book),
-        "groups, one opened": lambda: load(db, Question(deeper, listing.EVERYTHING, ()), book),
-        "groups at another ε": lambda: load(db, Question(replace(knobs, eps=0.2), listing.EVERYTHING, ()), book),
-        "groups, filtered": lambda: load(db, Question(knobs, relu, ()), book),
-        "groups by variant": lambda: load(db, Question(replace(knobs, by=("variant",)), listing.EVERYTHING, ()), book),
+        "groups by a factor": groups(("optimizer",)),
+        "groups by two": groups(("optimizer", "activation")),
+        "groups at another ε": groups(("optimizer",), reading=Reading("worst_case", "linf", 0.2)),
+        "groups, filtered by a factor": groups(("optimizer",), relu),
+        "groups, filtered by a score": groups(("optimizer",), clean),
+        "groups, filtered by a word": groups(("optimizer",), word),
+        "below a row": groups(keys_below(("optimizer",), path), inside(listing.EVERYTHING, ("optimizer",), path)),
         "what is known of a row": lambda: facts(db, first, path),
     }
-    print(
-        f"\n{sum(group.trials for group in top.groups):,} trials, {sum(group.variants for group in top.groups):,} variants"
-    )
-    for what, ask in asked.items():
-        begun = time.process_time()
-        ask()
-        print(f"{what}: {1000 * (time.process_time() - begun):.0f} ms")
+    slow = {"sorted by what only the wide rows have": page(order="seconds"), "20,000 groups": groups(("variant",))}
+    print(f"{sum(group.trials for group in top.groups):,} trials, {first.whole.variants:,} variants: processor, wall")
+    over = []
+    for what, ask in {**asked, **slow}.items():
+        took = []
+        for _ in range(3):
+            began = time.perf_counter(), time.process_time()
+            ask()
+            took.append((time.process_time() - began[1], time.perf_counter() - began[0]))
+        best, wall = min(took)
+        print(f"{what}: {1000 * best:.0f} ms, {1000 * wall:.0f} ms")
+        if best > BAR and what not in slow:
+            over.append(what)
+    assert not over
 
 
 class Terminal:

@@ -1,12 +1,15 @@
 """Groups of trials as SQLite counts and averages them, against the same worked out one by one."""
 
 import itertools
+from statistics import fmean
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from core.names import FACTORS
-from storage import database, listing, queries
-from storage.grouping import BY, Reading, groups, levels, placed, weaknesses, within
+from storage import database, grouping, listing, queries
+from storage.grouping import BY, Reading, levels, placed, weaknesses, within
 from storage.home import Home
 from storage.listing import EVERYTHING, parse_filter
 from storage.studies import study_row
@@ -18,6 +21,10 @@ def db(filled):
     db = database.connect(filled / "innate.db", read_only=True)
     yield db
     db.conn.close()
+
+
+def groups(*asked):
+    return list(grouping.groups(*asked).first)
 
 
 def by_hand(rows, key, value):
@@ -59,6 +66,35 @@ def test_groups_of_several_factors_of_variants_and_of_seeds(db):
     (whole,) = groups(db, "tiny", EVERYTHING, (), Reading("innate"))
     assert (whole.variants, whole.trials, whole.valued) == (4, 8, 8)
     assert groups(db, "nothing of that name", EVERYTHING, (), Reading("innate")) == []
+
+
+@settings(max_examples=20)
+@given(
+    st.lists(st.sampled_from(BY), unique=True, max_size=3),
+    st.sampled_from(["", "adam", "seed=1", "activation=relu", "innate>30"]),
+    st.sampled_from(["innate", "clean_accuracy"]), st.integers(0, 4),
+)  # fmt: skip
+def test_groups_are_those_of_the_list(db, by, text, score, most):
+    """Against the same trials listed one by one and put together here."""
+    chosen = parse_filter(text)
+    names = {"variant": "variant_id"}
+    trials, wanted = listing.page(db, chosen.narrowed("study", "tiny")), {}
+    for row in trials:
+        key = tuple(str(getattr(row, names.get(name, name))) for name in by)
+        wanted.setdefault(key, {}).setdefault(row.variant_id, []).append(getattr(row, score))
+    means = {key: fmean(fmean(values) for values in inside.values()) for key, inside in wanted.items()}
+    found = grouping.groups(db, "tiny", chosen, by, Reading(score), most)
+    every = groups(db, "tiny", chosen, by, Reading(score))
+    assert list(found.first) == every[:most]
+    assert {tuple(choice.name for choice in one.choices): pytest.approx(one.value) for one in every} == means
+    assert found.count == len(means)
+    assert found.variants == sum(map(len, wanted.values())) == sum(one.variants for one in every)
+    assert found.valued == len(trials)
+    assert found.complete == sum(one.complete for one in every)
+    for one in every:
+        inside = placed(db, "tiny", within(chosen, by, one.choices), by)
+        assert len(inside) == one.trials
+        assert all(choices == one.choices for choices in inside.values())
 
 
 def test_a_score_of_one_radius_is_read_at_another(db):

@@ -112,7 +112,7 @@ def test_no_text_reaches_sqlite_as_sql(text):
 @pytest.mark.parametrize("descending", [False, True])
 def test_sorted_with_what_is_unknown_last(db, order, descending):
     names = {"id": "trial_id", "clean": "clean_accuracy", "worst": "worst_case", "kept": "retention",
-             "area": "curve_area", "seconds": "train_seconds"}  # fmt: skip
+             "area": "curve_area", "seconds": "train_seconds", "eps": "threat_eps"}  # fmt: skip
     values = [getattr(row, names.get(order, order)) for row in rows(db, "", order, descending=descending)]
     known = [value for value in values if value is not None]
     assert values[: len(known)] == known, "what is unknown comes last"
@@ -125,6 +125,56 @@ def test_pages_put_together_are_the_whole(db):
         row for offset in range(0, 12, 5) for row in rows(db, "", "innate", descending=True, offset=offset, limit=5)
     ]
     assert pages == whole
+
+
+CONDITIONS = [
+    "optimizer=adam", "activation!=relu", "opt~m", "adam", "tanh", "state=done", "trust!=ok", "clean>0.9", "innate<20", "seed=1",
+    "optimizer.lr>0.1", "training.epochs=3", "attempts=0", "seconds>0", "dataset=digits", "tag!=keep", "other", "kept<50%",
+]  # fmt: skip
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(st.sampled_from(CONDITIONS), max_size=3), st.sampled_from((None, *listing.KEYS)), st.booleans(),
+    st.integers(0, 13), st.integers(0, 13),
+)  # fmt: skip
+def test_a_page_is_a_part_of_the_whole_however_it_is_looked_for(db, conditions, order, descending, offset, limit):
+    """The whole is read in one statement, without looking for keys first; and a filter passes what each of its parts passes."""
+    text = " ".join(conditions)
+    whole = rows(db, text, order, descending=descending)
+    assert rows(db, text, order, descending=descending, offset=offset, limit=limit) == whole[offset : offset + limit]
+    assert listing.count(db, parse_filter(text)) == len(whole)
+    assert listing.ids(db, parse_filter(text)) == {row.trial_id for row in whole}
+    passing = [{(row.study, row.trial_id) for row in rows(db, one)} for one in conditions]
+    kept = [
+        row
+        for row in rows(db, "", order, descending=descending)
+        if all((row.study, row.trial_id) in one for one in passing)
+    ]
+    assert whole == kept
+
+
+def test_a_connection_learns_of_trials_that_come_and_go(home, cache):
+    """What trials are looked for by is kept beside them: it must not fall behind, even where a place is taken again."""
+    writer = database.connect(home.database)
+    reader = database.connect(home.database, read_only=True)
+
+    def found(text):
+        return sorted(row.trial_id for row in listing.page(reader, parse_filter(text), limit=100))
+
+    assert found("optimizer=adam") == []
+    studies.submit(writer, plan_of(tiny(), cache))
+    first = found("optimizer=adam")
+    assert len(first) == 4
+    with database.transaction(writer):
+        writer.execute("DELETE FROM study")
+        writer.execute("DELETE FROM trial")
+    assert found("optimizer=adam") == []
+    studies.submit(writer, plan_of(tiny(optimizers=["rmsprop", {"name": "adam", "lr": 0.5}]), cache))
+    assert len(found("optimizer=rmsprop")) == len(found("optimizer=adam")) == 4
+    assert not set(first) & set(found("optimizer=adam"))
+    for made in (writer, reader):
+        made.conn.close()
 
 
 def test_an_unknown_order_is_bad_input(db):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app.report.grid import SINGLE
 from app.tui.lab.knobs import Knobs, reading
-from app.tui.lab.rows import Found, Names, Path, choices_of, keys_below, part_of, parts
+from app.tui.lab.rows import MOST_ROWS, Found, Names, Path, choices_of, keys_below, part_of, parts
 from core.errors import NotFound
 from core.names import FACTORS
 from storage import grouping
-from storage.grouping import Group, Reading, Weakness, placed
+from storage.database import data_version
+from storage.grouping import Group, Groups, Reading, Weakness, placed
 from storage.listing import EVERYTHING, Filter
 from storage.rows import StudyRow
 from storage.studies import latest_study, score_grid, study_row
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 MOST_TRIALS = 2_000
 """Of one row that are marked, changed or looked at together."""
+_KEPT = 64
+"""Answers that are remembered, so that opening a row, or a step of ε and back, costs nothing again."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class Loaded:
     chosen: Filter
     names: Names
     found: Mapping[Path, Found]
+    whole: Groups
+    """At the top, with all of their sums."""
     opened: frozenset[Path]
     marked: Mapping[Path, int]
     """Row → its marked trials."""
@@ -58,25 +63,37 @@ class Loaded:
 
     @property
     def groups(self) -> tuple[Group, ...]:
-        return self.found[()].groups
+        return self.whole.first
 
     @property
     def models(self) -> int:
         """How many trials have the number."""
-        return sum(group.valued for group in self.groups)
+        return self.whole.valued
 
 
 class NameBook:
-    """What the choices of studies are called, which changes only when a study does. For one thread."""
+    """What the choices of studies are called, which changes only when a study does, and groups that were asked for, as long as
+    nobody has written since. For one thread."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[object, Names]] = {}
+        self._asked: dict[object, Groups] = {}
+        self._as_of: object = None
 
     def of(self, db: Database, study: str) -> Names:
         now = (study_row(db, study).run_at, grouping.size(db, study))
         if study not in self._known or self._known[study][0] != now:
             self._known[study] = now, Names.of(grouping.levels(db, study))
         return self._known[study][1]
+
+    def groups(self, db: Database, *asked: Any) -> Groups:
+        """`storage.grouping.groups`, the best MOST_ROWS of them."""
+        now = (id(db), data_version(db))
+        if now != self._as_of or len(self._asked) > _KEPT:
+            self._as_of, self._asked = now, {}
+        if asked not in self._asked:
+            self._asked[asked] = grouping.groups(db, *asked, most=MOST_ROWS)
+        return self._asked[asked]
 
 
 def load(db: Database, question: Question, book: NameBook) -> Loaded | None:
@@ -94,13 +111,16 @@ def load(db: Database, question: Question, book: NameBook) -> Loaded | None:
     eps = knobs.eps if knobs.eps in radii else study.threat_eps
     at = reading(study, score, eps)
     found: dict[Path, Found] = {}
+    whole = Groups()
     for path in ((), *sorted(knobs.opened, key=len)):
         if path and not _may_be_open(path, by, found):
             continue
         keys = keys_below(by, path)
-        groups = grouping.groups(db, study.name, inside(question.chosen, by, path), keys, at)
-        if groups or not path:
-            found[path] = Found(keys, tuple(groups))
+        groups = book.groups(db, study.name, inside(question.chosen, by, path), keys, at)
+        if not path:
+            whole = groups
+        if groups.count or not path:
+            found[path] = Found(keys, groups.first, groups.count - len(groups.first))
     top = found[()]
     best = top.part(top.groups[0]) if top.groups else None
     pinned = knobs.baseline if len(by) <= len(knobs.baseline) < len(parts(by)) else ()
@@ -116,6 +136,7 @@ def load(db: Database, question: Question, book: NameBook) -> Loaded | None:
         question.chosen,
         names,
         found,
+        whole,
         frozenset(found) - {()},
         _marked(db, study.name, by, [trial for name, trial in question.marks if name == study.name]),
         pinned if baseline else (),

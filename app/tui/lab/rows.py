@@ -57,6 +57,9 @@ class Found:
 
     keys: tuple[str, ...]
     groups: tuple[Group, ...]
+    """The best MOST_ROWS."""
+    left: int = 0
+    """Others."""
 
     def part(self, group: Group) -> Path:
         """What it adds to the path of the row above."""
@@ -142,21 +145,20 @@ def rows_of(
         inside = found.get(path)
         if inside is None:
             return
-        listed, texts = inside.groups[:MOST_ROWS], labels(inside, names)
+        listed, texts = inside.groups, labels(inside, names)
         paths = [(*path, *inside.part(group)) for group in listed]
         valued = [(own, group) for own, group in zip(paths, listed, strict=True) if group.value is not None]
         pinned = bool(paths) and len(baseline) == len(paths[0])
         first = baseline if pinned else _best(valued, levels) if len(valued) > 1 else ()
-        for own, group, label in zip(paths, listed, texts, strict=False):
+        for own, group, label in zip(paths, listed, texts, strict=True):
             row = _row(own, by, depth, label, group, levels.get(own), score, own in opened)
             if own == first and row.kind != TRIAL:
                 row = replace(row, role="baseline" if pinned else "best")
             made.append(row)
             if row.opened:
                 add(own, depth + 1)
-        if len(inside.groups) > len(listed):
-            left = len(inside.groups) - len(listed)
-            made.append(LabRow((*path, ("", "more")), "more", depth, f"and {left:,} more: / narrows"))
+        if inside.left:
+            made.append(LabRow((*path, ("", "more")), "more", depth, f"and {inside.left:,} more: / narrows"))
 
     add((), 0)
     return made
@@ -215,7 +217,8 @@ def scaled(found: Difference, scale: float) -> Difference:
 
 
 def labels(found: Found, names: Names) -> list[str]:
-    """What to call each group: its choices in what varies, a seed by its number; the beginning of an id where nothing tells."""
+    """What to call each group: its choices in what varies, a seed by its number; the beginning of an id where nothing else tells
+    it from the others in sight."""
     return _distinct([_label(found.keys, group, names) for group in found.groups], found)
 
 

@@ -21,6 +21,7 @@ from app.tui.widgets.dialogs import Item, Picker
 from app.tui.widgets.grid import PAGE, Column, Grid
 from core.names import short_id
 from storage import listing
+from storage.database import data_version
 from storage.listing import Filter
 from storage.rows import ListedTrial
 
@@ -81,6 +82,9 @@ class RunList(Container):
         self._first: tuple[int, list[RunLine]] | None = None
         """The page that came first, and where it begins: what columns there are does not change while one scrolls."""
         self.listed: Listed | None = None
+        self._counts: dict[Filter, int] = {}
+        """By the readers' thread alone; `_as_of` says for which data."""
+        self._as_of: Any = None
         self._previewed: Any = None
         self._shape: Any = None
 
@@ -124,11 +128,20 @@ class RunList(Container):
         }
         return Listed(
             pages,
-            listing.count(db, chosen),
-            listing.count(db),
+            self._counted(db, chosen),
+            self._counted(db, listing.EVERYTHING),
             listing.one(db, *question.baseline) if question.baseline else None,
             {study: self._book.of(db, study) for study in {row.study for rows in pages.values() for row in rows}},
         )
+
+    def _counted(self, db: Database, chosen: Filter) -> int:
+        """How many rows pass, which is counted anew only where somebody has written since: scrolling counts nothing."""
+        now = (id(db), data_version(db))
+        if now != self._as_of:
+            self._as_of, self._counts = now, {}
+        if chosen not in self._counts:
+            self._counts[chosen] = listing.count(db, chosen)
+        return self._counts[chosen]
 
     def show(self, listed: Listed) -> None:
         self.listed = listed

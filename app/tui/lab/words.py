@@ -41,9 +41,7 @@ def radius_words(loaded: Loaded) -> str:
 
 def title(loaded: Loaded, marks: int, width: int) -> Content:
     """The knobs first, then what there is; what has no room is left out whole."""
-    groups = loaded.groups
-    variants, complete = sum(one.variants for one in groups), sum(one.complete for one in groups)
-    seeds = max((-(-one.trials // max(1, one.variants)) for one in groups), default=0)
+    variants, complete, seeds = loaded.whole.variants, loaded.whole.complete, loaded.whole.seeds
     kind = "runs" if SEED in loaded.by else "variants"
     needed = [
         (loaded.study.name, "bold $primary"),

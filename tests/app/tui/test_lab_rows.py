@@ -11,7 +11,7 @@ from app.tui.lab.knobs import Knobs
 from app.tui.lab.loaded import Loaded
 from app.tui.lab.rows import MOST_ROWS, Found, Names, below, keys_below, part_of, parts, rows_of
 from core.names import FACTORS
-from storage.grouping import Choice, Group, Reading, Weakness
+from storage.grouping import Choice, Group, Groups, Reading, Weakness
 from storage.listing import EVERYTHING, parse_filter
 from storage.rows import ListedTrial, StudyRow
 
@@ -57,11 +57,20 @@ A, S, F = [(part_of(one),) for one in (ADAM, SLOW, FAST)]
 LEVELS = {A: level(62.7, 60.9, 64.5), S: level(55.3, 51.0, 59.6, difference(-7.4, 3.1))}
 
 
+def summed(groups):
+    seeds = max((-(-one.trials // one.variants) for one in groups), default=0)
+    variants, complete, valued = (
+        sum(getattr(one, name) for one in groups) for name in ("variants", "complete", "valued")
+    )
+    return Groups(groups, len(groups), variants, complete, valued, seeds)
+
+
 def loaded(found=None, **changes):
     given = {
         "study": STUDY, "by": ("optimizer",), "score": "worst_case", "eps": 0.1, "radii": (0.05, 0.1),
         "grid": (0.05, 0.1), "reading": Reading("worst_case"), "chosen": EVERYTHING, "names": NAMES,
-        "found": found or {(): TOP}, "opened": frozenset(), "marked": {}, "baseline": (), "baseline_trials": (), "weak": (),
+        "found": found or {(): TOP}, "whole": summed((found or {(): TOP})[()].groups), "opened": frozenset(),
+        "marked": {}, "baseline": (), "baseline_trials": (), "weak": (),
     }  # fmt: skip
     return Loaded(**{**given, **changes})
 
@@ -104,7 +113,7 @@ def test_rows_open_into_variants_that_never_look_alike_and_those_into_seeds():
 
 def test_of_many_rows_the_best_are_shown_and_the_rest_is_counted():
     many = Found(
-        ("optimizer", "variant"), tuple(group([ADAM, Choice(f"{n:06x}", {})], 0.5) for n in range(MOST_ROWS + 7))
+        ("optimizer", "variant"), tuple(group([ADAM, Choice(f"{n:06x}", {})], 0.5) for n in range(MOST_ROWS)), 7
     )
     made = rows({(): many}, by=("variant",), levels={})
     assert len(made) == MOST_ROWS + 1
