@@ -86,7 +86,7 @@ class Settler:
             new = started is not None and not started.already
             queued = f"{done.added} trials queued" if done.added else "the look is kept; nothing was to train"
             began = "; worker started" if new else "; the worker is at it" if started else ""
-            page.say(f"{found.study}: {queued}{began}   ≡ {command}{'; innate worker start' if new else ''}")
+            page.did(f"{found.study}: {queued}{began}", f"{command}{'; innate worker start' if new else ''}")
             if warning is not None:
                 page.app.push_screen(TextPage("When you log out", warning))
 

@@ -126,17 +126,21 @@ def load(db: Database, question: Question, book: NameBook) -> Loaded | None:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is looked up of the row under the cursor: its trials, at most MOST_TRIALS of them, and what is weak about them."""
+    """What is looked up of the row under the cursor: its trials, at most MOST_TRIALS of them, the first that failed, and what is
+    weak about them."""
 
     path: Path
     trials: tuple[str, ...]
+    failed: str | None
     weak: tuple[Weakness, ...]
 
 
-def facts(db: Database, loaded: Loaded, path: Path) -> Facts:
-    chosen = inside(loaded.chosen, loaded.by, path)
-    trials = tuple(placed(db, loaded.study.name, chosen, most=MOST_TRIALS))
-    return Facts(path, trials, weak_below(db, loaded.study.name, loaded.chosen, loaded.by, path))
+def facts(db: Database, loaded: Loaded, path: Path, *, failed: bool) -> Facts:
+    """`failed`: whether any of its trials is known to have failed."""
+    study, chosen = loaded.study.name, inside(loaded.chosen, loaded.by, path)
+    trials = tuple(placed(db, study, chosen, most=MOST_TRIALS))
+    first = next(iter(placed(db, study, chosen.narrowed("state", "failed"), most=1) if failed else ()), None)
+    return Facts(path, trials, first, weak_below(db, study, loaded.chosen, loaded.by, path))
 
 
 def weak_below(db: Database, study: str, chosen: Filter, by: Sequence[str], path: Path) -> tuple[Weakness, ...]:

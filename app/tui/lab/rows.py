@@ -156,7 +156,7 @@ def rows_of(
                 add(own, depth + 1)
         if len(inside.groups) > len(listed):
             left = len(inside.groups) - len(listed)
-            made.append(LabRow((*path, ("", "more")), "more", depth, f"and {left:,} more: / narrows"))
+            made.append(LabRow((*path, ("", "more")), "more", depth, f"and {left:,} more: a filter narrows"))
 
     add((), 0)
     return made

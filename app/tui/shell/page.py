@@ -103,6 +103,11 @@ class Page(Screen[None]):
         """Its KEYS, with those that are the user's own."""
         return self.session.own.of(self.KEYS, self.MODE)
 
+    def key_of(self, action: str) -> str:
+        """The key for an action of this screen, or of every screen, as one types it: for sentences that name it."""
+        known = (*self.keys, *self.session.own.of(EVERYWHERE, APP))
+        return next(key.shown for key in known if key.action == action)
+
     def compose(self) -> ComposeResult:
         yield Masthead(self.marked)
         with Container(id="body"):

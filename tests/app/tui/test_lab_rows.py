@@ -57,6 +57,9 @@ A, S, F = [(part_of(one),) for one in (ADAM, SLOW, FAST)]
 LEVELS = {A: level(62.7, 60.9, 64.5), S: level(55.3, 51.0, 59.6, difference(-7.4, 3.1))}
 
 
+KEY = {"group": "g", "harder": "H", "retry": "R", "mode('queue')": "3"}
+
+
 def loaded(found=None, **changes):
     given = {
         "study": STUDY, "by": ("optimizer",), "score": "worst_case", "eps": 0.1, "radii": (0.05, 0.1),
@@ -108,7 +111,7 @@ def test_of_many_rows_the_best_are_shown_and_the_rest_is_counted():
     )
     made = rows({(): many}, by=("variant",), levels={})
     assert len(made) == MOST_ROWS + 1
-    assert made[-1].label == "and 7 more: / narrows"
+    assert made[-1].label == "and 7 more: a filter narrows"
     assert len({row.label for row in made}) == len(made), "an id tells what no factor does"
 
 
@@ -233,7 +236,7 @@ def test_a_score_of_no_single_radius_is_read_as_it_is_stored():
 
 def answer(levels=LEVELS, note=None, data=None, **options):
     data = data or loaded()
-    return words.answer(data, rows(data.found, levels, data.by, **options), note).plain
+    return words.answer(data, rows(data.found, levels, data.by, **options), note, KEY.__getitem__).plain
 
 
 def test_who_is_best_and_how_sure():
@@ -265,7 +268,7 @@ def test_no_claim_without_pairs_or_intervals():
 
 def test_against_a_baseline_the_others_are_sorted_by_what_can_be_said():
     levels = {A: level(62.7, 60.9, 64.5, difference(7.4, 3.1)), S: level(55.3, 51.0, 59.6)}
-    said = words.answer(loaded(baseline=S), rows(levels=levels, baseline=S), None).plain
+    said = words.answer(loaded(baseline=S), rows(levels=levels, baseline=S), None, KEY.__getitem__).plain
     assert said == "ANSWER against sgd lr=0.1 at ε 0.1 (paired, 95 % each) better: adam."
 
 
@@ -279,16 +282,29 @@ def test_the_title_says_every_knob_and_leaves_out_whole_what_has_no_room():
     assert "ε" not in words.title(loaded(score="clean_accuracy", eps=None), 0, 80).plain
 
 
+def weak(row, found, *, here=True, room=1000):
+    return words.weak(row, found, here=here, key_of=KEY.__getitem__, fits=lambda text: len(text) <= room).plain
+
+
 def test_what_is_weak_names_the_reason_and_the_key_that_helps():
     found = [Weakness("suspect", ("square beats pgd",), 3, 2), Weakness("suspect", ("loss still moving",), 1, 1)]
     adam, slow, _ = rows()
-    assert words.weak(adam, found, here=True, harder=True).plain == (
-        "WEAK   2 adam variants suspect: square beats pgd (1 other reason) → A attack harder"
-    )
-    assert "harder" not in words.weak(adam, found, here=True, harder=False).plain
-    assert "→" not in words.weak(adam, found, here=False, harder=True).plain, "a key is about the row under the cursor"
-    assert words.weak(slow, [], here=True, harder=True).plain == "WEAK   3 sgd lr=0.1 runs failed → R run again"
-    assert words.weak(adam, [], here=True, harder=True).plain == ""
+    assert weak(adam, found) == "WEAK   2 adam variants suspect: square beats pgd (1 other reason) → H attack harder"
+    assert "harder" not in weak(adam, [Weakness("invalid", ("degenerate",), 3, 2)])
+    assert "→" not in weak(adam, found, here=False), "a key is about the row under the cursor"
+    assert weak(slow, []) == "WEAK   3 sgd lr=0.1 runs failed → R run again"
+    assert weak(adam, []) == ""
+
+
+@pytest.mark.parametrize("room", range(105, 165, 7))
+def test_of_long_reasons_the_beginning_stands_and_the_key_that_helps_always(room):
+    found = [Weakness("suspect", ("steps still gaining: 9 of 60 samples fell in the last", "loss still moving"), 3, 2)]
+    said = weak(rows()[1], found, room=room)
+    assert len(said) <= room
+    assert said.startswith("WEAK   2 sgd lr=0.1 variants suspect: ")
+    assert said.endswith(" … → H attack harder; 3 sgd lr=0.1 runs failed → R run again")
+    whole = weak(rows()[1], found)
+    assert whole.startswith(said.partition(" …")[0])
 
 
 def test_the_same_from_the_command_line():
