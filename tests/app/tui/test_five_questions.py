@@ -14,7 +14,7 @@ from app.tui.queue.screen import QueueScreen
 from app.worker import control
 from storage import database, queries, queue, studies
 from storage.home import Home, prepare
-from tests.app.tui.conftest import LARGE, SMALL, opened, press_and_wait, shown
+from tests.app.tui.conftest import LARGE, SIZES, SMALL, opened, press_and_wait, shown
 from tests.conftest import plan_of, tiny
 from tests.storage import stored
 
@@ -26,7 +26,7 @@ KEYS = {
     "what differs between any two runs": 7,
     "what is open, and settle it": 4,
     "run again what failed": 1,
-    "edit what failed, and submit that": 3,
+    "edit what failed, and submit that": 13,  # of them 10 change its learning rate
 }
 
 
@@ -163,7 +163,7 @@ async def test_why_it_is_suspect_and_attack_it_harder(lab):
     assert rows(lab, "SELECT count(*) FROM score WHERE trial_id = ?", trial)[0][0] > 0, "scores stay until it is done"
 
 
-@pytest.mark.parametrize("size", [SMALL, LARGE])
+@pytest.mark.parametrize("size", SIZES)
 @story
 async def test_what_differs_between_the_row_and_the_best_of_the_others(lab, size):
     means, _ = answer(lab, 0.1)
@@ -185,20 +185,13 @@ async def test_what_differs_between_any_two_runs(lab):
         keys = asked("what differs between any two runs", "g", "n", "tab", "enter", "space", "space", "d")
         await press_and_wait(pilot, *keys)
         trials = [trial for _, trial in app.session.remembered.marks]
-        said = {
-            trial: rows(
-                lab,
-                "SELECT t.seed, 100 * c.accuracy FROM trial t JOIN clean c ON c.trial_id = t.id WHERE t.id = ?",
-                trial,
-            )[0]
-            for trial in trials
-        }
-        (seed, clean), (other_seed, other_clean) = said.values()
+        sql = "SELECT activation, seed, 100 * accuracy FROM trial JOIN clean ON trial_id = id WHERE id = ?"
+        (one, seed, clean), (other, other_seed, other_clean) = (rows(lab, sql, trial)[0] for trial in trials)
         text = flat(app)
         assert f"→ clean {clean:.1f} {other_clean:.1f} {clean - other_clean:+.1f}" in text
-        assert f"seed {seed} {other_seed}" in text
-        assert seed != other_seed, "the first two of the list"
-        assert "optimizer" not in text.partition("→ trust")[2], "where they are alike nothing is said"
+        assert (seed, {one, other}) == (other_seed, {"relu", "tanh"}), "the first two of the list"
+        assert f"activation {one} {other}" in text
+        assert "seed " not in text.partition("→ trust")[2], "where they are alike nothing is said"
 
 
 @story
@@ -252,13 +245,18 @@ async def test_run_again_what_failed(broken):
 async def test_edit_what_failed_and_submit_that(broken, started):
     home, trial = broken
     async with on_the_row(home, trial) as (app, pilot):
-        edit, submit, yes = asked("edit what failed, and submit that", "E", "S", "y")
+        edit, *changes, submit, yes = asked(
+            "edit what failed, and submit that", "E", *["down"] * 3, *["enter"] * 3, *"0.1", "enter", "S", "y"
+        )
         await press_and_wait(pilot, edit)
         assert isinstance(app.screen, ComposeScreen)
         assert f"{trial[:10]} of tiny, to edit" in flat(app), "the run that failed, not the first of the row"
-        await press_and_wait(pilot, submit)
+        await press_and_wait(pilot, *changes, submit)
         assert "Submit tiny-edited?" in shown(app)
         await press_and_wait(pilot, yes)
         assert isinstance(app.screen, QueueScreen)
         assert "tiny-edited: 1 trial queued; worker started" in flat(app)
-    assert rows(home, "SELECT trial_id, state FROM study_trial WHERE study = 'tiny-edited'") == [(trial, "queued")]
+    sql = "SELECT optimizer_options, state FROM study_trial JOIN trial ON id = trial_id WHERE study = 'tiny-edited'"
+    ((options, state),) = rows(home, sql)
+    assert (json.loads(options)["lr"], state) == (0.1, "queued")
+    assert rows(home, "SELECT state FROM study_trial WHERE study = 'tiny' AND trial_id = ?", trial) == [("failed",)]
