@@ -13,12 +13,13 @@ from textual.message import Message
 from textual.widgets import Static
 
 from app.tui.findings import words
-from app.tui.findings.data import Loaded, Question, load
+from app.tui.findings.data import Loaded, Question, load, models_of
 from app.tui.findings.evidence import run_name
 from app.tui.findings.pane import EvidencePane
 from app.tui.findings.settle import Settler
-from app.tui.findings.table import CLAIMS, table
+from app.tui.findings.table import CLAIMS, groups, table
 from app.tui.findings.words import PARTS
+from app.tui.followup.harder import ask_harder, harder_command
 from app.tui.shell.keys import Key, bindings
 from app.tui.shell.page import Page
 from app.tui.shell.threads import sentence
@@ -64,6 +65,7 @@ class FindingsScreen(Page):
         Key("enter", "enter", "closer", "into the evidence, with more room; on a pair one of its runs"),
         Key("escape,backspace", "back", "back", "from the evidence back to the list", hint=False),
         Key("S", "settle", "settle", "train the seeds that settle what is open: says what they cost, and asks"),
+        Key("A", "harder", "harder", "attack harder what the pair or the finding rests on, or all below a heading"),
         Key("o", "study", "study", "choose the study"),
         Key("B", "beside", "beside", "set another study beside this one, or none"),
         Key("c", "comparison", "comparison", "pairs of the next comparison that a claim rests on", hint=False),
@@ -130,6 +132,17 @@ class FindingsScreen(Page):
         if line is None or found is None:
             return None
         return next((one for one in found.found if one.key == line.key), None)
+
+    @property
+    def trials(self) -> list[str]:
+        """What the pair under the cursor is of, else what the finding rests on, else all findings below the heading."""
+        one, pair, line, found = self.finding, self.evidence.pair, self.listed.current, self._loaded
+        if pair is not None and self.evidence.has_focus_within:
+            return [model.trial_id for model in pair.models]
+        if line is None or found is None or found.found is None:
+            return []
+        several = [one] if one is not None else dict(groups(found.found)).get(str(line.key), [])
+        return list(dict.fromkeys(model.trial_id for each in several for model in models_of(each)))
 
     # --- what was chosen, and is remembered ---
 
@@ -286,6 +299,10 @@ class FindingsScreen(Page):
         else:
             self._settler.ask(study, self.family)
 
+    def action_harder(self) -> None:
+        if self._loaded is not None and self._loaded.study is not None:
+            ask_harder(self, self._loaded.study, self.trials)
+
     def action_study(self) -> None:
         self.run_worker(self._pick_study(), exit_on_error=False)
 
@@ -337,4 +354,7 @@ class FindingsScreen(Page):
     def equivalents(self) -> Mapping[str, str]:
         pair = self.evidence.pair
         trial = None if pair is None else pair.models[0].trial_id
-        return words.commands(self._loaded, self.family, self.finding, self.part, trial)
+        found = dict(words.commands(self._loaded, self.family, self.finding, self.part, trial))
+        if self._loaded is not None and self._loaded.study is not None and self.trials:
+            found["harder"] = harder_command(self._loaded.study, self.trials)
+        return found

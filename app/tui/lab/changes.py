@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from app.tui.followup.harder import ask_harder
+from app.tui.followup.harder import ask_harder, harder_command
 from app.tui.followup.notes import ask_note
 from app.tui.followup.resubmit import resubmit as edit
 from app.tui.followup.resubmit import resubmit_command
@@ -20,9 +20,6 @@ from app.tui.widgets.dialogs import Confirm, Prompt
 from core.names import short_id
 from storage.changes import Delete, Retry
 from storage.listing import Filter
-
-_MOST_NAMED = 20
-"""Runs that an equivalent command names."""
 
 
 def export_groups(page: Page, loaded: Loaded, rows: Sequence[LabRow]) -> None:
@@ -147,10 +144,10 @@ def equivalents(rows: Rows) -> Mapping[str, str]:
     study, trials, subject = rows.study, rows.trials, rows.subject
     if study is None or not trials or subject is None:
         return {}
-    ids, of = " ".join(map(short_id, trials[:_MOST_NAMED])), shlex.quote(study)
+    of = shlex.quote(study)
     noted = of if rows.variant_id is None else f"{short_id(trials[0])} --study {of}"
     return {
-        "harder": f"innate attack {ids} --escalate --study {of}",
+        "harder": harder_command(study, trials),
         "resubmit": resubmit_command(study, subject),
         "note": f"innate note {noted}",
         "view('images')": f"innate examples {short_id(trials[0])}",

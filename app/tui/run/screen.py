@@ -16,7 +16,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from app.report.trial_charts import attack_curves, training_curves
-from app.tui.followup.harder import ask_harder
+from app.tui.followup.harder import ask_harder, harder_command
 from app.tui.followup.notes import ask_note
 from app.tui.followup.resubmit import resubmit, resubmit_command
 from app.tui.run.data import TABS, TITLES, Question, Run, load
@@ -351,7 +351,7 @@ class DetailScreen(Page):
         return {
             "turn(1)": f"innate show {trial}",
             "on(1)": pictures,
-            "harder": f"innate attack {trial} --escalate --study {shlex.quote(self._study)}",
+            "harder": harder_command(self._study, [self._trial_id]),
             "resubmit": resubmit_command(self._study, self._trial_id),
             "note": f"innate note {trial} --study {shlex.quote(self._study)}",
             "attack": pictures,
