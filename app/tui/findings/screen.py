@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 from app.tui.findings import words
 from app.tui.findings.data import Loaded, Question, load, models_of
-from app.tui.findings.evidence import run_name
+from app.tui.findings.evidence import COMPOSE, run_name
 from app.tui.findings.pane import EvidencePane
 from app.tui.findings.settle import Settler
 from app.tui.findings.table import CLAIMS, groups, table
@@ -102,7 +102,7 @@ class FindingsScreen(Page):
         yield Static("", id="empty")
         with Container(id="split"):
             yield FindingList(identify=lambda line: line.key, id="list")
-            yield EvidencePane(self.session)
+            yield EvidencePane(self.session, self.key_of)
 
     def on_mount(self) -> None:
         self.evidence.turn(self.part)
@@ -178,7 +178,7 @@ class FindingsScreen(Page):
         self.query_one("#about", Static).update(Content(words.about(data, looking=looking)))
         if data.study is None:
             self._loaded = data
-            self.query_one("#empty", Static).update(words.nothing())
+            self.query_one("#empty", Static).update(words.nothing(self.key_of))
             return
         if looking:
             self._look = True
@@ -258,7 +258,7 @@ class FindingsScreen(Page):
         if not self.has_class("reading"):
             self.add_class("reading")
             self._read()
-            self.say("esc goes back to the list")
+            self.say(f"{self.key_of('back')} goes back to the list")
 
     def _read(self) -> None:
         (self.evidence.reader or self.listed).focus()
@@ -285,17 +285,22 @@ class FindingsScreen(Page):
     def action_comparison(self) -> None:
         one = self.finding
         if self.part != "pairs" or one is None or len(one.parts) < 2:
-            self.say("c is for the pairs of a claim with several comparisons: tab goes to Pairs")
+            this, turn = self.key_of("comparison"), self.key_of("turn(1)")
+            self.say(f"{this} is for the pairs of a claim with several comparisons: {turn} goes to Pairs")
             return
         self.evidence.next_comparison(one)
         self._show_evidence()
 
     # --- actions ---
 
+    @property
+    def _composes(self) -> str:
+        return f"{self.key_of(COMPOSE)} composes one"
+
     def action_settle(self) -> None:
         study = self._loaded.study if self._loaded else None
         if study is None:
-            self.say("there is no study to settle yet: 2 composes one")
+            self.say(f"there is no study to settle yet: {self._composes}")
         else:
             self._settler.ask(study, self.family)
 
@@ -314,7 +319,7 @@ class FindingsScreen(Page):
         if items:
             self.push(Picker("Study", items), lambda study: self._choose(study=study) if study else None)
         elif items is not None:
-            self.say("there is no study yet: 2 composes one")
+            self.say(f"there is no study yet: {self._composes}")
 
     async def _pick_beside(self) -> None:
         shown = self._loaded
@@ -322,7 +327,7 @@ class FindingsScreen(Page):
         if shown is not None and shown.beside is not None:
             items.append(Item("", "none", "this study by itself"))
         if not items:
-            self.say("there is no other study to set beside this one: 2 composes one")
+            self.say(f"there is no other study to set beside this one: {self._composes}")
             return
 
         def chosen(study: str | None) -> None:

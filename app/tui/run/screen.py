@@ -166,7 +166,7 @@ class DetailScreen(Page):
         }[self._tab](data)
 
     def _show_overview(self, run: Run) -> None:
-        self._static("facts", overview(run))
+        self._static("facts", overview(run, self.session.own))
         chart = self.query_one("#attack-curves", ChartView)
         if not run.tried:
             chart.clear(self._untouched(run))
@@ -204,8 +204,10 @@ class DetailScreen(Page):
             self._static("picture", "")
             return
         self._index = example.index
-        which = f"all attacks ({', '.join(run.tried)}; a chooses)" if self._attack is None else f"{self._attack} (a)"
-        head = f"example {example.index + 1} of {example.count}  ·  {which}  ·  n next  p before"
+        choose, on, back = (self.key_of(action) for action in ("attack", "on(1)", "on(-1)"))
+        chosen = f"all attacks ({', '.join(run.tried)}; {choose} chooses)"
+        which = chosen if self._attack is None else f"{self._attack} ({choose})"
+        head = f"example {example.index + 1} of {example.count}  ·  {which}  ·  {on} next  {back} before"
         self._static("caption", Content.assemble((f"{head}\n", "$foreground 75%"), (example.caption, "bold")))
         self._static("picture", example.picture)
 

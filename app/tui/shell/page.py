@@ -12,7 +12,7 @@ from textual.screen import ModalScreen, Screen
 
 from app.tui.shell.keys import APP, EVERYWHERE, Key, bindings, hints
 from app.tui.shell.threads import sentence
-from app.tui.widgets.lines import Hints, Masthead, StatusLine, worker_word
+from app.tui.widgets.lines import MODES, Hints, Masthead, StatusLine, worker_word
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -109,7 +109,7 @@ class Page(Screen[None]):
         return next(key.shown for key in known if key.action == action)
 
     def compose(self) -> ComposeResult:
-        yield Masthead(self.marked)
+        yield Masthead(self.marked, [self.key_of(f"mode('{mode}')") for mode, _ in MODES])
         with Container(id="body"):
             yield from self.body()
         yield StatusLine()
