@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Container
@@ -36,6 +37,8 @@ _REST = 0.08
 _PAUSE = 4.0
 """How much longer than estimates took to wait before they are made anew, while the data keeps changing."""
 _BREATH = 0.1
+_SECOND = 2
+"""Lines below the answer that it leaves to what is said of a row."""
 
 
 class GroupedRows(Container):
@@ -209,23 +212,34 @@ class GroupedRows(Container):
         loaded = self.loaded
         if loaded is None:
             return
-        row, here = self.current, True
-        known = () if self._known is None else self._known.weak
-        if row is None or not (known or row.states.get("failed")):
-            best = next(iter(self.rows), None)
-            here = best is row
-            row, known = best, loaded.weak
         below = self.query_one("#answer", Static)
-        answer, room = words.answer(loaded, self.rows, self._note(loaded), self._key_of), below.content_size
+        width, height = max(1, below.content_size.width), below.content_size.height
+        wanted = min(_SECOND, words.in_lines(self._second(loaded, width, height).plain, width))
 
         def fits(text: str) -> bool:
-            return words.in_lines(f"{answer.plain}\n{text}", max(1, room.width)) <= room.height
+            return words.in_lines(text, width) <= height - wanted
 
-        weak = words.weak(row, known, here=here, key_of=self._key_of, fits=fits)
-        said = Content.assemble(answer, "\n", weak)
+        answer = words.answer(loaded, self.rows, self._note(loaded), self._key_of, fits)
+        left = height - words.in_lines(answer.plain, width)
+        said = Content.assemble(answer, "\n", self._second(loaded, width, left))
         if self._said is None or not said.is_same(self._said):
             self._said = said
             below.update(said)
+
+    def _second(self, loaded: Loaded, width: int, lines: int) -> Content:
+        """Below the answer: what is weak of the row under the cursor, else its name where that is cut, else what is weak of the
+        best; in so many lines."""
+        row, best = self.current, next(iter(self.rows), None)
+        known = () if self._known is None else self._known.weak
+
+        def fits(text: str) -> bool:
+            return words.in_lines(text, width) <= lines
+
+        if row is not None and (known or row.states.get("failed")):
+            return words.weak(row, known, here=True, key_of=self._key_of, fits=fits)
+        if row is not None and 2 * row.depth + 2 + cell_len(row.label) > self.grid.columns[0].width:
+            return words.here(row)
+        return words.weak(best, loaded.weak, here=best is row, key_of=self._key_of, fits=fits)
 
     # --- the row under the cursor ---
 

@@ -22,7 +22,7 @@ from storage.grouping import SEED, VARIANT, Weakness
 Part = str | tuple[str, str]
 _GAP = "  "
 _MOST_NAMES = 4
-_WEAK = "WEAK   "
+_ANSWER, _WEAK, _HERE = "ANSWER ", "WEAK   ", "HERE   "
 NONE = "none"
 QUEUE = "mode('queue')"
 
@@ -73,13 +73,23 @@ def title(loaded: Loaded, marks: int, width: int) -> Content:
 # --- who is best, and how sure that is ---
 
 
-def answer(loaded: Loaded, rows: Sequence[LabRow], note: str | None, key_of: KeyOf) -> Content:
-    """From the rows at the top; `note` says why there are no intervals, if there are none."""
+def answer(
+    loaded: Loaded,
+    rows: Sequence[LabRow],
+    note: str | None,
+    key_of: KeyOf,
+    fits: Callable[[str], bool] = lambda _: True,
+) -> Content:
+    """From the rows at the top; `note` says why there are no intervals, if there are none. It names as many as fit."""
     top = [row for row in rows if row.depth == 0]
-    return Content.assemble(("ANSWER ", "bold $accent"), _answer(loaded, top, note, key_of))
+    for most in range(_MOST_NAMES, -1, -1):
+        said = _answer(loaded, top, note, key_of, most)
+        if fits(f"{_ANSWER}{said}"):
+            break
+    return Content.assemble((_ANSWER, "bold $accent"), said)
 
 
-def _answer(loaded: Loaded, top: Sequence[LabRow], note: str | None, key_of: KeyOf) -> str:
+def _answer(loaded: Loaded, top: Sequence[LabRow], note: str | None, key_of: KeyOf, most: int) -> str:
     valued = [row for row in top if row.value is not None]
     if not valued:
         waiting = sum(row.states.get("queued", 0) + row.states.get("running", 0) for row in top)
@@ -94,7 +104,7 @@ def _answer(loaded: Loaded, top: Sequence[LabRow], note: str | None, key_of: Key
         return f"{first.label} has the highest mean {_of(loaded)}, {first.value:.1f}; {note}."
     pinned = next((row for row in top if row.role == "baseline"), None)
     if pinned is not None:
-        return _beside(loaded, pinned, [row for row in valued if row is not pinned])
+        return _beside(loaded, pinned, [row for row in valued if row is not pinned], most)
     others = [row for row in valued if row is not first]
     paired = [row for row in others if row.difference is not None]
     if not paired:
@@ -103,7 +113,7 @@ def _answer(loaded: Loaded, top: Sequence[LabRow], note: str | None, key_of: Key
     left = len(others) - len(paired)
     rest = f" {left} could not be paired." if left else ""
     if tied:
-        return f"{first.label} cannot be told from {_names(tied)} {_of(loaded)}{_reach(tied)}.{rest}"
+        return f"{first.label} cannot be told from {_names(tied, most)} {_of(loaded)}{_reach(tied)}.{rest}"
     second = paired[0]
     assert second.difference is not None
     found = second.difference
@@ -114,14 +124,14 @@ def _answer(loaded: Loaded, top: Sequence[LabRow], note: str | None, key_of: Key
     return f"{first.label} {_claim(loaded)}: better than {than} {inside}.{rest}"
 
 
-def _beside(loaded: Loaded, pinned: LabRow, others: Sequence[LabRow]) -> str:
+def _beside(loaded: Loaded, pinned: LabRow, others: Sequence[LabRow], most: int) -> str:
     """Against the baseline: who is above it, who below, who cannot be told from it."""
     apart = [row for row in others if row.difference is not None and row.difference.apart]
     above = [row for row in apart if row.difference is not None and row.difference.value > 0]
     below = [row for row in apart if row not in above]
     tied = [row for row in others if row.difference is not None and not row.difference.apart]
     said = [
-        f"{word}: {_names(found)}"
+        f"{word}: {_names(found, most)}"
         for word, found in (("better", above), ("worse", below), ("not to be told from it", tied))
         if found
     ]
@@ -139,9 +149,12 @@ def _reach(tied: Sequence[LabRow]) -> str:
     return f" ({how}, 95 %: {plus_minus(-found.high)} to {plus_minus(-found.low)})"
 
 
-def _names(rows: Sequence[LabRow]) -> str:
-    more = len(rows) - _MOST_NAMES
-    return ", ".join(row.label for row in rows[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+def _names(rows: Sequence[LabRow], most: int) -> str:
+    """So many of them at most, and how many others there are."""
+    more = len(rows) - most
+    if not most:
+        return f"{more} other{_s(more)}"
+    return ", ".join(row.label for row in rows[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def _article(loaded: Loaded) -> str:
@@ -204,6 +217,11 @@ def _beginning(text: str, fits: Callable[[str], bool]) -> str:
         return text
     count = bisect_left(range(len(words)), True, key=lambda count: not fits(f"{' '.join(words[:count])} …"))
     return f"{' '.join(words[: max(0, count - 1)])} …"
+
+
+def here(row: LabRow) -> Content:
+    """A row's name in full, where the table has no room for it."""
+    return Content.assemble((_HERE, "bold"), row.label)
 
 
 def in_lines(text: str, width: int) -> int:

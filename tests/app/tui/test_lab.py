@@ -216,11 +216,9 @@ async def test_what_is_weak_follows_the_cursor(lab):
 async def test_sentences_name_ones_own_keys(lab):
     db = database.connect(lab.database)
     db.execute("UPDATE study_trial SET trust = 'suspect', trust_reasons = '[]' WHERE state = 'done'")
-    (lab.root / "tui.toml").write_text(
-        '[keys]\n"mode(\'queue\')" = "f3"\nharder = "h"\n[keys.lab]\nfold="left"\ngroup = "z"\n'
-    )
+    (lab.root / "tui.toml").write_text('[keys]\n"mode(\'queue\')" = "f3"\nharder = "H"\n[keys.lab]\ngroup = "z"\n')
     async with opened(lab) as (app, pilot):
-        assert "→ h attack harder" in " ".join(shown(app).split())
+        assert "→ H attack harder" in " ".join(shown(app).split())
         assert " f3 Queue " in shown(app).splitlines()[0]
         await press_and_wait(pilot, "s")
         assert "z, none lists them" in shown(app)

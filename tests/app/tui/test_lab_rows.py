@@ -1,6 +1,6 @@
 """The Lab's rows, columns, knobs and sentences from groups that are made up: nothing is opened."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 from rich.cells import cell_len
@@ -332,3 +332,19 @@ def test_exported_rows_say_which_score_at_which_radius():
     assert (second["label"], second["against"], second["pairs"]) == ("sgd lr=0.1", "adam", 12)
     assert second["difference"] == pytest.approx(-7.4)
     assert (third["value"], third["queued"]) == (None, 12)
+
+
+def test_names_that_would_be_numbered_have_the_room_of_the_axis_and_an_answer_names_as_many_as_fit():
+    several = [f"kumar-cnn batch_norm={norm} {opt} {act} none" for norm in ("on", "off") for opt in ("adam", "rmsprop")
+               for act in ("relu", "leaky_relu")]  # fmt: skip
+    made = [replace(rows()[0], path=((name, None),), label=name) for name in several]
+    titles = [column.key for column in columns.lay_out(made, "worst_case", "variant", 77, wide=False)]
+    assert not any(key.startswith("axis") for key in titles)
+    (name, *_), wide = (columns.lay_out(made, "worst_case", "variant", width, wide=width > 100) for width in (77, 137))
+    assert not any(name.cell(row)[0].strip(" ▸")[0].isdigit() for row in made)
+    assert any(column.key.startswith("axis") for column in wide), "both have room there"
+    tied = {A: level(62.7, 60.9, 64.5), S: level(62.5, 51.0, 69.6, difference(-0.2, 3.1))}
+    shown = [words.answer(loaded(), rows(levels=tied), None, KEY.__getitem__, lambda text, most=most: len(text) <= most).plain
+             for most in (200, 40)]  # fmt: skip
+    assert "told from sgd lr=0.1 at" in shown[0]
+    assert "told from 1 other at" in shown[1]
