@@ -335,8 +335,13 @@ def test_exported_rows_say_which_score_at_which_radius():
 
 
 def test_names_that_would_be_numbered_have_the_room_of_the_axis_and_an_answer_names_as_many_as_fit():
-    several = [f"kumar-cnn batch_norm={norm} {opt} {act} none" for norm in ("on", "off") for opt in ("adam", "rmsprop")
-               for act in ("relu", "leaky_relu")]  # fmt: skip
+    several = [
+        f"kumar-cnn batch_norm={norm} {optimizer} {activation} {defense}"
+        for norm in ("on", "off")
+        for optimizer in ("adam", "rmsprop")
+        for activation in ("relu", "leaky_relu")
+        for defense in ("none", "pgd-at")
+    ]
     made = [replace(rows()[0], path=((name, None),), label=name) for name in several]
     titles = [column.key for column in columns.lay_out(made, "worst_case", "variant", 77, wide=False)]
     assert not any(key.startswith("axis") for key in titles)
