@@ -120,7 +120,9 @@ def flipped(found: Finding) -> list[str]:
         return []
     how = "exact" if found.flips.exact else "drawn"
     short = found.pairs_needed - found.flips.units
-    more = f"; {short} more {'pair is' if short == 1 else 'pairs are'} needed for it to tell anything" if short > 0 else ""
+    more = (
+        f"; {short} more {'pair is' if short == 1 else 'pairs are'} needed for it to tell anything" if short > 0 else ""
+    )
     return [f"sign flips of the pairs: p {found.flips.p:.2g} ({how}{more})"]
 
 

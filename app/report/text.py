@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 def table(
@@ -49,17 +49,30 @@ def distinct(names: Sequence[str], width: int) -> list[str]:
         return list(names)
     common = _in_all(different)
     bare = {name: _without(name, common) for name in different}
-    for cut in (_end, _middle, _start):
-        shown = {name: cut(bare[name], width) for name in different}
-        if len(set(shown.values())) == len(different):
-            break
-    else:
+    shown = _cut(bare, width)
+    if shown is None:
         digits = len(str(len(different)))
         shown = {
             name: f"{number:>{digits}} {_end(bare[name], width - digits - 1)}"
             for number, name in enumerate(different, 1)
         }
     return [shown[name] for name in names]
+
+
+def told_apart(names: Sequence[str], width: int) -> bool:
+    """Whether `distinct` has to number none of them."""
+    different = list(dict.fromkeys(names))
+    bare = {name: _without(name, _in_all(different)) for name in different}
+    return all(len(name) <= max(8, width) for name in different) or _cut(bare, max(8, width)) is not None
+
+
+def _cut(bare: Mapping[str, str], width: int) -> dict[str, str] | None:
+    """Each cut alike, so that all stay apart; None where that cannot be."""
+    for cut in (_end, _middle, _start):
+        shown = {name: cut(text, width) for name, text in bare.items()}
+        if len(set(shown.values())) == len(bare):
+            return shown
+    return None
 
 
 def _in_all(names: Sequence[str]) -> set[str]:

@@ -12,6 +12,7 @@ from app.report.leaderboard import leaderboard_table
 from app.report.settle import outlook
 from app.tui.run.data import Run
 from app.tui.run.words import overview
+from app.tui.shell.own import Own
 from app.worker import owner
 from app.worker.loop import Stop, Worker
 from core.errors import BadInput
@@ -220,7 +221,7 @@ def test_a_run_s_detail_has_the_rate_that_was_chosen(done):
         row = next(row for row in queries.trials(db, "tiny") if row.optimizer == name)
         run = Run(listing.one(db, "tiny", row.trial_id), trial_detail(db, row.trial_id))
         rate = run.detail.optimizer_options["lr"]
-        assert f"{name} lr={rate:g}{', tuned' if chosen else ''}\n" in overview(run).plain
+        assert f"{name} lr={rate:g}{', tuned' if chosen else ''}\n" in overview(run, Own()).plain
 
 
 def test_more_seeds_of_a_tuned_level_are_tuned_too(done, tmp_path):

@@ -13,7 +13,7 @@ from app.report.settle import Outlook, outlook
 from core.errors import InnateError
 from core.verdict.findings import Finding
 from core.verdict.findings.find import BARS
-from core.verdict.findings.models import varying
+from core.verdict.findings.models import Model, varying
 from storage.fingerprint import fingerprint
 from storage.settling import under_way
 from storage.studies import latest_study, studies
@@ -110,7 +110,13 @@ def _open(one: Finding) -> bool:
 
 
 def _variants(one: Finding) -> frozenset[str]:
-    return frozenset(model.variant_id for part in one.parts for group in part.found.used for model in group)
+    return frozenset(model.variant_id for model in models_of(one))
+
+
+def models_of(one: Finding) -> list[Model]:
+    """That it rests on, each once, in order."""
+    used = [model for part in one.parts for group in part.found.used for model in group]
+    return list({model.trial_id: model for model in used}.values())
 
 
 def _settling(

@@ -16,6 +16,7 @@ from app.report.settle import Outlook
 from app.report.settle_words import cost_text, left, told
 from app.report.text import distinct, wrapped
 from app.tui.findings.table import CLAIMS, SILENT, verdict
+from app.tui.shell.keys import KeyOf
 from app.tui.widgets.grid import Column, Line, named_cell
 from core.names import full_name
 from core.verdict.findings import Finding, Hindrance
@@ -31,28 +32,29 @@ PairTable = tuple[list[Column[Line]], list[Line]]
 """What the table of pairs is filled with."""
 
 _QUIET = "$foreground 70%"
-_KEYS = {
-    Hindrance.NO_MODELS: "3 Queue",
-    Hindrance.RUNNING: "3 Queue",
-    Hindrance.ONE_SEED: "S",
-    Hindrance.NO_LEVEL: "2 Compose",
-    Hindrance.ONE_LEVEL: "2 Compose",
-    Hindrance.NO_DEFENSE: "2 Compose",
-    Hindrance.FEW_ATTACKS: "2 Compose",
+COMPOSE, _QUEUE = "mode('compose')", "mode('queue')"
+_HELPS = {
+    Hindrance.NO_MODELS: (_QUEUE, " Queue"),
+    Hindrance.RUNNING: (_QUEUE, " Queue"),
+    Hindrance.ONE_SEED: ("settle", ""),
+    Hindrance.NO_LEVEL: (COMPOSE, " Compose"),
+    Hindrance.ONE_LEVEL: (COMPOSE, " Compose"),
+    Hindrance.NO_DEFENSE: (COMPOSE, " Compose"),
+    Hindrance.FEW_ATTACKS: (COMPOSE, " Compose"),
 }
-"""Where the screens have a key for what helps; elsewhere the command does."""
+"""Where the screens have a key for what helps: its action, and where that leads; elsewhere the command does."""
 _FIRST = 2
 """Lines of the basis that stand before all else: the difference that decides, and the test."""
 
 
-def rests(found: Findings, one: Finding, settling: Mapping[str, tuple[int, int]], width: int) -> Content:
+def rests(found: Findings, one: Finding, settling: Mapping[str, tuple[int, int]], width: int, key_of: KeyOf) -> Content:
     """The claim in full, what decides it, what stands beside it and what in its way."""
     said: list[Styled] = [(f"{verdict(one, settling, wide=True)}  {words.claim(one.key)}", "bold")]
     measured = basis(one)
     said += [(line, "") for line in measured[:_FIRST]]
     if one.obstacles:
         said.append(("What stands in the way:" if measured else "Why it cannot say:", _QUIET))
-        said += [(line, "") for line in _ways(found, one)]
+        said += [(line, "") for line in _ways(found, one, key_of)]
     if measured[_FIRST:]:
         said.append(("Beside it:", _QUIET))
         said += [(line, "") for line in measured[_FIRST:]]
@@ -62,12 +64,13 @@ def rests(found: Findings, one: Finding, settling: Mapping[str, tuple[int, int]]
     return prose(said, width)
 
 
-def _ways(found: Findings, one: Finding) -> list[str]:
+def _ways(found: Findings, one: Finding, key_of: KeyOf) -> list[str]:
     """What stands in its way, and the command or the key that would change that."""
     lines = []
     for obstacle in one.obstacles:
-        key = _KEYS.get(obstacle.kind)
-        lines.append(f"{words.way(obstacle, one, found.study).told}{f'; here: {key}' if key else ''}")
+        action, where = _HELPS.get(obstacle.kind, ("", ""))
+        here = f"; here: {key_of(action)}{where}" if action else ""
+        lines.append(f"{words.way(obstacle, one, found.study).told}{here}")
     return lines
 
 
@@ -81,7 +84,7 @@ def _compared(part: Part, *, deciding: bool) -> str:
     return f"{mark} {words.points(spread.mean):>6}  {part.level} against {part.other or 'the others'}, {under} ({won})"
 
 
-def of_heading(found: Findings, heading: str, width: int) -> Content:
+def of_heading(found: Findings, heading: str, width: int, key_of: KeyOf) -> Content:
     """What is to be said of all claims together, or of a factor's levels, and of the study as a whole."""
     said: list[Styled] = []
     if heading == SILENT:
@@ -89,7 +92,7 @@ def of_heading(found: Findings, heading: str, width: int) -> Content:
         for one in found.found:
             if one.kind is not Kind.EFFECT and one.effect is None:
                 said.append((words.claim(one.key), ""))
-                said += [(f"  {line}", _QUIET) for line in _ways(found, one)]
+                said += [(f"  {line}", _QUIET) for line in _ways(found, one, key_of)]
         return prose(said, width)
     if heading != CLAIMS:
         said.append((f"{heading}: each level's worst case against the mean of the others", "bold"))
@@ -106,7 +109,7 @@ def of_heading(found: Findings, heading: str, width: int) -> Content:
     return Content("\n").join(lines)
 
 
-def caption(one: Finding, part: Part) -> str:
+def caption(one: Finding, part: Part, key_of: KeyOf) -> str:
     """What the pairs are of, and how many do not go the way of their mean."""
     spread, several = part.found.spread, len(one.parts)
     assert spread is not None, "there are pairs"
@@ -118,7 +121,7 @@ def caption(one: Finding, part: Part) -> str:
         if contrary
         else f"none of {part.found.pairs} goes the other way"
     )
-    more = f"; c: the next of {several} comparisons" if several > 1 else ""
+    more = f"; {key_of('comparison')}: the next of {several} comparisons" if several > 1 else ""
     decides = "" if part is one.deciding or several == 1 else " (not the one that decides)"
     return f"{than}, {under}{decides}: {words.points(spread.mean)} points; {way}{more}"
 
@@ -168,6 +171,7 @@ def settling_text(
     settling: Mapping[str, tuple[int, int]],
     known: Outlook | str | None,
     width: int,
+    key_of: KeyOf,
 ) -> Content:
     """What is open of the finding and of the study, and what it takes to settle that."""
     said: list[Styled] = []
@@ -176,7 +180,10 @@ def settling_text(
         if one.key in settling:
             ended, count = settling[one.key]
             said.append(
-                (f"settling: {ended} of the {count} trials that were added for it have ended; here: 3 Queue", "")
+                (
+                    f"settling: {ended} of the {count} trials that were added for it have ended; here: {key_of(_QUEUE)} Queue",
+                    "",
+                )
             )
     if known is None:
         return prose([*said, ("looking at what is open …", _QUIET)], width)
@@ -186,9 +193,13 @@ def settling_text(
         said.append((_state(one, known), ""))
     said.append((cost_text(known), ""))
     if known.more:
-        said.append(("S settles: asks first, then keeps this look and queues exactly these trials.", _QUIET))
+        said.append(
+            (f"{key_of('settle')} settles: asks first, then keeps this look and queues exactly these trials.", _QUIET)
+        )
     elif known.decides:
-        said.append((f"S keeps this look, which decides {known.decides}; there is nothing to train.", _QUIET))
+        said.append(
+            (f"{key_of('settle')} keeps this look, which decides {known.decides}; there is nothing to train.", _QUIET)
+        )
     return Content("\n").join(
         [prose(said, width), Content(""), *(Content(line) for line in told(known, width).splitlines())]
     )
@@ -205,10 +216,11 @@ def _state(one: Finding, known: Outlook) -> str:
     return "this study cannot ask it, so that no further seed settles it"
 
 
-def beside_text(found: Findings, beside: Findings | None, one: Finding | None, width: int) -> Content:
+def beside_text(found: Findings, beside: Findings | None, one: Finding | None, width: int, key_of: KeyOf) -> Content:
     """The same question asked of two studies; of a heading all claims."""
     if beside is None:
-        return prose([("B sets another study beside this one: what both say of the same question.", "")], width)
+        sets = f"{key_of('beside')} sets another study beside this one: what both say of the same question."
+        return prose([(sets, "")], width)
     if one is None:
         return Content(side_by_side([found, beside], width))
     lines = answers([found, beside], one.key, width)

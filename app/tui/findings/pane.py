@@ -13,8 +13,9 @@ from textual.widgets import Static
 
 from app.tui.findings import charts, evidence
 from app.tui.findings.data import Loaded
-from app.tui.findings.evidence import PairTable
+from app.tui.findings.evidence import COMPOSE, PairTable
 from app.tui.findings.words import CHARTS, PARTS, TITLES
+from app.tui.shell.keys import KeyOf
 from app.tui.widgets.chart import ChartView
 from app.tui.widgets.grid import PAGE, Grid, Line
 from app.tui.widgets.tabs import TabLine
@@ -29,7 +30,7 @@ _KINDS = ("prose", "pairs", "chart")
 
 
 class EvidencePane(Container):
-    """`turn` puts a part in front, `show` says of what."""
+    """`turn` puts a part in front, `show` says of what. `key_of` is the page's."""
 
     DEFAULT_CSS = """
     EvidencePane { layout: vertical; width: 1fr; height: 1fr; }
@@ -41,9 +42,9 @@ class EvidencePane(Container):
     EvidencePane.prose VerticalScroll, EvidencePane.pairs #pairs-part, EvidencePane.chart ChartView { display: block; }
     """
 
-    def __init__(self, session: Session, *, id: str | None = None) -> None:
+    def __init__(self, session: Session, key_of: KeyOf, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._session = session
+        self._session, self._key_of = session, key_of
         self._part = PARTS[0]
         self._put: dict[str, Hashable] = {}
         """Widget → what its content was made of."""
@@ -98,13 +99,13 @@ class EvidencePane(Container):
         self._put["text"] = shape
         match self._part:
             case "settle":
-                text = evidence.settling_text(one, data.settling, data.outlook, room)
+                text = evidence.settling_text(one, data.settling, data.outlook, room, self._key_of)
             case "beside":
-                text = evidence.beside_text(data.found, data.beside, one, room)
+                text = evidence.beside_text(data.found, data.beside, one, room, self._key_of)
             case _ if one is None:
-                text = evidence.of_heading(data.found, heading, room)
+                text = evidence.of_heading(data.found, heading, room, self._key_of)
             case _:
-                text = evidence.rests(data.found, one, data.settling, room)
+                text = evidence.rests(data.found, one, data.settling, room, self._key_of)
         self.query_one("#text", Static).update(text)
         self.query_one("#prose", VerticalScroll).scroll_home(animate=False)
 
@@ -150,7 +151,7 @@ class EvidencePane(Container):
         # On the charts' thread: those of ten thousand models take a while.
         found, made = await self._session.charts.ask(lambda _: work())
         if self._put.get("pairs") == shape:  # else the cursor has moved on
-            self._fill(evidence.caption(one, chosen), found, made)
+            self._fill(evidence.caption(one, chosen, self._key_of), found, made)
 
     def _fill(self, caption: str, found: list[Pair], made: PairTable) -> None:
         self.query_one("#caption", Static).update(Content(caption))
@@ -181,4 +182,5 @@ class EvidencePane(Container):
             chart.clear("drawing …")
             chart.draw(shape, charts.interaction(study, crossed))
         else:
-            chart.clear("An interaction needs two factors that vary, this one and another; 2 Compose adds levels.")
+            add = f"{self._key_of(COMPOSE)} Compose adds levels"
+            chart.clear(f"An interaction needs two factors that vary, this one and another; {add}.")

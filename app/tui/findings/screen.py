@@ -13,12 +13,13 @@ from textual.message import Message
 from textual.widgets import Static
 
 from app.tui.findings import words
-from app.tui.findings.data import Loaded, Question, load
-from app.tui.findings.evidence import run_name
+from app.tui.findings.data import Loaded, Question, load, models_of
+from app.tui.findings.evidence import COMPOSE, run_name
 from app.tui.findings.pane import EvidencePane
 from app.tui.findings.settle import Settler
-from app.tui.findings.table import CLAIMS, table
+from app.tui.findings.table import CLAIMS, groups, table
 from app.tui.findings.words import PARTS
+from app.tui.followup.harder import ask_harder, harder_command
 from app.tui.shell.keys import Key, bindings
 from app.tui.shell.page import Page
 from app.tui.shell.threads import sentence
@@ -64,6 +65,7 @@ class FindingsScreen(Page):
         Key("enter", "enter", "closer", "into the evidence, with more room; on a pair one of its runs"),
         Key("escape,backspace", "back", "back", "from the evidence back to the list", hint=False),
         Key("S", "settle", "settle", "train the seeds that settle what is open: says what they cost, and asks"),
+        Key("A", "harder", "harder", "attack harder what the pair or the finding rests on, or all below a heading"),
         Key("o", "study", "study", "choose the study"),
         Key("B", "beside", "beside", "set another study beside this one, or none"),
         Key("c", "comparison", "comparison", "pairs of the next comparison that a claim rests on", hint=False),
@@ -100,7 +102,7 @@ class FindingsScreen(Page):
         yield Static("", id="empty")
         with Container(id="split"):
             yield FindingList(identify=lambda line: line.key, id="list")
-            yield EvidencePane(self.session)
+            yield EvidencePane(self.session, self.key_of)
 
     def on_mount(self) -> None:
         self.evidence.turn(self.part)
@@ -130,6 +132,17 @@ class FindingsScreen(Page):
         if line is None or found is None:
             return None
         return next((one for one in found.found if one.key == line.key), None)
+
+    @property
+    def trials(self) -> list[str]:
+        """What the pair under the cursor is of, else what the finding rests on, else all findings below the heading."""
+        one, pair, line, found = self.finding, self.evidence.pair, self.listed.current, self._loaded
+        if pair is not None and self.evidence.has_focus_within:
+            return [model.trial_id for model in pair.models]
+        if line is None or found is None or found.found is None:
+            return []
+        several = [one] if one is not None else dict(groups(found.found)).get(str(line.key), [])
+        return list(dict.fromkeys(model.trial_id for each in several for model in models_of(each)))
 
     # --- what was chosen, and is remembered ---
 
@@ -165,7 +178,7 @@ class FindingsScreen(Page):
         self.query_one("#about", Static).update(Content(words.about(data, self.size.width, looking=looking)))
         if data.study is None:
             self._loaded = data
-            self.query_one("#empty", Static).update(words.nothing())
+            self.query_one("#empty", Static).update(words.nothing(self.key_of))
             return
         if looking:
             self._look = True
@@ -245,7 +258,7 @@ class FindingsScreen(Page):
         if not self.has_class("reading"):
             self.add_class("reading")
             self._read()
-            self.say("esc goes back to the list")
+            self.say(f"{self.key_of('back')} goes back to the list")
 
     def _read(self) -> None:
         (self.evidence.reader or self.listed).focus()
@@ -272,19 +285,28 @@ class FindingsScreen(Page):
     def action_comparison(self) -> None:
         one = self.finding
         if self.part != "pairs" or one is None or len(one.parts) < 2:
-            self.say("c is for the pairs of a claim with several comparisons: tab goes to Pairs")
+            this, turn = self.key_of("comparison"), self.key_of("turn(1)")
+            self.say(f"{this} is for the pairs of a claim with several comparisons: {turn} goes to Pairs")
             return
         self.evidence.next_comparison(one)
         self._show_evidence()
 
     # --- actions ---
 
+    @property
+    def _composes(self) -> str:
+        return f"{self.key_of(COMPOSE)} composes one"
+
     def action_settle(self) -> None:
         study = self._loaded.study if self._loaded else None
         if study is None:
-            self.say("there is no study to settle yet: 2 composes one")
+            self.say(f"there is no study to settle yet: {self._composes}")
         else:
             self._settler.ask(study, self.family)
+
+    def action_harder(self) -> None:
+        if self._loaded is not None and self._loaded.study is not None:
+            ask_harder(self, self._loaded.study, self.trials)
 
     def action_study(self) -> None:
         self.run_worker(self._pick_study(), exit_on_error=False)
@@ -297,7 +319,7 @@ class FindingsScreen(Page):
         if items:
             self.push(Picker("Study", items), lambda study: self._choose(study=study) if study else None)
         elif items is not None:
-            self.say("there is no study yet: 2 composes one")
+            self.say(f"there is no study yet: {self._composes}")
 
     async def _pick_beside(self) -> None:
         shown = self._loaded
@@ -305,7 +327,7 @@ class FindingsScreen(Page):
         if shown is not None and shown.beside is not None:
             items.append(Item("", "none", "this study by itself"))
         if not items:
-            self.say("there is no other study to set beside this one: 2 composes one")
+            self.say(f"there is no other study to set beside this one: {self._composes}")
             return
 
         def chosen(study: str | None) -> None:
@@ -337,4 +359,7 @@ class FindingsScreen(Page):
     def equivalents(self) -> Mapping[str, str]:
         pair = self.evidence.pair
         trial = None if pair is None else pair.models[0].trial_id
-        return words.commands(self._loaded, self.family, self.finding, self.part, trial)
+        found = dict(words.commands(self._loaded, self.family, self.finding, self.part, trial))
+        if self._loaded is not None and self._loaded.study is not None and self.trials:
+            found["harder"] = harder_command(self._loaded.study, self.trials)
+        return found

@@ -9,6 +9,7 @@ from app.report.settle import Outlook, outlook
 from app.report.settle_words import cost_text
 from app.tui.findings.table import CLAIMS
 from app.tui.shell.page import Page
+from app.tui.shell.steering import PAUSE
 from app.tui.shell.threads import sentence
 from app.tui.widgets.dialogs import Confirm, Item, Picker, TextPage
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from storage.changes import SeedsAdded
 
 _ALL = ""
+WORKER = "mode('worker')"
 
 
 class Settler:
@@ -62,7 +64,8 @@ class Settler:
             if yes:
                 self._settle(found, about)
 
-        page.push(Confirm(question(found, page.session.worker)), sure)
+        resume = f"{page.key_of(WORKER)} Worker, {page.session.own.key('worker.pause', PAUSE.keys)}"
+        page.push(Confirm(question(found, page.session.worker, resume)), sure)
 
     def _settle(self, found: Outlook, about: str) -> None:
         page, session = self._page, self._page.session
@@ -86,15 +89,15 @@ class Settler:
             new = started is not None and not started.already
             queued = f"{done.added} trials queued" if done.added else "the look is kept; nothing was to train"
             began = "; worker started" if new else "; the worker is at it" if started else ""
-            page.say(f"{found.study}: {queued}{began}   ≡ {command}{'; innate worker start' if new else ''}")
+            page.did(f"{found.study}: {queued}{began}", f"{command}{'; innate worker start' if new else ''}")
             if warning is not None:
                 page.app.push_screen(TextPage("When you log out", warning))
 
         page.do(work, tell)
 
 
-def question(found: Outlook, worker: WorkerView | None) -> str:
-    """What one says yes to."""
+def question(found: Outlook, worker: WorkerView | None, resume: str) -> str:
+    """What one says yes to; `resume` is where a paused queue is resumed."""
     still = sum(len(one.open) for one in found.stages.values())
     lines = [f"Settle {found.study}?", "", f"{cost_text(found)}.", ""]
     lines.append(f"This counts as a look: what it decides stays decided. Decided now: {found.decides}; open: {still}.")
@@ -103,5 +106,5 @@ def question(found: Outlook, worker: WorkerView | None) -> str:
     if worker is None or not worker.alive:
         lines += ["", "No worker is running: one is started, and goes on when you leave."]
     elif worker.state == "paused":
-        lines += ["", "The queue is paused; nothing starts before it is resumed (5 Worker, z)."]
+        lines += ["", f"The queue is paused; nothing starts before it is resumed ({resume})."]
     return "\n".join(lines)

@@ -9,6 +9,7 @@ from textual.content import Content
 
 from app.tui.findings.charts import SCORE, crossed_with, factor_of, trait_of
 from app.tui.findings.data import Loaded
+from app.tui.shell.keys import KeyOf
 from app.tui.widgets.text import joined
 from core.names import NORM_SIGNS, short_id
 from core.verdict.findings import Finding
@@ -36,11 +37,11 @@ def about(loaded: Loaded, width: int, *, looking: bool) -> str:
     return joined(parts, width)
 
 
-def nothing() -> Content:
+def nothing(key_of: KeyOf) -> Content:
     """Where nothing has been run."""
     return Content.assemble(
         ("Nothing has been run here yet, so nothing is found.\n\n", "bold"),
-        ("2", "bold $accent"), "  compose a study with several seeds and submit it\n\n",
+        (key_of("mode('compose')"), "bold $accent"), "  compose a study with several seeds and submit it\n\n",
         "Or from the command line: ", ("innate run quick --set seeds=3 --detach", "bold"),
     )  # fmt: skip
 

@@ -12,7 +12,7 @@ from app.tui.shell.page import Page
 from app.tui.shell.steering import start_worker
 from app.tui.widgets.dialogs import Confirm, Item, Picker, Prompt
 from core.errors import BadInput, InnateError
-from core.names import NORM_SIGNS
+from core.names import NORM_SIGNS, short_id
 from storage.changes import Attacked, Climb, Queued
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _ANY, _RADII = "any", "radii"
 _LONG = 180
 """Letters of a command that a dialog has room for; the whole of it is told once it is done."""
+_MOST_NAMED = 20
+"""Runs that an equivalent command names."""
 _NO_WORKER = """It is queued, but no worker is running, so it waits.
 
 Start one now? It goes on when you leave (innate worker start)."""
@@ -43,6 +45,11 @@ def ask_harder(page: Page, study: str, trials: Sequence[str]) -> None:
             return target, ways(db, target), slots_of(session)
 
         page.ask(offered, lambda answer: _choose(page, *answer))
+
+
+def harder_command(study: str, trials: Sequence[str]) -> str:
+    """The first way that is offered, from the command line."""
+    return f"innate attack {' '.join(map(short_id, trials[:_MOST_NAMED]))} --escalate --study {shlex.quote(study)}"
 
 
 def slots_of(session: Session) -> int:

@@ -23,7 +23,12 @@ def resubmit(page: Page, study: str, trial_id: str) -> None:
         return resubmission(db, study, trial_id)
 
     def begin(document: dict[str, Any]) -> None:
-        told = f"{short_id(trial_id)} of {study}, to edit; S submits it as {document['name']}, u takes it back"
+        submit, undo = (
+            page.session.own.key(f"compose.{name}", usual) for name, usual in (("submit", "S"), ("undo", "u"))
+        )
+        told = (
+            f"{short_id(trial_id)} of {study}, to edit; {submit} submits it as {document['name']}, {undo} takes it back"
+        )
         page.session.beginning = Beginning(document, None, told)
         page.go_to("compose")
 

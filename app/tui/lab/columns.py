@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
 from app.report import whiskers
-from app.report.text import distinct, interval
+from app.report.text import distinct, interval, told_apart
 from app.tui.lab.rows import LabRow, Path
 from app.tui.widgets.grid import Cell, Column
 
@@ -29,12 +29,12 @@ TITLES = {
 _ALL = 100.0
 _LEAST_AXIS = 12
 _NARROW, _WIDE = 26, 60
-"""The longest name that is shown whole on a narrow screen and on a wide one."""
+"""The longest name that is shown whole beside an axis, on a narrow screen and on a wide one."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What of the columns is left out, in the order in which it is tried."""
+    """What of the columns is left out."""
 
     interval: bool
     n: bool
@@ -53,14 +53,23 @@ def lay_out(rows: Sequence[LabRow], score: str, by: str, width: int, *, wide: bo
         Shape(interval=True, n=False, name=name, apart=False),
         Shape(interval=False, n=False, name=name, apart=False),
         Shape(interval=False, n=False, name=18, apart=False),
-        Shape(interval=False, n=False, name=name, apart=False, axis=False),
-        Shape(interval=False, n=False, name=18, apart=False, axis=False),
     ]
     for shape in shapes:
         columns, room = _columns(rows, score, by, width, shape)
-        if room >= (_LEAST_AXIS if shape.axis else 0):
-            break
-    return columns
+        if room >= _LEAST_AXIS and _told_apart(rows, shape.name):
+            return columns
+    # Names that would be numbered say less than an axis does, and so it goes.
+    longest = max((2 * row.depth + cell_len(row.label) for row in rows), default=0)
+    bare = Shape(interval=False, n=False, name=longest, apart=False, axis=False)
+    columns, room = _columns(rows, score, by, width, bare)
+    return columns if room >= 0 else _columns(rows, score, by, width, replace(bare, name=max(18, longest + room)))[0]
+
+
+def _told_apart(rows: Sequence[LabRow], width: int) -> bool:
+    return all(
+        told_apart([row.label for row in rows if row.depth == depth], width - 2 * depth)
+        for depth in {row.depth for row in rows}
+    )
 
 
 def _columns(rows: Sequence[LabRow], score: str, by: str, width: int, shape: Shape) -> tuple[list[Column[LabRow]], int]:
@@ -91,7 +100,7 @@ def _columns(rows: Sequence[LabRow], score: str, by: str, width: int, shape: Sha
 
 
 def _column(
-    key: str, title: str, rows: Sequence[LabRow], cell: _CellOf, *, right: bool = False, most: int = 40
+    key: str, title: str, rows: Sequence[LabRow], cell: _CellOf, *, right: bool = False, most: int = 60
 ) -> Column[LabRow]:
     """As wide as what stands in it."""
     wide = max([cell_len(title), *(cell_len(cell(row)[0]) for row in rows)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from app.report.grid import SINGLE
 from app.tui.lab.knobs import Knobs, reading
@@ -86,13 +86,14 @@ class NameBook:
             self._known[study] = now, Names.of(grouping.levels(db, study))
         return self._known[study][1]
 
-    def groups(self, db: Database, *asked: Any) -> Groups:
+    def groups(self, db: Database, study: str, chosen: Filter, by: Sequence[str], reading: Reading) -> Groups:
         """`storage.grouping.groups`, the best MOST_ROWS of them."""
+        asked = (study, chosen, tuple(by), reading)
         now = (id(db), data_version(db))
         if now != self._as_of or len(self._asked) > _KEPT:
             self._as_of, self._asked = now, {}
         if asked not in self._asked:
-            self._asked[asked] = grouping.groups(db, *asked, most=MOST_ROWS)
+            self._asked[asked] = grouping.groups(db, *asked, MOST_ROWS)
         return self._asked[asked]
 
 
@@ -147,17 +148,21 @@ def load(db: Database, question: Question, book: NameBook) -> Loaded | None:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is looked up of the row under the cursor: its trials, at most MOST_TRIALS of them, and what is weak about them."""
+    """What is looked up of the row under the cursor: its trials, at most MOST_TRIALS of them, the first that failed, and what is
+    weak about them."""
 
     path: Path
     trials: tuple[str, ...]
+    failed: str | None
     weak: tuple[Weakness, ...]
 
 
-def facts(db: Database, loaded: Loaded, path: Path) -> Facts:
-    chosen = inside(loaded.chosen, loaded.by, path)
-    trials = tuple(placed(db, loaded.study.name, chosen, most=MOST_TRIALS))
-    return Facts(path, trials, weak_below(db, loaded.study.name, loaded.chosen, loaded.by, path))
+def facts(db: Database, loaded: Loaded, path: Path, *, failed: bool) -> Facts:
+    """`failed`: whether any of its trials is known to have failed."""
+    study, chosen = loaded.study.name, inside(loaded.chosen, loaded.by, path)
+    trials = tuple(placed(db, study, chosen, most=MOST_TRIALS))
+    first = next(iter(placed(db, study, chosen.narrowed("state", "failed"), most=1) if failed else ()), None)
+    return Facts(path, trials, first, weak_below(db, study, loaded.chosen, loaded.by, path))
 
 
 def weak_below(db: Database, study: str, chosen: Filter, by: Sequence[str], path: Path) -> tuple[Weakness, ...]:

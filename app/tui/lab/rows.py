@@ -158,7 +158,7 @@ def rows_of(
             if row.opened:
                 add(own, depth + 1)
         if inside.left:
-            made.append(LabRow((*path, ("", "more")), "more", depth, f"and {inside.left:,} more: / narrows"))
+            made.append(LabRow((*path, ("", "more")), "more", depth, f"and {inside.left:,} more: a filter narrows"))
 
     add((), 0)
     return made

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.widgets import Static
 
+from app.tui.lab.front import Mark, RunChosen
 from app.tui.lab.grid import LabGrid
 from app.tui.lab.loaded import NameBook
 from app.tui.lab.rows import Names
@@ -110,6 +111,24 @@ class RunList(Container):
     def current(self) -> ListedTrial | None:
         """The run under the cursor."""
         return None if self.grid.current is None else self.grid.current.trial
+
+    @property
+    def study(self) -> str | None:
+        return None if self.current is None else self.current.study
+
+    @property
+    def trial_id(self) -> str | None:
+        return None if self.current is None else self.current.trial_id
+
+    subject = trial_id
+
+    @property
+    def variant_id(self) -> str | None:
+        return None if self.current is None else self.current.variant_id
+
+    @property
+    def trials(self) -> tuple[str, ...]:
+        return () if self.trial_id is None else (self.trial_id,)
 
     # --- data ---
 
@@ -264,7 +283,7 @@ class RunList(Container):
     def reverse(self) -> None:
         remembered = self._session.remembered
         if remembered.sort is None:
-            self._page.say("choose what to sort by first: s")
+            self._page.say(f"choose what to sort by first: {self._page.key_of('sort')}")
             return
         remembered.descending = not remembered.descending
         self._order_changed()
@@ -292,8 +311,35 @@ class RunList(Container):
         self.set_class(not self._session.remembered.preview, "no-preview")
         self.look_closer(again=True)
 
+    # --- what is done with the run under the cursor ---
+
+    def with_trials(self, then: Callable[[list[str]], None]) -> None:
+        then(list(self.trials))
+
+    def with_subject(self, then: Callable[[str], None]) -> None:
+        if self.trial_id is not None:
+            then(self.trial_id)
+
+    def on_grid_chosen(self, event: Grid.Chosen) -> None:
+        event.stop()
+        if self.current is not None:
+            self.post_message(RunChosen(self.current.study, self.current.trial_id))
+
+    def unfold(self) -> None:
+        """Columns that have no room, on."""
+        self.grid.action_shift(1)
+
+    def fold(self) -> None:
+        """Columns back."""
+        self.grid.action_shift(-1)
+
+    def mark(self, then: Callable[[set[Mark], bool], None]) -> None:
+        run, new = self.current, self.grid.toggle_mark()
+        if run is not None and new is not None:
+            self.grid.action_move(1)
+            then({(run.study, run.trial_id)}, new)
+
     def pin(self) -> None:
-        """Hold the others' scores against those of the run under the cursor, or no longer."""
         run, remembered = self.current, self._session.remembered
         if run is None:
             return
@@ -303,6 +349,8 @@ class RunList(Container):
         self._session.remember()
         self.expire()
         self._page.reload()
-        self._page.say(
-            "no baseline" if pinned is None else f"Δ columns are against {short_id(run.trial_id)} now; b unpins it"
-        )
+        if pinned is None:
+            self._page.say("no baseline")
+        else:
+            unpin = self._page.key_of("baseline")
+            self._page.say(f"Δ columns are against {short_id(run.trial_id)} now; {unpin} unpins it")

@@ -9,6 +9,7 @@ from pathlib import Path
 from textual.content import Content
 
 from app.tui.lab.run_list import Listed
+from app.tui.shell.keys import KeyOf
 from app.tui.shell.state import Remembered
 from core.names import short_id
 from storage.rows import ListedTrial
@@ -32,16 +33,16 @@ def about(listed: Listed, chosen: str, state: Remembered, study: str | None, eps
     return Content("  ·  ".join(parts))
 
 
-def nothing(chosen: str | None) -> Content:
+def nothing(chosen: str | None, key_of: KeyOf) -> Content:
     """Why the table is empty and what to do: the filter's doing, or (None) nothing has been run."""
     if chosen is not None:
         return Content.assemble(
-            "No run passes the filter ", (chosen, "bold"), ".\n\n", ("/", "bold $accent"), " changes it."
+            "No run passes the filter ", (chosen, "bold"), ".\n\n", (key_of("filter"), "bold $accent"), " changes it."
         )  # fmt: skip
     return Content.assemble(
         ("Nothing has been run here yet.\n\n", "bold"),
-        ("2", "bold $accent"), "  compose a study and submit it\n",
-        ("?", "bold $accent"), "  the keys of this screen\n\n",
+        (key_of("mode('compose')"), "bold $accent"), "  compose a study and submit it\n",
+        (key_of("help"), "bold $accent"), "  the keys of this screen\n\n",
         "Or from the command line: ", ("innate run quick --detach", "bold"), "\n",
         ("trains twelve small models on 5,000 real images in a few minutes.", "$foreground 70%"),
     )  # fmt: skip

@@ -4,22 +4,27 @@ same."""
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.cells import cell_len
 from textual.content import Content
 
 from app.report.grid import SINGLE
+from app.report.text import wrapped
 from app.tui.lab.columns import plus_minus
 from app.tui.lab.loaded import Loaded
 from app.tui.lab.rows import LabRow
+from app.tui.shell.keys import KeyOf
 from core.names import FACTORS, short_id
 from storage.grouping import SEED, VARIANT, Weakness
 
 Part = str | tuple[str, str]
 _GAP = "  "
 _MOST_NAMES = 4
+_ANSWER, _WEAK, _HERE = "ANSWER ", "WEAK   ", "HERE   "
 NONE = "none"
+QUEUE = "mode('queue')"
 
 
 def by_words(by: Sequence[str]) -> str:
@@ -66,26 +71,38 @@ def title(loaded: Loaded, marks: int, width: int) -> Content:
 # --- who is best, and how sure that is ---
 
 
-def answer(loaded: Loaded, rows: Sequence[LabRow], note: str | None) -> Content:
-    """From the rows at the top; `note` says why there are no intervals, if there are none."""
-    return Content.assemble(("ANSWER ", "bold $accent"), _answer(loaded, [row for row in rows if row.depth == 0], note))
+def answer(
+    loaded: Loaded,
+    rows: Sequence[LabRow],
+    note: str | None,
+    key_of: KeyOf,
+    fits: Callable[[str], bool] = lambda _: True,
+) -> Content:
+    """From the rows at the top; `note` says why there are no intervals, if there are none. It names as many as fit."""
+    top = [row for row in rows if row.depth == 0]
+    for most in range(_MOST_NAMES, -1, -1):
+        said = _answer(loaded, top, note, key_of, most)
+        if fits(f"{_ANSWER}{said}"):
+            break
+    return Content.assemble((_ANSWER, "bold $accent"), said)
 
 
-def _answer(loaded: Loaded, top: Sequence[LabRow], note: str | None) -> str:
+def _answer(loaded: Loaded, top: Sequence[LabRow], note: str | None, key_of: KeyOf, most: int) -> str:
     valued = [row for row in top if row.value is not None]
     if not valued:
         waiting = sum(row.states.get("queued", 0) + row.states.get("running", 0) for row in top)
         return f"nothing has {_article(loaded)} yet" + (
-            f"; {waiting} runs wait or are under way (3)." if waiting else "."
+            f"; {waiting} runs wait or are under way ({key_of(QUEUE)})." if waiting else "."
         )
     if len(valued) == 1:
-        return f"{valued[0].label} alone has {_article(loaded)}, {valued[0].value:.1f}: g groups by something else."
+        alone, group = f"{valued[0].label} alone has {_article(loaded)}, {valued[0].value:.1f}", key_of("group")
+        return f"{alone}: {group} groups by something else."
     first = next((row for row in valued if row.role == "best"), valued[0])
     if note is not None:
         return f"{first.label} has the highest mean {_of(loaded)}, {first.value:.1f}; {note}."
     pinned = next((row for row in top if row.role == "baseline"), None)
     if pinned is not None:
-        return _beside(loaded, pinned, [row for row in valued if row is not pinned])
+        return _beside(loaded, pinned, [row for row in valued if row is not pinned], most)
     others = [row for row in valued if row is not first]
     paired = [row for row in others if row.difference is not None]
     if not paired:
@@ -94,7 +111,7 @@ def _answer(loaded: Loaded, top: Sequence[LabRow], note: str | None) -> str:
     left = len(others) - len(paired)
     rest = f" {left} could not be paired." if left else ""
     if tied:
-        return f"{first.label} cannot be told from {_names(tied)} {_of(loaded)}{_reach(tied)}.{rest}"
+        return f"{first.label} cannot be told from {_names(tied, most)} {_of(loaded)}{_reach(tied)}.{rest}"
     second = paired[0]
     assert second.difference is not None
     found = second.difference
@@ -105,14 +122,14 @@ def _answer(loaded: Loaded, top: Sequence[LabRow], note: str | None) -> str:
     return f"{first.label} {_claim(loaded)}: better than {than} {inside}.{rest}"
 
 
-def _beside(loaded: Loaded, pinned: LabRow, others: Sequence[LabRow]) -> str:
+def _beside(loaded: Loaded, pinned: LabRow, others: Sequence[LabRow], most: int) -> str:
     """Against the baseline: who is above it, who below, who cannot be told from it."""
     apart = [row for row in others if row.difference is not None and row.difference.apart]
     above = [row for row in apart if row.difference is not None and row.difference.value > 0]
     below = [row for row in apart if row not in above]
     tied = [row for row in others if row.difference is not None and not row.difference.apart]
     said = [
-        f"{word}: {_names(found)}"
+        f"{word}: {_names(found, most)}"
         for word, found in (("better", above), ("worse", below), ("not to be told from it", tied))
         if found
     ]
@@ -130,9 +147,12 @@ def _reach(tied: Sequence[LabRow]) -> str:
     return f" ({how}, 95 %: {plus_minus(-found.high)} to {plus_minus(-found.low)})"
 
 
-def _names(rows: Sequence[LabRow]) -> str:
-    more = len(rows) - _MOST_NAMES
-    return ", ".join(row.label for row in rows[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+def _names(rows: Sequence[LabRow], most: int) -> str:
+    """So many of them at most, and how many others there are."""
+    more = len(rows) - most
+    if not most:
+        return f"{more} other{_s(more)}"
+    return ", ".join(row.label for row in rows[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def _article(loaded: Loaded) -> str:
@@ -164,23 +184,47 @@ def _claim(loaded: Loaded) -> str:
 # --- what is weak ---
 
 
-def weak(row: LabRow | None, found: Sequence[Weakness], *, here: bool, harder: bool) -> Content:
-    """What speaks against a row's numbers; where the cursor stands on it (`here`) also which key helps. `harder`: whether
-    attacking harder is one."""
-    said = []
-    if row is not None and found:
-        worst = found[0]
-        count, what = (worst.variants, "variant") if row.kind == "group" else (worst.trials, "run")
-        who = f"{row.label} is" if row.kind == "trial" else f"{count} {row.label} {what}{_s(count)}"
-        more = f" ({len(found) - 1} other reason{_s(len(found) - 1)})" if len(found) > 1 else ""
-        key = " → A attack harder" if here and harder and worst.trust == "suspect" else ""
-        said.append(f"{who} {worst.trust}: {'; '.join(worst.reasons)}{more}{key}")
-    if row is not None and here and row.states.get("failed"):
-        failed = row.states["failed"]
-        said.append(f"{failed} {row.label} run{_s(failed)} failed → R run again")
-    if not said:
+def weak(
+    row: LabRow | None, found: Sequence[Weakness], *, here: bool, key_of: KeyOf, fits: Callable[[str], bool]
+) -> Content:
+    """What speaks against a row's numbers; where the cursor stands on it (`here`) also which key helps. Of reasons that are too
+    long, so that it does not fit, the beginning: their numbers stand in the run's detail."""
+    failed = "" if row is None or not here else _failed(row, row.states.get("failed", 0), key_of)
+    if row is None or not (found or failed):
         return Content("")
-    return Content.assemble(("WEAK   ", "bold $warning"), "; ".join(said))
+    if not found:
+        return Content.assemble((_WEAK, "bold $warning"), failed)
+    worst = found[0]
+    count, what = (worst.variants, "variant") if row.kind == "group" else (worst.trials, "run")
+    who = f"{row.label} is" if row.kind == "trial" else f"{count} {row.label} {what}{_s(count)}"
+    more = f" ({len(found) - 1} other reason{_s(len(found) - 1)})" if len(found) > 1 else ""
+    key = f" → {key_of('harder')} attack harder" if here and worst.trust == "suspect" else ""
+    before, after = f"{who} {worst.trust}: ", f"{more}{key}{'; ' if failed else ''}{failed}"
+    reasons = _beginning("; ".join(worst.reasons), lambda text: fits(f"{_WEAK}{before}{text}{after}"))
+    return Content.assemble((_WEAK, "bold $warning"), before, reasons, after)
+
+
+def _failed(row: LabRow, count: int, key_of: KeyOf) -> str:
+    return f"{count} {row.label} run{_s(count)} failed → {key_of('retry')} run again" if count else ""
+
+
+def _beginning(text: str, fits: Callable[[str], bool]) -> str:
+    """As many of its words as fit."""
+    words = text.split()
+    if fits(text):
+        return text
+    count = bisect_left(range(len(words)), True, key=lambda count: not fits(f"{' '.join(words[:count])} …"))
+    return f"{' '.join(words[: max(0, count - 1)])} …"
+
+
+def here(row: LabRow) -> Content:
+    """A row's name in full, where the table has no room for it."""
+    return Content.assemble((_HERE, "bold"), row.label)
+
+
+def in_lines(text: str, width: int) -> int:
+    """How many lines of that width it takes."""
+    return sum(len(wrapped([line], width, 0)) for line in text.splitlines())
 
 
 def _s(count: int) -> str:

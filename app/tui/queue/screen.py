@@ -71,7 +71,7 @@ class QueueScreen(SteeringPage):
 
     MODE = "queue"
     KEYS = (
-        Key("space", "mark", "mark", "mark the trial, or undo it; x, R, + and - take the marked ones"),
+        Key("space", "mark", "mark", "mark the trial, or undo it; cancel, retry, sooner and later take the marked ones"),
         Key("x", "cancel", "cancel", "cancel the marked trials, or the one under the cursor; a running one keeps its checkpoint"),
         Key("R", "retry", "retry", "queue failed trials again: the marked ones, or the one under the cursor"),
         Key("plus", "raise_priority", "sooner", "priority one up: run it before others"),
@@ -193,7 +193,7 @@ class QueueScreen(SteeringPage):
         if data is None:
             return
         wide = self.has_class("-wide")
-        self.query_one("#worker", TextLines).put([worker_line(data.view, data.paused)])
+        self.query_one("#worker", TextLines).put([worker_line(data.view, data.paused, self.key_of)])
         self.query_one("#counts", TextLines).put([self._counts(data)])
         room = self.size.height - 3 - 2 - 2 - min(_LEAST_ROWS * (2 if wide else 1), data.total + 1)
         self.query_one("#panels", TextLines).put(
@@ -218,19 +218,21 @@ class QueueScreen(SteeringPage):
         elif data.view.alive and counts["running"]:
             parts.append("  ·  time left: known once a trial has ended")
         if self._only_failed:
-            parts += ["  ·  only failed, ", ("f", "bold $accent"), " shows all"]
+            parts += ["  ·  only failed, ", (self.key_of("failed"), "bold $accent"), " shows all"]
         if self.grid.marks:
             parts.append(f"  ·  {len(self.grid.marks):,} marked")
         return Content.assemble(*parts)
 
     def _nothing(self, data: Answer) -> Content:
         if self._only_failed and any(data.counts.values()):
-            return Content.assemble("Nothing has failed.\n\n", ("f", "bold $accent"), " shows what runs and waits.")
+            return Content.assemble(
+                "Nothing has failed.\n\n", (self.key_of("failed"), "bold $accent"), " shows what runs and waits."
+            )
         idle = "A worker is there and takes what comes.\n\n" if data.view.alive else ""
         return Content.assemble(
             ("Nothing is queued, running or failed.\n\n", "bold"), idle,
-            ("2", "bold $accent"), "  compose a study and submit it\n",
-            ("1", "bold $accent"), "  look at what has been run\n\n",
+            (self.key_of("mode('compose')"), "bold $accent"), "  compose a study and submit it\n",
+            (self.key_of("mode('lab')"), "bold $accent"), "  look at what has been run\n\n",
             "Or from the command line: ", ("innate run quick --detach", "bold"),
         )  # fmt: skip
 
@@ -306,10 +308,10 @@ class QueueScreen(SteeringPage):
         if not trials or not self.may_change():
             return
         if not self.grid.marks and row is not None and row.state == "failed":
-            self.say("it has failed already; R queues it again")
+            self.say(f"it has failed already; {self.key_of('retry')} queues it again")
             return
         command = f"innate cancel {_short(trials)}"
-        undo = "R in the Lab, or innate retry, brings it back"
+        undo = f"{self.session.own.key('lab.retry', 'R')} in the Lab, or innate retry, brings it back"
 
         def sure(yes: bool | None) -> None:
             if yes:
@@ -341,7 +343,7 @@ class QueueScreen(SteeringPage):
         if not trials or not self.may_change():
             return
         if not self.grid.marks and row is not None and row.state != "failed":
-            self.say(f"it is {row.state}; R is for what has failed")
+            self.say(f"it is {row.state}; {self.key_of('retry')} is for what has failed")
             return
         self.action_unmark()
         done = f"queued {_trials(trials)} again"
@@ -357,9 +359,10 @@ class QueueScreen(SteeringPage):
 
         def sure(yes: bool | None) -> None:
             if yes:
+                start = f"; {self.key_of('start')} starts a worker"
                 self._change(
                     lambda db: [Retry(tuple(queries.failed_trials(db)))],
-                    f"queued what had failed again{'' if self.view and self.view.alive else '; w starts a worker'}",
+                    f"queued what had failed again{'' if self.view and self.view.alive else start}",
                 )
 
         self.push(

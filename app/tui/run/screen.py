@@ -16,7 +16,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from app.report.trial_charts import attack_curves, training_curves
-from app.tui.followup.harder import ask_harder
+from app.tui.followup.harder import ask_harder, harder_command
 from app.tui.followup.notes import ask_note
 from app.tui.followup.resubmit import resubmit, resubmit_command
 from app.tui.run.data import TABS, TITLES, Question, Run, load
@@ -166,7 +166,7 @@ class DetailScreen(Page):
         }[self._tab](data)
 
     def _show_overview(self, run: Run) -> None:
-        self._static("facts", overview(run))
+        self._static("facts", overview(run, self.session.own))
         chart = self.query_one("#attack-curves", ChartView)
         if not run.tried:
             chart.clear(self._untouched(run))
@@ -204,8 +204,10 @@ class DetailScreen(Page):
             self._static("picture", "")
             return
         self._index = example.index
-        which = f"all attacks ({', '.join(run.tried)}; a chooses)" if self._attack is None else f"{self._attack} (a)"
-        head = f"example {example.index + 1} of {example.count}  ·  {which}  ·  n next  p before"
+        choose, on, back = (self.key_of(action) for action in ("attack", "on(1)", "on(-1)"))
+        chosen = f"all attacks ({', '.join(run.tried)}; {choose} chooses)"
+        which = chosen if self._attack is None else f"{self._attack} ({choose})"
+        head = f"example {example.index + 1} of {example.count}  ·  {which}  ·  {on} next  {back} before"
         self._static("caption", Content.assemble((f"{head}\n", "$foreground 75%"), (example.caption, "bold")))
         self._static("picture", example.picture)
 
@@ -351,7 +353,7 @@ class DetailScreen(Page):
         return {
             "turn(1)": f"innate show {trial}",
             "on(1)": pictures,
-            "harder": f"innate attack {trial} --escalate --study {shlex.quote(self._study)}",
+            "harder": harder_command(self._study, [self._trial_id]),
             "resubmit": resubmit_command(self._study, self._trial_id),
             "note": f"innate note {trial} --study {shlex.quote(self._study)}",
             "attack": pictures,

@@ -14,6 +14,8 @@ from app.report.trial_page import drawn_text, import_text
 from app.report.variants import choice_text, level, options, seed_text, short
 from app.report.worst_cases import audit_text
 from app.tui.run.data import Run, results_of
+from app.tui.shell.keys import APP
+from app.tui.shell.own import Own
 from app.tui.shell.themes import STATE_COLOURS
 from app.tui.widgets.grid import Cell, Column, Line, named_cell
 from core.names import FACTORS, NORM_SIGNS, full_name, short_id
@@ -32,7 +34,7 @@ def title(row: ListedTrial) -> str:
     return f"{short_id(row.trial_id)}  {row.study}  ·  {name}  ·  seed {seed_text(row)}  ·  {row.state}"
 
 
-def overview(run: Run) -> Content:
+def overview(run: Run, own: Own) -> Content:
     """State, scores with intervals, trust with every reason, and what comes next where something is missing."""
     row, detail = run.row, run.detail
     parts: list[Part] = [_label("state"), (row.state, STATE_COLOURS[row.state])]
@@ -78,9 +80,14 @@ def overview(run: Run) -> Content:
         parts.append(("trait                value\n", "bold $primary"))
     parts += [f"{name:<16} {value:>9} {unit}".rstrip() + "\n" for name, value, unit in traits]
     if row.state == "queued":
-        parts.append("It waits for a worker: 3 says why, 5 starts one.\n")
+        why, start = own.key(f"{APP}.mode('queue')", "3"), own.key(f"{APP}.mode('worker')", "5")
+        parts.append(f"It waits for a worker: {why} says why, {start} starts one.\n")
     if row.state in ("failed", "cancelled"):
-        parts.append("R in 1 Lab queues it again, E edits what it was asked for; Config has the traceback.\n")
+        retry, lab = own.key("lab.retry", "R"), own.key(f"{APP}.mode('lab')", "1")
+        edit = own.key("run.resubmit", "E")
+        parts.append(
+            f"{retry} in {lab} Lab queues it again, {edit} edits what it was asked for; Config has the traceback.\n"
+        )
     for on, note in note_lines(detail.notes, row.study):
         parts += [_label(on), note, "\n"]
     others = [f"{study.study} ({study.state})" for study in detail.studies if study.study != row.study]

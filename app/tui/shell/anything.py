@@ -124,7 +124,9 @@ class Anything(Picker):
         whole = command if command is not None and (command.arguments or text.startswith("innate ")) else None
         here = self._found if self._for and text.strip().lower().startswith(self._for) else []
         here = [item for item in here if item.value.trial_id.startswith(text.strip().lower())]
-        first = [] if whole is None else [Item(whole, whole.line, _DOES[whole.does])]
+        first = (
+            [] if whole is None else [Item(whole, whole.line, ": ".join(filter(None, (_DOES[whole.does], whole.why))))]
+        )
         places, words = [self._places[place] for place in ranked(self._places, text)], text.lower().split()
         named = sum(all(word in place.label.lower() for word in words) for place in places)  # they come first
         self._items = [*first, *places[:named], *here, *places[named:]]

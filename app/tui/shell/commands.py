@@ -15,23 +15,38 @@ ANSWERS = frozenset({
     "plan", "status", "examples", "results",
     "findings", "chart", "compare", "tuning", "studies", "trials", "show", "presets", "datasets",
     "architectures", "optimizers", "activations", "attacks", "defenses", "scores", "traits", "checks", "doctor", "worker status",
-    "worker logs",
+    "worker logs", "note",
 })  # fmt: skip
 CHANGES = frozenset({
     "cancel", "retry", "priority", "init", "export", "worker start", "worker stop", "worker pause", "worker resume",
     "worker drain",
 })  # fmt: skip
+SHELL: Mapping[str, str] = {
+    "run": "it trains until it is done; --detach queues it",
+    "attack": "it attacks until it is done; Lab and Findings queue that from their rows",
+    "import": "it reads the weights, and attacks them until that is done",
+    "transfer": "it attacks every model by way of all others",
+    "reproduce": "it trains a whole trial again",
+    "wait": "it only waits; Queue shows how far everything is",
+    "delete": "it asks first; --yes does not",
+    "gc": "it removes files at once; --dry-run says which",
+    "report": "it is a long document; -o FILE writes it",
+}
+"""What neither only answers nor changes something at once, each with the reason why it is left to a shell."""
 _OTHERWISE: Mapping[str, Mapping[str, Does]] = {
     "run": {"--detach": "changes", "-d": "changes"},
     "delete": {"--yes": "changes", "-y": "changes"},
     "gc": {"--dry-run": "answers", "-n": "answers"},
     "report": {"--output": "changes", "-o": "changes"},
     "examples": {"--output": "changes", "-o": "changes"},
+    "note": {"--tag": "changes", "--untag": "changes"},
     "trials": {"--output": "changes", "-o": "changes"},
     "findings": {"--settle": "works"},
     "worker logs": {"--follow": "works", "-f": "works"},
 }
 """What an option makes of a command."""
+_SECOND: Mapping[str, Does] = {"note": "changes"}
+"""What a second argument makes of a command."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +78,24 @@ class Typed:
     @property
     def does(self) -> Does:
         usual: Does = "answers" if self.name in ANSWERS else "changes" if self.name in CHANGES else "works"
+        if len(_plain(self.arguments)) > 1:
+            usual = _SECOND.get(self.name, usual)
         options = _OTHERWISE.get(self.name, {})
         return next((does for option, does in options.items() if _has(self.arguments, option)), usual)
+
+    @property
+    def why(self) -> str:
+        """The reason why it is left to a shell, "" where it is not."""
+        return SHELL.get(self.name, "") if self.does == "works" else ""
 
 
 def _has(arguments: Sequence[str], option: str) -> bool:
     return any(one == option or one.startswith(f"{option}=") for one in arguments)
+
+
+def _plain(arguments: Sequence[str]) -> list[str]:
+    """Those that are no options. Not every option takes what follows it: where one does not, that is missed."""
+    return [one for before, one in zip(("", *arguments), arguments, strict=False) if "-" not in (one[:1], before[:1])]
 
 
 def typed(text: str, commands: Sequence[Command]) -> Typed | None:

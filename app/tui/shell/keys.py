@@ -5,12 +5,15 @@ To give a screen an action: an entry in its KEYS and a method `action_NAME`; its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from textual.binding import Binding, BindingType
 
 from app.tui.widgets.lines import Hint
+
+KeyOf = Callable[[str], str]
+"""Action → the key for it as a person would type it, for sentences that name one (`Page.key_of`)."""
 
 
 @dataclass(frozen=True)

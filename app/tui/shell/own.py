@@ -45,6 +45,11 @@ class Own:
         """The keys of a screen, with those that are one's own."""
         return tuple(replace(key, keys=self.keys.get(identity(mode, key.action) or "", key.keys)) for key in keys)
 
+    def key(self, name: str, usual: str) -> str:
+        """The key for an action, by its identity ("lab.retry"), as one types it; `usual` is the one that it has where none is
+        one's own. For sentences that name the key of another screen."""
+        return Key(self.keys.get(name, usual), "", "", "").shown
+
     @property
     def told(self) -> str:
         """The problems in a line, "" if there are none."""

@@ -12,7 +12,7 @@ from textual.screen import ModalScreen, Screen
 
 from app.tui.shell.keys import APP, EVERYWHERE, Key, bindings, hints
 from app.tui.shell.threads import sentence
-from app.tui.widgets.lines import Hints, Masthead, StatusLine, worker_word
+from app.tui.widgets.lines import MODES, Hints, Masthead, StatusLine, worker_word
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -103,8 +103,13 @@ class Page(Screen[None]):
         """Its KEYS, with those that are the user's own."""
         return self.session.own.of(self.KEYS, self.MODE)
 
+    def key_of(self, action: str) -> str:
+        """The key for an action of this screen, or of every screen, as one types it: for sentences that name it."""
+        known = (*self.keys, *self.session.own.of(EVERYWHERE, APP))
+        return next(key.shown for key in known if key.action == action)
+
     def compose(self) -> ComposeResult:
-        yield Masthead(self.marked)
+        yield Masthead(self.marked, [self.key_of(f"mode('{mode}')") for mode, _ in MODES])
         with Container(id="body"):
             yield from self.body()
         yield StatusLine()

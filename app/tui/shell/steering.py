@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from textual.content import Content
 
-from app.tui.shell.keys import Key
+from app.tui.shell.keys import Key, KeyOf
 from app.tui.shell.page import Page
 from app.tui.widgets.dialogs import Confirm, Prompt, TextPage
 from app.tui.widgets.lines import state_word
@@ -61,7 +61,7 @@ class SteeringPage(Page):
             what = "an innate run works here" if view.role == "innate run" else "a worker is running already"
             self.say(f"{what} (pid {view.pid})")
             return
-        start_worker(self, "; the queue is paused, z resumes" if self.paused is not None else "")
+        start_worker(self, f"; the queue is paused, {self.key_of('pause')} resumes" if self.paused is not None else "")
 
     def action_pause(self) -> None:
         if not self.may_change():
@@ -74,10 +74,11 @@ class SteeringPage(Page):
             if text is not None:
                 reason = text.strip() or _DEFAULT_REASON
                 command = f"innate worker pause --reason {shlex.quote(reason)}"
-                self.steer(Pause(reason), lambda _: "paused; z resumes", command)
+                self.steer(Pause(reason), lambda _: f"paused; {resume} resumes", command)
 
+        resume = self.key_of("pause")
         hint = (
-            "Hands back what runs, with checkpoints, and starts nothing until z resumes. The reason is shown to whoever "
+            f"Hands back what runs, with checkpoints, and starts nothing until {resume} resumes. The reason is shown to whoever "
             f'asks why nothing runs; ⏎ alone: "{_DEFAULT_REASON}".'
         )
         self.push(Prompt("Pause the queue: why?", hint=hint), pause)
@@ -86,7 +87,7 @@ class SteeringPage(Page):
         if not self.may_change():
             return
         if self.view is None or not self.view.alive:
-            self.say("no worker is running, so there is nothing to drain; w starts one")
+            self.say(f"no worker is running, so there is nothing to drain; {self.key_of('start')} starts one")
             return
 
         def sure(yes: bool | None) -> None:
@@ -94,7 +95,7 @@ class SteeringPage(Page):
                 self.steer(Drain(), told, "innate worker drain")
 
         def told(answer: Draining) -> str:
-            return f"draining: {answer.running} still to finish, then the worker ends; z takes it back"
+            return f"draining: {answer.running} still to finish, then the worker ends; {self.key_of('pause')} takes it back"
 
         self.push(Confirm("Finish what runs, start nothing more, then end the worker?"), sure)
 
@@ -134,16 +135,16 @@ def start_worker(page: Page, remark: str = "") -> None:
     page.do(work, tell)
 
 
-def worker_line(view: WorkerView, paused: str | None) -> Content:
+def worker_line(view: WorkerView, paused: str | None, key_of: KeyOf) -> Content:
     """The worker in a line: who, doing what, since when, and what to press where something is to be done."""
     import datetime
 
     if view.state == "blocked":
         return Content.assemble(("○ no worker", "$warning"), f": {view.reason}")
     if not view.alive:
-        hint: list[Any] = [("w", "bold $accent"), " starts one"]
+        hint: list[Any] = [(key_of("start"), "bold $accent"), " starts one"]
         if paused is not None:
-            hint = [f"the queue is paused: {paused}; ", ("z", "bold $accent"), " resumes, ", *hint]
+            hint = [f"the queue is paused: {paused}; ", (key_of("pause"), "bold $accent"), " resumes, ", *hint]
         return Content.assemble(("○ no worker", "$warning"), ": ", *hint)
     who = "innate run" if view.role == "innate run" else "worker"
     now = state_word(view, paused=paused is not None)
@@ -156,7 +157,7 @@ def worker_line(view: WorkerView, paused: str | None) -> Content:
         last = datetime.datetime.fromtimestamp(view.heartbeat_at).strftime("%H:%M:%S")
         parts.append(f": no heartbeat since {last}, stopped or hung")
     elif now in ("paused", "pausing"):
-        parts += [f": {paused}; ", ("z", "bold $accent"), " resumes"]
+        parts += [f": {paused}; ", (key_of("pause"), "bold $accent"), " resumes"]
     elif view.reason:
         parts.append(f": {view.reason}")
     if view.study is not None:

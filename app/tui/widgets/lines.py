@@ -22,9 +22,10 @@ class Masthead(Widget):
 
     DEFAULT_CSS = "Masthead { height: 1; background: $surface; }"
 
-    def __init__(self, mode: str) -> None:
+    def __init__(self, mode: str, keys: Sequence[str] = "12345") -> None:
         super().__init__()
         self._mode = mode
+        self._names = [(one, f" {key} {name} ") for key, (one, name) in zip(keys, MODES, strict=True)]
         self._worker = ("", "")
 
     def show_worker(self, text: str, colour: str) -> None:
@@ -35,10 +36,8 @@ class Masthead(Widget):
 
     def render(self) -> Content:
         parts: list[Content | str | tuple[str, str]] = [("innate ", "bold $accent")]
-        for number, (mode, name) in enumerate(MODES, 1):
-            parts.append(
-                (f" {number} {name} ", "bold $background on $primary" if mode == self._mode else "$foreground")
-            )
+        for mode, name in self._names:
+            parts.append((name, "bold $background on $primary" if mode == self._mode else "$foreground"))
         left = Content.assemble(*parts)
         text, colour = self._worker
         room = self.size.width - left.cell_length - 1
@@ -49,8 +48,8 @@ class Masthead(Widget):
 
     async def on_click(self, event: events.Click) -> None:
         left = len("innate ")
-        for number, (mode, name) in enumerate(MODES, 1):
-            width = len(f" {number} {name} ")
+        for mode, name in self._names:
+            width = cell_len(name)
             if left <= event.x < left + width:
                 await self.run_action(f"app.mode('{mode}')")
             left += width

@@ -17,7 +17,7 @@ from textual.widgets import Input
 from app.report import status
 from app.report.status import UnfinishedTrial, WorkerView
 from app.tui.run.progress import stands
-from app.tui.shell.keys import Key
+from app.tui.shell.keys import Key, KeyOf
 from app.tui.shell.steering import DRAIN, PAUSE, START, SteeringPage, worker_line
 from app.tui.widgets.dialogs import Confirm
 from app.tui.widgets.field import Field
@@ -161,9 +161,8 @@ class WorkerScreen(SteeringPage):
         if data is None:
             return
         wide = self.has_class("-wide")
-        width = 60 if wide else self.size.width
-        lines = _wide_facts(data, width, self.size.height - 3) if wide else _facts(data, width, self.size.height - 3)
-        self.query_one("#facts", TextLines).put(lines)
+        facts, width = (_wide_facts, 60) if wide else (_facts, self.size.width)
+        self.query_one("#facts", TextLines).put(facts(data, width, self.size.height - 3, self.key_of))
         self._title()
 
     def _title(self) -> None:
@@ -171,7 +170,8 @@ class WorkerScreen(SteeringPage):
         if self._no_log:
             text = "log: no worker has written one here yet"
         else:
-            text = f"log: {len(log.lines):,} lines, {'following' if log.following else 'not following (F follows)'}"
+            follows = "following" if log.following else f"not following ({self.key_of('follow')} follows)"
+            text = f"log: {len(log.lines):,} lines, {follows}"
         if log.sought:
             where = f"{log.match + 1} of " if log.match is not None else ""
             text += f"  ·  {log.sought!r}: {where}{len(log.matches):,} lines match"
@@ -190,11 +190,12 @@ class WorkerScreen(SteeringPage):
             self.complain(str(view.reason))
             return
         if view is None or not view.alive:
-            self.say("no worker is running; w starts one")
+            self.say(f"no worker is running; {self.key_of('start')} starts one")
             return
         now = view.state == "stopping"
         who = f"the innate run (pid {view.pid})" if view.role == "innate run" else f"the worker (pid {view.pid})"
         command = f"innate worker stop{' --now' if now else ''}"
+        again, start = self.key_of("stop"), self.key_of("start")
 
         def work() -> str:
             from app.worker import control
@@ -202,8 +203,8 @@ class WorkerScreen(SteeringPage):
             try:
                 pid = control.stop(home, now=now, patience=_STOP_SECONDS)
             except control.StillStopping:
-                return "it finishes its batches and writes checkpoints; S again kills it"
-            return "it had ended already" if pid is None else f"worker {pid} stopped; w starts one again"
+                return f"it finishes its batches and writes checkpoints; {again} again kills it"
+            return "it had ended already" if pid is None else f"worker {pid} stopped; {start} starts one again"
 
         def stop(yes: bool | None) -> None:
             if yes:
@@ -223,7 +224,8 @@ class WorkerScreen(SteeringPage):
         field.value = self.log_view.sought
         field.add_class("open")
         self.set_focus(field)  # at once: what is typed next must not be taken for keys of the screen
-        self.say("⏎ goes to the last match, n and N on from there; esc ends the search")
+        on, back = self.key_of("next_match"), self.key_of("match_before")
+        self.say(f"⏎ goes to the last match, {on} and {back} on from there; esc ends the search")
 
     def on_input_changed(self, event: Input.Changed) -> None:
         if event.input.has_class("open"):
@@ -252,7 +254,7 @@ class WorkerScreen(SteeringPage):
     def _step(self, by: int) -> None:
         log = self.log_view
         if not log.sought:
-            self.say("nothing is sought; / searches")
+            self.say(f"nothing is sought; {self.key_of('search')} searches")
         elif not log.matches:
             self.say(f"no line has {log.sought!r}")
         else:
@@ -281,25 +283,25 @@ class WorkerScreen(SteeringPage):
 Part = str | tuple[str, str]
 
 
-def _facts(data: Answer, width: int, height: int) -> list[Content]:
+def _facts(data: Answer, width: int, height: int, key_of: KeyOf) -> list[Content]:
     """Everything in few lines, for a narrow screen: at most half of it, the rest is the log's."""
     devices = [_cpu(data.machine, 8), *(Content.assemble(*name, "  ", *load) for name, load in _gpus(data.machine, 10))]
     room = max(2, height // 2 - 2 - len(devices))
     return [
-        worker_line(data.view, data.paused),
+        worker_line(data.view, data.paused, key_of),
         Content.assemble("  ·  ".join(_throughput(data))),
         *_slots(data, width, room),
         *devices,
     ]
 
 
-def _wide_facts(data: Answer, width: int, height: int) -> list[Content]:
+def _wide_facts(data: Answer, width: int, height: int, key_of: KeyOf) -> list[Content]:
     """The same under headings."""
     throughput = _throughput(data)
     devices = _cpu_lines(data.machine)
     for name, load in _gpus(data.machine, 16):
         devices += [Content.assemble(*name), Content.assemble("  ", *load)]
-    worker = worker_line(data.view, data.paused).wrap(width)
+    worker = worker_line(data.view, data.paused, key_of).wrap(width)
     room = max(2, height - len(worker) - len(throughput) - len(devices) - 9)
     slots = _slots(data, width, room)
     return [

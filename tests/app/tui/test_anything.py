@@ -2,13 +2,15 @@
 
 import asyncio
 
+import click
 import pytest
 import typer.main
 
+from app.main import _commands as offered
 from app.main import app as command_line
 from app.tui.shell import commands, running
 from app.tui.shell.anything import Act, Anything, Run, Study, actions, beginning
-from app.tui.shell.commands import ANSWERS, CHANGES, Command, Typed, typed
+from app.tui.shell.commands import ANSWERS, CHANGES, SHELL, Command, Typed, typed
 from app.tui.shell.keys import Key
 from app.tui.widgets.dialogs import Item, TextPage
 from storage import database, listing
@@ -30,10 +32,14 @@ def names():
     return found
 
 
-def test_what_is_run_from_the_screens_exists_and_neither_table_has_what_the_other_has():
-    known = set(names())
-    assert ANSWERS | CHANGES | set(commands._OTHERWISE) <= known
-    assert not ANSWERS & CHANGES
+def test_every_command_is_offered_and_either_run_from_the_screens_or_left_to_a_shell_with_a_reason():
+    known = names()
+    assert [one.name for one in offered(click.Context(typer.main.get_command(command_line)))] == known
+    assert sorted([*ANSWERS, *CHANGES, *SHELL]) == sorted(known), "a new command belongs to one of them"
+    assert set(commands._OTHERWISE) | set(commands._SECOND) <= set(known)
+    for name, why in SHELL.items():
+        assert Typed(name).does == "works"
+        assert Typed(name).why == why != ""
 
 
 @pytest.mark.parametrize(
@@ -69,6 +75,10 @@ def test_what_is_none_is_none(text):
         ("gc", (), "works"),
         ("gc", ("--dry-run",), "answers"),
         ("something-new", (), "works"),
+        ("note", ("quick",), "answers"),
+        ("note", ("1f", "--study", "quick"), "answers"),
+        ("note", ("quick", "for the paper"), "changes"),
+        ("note", ("quick", "--tag", "keep"), "changes"),
     ],
 )
 def test_an_option_may_make_something_else_of_it(name, arguments, does):

@@ -193,7 +193,7 @@ def test_the_worker_is_told_in_a_word(filled_home):
 def test_what_the_worker_said_last_is_never_told_against_the_queue(state, paused, word):
     view = WorkerView(True, state, None, pid=7)
     assert worker_word(view, 0, paused=paused is not None)[0] == f"● {word}"
-    line = worker_line(view, paused).plain
+    line = worker_line(view, paused, {"start": "w", "pause": "z"}.__getitem__).plain
     assert line.startswith(f"● worker 7 is {word}")
     assert ("lunch; z resumes" in line) == (word in ("pausing", "paused"))
 

@@ -80,7 +80,7 @@ def test_claims_come_first_and_of_a_factor_the_best_level(found):
     assert several["activation"][-1].levels[0] == "sigmoid"
     assert all(one.effect is not None for one in several["claims"])
     assert [one.key for one in several["silent"]] == ["claim-2", "claim-5:architecture", "claim-5:defense×architecture"]
-    assert "no scored model has adagrad" in evidence.of_heading(found, "silent", 80).plain
+    assert "no scored model has adagrad" in evidence.of_heading(found, "silent", 80, str).plain
 
 
 def test_every_whisker_is_on_the_axis_of_the_title(found):
@@ -102,7 +102,7 @@ def test_pairs_that_go_the_other_way_come_first_and_say_so(found):
     count = sum(pair.difference * one.effect < 0 for pair in several)
     assert 0 < count < len(several)
     assert contrary == [True] * count + [False] * (len(several) - count)
-    assert f"{count} of {len(several)} go" in evidence.caption(one, one.deciding)
+    assert f"{count} of {len(several)} go" in evidence.caption(one, one.deciding, str)
     assert 2 + sum(column.width + 1 for column in columns) <= 60
     narrow, _ = evidence.pair_table(several, one.effect, 48)
     assert 2 + sum(column.width + 1 for column in narrow) <= 48
@@ -110,13 +110,17 @@ def test_pairs_that_go_the_other_way_come_first_and_say_so(found):
 
 
 def test_what_a_finding_rests_on_names_every_comparison_and_the_key_that_helps(found):
-    text = evidence.rests(found, of(found, "claim-1"), {}, 200).plain
+    def rests(key, width=200):
+        return evidence.rests(found, of(found, key), {}, width, {"mode('compose')": "f2"}.__getitem__).plain
+
+    text = rests("claim-1")
     assert text.startswith("SUPPORTED  Sigmoid activation weakens the model")
     assert text.count("sigmoid against") == 5, "the one that decides, then all four"
     assert text.count("►") == 1
-    silent = evidence.rests(found, of(found, "claim-2"), {}, 200).plain
-    assert "no scored model has adagrad: add it to optimizers and run made-up again; here: 2 Compose" in silent
-    assert max(map(cell_len, evidence.rests(found, of(found, "claim-1"), {}, 60).plain.splitlines())) <= 60
+    assert "no scored model has adagrad: add it to optimizers and run made-up again; here: f2 Compose" in rests(
+        "claim-2"
+    )
+    assert max(map(cell_len, rests("claim-1", 60).splitlines())) <= 60
 
 
 def test_a_claim_about_defended_models_is_crossed_with_the_defense(found):

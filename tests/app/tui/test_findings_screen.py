@@ -279,6 +279,34 @@ def test_what_cannot_be_settled_says_why_and_asks_nothing(place, started):
     assert not started
 
 
+def test_what_a_pair_a_finding_or_a_heading_rests_on_is_attacked_harder(place):
+    chosen = []
+
+    async def story(app, pilot):
+        await go_to(app, pilot, "silent")
+        await press_and_wait(pilot, "A")
+        assert "nothing to attack" in shown(app)
+        for key in ("activation", "effect:activation:relu"):
+            await go_to(app, pilot, key)
+            await press_and_wait(pilot, "A")
+            assert "Attack harder: 12 runs of tiny" in shown(app)
+            await press_and_wait(pilot, "escape")
+        await press_and_wait(pilot, "tab", "enter")
+        await until(pilot, lambda: app.screen.evidence.pair is not None)
+        chosen.extend(model.trial_id for model in app.screen.evidence.pair.models)
+        asked = app.screen.equivalents()["harder"]
+        await press_and_wait(pilot, "A")
+        assert "Attack harder: 2 runs of tiny" in shown(app)
+        await press_and_wait(pilot, "enter", "n")
+        assert "escalating 2 runs" in " ".join(shown(app).split())
+        assert app.session.done[-1].command == asked
+        assert asked == f"innate attack {chosen[0][:10]} {chosen[1][:10]} --escalate --study tiny"
+
+    play(place, story)
+    db = database.connect(place.database)
+    assert {row[0] for row in db.execute("SELECT trial_id FROM escalation").fetchall()} == set(chosen)
+
+
 def test_a_database_to_read_only_refuses_to_settle_before_it_asks(place):
     async def story(app, pilot):
         await press_and_wait(pilot, "S")

@@ -213,6 +213,21 @@ async def test_what_is_weak_follows_the_cursor(lab):
 
 
 @story
+async def test_sentences_name_ones_own_keys(lab):
+    db = database.connect(lab.database)
+    db.execute("UPDATE study_trial SET trust = 'suspect', trust_reasons = '[]' WHERE state = 'done'")
+    (lab.root / "tui.toml").write_text('[keys]\n"mode(\'queue\')" = "f3"\nharder = "H"\n[keys.lab]\ngroup = "z"\n')
+    async with opened(lab) as (app, pilot):
+        assert "→ H attack harder" in " ".join(shown(app).split())
+        assert " f3 Queue " in shown(app).splitlines()[0]
+        await press_and_wait(pilot, "s")
+        assert "z, none lists them" in shown(app)
+        await press_and_wait(pilot, "z", *"none", "tab", "enter")
+        assert "z groups them" in shown(app)
+        assert app.session.own.key("queue.retry", "R") == "R"
+
+
+@story
 async def test_a_change_is_about_the_runs_of_the_row(lab):
     async with opened(lab, press=["D"]) as (app, pilot):
         assert "Delete 12 runs" in shown(app)

@@ -1,6 +1,6 @@
 """The Lab's rows, columns, knobs and sentences from groups that are made up: nothing is opened."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 from rich.cells import cell_len
@@ -65,6 +65,9 @@ def summed(groups):
     return Groups(groups, len(groups), variants, complete, valued, seeds)
 
 
+KEY = {"group": "g", "harder": "H", "retry": "R", "mode('queue')": "3"}
+
+
 def loaded(found=None, **changes):
     given = {
         "study": STUDY, "by": ("optimizer",), "score": "worst_case", "eps": 0.1, "radii": (0.05, 0.1),
@@ -117,7 +120,7 @@ def test_of_many_rows_the_best_are_shown_and_the_rest_is_counted():
     )
     made = rows({(): many}, by=("variant",), levels={})
     assert len(made) == MOST_ROWS + 1
-    assert made[-1].label == "and 7 more: / narrows"
+    assert made[-1].label == "and 7 more: a filter narrows"
     assert len({row.label for row in made}) == len(made), "an id tells what no factor does"
 
 
@@ -242,7 +245,7 @@ def test_a_score_of_no_single_radius_is_read_as_it_is_stored():
 
 def answer(levels=LEVELS, note=None, data=None, **options):
     data = data or loaded()
-    return words.answer(data, rows(data.found, levels, data.by, **options), note).plain
+    return words.answer(data, rows(data.found, levels, data.by, **options), note, KEY.__getitem__).plain
 
 
 def test_who_is_best_and_how_sure():
@@ -274,7 +277,7 @@ def test_no_claim_without_pairs_or_intervals():
 
 def test_against_a_baseline_the_others_are_sorted_by_what_can_be_said():
     levels = {A: level(62.7, 60.9, 64.5, difference(7.4, 3.1)), S: level(55.3, 51.0, 59.6)}
-    said = words.answer(loaded(baseline=S), rows(levels=levels, baseline=S), None).plain
+    said = words.answer(loaded(baseline=S), rows(levels=levels, baseline=S), None, KEY.__getitem__).plain
     assert said == "ANSWER against sgd lr=0.1 at ε 0.1 (paired, 95 % each) better: adam."
 
 
@@ -288,16 +291,29 @@ def test_the_title_says_every_knob_and_leaves_out_whole_what_has_no_room():
     assert "ε" not in words.title(loaded(score="clean_accuracy", eps=None), 0, 80).plain
 
 
+def weak(row, found, *, here=True, room=1000):
+    return words.weak(row, found, here=here, key_of=KEY.__getitem__, fits=lambda text: len(text) <= room).plain
+
+
 def test_what_is_weak_names_the_reason_and_the_key_that_helps():
     found = [Weakness("suspect", ("square beats pgd",), 3, 2), Weakness("suspect", ("loss still moving",), 1, 1)]
     adam, slow, _ = rows()
-    assert words.weak(adam, found, here=True, harder=True).plain == (
-        "WEAK   2 adam variants suspect: square beats pgd (1 other reason) → A attack harder"
-    )
-    assert "harder" not in words.weak(adam, found, here=True, harder=False).plain
-    assert "→" not in words.weak(adam, found, here=False, harder=True).plain, "a key is about the row under the cursor"
-    assert words.weak(slow, [], here=True, harder=True).plain == "WEAK   3 sgd lr=0.1 runs failed → R run again"
-    assert words.weak(adam, [], here=True, harder=True).plain == ""
+    assert weak(adam, found) == "WEAK   2 adam variants suspect: square beats pgd (1 other reason) → H attack harder"
+    assert "harder" not in weak(adam, [Weakness("invalid", ("degenerate",), 3, 2)])
+    assert "→" not in weak(adam, found, here=False), "a key is about the row under the cursor"
+    assert weak(slow, []) == "WEAK   3 sgd lr=0.1 runs failed → R run again"
+    assert weak(adam, []) == ""
+
+
+@pytest.mark.parametrize("room", range(105, 165, 7))
+def test_of_long_reasons_the_beginning_stands_and_the_key_that_helps_always(room):
+    found = [Weakness("suspect", ("steps still gaining: 9 of 60 samples fell in the last", "loss still moving"), 3, 2)]
+    said = weak(rows()[1], found, room=room)
+    assert len(said) <= room
+    assert said.startswith("WEAK   2 sgd lr=0.1 variants suspect: ")
+    assert said.endswith(" … → H attack harder; 3 sgd lr=0.1 runs failed → R run again")
+    whole = weak(rows()[1], found)
+    assert whole.startswith(said.partition(" …")[0])
 
 
 def test_the_same_from_the_command_line():
@@ -325,3 +341,24 @@ def test_exported_rows_say_which_score_at_which_radius():
     assert (second["label"], second["against"], second["pairs"]) == ("sgd lr=0.1", "adam", 12)
     assert second["difference"] == pytest.approx(-7.4)
     assert (third["value"], third["queued"]) == (None, 12)
+
+
+def test_names_that_would_be_numbered_have_the_room_of_the_axis_and_an_answer_names_as_many_as_fit():
+    several = [
+        f"kumar-cnn batch_norm={norm} {optimizer} {activation} {defense}"
+        for norm in ("on", "off")
+        for optimizer in ("adam", "rmsprop")
+        for activation in ("relu", "leaky_relu")
+        for defense in ("none", "pgd-at")
+    ]
+    made = [replace(rows()[0], path=((name, None),), label=name) for name in several]
+    titles = [column.key for column in columns.lay_out(made, "worst_case", "variant", 77, wide=False)]
+    assert not any(key.startswith("axis") for key in titles)
+    (name, *_), wide = (columns.lay_out(made, "worst_case", "variant", width, wide=width > 100) for width in (77, 137))
+    assert not any(name.cell(row)[0].strip(" ▸")[0].isdigit() for row in made)
+    assert any(column.key.startswith("axis") for column in wide), "both have room there"
+    tied = {A: level(62.7, 60.9, 64.5), S: level(62.5, 51.0, 69.6, difference(-0.2, 3.1))}
+    shown = [words.answer(loaded(), rows(levels=tied), None, KEY.__getitem__, lambda text, most=most: len(text) <= most).plain
+             for most in (200, 40)]  # fmt: skip
+    assert "told from sgd lr=0.1 at" in shown[0]
+    assert "told from 1 other at" in shown[1]
