@@ -142,7 +142,7 @@ def plan(
         row = {
             **submission.as_json(),
             "forecast_seconds": seconds,
-            "forecast_measured_on": measured_on(lacking, timed) if measured else None,
+            "forecast_measured_on": measured_on(lacking, timed) if measured else [],
             "dataset": planned.info.source.name,
             "dataset_identity": planned.info.identity,
             "data": None if portrait is None else portrait.as_json(),
@@ -287,17 +287,22 @@ def _plan_text(planned: Plan, portrait: Portrait | None, submission: Submission,
 
 def _time_text(spec: str, submission: Submission, seconds: float | None, lacking: Wanted, timed: Timings) -> str:
     """How long it may take, and by what that is known; or how to find out."""
-    from app.report.forecast import SPREAD, measured_on, why_unknown
+    from app.report.forecast import SPREAD, measured_on, why_not_timed
     from app.worker.narration import in_words
 
     if submission.new + submission.trained + submission.tuning_missing == 0:
         looks = f"a look at {submission.traits_missing:,} trained models, a few passes each"
         return looks if submission.traits_missing else "nothing to do"
     if seconds is None:
-        way = "" if timed.rooms or not lacking else f"; innate plan {shlex.quote(spec)} --measure times a few batches"
-        return f"unknown: {why_unknown(lacking, timed)}{way}"
+        failed = why_not_timed(lacking, timed)
+        if failed is not None:
+            return f"unknown: {failed}"
+        if not lacking:
+            return "unknown until an audit as deep as this was made here"
+        return f"unknown, nothing like it was run here: innate plan {shlex.quote(spec)} --measure times a few batches"
     if lacking:
-        return f"about {in_words(seconds)}, ± {SPREAD} %: measured just now on {measured_on(lacking, timed)}"
+        seen = " and ".join(measured_on(lacking, timed))
+        return f"about {in_words(seconds)}, ± {SPREAD} %: measured just now on {seen}"
     return f"about {in_words(seconds)}, learned from trials like these on this machine"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import starmap
 from typing import TYPE_CHECKING
 
 from app.worker.devices import cores
@@ -92,23 +93,23 @@ def wanted(db: Database, plan: Plan, submission: Submission) -> Wanted:
     return Wanted(tuple(trainings), tuple(attacks))
 
 
-def measured_on(lacking: Wanted, timed: Timings) -> str:
-    """What the times of what was lacking were seen on: "4 batches", "4 batches and 32 images of each"."""
-    batches = [timed.training(one) for one in lacking.trainings]
-    images = [timed.attack(one, attack) for one, attack in lacking.attacks]
-    counts = ([one.batches for one in batches if one], "batches"), ([one.images for one in images if one], "images")
-    parts = [f"{min(count)} {noun}" for count, noun in counts if count]
-    each = " of each" if len(lacking) > 1 else ""
-    return " and ".join(parts) + each
+def measured_on(lacking: Wanted, timed: Timings) -> list[str]:
+    """What the times of what was lacking were seen on, at least: "4 batches", "32 images"."""
+    batches = [one.batches for one in map(timed.training, lacking.trainings) if one is not None]
+    images = [one.images for one in starmap(timed.attack, lacking.attacks) if one is not None]
+    counts = (batches, "batches"), (images, "images")
+    return [f"{min(seen)} {noun}" for seen, noun in counts if seen]
 
 
-def why_unknown(lacking: Wanted, timed: Timings) -> str:
-    """Why there is no forecast, after a look at what was lacking: the first that could not be timed."""
-    for one in timed.failed:
-        defense = "none" if one.trial.defense is None else one.trial.defense.name
-        training = "training" if defense == "none" else f"training with {defense}"
-        return f"{one.trial.architecture.name}, {training if one.attack is None else one.attack.name}: {one.reason}"
-    return "nothing like it was run here" if lacking else "such an audit, in full depth, was never made here"
+def why_not_timed(lacking: Wanted, timed: Timings) -> str | None:
+    """Of what was lacking, the first that could not be timed, and why; None where all was, or nobody tried."""
+    asked = (*((trial, None) for trial in lacking.trainings), *lacking.attacks)
+    one = next((found for found in starmap(timed.failure, asked) if found is not None), None)
+    if one is None:
+        return None
+    defense = "none" if one.trial.defense is None else one.trial.defense.name
+    training = "training" if defense == "none" else f"training with {defense}"
+    return f"{one.trial.architecture.name}, {training if one.attack is None else one.attack.name}: {one.reason}"
 
 
 def _trains(submission: Submission) -> bool:

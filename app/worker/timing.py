@@ -59,9 +59,18 @@ class Timings:
         wanted = _model_kind(like)
         return next((one for one in self.attacks if one.attack == attack and _model_kind(one.trial) == wanted), None)
 
+    def failure(self, like: TrialSpec, attack: AttackSpec | None) -> NotTimed | None:
+        """Why the one or, with `attack`, the other of these could not be timed; None where it was, or nobody tried."""
+        if (self.training(like) if attack is None else self.attack(like, attack)) is not None:
+            return None
+        kind = _training_kind if attack is None else _model_kind
+        return next((one for one in self.failed if one.attack == attack and kind(one.trial) == kind(like)), None)
+
     def beside(self, later: Timings) -> Timings:
         """Both; where they are of the same, the later counts."""
-        return Timings(later.trainings + self.trainings, later.attacks + self.attacks, later.failed, later.rooms)
+        return Timings(
+            later.trainings + self.trainings, later.attacks + self.attacks, later.failed + self.failed, later.rooms
+        )
 
 
 def _model_kind(trial: TrialSpec) -> tuple[str, Choice]:

@@ -38,6 +38,8 @@ _WARM_STEPS = 3
 """Not counted: the first makes the optimizer's state, in a lane that records the second is captured."""
 _STEPS = 4
 """Counted at least, unless they take too long."""
+_FIRST_SHARE = 8
+"""The part of a batch that is tried first: where whole batches would take too long, its like tell as much per image."""
 _SECONDS = 0.25
 """Over which steps are counted at least: those of small nets take less than the clock is good for."""
 _WARM_IMAGES = 4
@@ -135,12 +137,17 @@ def _training(job: Job, arrays: Arrays, allowed: _Allowed) -> TrainingTimed:
     steps = Steps(learned, data.images, data.labels, epoch, lane)
     model.train()
     clock, took = _clock(job), list[tuple[float, int]]()
+    small = max(2, trial.training.batch_size // _FIRST_SHARE)
+    pieces = batch_bounds(len(data.labels), small)
     while not _enough([seconds for seconds, _ in took[_WARM_STEPS:]]) and not allowed.over:
-        first, last = bounds[len(took) % len(bounds)]
-        began = clock()
+        first, last = pieces[len(took) % len(pieces)]
+        arrived, began = time.monotonic(), clock()
         steps.take(Batch(rows[first:last]), float(trial.optimizer.options["lr"]))
         float(epoch.loss)  # waits for the device
         took.append((clock() - began, last - first))
+        whole = (time.monotonic() - arrived) * _FIRST_SHARE * (_WARM_STEPS + _STEPS)
+        if len(took) == 1 and whole < allowed.until - time.monotonic():
+            pieces, took = bounds, []
     if not took:
         raise _TooLong
     # Of steps so long that only the first ones fit, the last of those: nothing is cold any more but the processor.
