@@ -80,8 +80,8 @@ def wanted(db: Database, plan: Plan, submission: Submission) -> Wanted:
     study = plan.study
     trainings = [
         _example(plan, architecture, defense)
+        for defense in sorted(study.defenses, key=_slopes)
         for architecture in study.architectures
-        for defense in study.defenses
         if _trains(submission) and not queries.training_times(db, plan.info.source.name, architecture.name, 1)
     ]
     attacks = [
@@ -90,7 +90,10 @@ def wanted(db: Database, plan: Plan, submission: Submission) -> Wanted:
         for attack in study.attacks
         if not queries.attack_times(db, attack, architecture.name)
     ]
-    return Wanted(tuple(trainings), tuple(attacks))
+    # One training of each architecture and the attacks must be known; other defenses follow from the slopes that they need.
+    first = len(trainings) // len(study.defenses)
+    asked = [(trial, None) for trial in trainings]
+    return Wanted((*asked[:first], *attacks, *asked[first:]))
 
 
 def measured_on(lacking: Wanted, timed: Timings) -> list[str]:
@@ -103,13 +106,17 @@ def measured_on(lacking: Wanted, timed: Timings) -> list[str]:
 
 def why_not_timed(lacking: Wanted, timed: Timings) -> str | None:
     """Of what was lacking, the first that could not be timed, and why; None where all was, or nobody tried."""
-    asked = (*((trial, None) for trial in lacking.trainings), *lacking.attacks)
-    one = next((found for found in starmap(timed.failure, asked) if found is not None), None)
+    one = next((found for found in starmap(timed.failure, lacking.asked) if found is not None), None)
     if one is None:
         return None
     defense = "none" if one.trial.defense is None else one.trial.defense.name
     training = "training" if defense == "none" else f"training with {defense}"
     return f"{one.trial.architecture.name}, {training if one.attack is None else one.attack.name}: {one.reason}"
+
+
+def _slopes(defense: Choice | None) -> int:
+    """That a step of training needs for each image."""
+    return 1 if defense is None else 1 + DEFENSES[defense.name].gradients(defense.options)
 
 
 def _trains(submission: Submission) -> bool:
@@ -128,8 +135,12 @@ def _rate(db: Database, plan: Plan, architecture: Choice, defense: Choice, timed
     known = _known_rate(db, plan, architecture, defense)
     if known is not None:
         return known
-    found = timed.training(_example(plan, architecture, defense))
-    return None if found is None else found.seconds
+    like = _example(plan, architecture, defense)
+    found = timed.training(like)
+    if found is not None:
+        return found.seconds
+    alike = [one.seconds / _slopes(one.trial.defense) for one in timed.trainings_like(like)]
+    return _slopes(defense) * sum(alike) / len(alike) if alike else None
 
 
 def _attack_rate(db: Database, plan: Plan, architecture: Choice, attack: AttackSpec, timed: Timings) -> float | None:
@@ -157,12 +168,8 @@ def _known_rate(db: Database, plan: Plan, architecture: Choice, defense: Choice)
 
     if same:
         return sum(map(rate, same)) / len(same)
-    slopes = 1 + DEFENSES[defense.name].gradients(defense.options)
-    return (
-        slopes
-        * sum(rate(one) / (1 + DEFENSES[one.defense].gradients(one.defense_options)) for one in alike)
-        / len(alike)
-    )
+    each = [rate(one) / _slopes(Choice(one.defense, one.defense_options)) for one in alike]
+    return _slopes(defense) * sum(each) / len(each)
 
 
 def _over(architectures: Sequence[Choice], rate: Callable[[Choice], float | None]) -> float | None:

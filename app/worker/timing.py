@@ -33,11 +33,19 @@ _KEY = "timing"
 class Wanted:
     """What nothing is known of, by an example of each: how long such trials train, and attacks on such models take."""
 
-    trainings: tuple[TrialSpec, ...] = ()
-    attacks: tuple[tuple[TrialSpec, AttackSpec], ...] = ()
+    asked: tuple[tuple[TrialSpec, AttackSpec | None], ...] = ()
+    """What matters most first: the training of such trials, or the attack on such models."""
+
+    @property
+    def trainings(self) -> list[TrialSpec]:
+        return [trial for trial, attack in self.asked if attack is None]
+
+    @property
+    def attacks(self) -> list[tuple[TrialSpec, AttackSpec]]:
+        return [(trial, attack) for trial, attack in self.asked if attack is not None]
 
     def __len__(self) -> int:
-        return len(self.trainings) + len(self.attacks)
+        return len(self.asked)
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,11 @@ class Timings:
     def training(self, like: TrialSpec) -> TrainingTimed | None:
         """Of the same data set, architecture, defense, and size of batch."""
         return next((one for one in self.trainings if _training_kind(one.trial) == _training_kind(like)), None)
+
+    def trainings_like(self, like: TrialSpec) -> list[TrainingTimed]:
+        """As `training`, with whatever defense."""
+        wanted = _training_kind(replace(like, defense=None))
+        return [one for one in self.trainings if _training_kind(replace(one.trial, defense=None)) == wanted]
 
     def attack(self, like: TrialSpec, attack: AttackSpec) -> AttackTimed | None:
         """Of the same attack on the same architecture and data set."""
@@ -103,15 +116,14 @@ def measure(
     """
     with tempfile.TemporaryDirectory(prefix="innate-timing-") as place:
         folder, slot = Path(place), slots[0]
-        example = (*wanted.trainings, *(trial for trial, _ in wanted.attacks))[0]
         like = Job(
-            trial=example, source=plan.study.source, evaluations=(), clean=(), attempt=0, folder=folder, earlier=(),
+            trial=wanted.asked[0][0], source=plan.study.source, evaluations=(), clean=(), attempt=0, folder=folder, earlier=(),
             data_root=home.data_root, cache=home.cache, device=slot.device, threads=slot.threads,
             memory_fraction=slot.memory_fraction, met=plan.info.digest,
         )  # fmt: skip
         executor = ProcessExecutor([slot], folder / "children.log")
         try:
-            executor.submit(_KEY, TimingJob(like, wanted.trainings, wanted.attacks, EACH, LIMIT))
+            executor.submit(_KEY, TimingJob(like, wanted.asked, EACH, LIMIT))
             return _until_the_end(executor, wanted, Timings(rooms=len(slots)), stop, shown)
         finally:
             executor.close()
@@ -148,6 +160,5 @@ def _until_the_end(
 def _given_up(wanted: Wanted, found: Timings, reason: str) -> Timings:
     """Without what the child was at, and had still to do."""
     told = len(found.trainings) + len(found.attacks) + len(found.failed)
-    asked: list[tuple[TrialSpec, AttackSpec | None]] = [*((one, None) for one in wanted.trainings), *wanted.attacks]
-    failed = (NotTimed(trial, attack, reason) for trial, attack in asked[told:])
+    failed = (NotTimed(trial, attack, reason) for trial, attack in wanted.asked[told:])
     return replace(found, failed=(*found.failed, *failed))

@@ -178,9 +178,8 @@ class TimingJob:
     """
 
     like: Job
-    trainings: tuple[TrialSpec, ...]
-    attacks: tuple[tuple[TrialSpec, AttackSpec], ...]
-    """Each on a model like the trial's, with its initial weights."""
+    asked: tuple[tuple[TrialSpec, AttackSpec | None], ...]
+    """In this order: the training of such a trial, or the attack on a model like its own with its initial weights."""
     each: float
     limit: float
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import torch
@@ -67,15 +66,9 @@ def run_timing(job: TimingJob, stop: Callable[[], bool]) -> Iterator[Event]:
         settle_torch(job.like)
         like = job.like
         arrays, _ = datasets.load_planned(like.source, like.data_root, like.cache, like.trial.dataset, like.met)
-        left = len(job.trainings) + len(job.attacks)
-        for trial in job.trainings:
-            allowed = _Allowed.now(job, began, left, stop)
-            yield _timed(trial, None, allowed, partial(_training, replace(like, trial=trial), arrays, allowed))
-            left -= 1
-        for trial, attack in job.attacks:
-            allowed = _Allowed.now(job, began, left, stop)
-            yield _timed(trial, attack, allowed, partial(_attack, replace(like, trial=trial), arrays, attack, allowed))
-            left -= 1
+        for number, (trial, attack) in enumerate(job.asked):
+            allowed = _Allowed.now(job, began, len(job.asked) - number, stop)
+            yield _timed(replace(like, trial=trial), arrays, attack, allowed)
         yield Finished()
     except EvaluationStopped:
         yield Stopped()
@@ -109,12 +102,13 @@ class _Allowed:
         return time.monotonic() >= self.until
 
 
-def _timed(trial: TrialSpec, attack: AttackSpec | None, allowed: _Allowed, work: Callable[[], Event]) -> Event:
-    """What `work` finds; what goes wrong in one costs no other."""
+def _timed(job: Job, arrays: Arrays, attack: AttackSpec | None, allowed: _Allowed) -> Event:
+    """What is found; what goes wrong in one costs no other."""
+    trial = job.trial
     if allowed.over:
         return NotTimed(trial, attack, "there was no time left for it")
     try:
-        return work()
+        return _training(job, arrays, allowed) if attack is None else _attack(job, arrays, attack, allowed)
     except _TooLong:
         return NotTimed(trial, attack, f"took more than {allowed.seconds:.0f} s for the least that tells anything")
     except (InnateError, RuntimeError, ValueError, ArithmeticError) as error:  # memory running out among them
@@ -175,7 +169,7 @@ def _attack(job: Job, arrays: Arrays, attack: AttackSpec, allowed: _Allowed) -> 
     if each is None:
         raise _TooLong
     most = len(rows) if job.device == "cpu" else min(len(rows), usual_batch(model, test_set))
-    images = min(most, int((allowed.until - time.monotonic()) / (2 * each)))
+    images = min(most, int((allowed.until - time.monotonic()) / max(1e-9, 2 * each)))
     if images > warm:
         again = _seconds(job, model, test_set, classes, images, short, allowed)
         each, images = (each, warm) if again is None else (again, images)

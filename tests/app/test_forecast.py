@@ -105,7 +105,10 @@ def test_what_was_never_run_is_wanted_and_what_was_is_not(db, home):
     }
     _, _, lacking = looked_at(db, home, **both)
     kinds = [(trial.architecture.name, trial.defense.name) for trial in lacking.trainings]
-    assert kinds == [("mlp", "none"), ("mlp", "pgd-at"), ("simplenet", "none"), ("simplenet", "pgd-at")]
+    assert kinds == [("mlp", "none"), ("simplenet", "none"), ("mlp", "pgd-at"), ("simplenet", "pgd-at")]
+    assert [attack is None for _, attack in lacking.asked] == [True] * 2 + [False] * 4 + [True] * 2, (
+        "what must be known"
+    )
     assert [(trial.architecture.name, attack.name) for trial, attack in lacking.attacks] == [
         ("mlp", "fgsm"), ("mlp", "pgd"), ("simplenet", "fgsm"), ("simplenet", "pgd"),
     ]  # fmt: skip
@@ -152,6 +155,17 @@ def test_a_part_that_could_not_be_measured_is_named_and_leaves_no_forecast(db, h
     again = timed.beside(whole)
     assert why_not_timed(lacking, again) is None, "it was found the second time"
     assert forecast(db, plan, submission, again) is not None
+
+
+def test_a_defense_that_there_was_no_time_for_follows_from_the_slopes_that_it_needs(db, home):
+    plan, submission, lacking = looked_at(
+        db, home, **ONE, defenses=["none", {"name": "pgd-at", "eps": 0.1, "steps": 3}]
+    )
+    whole = timings_of(lacking)
+    plain, defended = whole.trainings
+    timed = Timings((plain,), whole.attacks, (NotTimed(defended.trial, None, "there was no time left for it"),), 2)
+    trained, attacked = 2 * 100 * 0.01 * (1 + 4), 2 * 2 * 60 * 0.1
+    assert forecast(db, plan, submission, timed) == pytest.approx((trained + attacked) / 2)
 
 
 class Child:

@@ -23,8 +23,8 @@ def job_for(cache, tmp_path, document, **given):
         trial=plan.trials[0], source=plan.study.source, evaluations=(), clean=(), attempt=0, folder=tmp_path / "none",
         earlier=(), data_root=cache / "no-data", cache=cache, met=plan.info.digest,
     )  # fmt: skip
-    attacks = tuple((plan.trials[0], attack) for attack in plan.study.attacks)
-    return TimingJob(like, tuple(trials.values()), attacks, **{"each": 10.0, "limit": 60.0, **given})
+    asked = [(trial, None) for trial in trials.values()] + [(plan.trials[0], attack) for attack in plan.study.attacks]
+    return TimingJob(like, tuple(asked), **{"each": 10.0, "limit": 60.0, **given})
 
 
 def test_each_training_and_attack_is_timed_and_nothing_is_kept(cache, tmp_path):
@@ -83,6 +83,6 @@ def test_it_stops_when_asked_and_says_what_is_wrong_with_the_data(cache, tmp_pat
     asked = iter([False, False, False, True])
     assert [type(event) for event in timing.run_timing(job, lambda: next(asked))] == [Stopped]
     other = type(job.like)(**{**job.like.__dict__, "trial": plan_of(tiny(dataset="mnist5k"), cache).trials[0]})
-    (failed,) = timing.run_timing(TimingJob(other, job.trainings, (), 10.0, 60.0), lambda: False)
+    (failed,) = timing.run_timing(TimingJob(other, job.asked, 10.0, 60.0), lambda: False)
     assert isinstance(failed, TrialFailed)
     assert "submit the study again" in failed.reason
