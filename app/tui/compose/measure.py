@@ -68,7 +68,7 @@ class Measurer:
         self.timed = self.timed.beside(found)
         failed = why_not_timed(lacking, self.timed)
         if failed is None:
-            self._page.say("measured: the forecast is below")
+            self._page.say("measured; a run will tell more")
         else:
             self._page.complain(f"{len(found.failed)} of {len(lacking)} could not be measured: {failed}")
         self._page.reload()

@@ -143,7 +143,7 @@ async def test_m_measures_what_was_never_run_for_a_forecast(filled_home, monkeyp
         await calm(pilot)
         text = shown(app)
         assert "± 50 %, measured on 4 batches" in text
-        assert "measured: the forecast is below" in text
+        assert "measured; a run will tell more" in text
         assert app.screen.equivalents()["measure"].startswith("innate plan - --measure")
         await press(pilot, "m")
         await calm(pilot)

@@ -52,13 +52,7 @@ KEYS = (
     Key("v", "measure", "curve", "training: loss, accuracy, validation or probe", hint=False),
     Key("n", "sample(1)", "next", "the next sample that several of the models have", hint=False),
     Key("p", "sample(-1)", "before", "the sample before", hint=False),
-    Key(
-        "z",
-        "pixels",
-        "pixels",
-        "images in real pixels, where the terminal speaks Kitty's protocol or Sixel",
-        hint=False,
-    ),
+    Key("z", "pixels", "pixels", "images in real pixels, where the terminal has them", hint=False),
 )
 """Of the views, beside the Lab's own; where one does not belong to the view in front it is left to the page."""
 _NARROW, _LISTED, _AROUND = 42, 6, 9
