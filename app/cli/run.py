@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -150,7 +149,7 @@ def plan(
         }
         emit_json("plan", [row])
         return
-    typer.echo(_plan_text(planned, portrait, submission, _time_text(spec, submission, seconds, lacking, timed)))
+    typer.echo(_plan_text(planned, portrait, submission, _time_text(submission, seconds, lacking, timed)))
 
 
 def _measured(
@@ -285,7 +284,7 @@ def _plan_text(planned: Plan, portrait: Portrait | None, submission: Submission,
     return "\n".join(lines)
 
 
-def _time_text(spec: str, submission: Submission, seconds: float | None, lacking: Wanted, timed: Timings) -> str:
+def _time_text(submission: Submission, seconds: float | None, lacking: Wanted, timed: Timings) -> str:
     """How long it may take, and by what that is known; or how to find out."""
     from app.report.forecast import SPREAD, measured_on, why_not_timed
     from app.worker.narration import in_words
@@ -297,9 +296,9 @@ def _time_text(spec: str, submission: Submission, seconds: float | None, lacking
         failed = why_not_timed(lacking, timed)
         if failed is not None:
             return f"unknown: {failed}"
-        if not lacking:
+        if timed.tells(lacking):
             return "unknown until an audit as deep as this was made here"
-        return f"unknown, nothing like it was run here: innate plan {shlex.quote(spec)} --measure times a few batches"
+        return "unknown, nothing like it was run here: the same with --measure times a few batches"
     if lacking:
         seen = " and ".join(measured_on(lacking, timed))
         return f"about {in_words(seconds)}, ± {SPREAD} %: measured just now on {seen}"

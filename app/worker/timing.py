@@ -72,6 +72,13 @@ class Timings:
         wanted = _model_kind(like)
         return next((one for one in self.attacks if one.attack == attack and _model_kind(one.trial) == wanted), None)
 
+    def tells(self, wanted: Wanted) -> bool:
+        """Whether it has all that is wanted."""
+        return all(
+            (self.training(trial) if attack is None else self.attack(trial, attack)) is not None
+            for trial, attack in wanted.asked
+        )
+
     def failure(self, like: TrialSpec, attack: AttackSpec | None) -> NotTimed | None:
         """Why the one or, with `attack`, the other of these could not be timed; None where it was, or nobody tried."""
         if (self.training(like) if attack is None else self.attack(like, attack)) is not None:
