@@ -306,6 +306,34 @@ class Crashed:
     """How many other trials shared the process with it."""
 
 
+@dataclass(frozen=True)
+class TrainingTimed:
+    """Seconds for each training image of an epoch of a trial like this one, as `batches` took."""
+
+    trial: TrialSpec
+    seconds: float
+    batches: int
+
+
+@dataclass(frozen=True)
+class AttackTimed:
+    """Seconds for each test image of the whole attack on a model like this trial's, as a part of it took on `images`."""
+
+    trial: TrialSpec
+    attack: AttackSpec
+    seconds: float
+    images: int
+
+
+@dataclass(frozen=True)
+class NotTimed:
+    """Why the time of a training (`attack` None), or of an attack on such a model, could not be found."""
+
+    trial: TrialSpec
+    attack: AttackSpec | None
+    reason: str
+
+
 Event = (
     Started
     | TrainingProgress
@@ -325,6 +353,9 @@ Event = (
     | TransferProgress
     | TransferRow
     | TransferLeftOut
+    | TrainingTimed
+    | AttackTimed
+    | NotTimed
     | TrialFailed
     | Stopped
     | Finished

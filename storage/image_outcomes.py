@@ -14,8 +14,9 @@ import numpy as np
 from core.verdict.crossed import Block, Spread, crossed
 from core.verdict.scoring import SCORES
 from core.verdict.scoring.entry import ScoreEntry
-from core.verdict.scoring.outcomes import Outcomes, UnderAttack
+from core.verdict.scoring.outcomes import Outcomes, UnderAttack, under_one
 from core.verdict.scoring.trial_scores import Score, interval_of, linear
+from storage.outcomes import clean_outcome, ledgers
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -65,6 +66,33 @@ def stored(db: Database, study: str, trial_ids: Sequence[str] | None = None) -> 
     for trial_id, seed, count, content, bits in rows:
         said = json.loads(content)
         yield StoredOutcomes(trial_id, seed, _unpacked(said, count, bits), said["bound"])
+
+
+def attacks_named(db: Database, study: str, name: str) -> list[str]:
+    """The ids of a study's attacks of this name."""
+    rows = db.execute(
+        "SELECT a.id FROM study_attack sa JOIN attack a ON a.id = sa.attack_id WHERE sa.study = ? AND a.name = ? "
+        "ORDER BY sa.position",
+        (study, name),
+    )
+    return [str(attack_id) for (attack_id,) in rows.fetchall()]
+
+
+def alone(
+    db: Database, study: str, trial_ids: Sequence[str], attack_id: str, eps: Sequence[float]
+) -> Iterator[StoredOutcomes]:
+    """As `stored`, under one of the study's attacks at each of `eps`, which is no bound on anything else; of those of the trials
+    that have had it there."""
+    rows = db.execute(
+        "SELECT e.trial_id, t.seed, e.samples, e.id FROM evaluation e JOIN trial t ON t.id = e.trial_id "
+        "JOIN study s ON s.name = ? AND e.samples = s.samples WHERE e.state = 'done' AND e.attack_id = ? "
+        "AND e.trial_id IN (SELECT value FROM json_each(?)) ORDER BY e.trial_id",
+        (study, attack_id, json.dumps(list(trial_ids))),
+    ).fetchall()
+    for trial_id, seed, samples, evaluation in rows:
+        found = under_one(clean_outcome(db, trial_id, samples), ledgers(db, evaluation), eps)
+        if found is not None:
+            yield StoredOutcomes(trial_id, seed, found, bound=False)
 
 
 def _unpacked(said: Mapping[str, object], count: int, bits: bytes) -> Outcomes:

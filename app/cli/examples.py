@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,13 +16,10 @@ from core.names import short_id
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-    from app.report.pixels import Picture
     from storage.trial import ExampleRow
 
 _HEIGHT = 40
 """Lines for a sample on several models."""
-_ACROSS = 640
-"""Pixels that a line of pictures is made wide, about."""
 
 
 def register(app: typer.Typer) -> None:
@@ -45,7 +41,7 @@ def examples(
     limit: Annotated[int, typer.Option(min=1, help="At most so many of each trial.")] = 4,
 ) -> None:
     """Adversarial images: clean | adversarial | amplified difference; of several trials side by side, those of a sample."""
-    from app.report import images
+    from app.report import images, pixel_terminal
     from storage import queries
     from storage.export import beside
 
@@ -63,11 +59,15 @@ def examples(
         context.say(f"wrote {output}")
         return
     colour = context.colour and sys.stdout.isatty()
-    draw = _pixels() if colour else None
+    kind = pixel_terminal.protocol() if colour else None
     if len(found) == 1:
         for row in rows:
             typer.echo(f"{images.caption(row)}; difference × {images.triptych(row)[3]:.3g}")
-            text = images.in_terminal(row, width(), colour=colour) if draw is None else draw([images.triptych(row)[:3]])
+            text = (
+                images.in_terminal(row, width(), colour=colour)
+                if kind is None
+                else pixel_terminal.in_pixels([images.triptych(row)[:3]], kind)
+            )
             typer.echo(f"{text}\n")
         return
     shown = [(short_id(trial), several[0]) for trial, several in found.items()]
@@ -78,25 +78,9 @@ def examples(
         typer.echo(f"{name}: {images.caption(row)}")
     typer.echo(
         images.beside(shown, width(), _HEIGHT, colour=colour)
-        if draw is None
-        else draw(images.grid([row for _, row in shown]))
+        if kind is None
+        else pixel_terminal.in_pixels(images.grid([row for _, row in shown]), kind)
     )
-
-
-def _pixels() -> Callable[[Sequence[Sequence[Picture | None]]], str] | None:
-    """Rows of pictures in the terminal's own pixels; None where it is not sure to have any."""
-    from app.cli.pictures import protocol
-    from app.report.pixels import kitty, mosaic, sixel
-
-    encode = {"kitty": kitty, "sixel": sixel}.get(protocol() or "")
-    if encode is None:
-        return None
-
-    def drawn(rows: Sequence[Sequence[Picture | None]]) -> str:
-        across = sum(picture.shape[1] if picture is not None else 0 for picture in rows[0])
-        return encode(mosaic(rows, max(1, _ACROSS // across)))
-
-    return drawn
 
 
 def _of(db: Database, trial: str, attack: str | None, sample: int | None) -> list[ExampleRow]:

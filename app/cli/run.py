@@ -15,6 +15,7 @@ from core.errors import BadInput, ExitCode
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
+    from app.worker.timing import Timings, Wanted
     from core.datasets import Portrait
     from core.records.study import Plan, Tuning
     from storage.studies import Submission
@@ -35,7 +36,9 @@ def register(app: typer.Typer) -> None:
     app.command(
         "run", epilog="Examples: innate run quick; innate run study.toml --set training.epochs=1 --set test_samples=50"
     )(run)
-    app.command("plan", epilog="Example: innate plan paper-mnist --set seeds=1")(plan)
+    app.command("plan", epilog="Examples: innate plan paper-mnist --set seeds=1; innate plan study.toml --measure")(
+        plan
+    )
 
 
 def run(
@@ -96,9 +99,21 @@ def run(
     _close(context, db, study.name, finished=finished, as_json=as_json)
 
 
-def plan(ctx: typer.Context, spec: Spec, sets: Set = None, yes: Yes = False, as_json: Json = False) -> None:
+def plan(
+    ctx: typer.Context,
+    spec: Spec,
+    sets: Set = None,
+    measure: Annotated[
+        bool,
+        typer.Option("--measure", help="Time a few batches of what was never run here, about a minute at most."),
+    ] = False,
+    device: Device = None,
+    threads: Threads = None,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
     """Show a study's grid before it runs: what is new, done, failed; what is tuned by; how long it may take."""
-    from app.report.forecast import forecast
+    from app.report.forecast import NOTHING, forecast, measured_on, wanted
     from core import datasets
     from core.study.plan import make_plan
     from core.study.resolve import load_study
@@ -107,6 +122,8 @@ def plan(ctx: typer.Context, spec: Spec, sets: Set = None, yes: Yes = False, as_
 
     context = context_of(ctx)
     home = context.home
+    if (device or threads) and not measure:
+        raise BadInput("--device and --threads say where --measure is to measure; add --measure")
     study = load_study(spec, sets or ())
     fault = datasets.damaged(study.source, home.data_root, home.cache)
     if fault is not None:
@@ -116,11 +133,15 @@ def plan(ctx: typer.Context, spec: Spec, sets: Set = None, yes: Yes = False, as_
     db = context.reading(hint=False)
     portrait = datasets.portray(planned.info, home.data_root, home.cache)
     submission = preview(db, planned)
-    seconds = forecast(db, planned, submission)
+    lacking = wanted(db, planned, submission)
+    timed = _measured(context, planned, lacking, device, threads) if measure else NOTHING
+    seconds = forecast(db, planned, submission, timed)
+    measured = bool(lacking) and seconds is not None
     if as_json:
         row = {
             **submission.as_json(),
             "forecast_seconds": seconds,
+            "forecast_measured_on": measured_on(lacking, timed) if measured else [],
             "dataset": planned.info.source.name,
             "dataset_identity": planned.info.identity,
             "data": None if portrait is None else portrait.as_json(),
@@ -128,7 +149,34 @@ def plan(ctx: typer.Context, spec: Spec, sets: Set = None, yes: Yes = False, as_
         }
         emit_json("plan", [row])
         return
-    typer.echo(_plan_text(planned, portrait, submission, seconds))
+    typer.echo(_plan_text(planned, portrait, submission, _time_text(submission, seconds, lacking, timed)))
+
+
+def _measured(
+    context: Context, planned: Plan, lacking: Wanted, device: list[str] | None, threads: int | None
+) -> Timings:
+    """Of what is lacking; raises BadInput where nothing can be measured."""
+    from app.cli.progress import one_bar
+    from app.report.forecast import NOTHING
+    from app.worker import timing
+    from app.worker.conditions import refuse_precision
+    from app.worker.foreground import StopSignals
+
+    if not lacking:
+        context.say("--measure: how fast such trials go is known here, so nothing is measured")
+        return NOTHING
+    timing.refuse_absent(planned, context.home)
+    slots = slots_asked(context, None, device, threads)
+    refuse_precision(planned.study, slots)
+    context.say(f"measuring {len(lacking)} trainings and attacks on {slots[0].device}, a few batches each …")
+    with one_bar(colour=context.colour, quiet=context.quiet) as advance, StopSignals().installed() as stop:
+        found = timing.measure(
+            context.home, planned, lacking, slots, stop, lambda done: advance(done / len(lacking), "measuring")
+        )
+    if found is None:
+        context.say("stopped; nothing is kept")
+        raise typer.Exit(int(ExitCode.INTERRUPTED))
+    return found
 
 
 def work_on(context: Context, db: Database, name: str, slots: Any, crafting: str) -> bool:
@@ -195,9 +243,8 @@ def _announce(context: Context, submission: Submission) -> None:
     context.say(f"{submission.study}: {told}")
 
 
-def _plan_text(planned: Plan, portrait: Portrait | None, submission: Submission, seconds: float | None) -> str:
+def _plan_text(planned: Plan, portrait: Portrait | None, submission: Submission, time: str) -> str:
     from app.report.portrait import dataset_label, other_content_warning, portrait_rows
-    from app.worker.narration import in_words
 
     study, info = planned.study, planned.info
     axes = [
@@ -233,14 +280,29 @@ def _plan_text(planned: Plan, portrait: Portrait | None, submission: Submission,
         if submission.audits
         else "audits: none asked for (audit.samples = 0), so robust accuracies are upper bounds"
     )
+    lines.append(f"time: {time}")
+    return "\n".join(lines)
+
+
+def _time_text(submission: Submission, seconds: float | None, lacking: Wanted, timed: Timings) -> str:
+    """How long it may take, and by what that is known; or how to find out."""
+    from app.report.forecast import SPREAD, measured_on, why_not_timed
+    from app.worker.narration import in_words
+
     if submission.new + submission.trained + submission.tuning_missing == 0:
         looks = f"a look at {submission.traits_missing:,} trained models, a few passes each"
-        lines.append(f"time: {looks if submission.traits_missing else 'nothing to do'}")
-    elif seconds is None:
-        lines.append("time: unknown until a trial like these has been run here")
-    else:
-        lines.append(f"time: about {in_words(seconds)}, learned from trials like these on this machine")
-    return "\n".join(lines)
+        return looks if submission.traits_missing else "nothing to do"
+    if seconds is None:
+        failed = why_not_timed(lacking, timed)
+        if failed is not None:
+            return f"unknown: {failed}"
+        if timed.tells(lacking):
+            return "unknown until an audit as deep as this was made here"
+        return "unknown, nothing like it was run here: the same with --measure times a few batches"
+    if lacking:
+        seen = " and ".join(measured_on(lacking, timed))
+        return f"about {in_words(seconds)}, ± {SPREAD} %: measured just now on {seen}"
+    return f"about {in_words(seconds)}, learned from trials like these on this machine"
 
 
 def _tuning_text(tuning: Tuning, planned: Plan, submission: Submission) -> str:

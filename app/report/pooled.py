@@ -15,7 +15,7 @@ from core.records.outcome import Floats
 from core.verdict.crossed import Block, crossed
 from core.verdict.scoring import SCORES
 from core.verdict.scoring.trial_scores import interval_of, linear
-from storage.image_outcomes import StoredOutcomes, stored
+from storage.image_outcomes import StoredOutcomes, alone, stored
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -32,11 +32,25 @@ class At:
     eps: float | None = None
 
 
-class Outcomes:
-    """Of some trials, in blocks over whose means the means are (the trials of a variant each)."""
+@dataclass(frozen=True)
+class Alone:
+    """One attack of a study by itself, at each of `eps`."""
 
-    def __init__(self, db: Database, study: str, blocks: Sequence[Sequence[str]]) -> None:
-        self._found = [found for block in blocks if (found := list(stored(db, study, block)))]
+    attack_id: str
+    eps: Sequence[float]
+
+
+class Outcomes:
+    """Of some trials, in blocks over whose means the means are (the trials of a variant each). `under`: as if the study had that
+    attack alone."""
+
+    def __init__(self, db: Database, study: str, blocks: Sequence[Sequence[str]], under: Alone | None = None) -> None:
+        def outcomes(block: Sequence[str]) -> list[StoredOutcomes]:
+            if under is None:
+                return list(stored(db, study, block))
+            return list(alone(db, study, block, under.attack_id, under.eps))
+
+        self._found = [found for block in blocks if (found := outcomes(block))]
 
     @property
     def eps(self) -> tuple[float, ...]:

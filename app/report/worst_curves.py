@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.report.aggregate import Estimate
-from app.report.pooled import At, Outcomes
+from app.report.pooled import Alone, At, Outcomes
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -34,9 +34,12 @@ def worst_curves(db: Database, study: str, rows: Sequence[ScoreRow]) -> list[Wor
     return [one for one in found if one is not None]
 
 
-def worst_curve(db: Database, study: str, key: str, blocks: Sequence[Sequence[str]]) -> WorstCurve | None:
-    """Of trials in blocks (`pooled.Outcomes`), under the name `key`; None where nothing is known of them."""
-    found = Outcomes(db, study, blocks)
+def worst_curve(
+    db: Database, study: str, key: str, blocks: Sequence[Sequence[str]], under: Alone | None = None
+) -> WorstCurve | None:
+    """Of trials in blocks, over all attacks or `under` one (`pooled.Outcomes`), under the name `key`; None where nothing is known
+    of them."""
+    found = Outcomes(db, study, blocks, under)
     clean = found.estimate(At("clean_accuracy"))
     if clean is None:
         return None

@@ -169,5 +169,29 @@ class ReproduceJob:
         return self.again.device
 
 
-AnyJob = Job | ImportJob | TransferJob | ReproduceJob
+@dataclass(frozen=True)
+class TimingJob:
+    """How fast models train and are attacked, seen on a few batches and images each (`core.jobs.timing`); nothing is kept.
+
+    `like` says on which data and device; its own trial means nothing. Each may take `each` seconds and all of them `limit`, from
+    the moment when the child begins.
+    """
+
+    like: Job
+    asked: tuple[tuple[TrialSpec, AttackSpec | None], ...]
+    """In this order: the training of such a trial, or the attack on a model like its own with its initial weights."""
+    each: float
+    limit: float
+
+    @property
+    def folder(self) -> Path:
+        """The only place it may write to: decoded data sets."""
+        return self.like.cache
+
+    @property
+    def device(self) -> str:
+        return self.like.device
+
+
+AnyJob = Job | ImportJob | TransferJob | ReproduceJob | TimingJob
 """What an executor carries to a child (`core.jobs.run`)."""

@@ -8,8 +8,9 @@ import torch
 
 from core.events import Event
 from core.jobs.importing.job import run_import
-from core.jobs.orders import AnyJob, ImportJob, ReproduceJob, TransferJob
+from core.jobs.orders import AnyJob, ImportJob, ReproduceJob, TimingJob, TransferJob
 from core.jobs.reproduction import run_reproduction
+from core.jobs.timing import run_timing
 from core.jobs.transfer import run_transfer
 from core.jobs.trial import run_trial
 from core.lanes.lane import open_lane
@@ -27,5 +28,7 @@ def run_job(job: AnyJob, stop: Callable[[], bool]) -> Iterator[Event]:
                 yield from run_transfer(job, stop)
             case ReproduceJob():
                 yield from run_reproduction(job, stop)
+            case TimingJob():
+                yield from run_timing(job, stop)
             case _:
                 yield from run_trial(job, stop)

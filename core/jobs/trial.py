@@ -100,7 +100,7 @@ def _run(job: Job, stop: Callable[[], bool], company: Company | None) -> Iterato
     job.folder.mkdir(parents=True, exist_ok=True)
     arrays, seen = load(job.source, job.data_root, job.cache, job.trial.dataset, job.met)
     classes = int(arrays.train_labels.max()) + 1
-    data, model = _prepare(job, arrays, classes)
+    data, model = prepare(job, arrays, classes)
     trained, notes = _stored_weights(job, model)
     if trained is None and job.trial.imported is not None:
         raise BadInput("the imported weights are gone or damaged; import them again: innate import")
@@ -171,7 +171,7 @@ def settle_thread() -> None:
     torch.set_flush_denormal(True)
 
 
-def _prepare(job: Job, arrays: Arrays, classes: int) -> tuple[TrainingData, PixelModel]:
+def prepare(job: Job, arrays: Arrays, classes: int) -> tuple[TrainingData, PixelModel]:
     """Training data on the device, and the model with its initial weights there."""
     chosen = training_subset(arrays.train_labels, job.trial)
     labels = np.asarray(arrays.train_labels[chosen])

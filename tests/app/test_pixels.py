@@ -1,6 +1,7 @@
 """Pictures as a terminal's own pixels: what is encoded can be decoded, and only a terminal that says so gets any."""
 
 import base64
+import contextlib
 import os
 import pty
 import re
@@ -9,9 +10,11 @@ import zlib
 
 import numpy as np
 import pytest
+from textual.app import SuspendNotSupported
 
-from app.cli import pictures
+from app.report import pixel_terminal
 from app.report.pixels import kitty, mosaic, sixel
+from app.tui.lab.views import pixels as real
 
 PICTURES = {
     "grey": np.arange(13 * 17, dtype=np.uint8).reshape(13, 17, 1).repeat(3, axis=2),
@@ -90,7 +93,7 @@ def test_pictures_stand_in_rows_with_white_between():
 def test_a_terminal_is_asked_and_left_as_it_was(answer, expected):
     import termios
 
-    assert pictures.understood(answer) == expected
+    assert pixel_terminal.understood(answer) == expected
     terminal, program = pty.openpty()
     before = termios.tcgetattr(program)
     asked = []
@@ -102,7 +105,7 @@ def test_a_terminal_is_asked_and_left_as_it_was(answer, expected):
     thread = threading.Thread(target=reply)
     thread.start()
     try:
-        assert pictures.understood(pictures._answer(program, program)) == expected
+        assert pixel_terminal.understood(pixel_terminal._answer(program, program, 0.5)) == expected
     finally:
         thread.join()
         assert termios.tcgetattr(program) == before
@@ -115,5 +118,83 @@ def test_a_terminal_is_asked_and_left_as_it_was(answer, expected):
 def test_a_multiplexer_is_not_asked(monkeypatch, name):
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv(name, "x")
-    monkeypatch.setattr(pictures, "_answer", lambda *where: pytest.fail("asked"))
-    assert pictures.protocol() is None
+    monkeypatch.setattr(pixel_terminal, "_answer", lambda *where: pytest.fail("asked"))
+    assert pixel_terminal.protocol() is None
+
+
+# --- instead of the screens ---
+
+
+def test_the_screens_pictures_stand_on_a_screen_of_their_own_until_a_key():
+    import termios
+
+    terminal, program = pty.openpty()
+    before, came = termios.tcgetattr(program), []
+
+    def person():
+        text = b""
+        while b"any key goes back" not in text:
+            text += os.read(terminal, 4096)
+        os.write(terminal, b"\x1b[A")  # a key of several characters
+        while b"\x1b[?1049l" not in text:
+            text += os.read(terminal, 4096)
+        came.append(text.decode())
+
+    thread = threading.Thread(target=person)
+    thread.start()
+    try:
+        large = "x" * 100_000
+        real.present(["adam: sample 3"], f"\x1b_Gq=2;{large}\x1b\\", real._FORGET["kitty"], program, program)
+        real.forget_typed(program)
+    finally:
+        thread.join()
+    assert termios.tcgetattr(program) == before
+    os.set_blocking(program, False)
+    with pytest.raises(BlockingIOError):
+        os.read(program, 1)
+    os.close(terminal)
+    os.close(program)
+    (text,) = came
+    assert text.startswith("\x1b[?1049h")
+    assert "adam: sample 3\r\n" in text
+    assert large in text
+    assert text.endswith("\x1b_Ga=d,q=2\x1b\\\x1b[?1049l"), "Kitty forgets the picture, the shell's lines come back"
+
+
+class Screens:
+    """Stands for an app that may step aside."""
+
+    def __init__(self, able=True):
+        self.able, self.times = able, 0
+
+    @contextlib.contextmanager
+    def suspend(self):
+        if not self.able:
+            raise SuspendNotSupported
+        self.times += 1
+        yield
+
+
+def test_a_terminal_is_asked_once_and_only_where_it_may_have_pixels(monkeypatch):
+    answers, presented = [None, "sixel"], []
+    monkeypatch.setattr(pixel_terminal, "protocol", lambda seconds: answers.pop(0))
+    monkeypatch.setattr(real, "present", lambda captions, pictures, *_: presented.append((captions, pictures)))
+    monkeypatch.setattr(real, "forget_typed", lambda source: None)
+    monkeypatch.setattr(real.sys, "stdin", open(os.devnull))  # noqa: SIM115, PTH123
+    monkeypatch.setattr(real.sys, "stdout", open(os.devnull, "w"))  # noqa: SIM115, PTH123
+    rows = [[PICTURES["few"], PICTURES["few"]]]
+    monkeypatch.setattr(pixel_terminal, "unlikely", lambda: True)
+    app, pixels = Screens(), real.RealPixels()
+    assert "half blocks stay" in pixels.show(app, [], rows)
+    assert (app.times, len(answers)) == (0, 2), "the screens do not even blink"
+    monkeypatch.setattr(pixel_terminal, "unlikely", lambda: False)
+    assert "step aside" in pixels.show(Screens(able=False), [], rows)
+    for _ in range(2):
+        assert "half blocks stay" in pixels.show(app, [], rows)
+    assert (app.times, len(answers)) == (1, 1), "it has said that it has none"
+    pixels = real.RealPixels()
+    for _ in range(2):
+        assert pixels.show(app, ["a caption"], rows) is None
+    assert (app.times, len(answers)) == (3, 0)
+    assert [captions for captions, _ in presented] == [["a caption"]] * 2
+    assert np.abs(from_sixel(presented[0][1]) - mosaic(rows, 8)).max() <= 1.3

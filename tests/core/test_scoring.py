@@ -12,7 +12,7 @@ from core.records.attack import Threat
 from core.records.outcome import CleanOutcome, Ledger
 from core.verdict.ledgers import survived_at
 from core.verdict.scoring import SCORES, score_trial, scores_of
-from core.verdict.scoring.outcomes import outcomes_of
+from core.verdict.scoring.outcomes import outcomes_of, under_one
 from core.verdict.scoring.trial_scores import linear
 from core.verdict.trust.model import degenerate
 
@@ -171,3 +171,16 @@ def test_each_attack_stands_alone_and_controls_and_rungs_are_none():
         ("fgsm", "linf", 0.1, [True, True, False, False]),
         ("pgd", "l2", 1.0, [False, True, True, False]),
     ]
+
+
+def test_under_one_attack_a_model_is_what_it_would_be_had_the_study_no_other():
+    clean = clean_of([1] * 9 + [0])
+    rows = ledgers((0.1, [1] * 7 + [0] * 3), (0.2, [1] * 5 + [0] * 5))
+    found = under_one(clean, rows, (0.1, 0.2))
+    whole = outcomes_of(clean, [(spec("fgsm", [0.1, 0.2]), rows)], Threat("linf", 0.1))
+    assert found.eps == whole.eps
+    assert (found.robust == whole.robust).all()
+    assert found.at(0.2).worst.sum() == 5
+    assert under_one(clean, rows, (0.05, 0.1)) is None, "nothing is known below"
+    distances = [Ledger(None, np.ones(10, bool), np.linspace(0.05, 0.5, 10, dtype="<f4"))]
+    assert under_one(clean, distances, (0.12, 0.32)).robust.sum(axis=1).tolist() == [7, 3]

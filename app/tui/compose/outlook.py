@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from app.tui.compose.draft import Document
 from app.tui.compose.mistakes import Mistake, by_part
+from app.worker.timing import Timings, Wanted
 from core import datasets
 from core.errors import BadInput
 from core.study.plan import examine, make_plan
@@ -31,6 +32,12 @@ class Outlook:
     trials: int = 0
     submission: Submission | None = None
     seconds: float | None = None
+    plan: Plan | None = None
+    """What `submission` is of."""
+    lacking: Wanted = field(default_factory=Wanted)
+    """What a forecast needs and no run here has told."""
+    timed: Timings = field(default_factory=Timings)
+    """What was measured of that instead."""
     mistakes: Mapping[str, Mistake] = field(default_factory=dict)
     """By part, what only the data set can tell."""
     absent: str | None = None
@@ -60,8 +67,9 @@ class Outlooks:
         self._fitting: Document | None = None
         """The last large draft that its data set had nothing against."""
 
-    def of(self, db: Database, document: Document, base: Path) -> Outlook:
-        """For a draft without mistakes of its own; what only its data set can tell is in `mistakes`."""
+    def of(self, db: Database, document: Document, base: Path, timed: Timings) -> Outlook:
+        """For a draft without mistakes of its own; what only its data set can tell is in `mistakes`. `timed` stands in for what
+        no run here has told."""
         study = parse_study(document, "draft", base)
         absent = datasets.problem(study.source, self._home.data_root, self._home.cache)
         outlook = Outlook(study.name, study.source.name, grid_size(study), absent=absent)
@@ -74,7 +82,7 @@ class Outlooks:
             plan = self._plan(document, study, met(db))
         except BadInput as error:
             return replace(outlook, mistakes=by_part([error, *error.also]))
-        return _held_against(db, plan, outlook)
+        return _held_against(db, plan, replace(outlook, plan=plan, timed=timed))
 
     def _examine(self, document: Document, study: Study) -> None:
         if self._fitting != document:
@@ -91,7 +99,7 @@ class Outlooks:
 
 
 def _held_against(db: Database, plan: Plan, outlook: Outlook) -> Outlook:
-    from app.report.forecast import forecast
+    from app.report.forecast import forecast, wanted
     from app.report.portrait import other_content_warning
     from storage.studies import preview, trials_of
 
@@ -100,7 +108,8 @@ def _held_against(db: Database, plan: Plan, outlook: Outlook) -> Outlook:
     return replace(
         outlook,
         submission=submission,
-        seconds=forecast(db, plan, submission),
+        seconds=forecast(db, plan, submission, outlook.timed),
+        lacking=wanted(db, plan, submission),
         stored=None if there is None else len(there),
         leaving=len(there - _kept(db, plan)) if there else 0,
         warning=other_content_warning(plan.info) if plan.info.other_content else None,
@@ -140,14 +149,20 @@ def counts(outlook: Outlook) -> list[str]:
 
 
 def _hours(outlook: Outlook) -> str:
+    from app.report.forecast import SPREAD, measured_on, why_not_timed
     from app.worker.narration import in_words
 
     assert outlook.submission is not None
     if outlook.submission.new + outlook.submission.trained == 0:
         return "nothing to do"
+    lacking, timed = outlook.lacking, outlook.timed
     if outlook.seconds is None:
-        return "no forecast yet"
-    return f"about {in_words(outlook.seconds)}"
+        failed = why_not_timed(lacking, timed)
+        if failed is not None:
+            return f"no forecast: {failed}"
+        return "no forecast yet" if timed.tells(lacking) else "no forecast yet: m measures a few batches"
+    told = f"about {in_words(outlook.seconds)}"
+    return f"{told} ± {SPREAD} %, measured on {measured_on(lacking, timed)[0]}" if lacking else told
 
 
 def remarks(outlook: Outlook) -> list[str]:

@@ -16,6 +16,7 @@ from app.tui.compose import draft
 from app.tui.compose.about import toml_content
 from app.tui.compose.draft import Document
 from app.tui.compose.files import ask_beginning, ask_place
+from app.tui.compose.measure import Measurer
 from app.tui.compose.model import Composition, fed
 from app.tui.compose.outlook import Outlook, Outlooks
 from app.tui.compose.panes import Panes
@@ -55,6 +56,7 @@ class ComposeScreen(Page):
         Key("plus", "another", "one more", "choose it once more, with other options"),
         Key("minus", "remove", "drop", "drop the choice, or go back to the value's default", hint=False),
         Key("u", "undo", "undo", "take the last change back", hint=False),
+        Key("m", "measure", "measure", "time a few batches, for a forecast; again stops", hint=False),
         Key("n", "new", "new", "begin with nothing chosen", hint=False),
         Key("right,l", "inner", "in", "to the choices, to the options", hint=False),
         Key("left,h", "outer", "out", "back to the choices, to the parts", hint=False),
@@ -83,6 +85,7 @@ class ComposeScreen(Page):
         self._outlooks = Outlooks(session.context.home)
         self._timer: Timer | None = None
         self._submitter = Submitter(self)
+        self._measurer = Measurer(self)
 
     def body(self) -> ComposeResult:
         yield Panes(self.model)
@@ -98,6 +101,12 @@ class ComposeScreen(Page):
 
     def on_unmount(self) -> None:
         self._submitter.end()
+        self._measurer.end()
+
+    @property
+    def works_aside(self) -> bool:
+        """Whether batches are being timed."""
+        return self._measurer.busy
 
     # --- what the draft would bring ---
 
@@ -105,7 +114,11 @@ class ComposeScreen(Page):
         return None if self.model.own_mistakes else self.model.document
 
     def load(self, db: Database, question: Document | None) -> tuple[Document, Outlook] | None:
-        return None if question is None else (question, self._outlooks.of(db, question, self.model.base))
+        return (
+            None
+            if question is None
+            else (question, self._outlooks.of(db, question, self.model.base, self._measurer.timed))
+        )
 
     def show(self, data: tuple[Document, Outlook] | None) -> None:
         self.model.foretold = data
@@ -302,11 +315,20 @@ class ComposeScreen(Page):
             self.complain(f"mend this first: {wrong.text}")
             self.panes.parts.move_to(self.panes.parts.keys.index(wrong.part))
             return
+        self._measurer.end()
         study = parse_study(self.model.document, "draft", self.model.base)
         large = " --yes" if grid_size(study) > LARGE_GRID else ""
         command = self.model.command("run", f" --detach{large}")
         text = question(study, self.model.outlook, self.session.worker)
         self.push(Confirm(text), lambda yes: self._submitter.submit(study, command) if yes else None)
+
+    def action_measure(self) -> None:
+        if self._measurer.busy:
+            self._measurer.end()
+        elif self.model.outlook is None:
+            self.say("what it would bring is not counted yet" if not self.model.mistakes else "mend the study first")
+        else:
+            self._measurer.measure(self.model.outlook)
 
     # --- the same from the command line ---
 
@@ -317,6 +339,7 @@ class ComposeScreen(Page):
             "start": "innate init study.toml --from quick",
             "save": fed(f"cat > {shlex.quote(model.file)}", toml_text(model.document)),
             "see": model.command("plan"),
+            "measure": model.command("plan", " --measure"),
         }
         if model.spec is None:
             found["edit"] = found["see"]

@@ -5,9 +5,6 @@ How that goes is told on the screen meanwhile, and what came of it on the one th
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import contextvars
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -112,7 +109,7 @@ class Submitter:
     def submit(self, study: Study, command: str) -> None:
         """Submit `study`, whose size has been agreed to; `command` does the same."""
         page, session = self._page, self._page.session
-        report = self._reporter()
+        report = page.reporter()
         fetch = partial(self._download.run, report=report)
         self.busy = True
         page.say(f"submitting {study.name} …")
@@ -136,13 +133,3 @@ class Submitter:
     def end(self) -> None:
         """Stop a download that is under way."""
         self._download.end()
-
-    def _reporter(self) -> Callable[[str], None]:
-        """Tells here what a download says, from the steering thread and without waiting for this one."""
-        loop, context = asyncio.get_running_loop(), contextvars.copy_context()
-
-        def report(text: str) -> None:
-            with contextlib.suppress(RuntimeError):  # the screens have been left meanwhile
-                loop.call_soon_threadsafe(self._page.say, text, context=context)
-
-        return report

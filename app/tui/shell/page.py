@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import contextvars
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -187,6 +190,20 @@ class Page(Screen[None]):
     def do(self, work: Callable[[], T], then: Callable[[T], None]) -> None:
         """Run `work` on the thread that makes changes, then `then(result)` here; what goes wrong is told here."""
         self._after(self.session.do(work), then)
+
+    def aside(self, work: Callable[[], T], then: Callable[[T], None]) -> None:
+        """As `do`, on a thread of its own: nothing waits for what may take a minute and changes nothing."""
+        self._after(asyncio.to_thread(work), then)
+
+    def reporter(self) -> Callable[[str], None]:
+        """Tells here what goes on, from another thread and without waiting for this one."""
+        loop, context = asyncio.get_running_loop(), contextvars.copy_context()
+
+        def report(text: str) -> None:
+            with contextlib.suppress(RuntimeError):  # the screens have been left meanwhile
+                loop.call_soon_threadsafe(self.say, text, context=context)
+
+        return report
 
     def may_change(self) -> bool:
         """Whether this database may be written; tells why not before anything is asked."""

@@ -84,6 +84,22 @@ def outcomes_of(
     )
 
 
+def under_one(clean: CleanOutcome, ledgers: Sequence[Ledger], eps: Sequence[float]) -> Outcomes | None:
+    """As if the study had this attack alone, at each of `eps` (ascending); None where its ledgers say nothing of one of them."""
+    standing = [survived_at(ledgers, one) for one in eps]
+    rows = [clean.correct & one for one in standing if one is not None]
+    if len(rows) < len(standing):
+        return None
+    return Outcomes(
+        classes=clean.classes,
+        worthless=degenerate(clean).trust != "ok",
+        eps=tuple(eps),
+        clean=clean.correct,
+        robust=np.array(rows, np.bool_).reshape(len(rows), len(clean.correct)),
+        worst=None,
+    )
+
+
 def _alone(clean: CleanOutcome, tried: Sequence[Result], threat: Threat | None) -> list[UnderAttack]:
     """Each attack by itself, but for controls and for those that only went through what others had left."""
     found = []

@@ -19,9 +19,12 @@ from app.tui.compose import draft
 from app.tui.compose import screen as compose_screen
 from app.tui.compose.screen import ComposeScreen
 from app.tui.widgets.dialogs import Confirm, Picker, Prompt, TextPage
-from app.worker import control, login
+from app.worker import control, login, timing
+from app.worker.loop import Stop
+from app.worker.timing import Timings
 from core import datasets
 from core.errors import Unavailable
+from core.events import AttackTimed, NotTimed, TrainingTimed
 from core.study.presets import preset_text
 from core.study.resolve import parse_toml
 from storage import database, queue
@@ -109,6 +112,95 @@ async def until(pilot, what, seconds=90.0):
 def small(**changes):
     """A draft whose trials are those of the tiny study."""
     return {**TINY, **changes}
+
+
+# --- measuring ---
+
+
+def timings_of(lacking):
+    """As if each training image took 10 ms and each test image 20."""
+    return Timings(
+        tuple(TrainingTimed(trial, 0.01, 4) for trial in lacking.trainings),
+        tuple(AttackTimed(trial, attack, 0.02, 32) for trial, attack in lacking.attacks),
+        rooms=2,
+    )
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+@story
+async def test_m_measures_what_was_never_run_for_a_forecast(filled_home, monkeypatch, size):
+    asked = []
+
+    def measure(home, plan, lacking, slots, stop, shown):
+        asked.append((len(lacking), slots[0].device))
+        shown(2)
+        return timings_of(lacking)
+
+    monkeypatch.setattr(timing, "measure", measure)
+    async with composing(filled_home, size) as (app, pilot):
+        assert "no forecast yet: m measures a few batches" in shown(app)
+        await press(pilot, "m")
+        await calm(pilot)
+        text = shown(app)
+        assert "± 50 %, measured on 4 batches" in text
+        assert "measured; a run will tell more" in text
+        assert app.screen.equivalents()["measure"].startswith("innate plan - --measure")
+        await press(pilot, "m")
+        await calm(pilot)
+        assert len(asked) == 2, "from a few batches again, since no run has told more"
+    assert asked[0][0] == 3
+
+
+@story
+async def test_m_again_or_submitting_stops_it_and_a_failure_is_told(filled_home, monkeypatch):
+    began, level = threading.Event(), []
+
+    def measure(home, plan, lacking, slots, stop, shown):
+        began.set()
+        while stop() is Stop.NO:
+            threading.Event().wait(0.01)
+        level.append(stop())
+        return
+
+    monkeypatch.setattr(timing, "measure", measure)
+    async with composing(filled_home) as (app, pilot):
+        await pilot.press("m")
+        await until(pilot, began.is_set)
+        assert app.screen.works_aside
+        assert "m stops" in shown(app)
+        await press(pilot, "m")
+        await calm(pilot)
+        assert "stopped measuring" in shown(app)
+        began.clear()
+        await pilot.press("m")
+        await until(pilot, began.is_set)
+        await pilot.press("S")
+        await calm(pilot)
+        assert len(level) == 2
+        await press(pilot, "n")
+
+        def fails(home, plan, lacking, slots, stop, shown):
+            whole = timings_of(lacking)
+            failed = (NotTimed(*lacking.attacks[0], "took more than 10 s"),)
+            return Timings(whole.trainings, whole.attacks[1:], failed, 2)
+
+        monkeypatch.setattr(timing, "measure", fails)
+        await press(pilot, "m")
+        await calm(pilot)
+        text = shown(app)
+        assert "1 of 3 could not be measured: kumar-cnn, fgsm: took more than 10 s" in text
+        assert "no forecast: kumar-cnn, fgsm" in text
+
+
+@story
+async def test_m_has_nothing_to_measure_of_what_was_run_and_of_data_that_is_not_here(filled_home):
+    async with composing(filled_home, start=small(name="known", seeds=3)) as (app, pilot):
+        await press(pilot, "m")
+        assert "nothing to measure" in shown(app)
+    start = {**small(name="far"), "dataset": "cifar10", "architectures": ["simplenet"]}
+    async with composing(filled_home, start=start) as (app, pilot):
+        await press(pilot, "m")
+        assert "nothing can be measured: data set cifar10" in shown(app)
 
 
 # --- looking ---

@@ -5,20 +5,25 @@ import json
 import sqlite3
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from textual.widgets import Input
 
-from app.report.charts import MARKERS, MOST_CURVES
+from app.report.charts import MARKERS, MOST_CURVES, Canvas
 from app.tui.lab.asked import Asked
 from app.tui.lab.screen import LabScreen
 from app.tui.lab.views import curves, differences, heatmap, images, tradeoff, training
 from app.tui.lab.views.pane import VIEWS
+from app.tui.lab.views.pixels import RealPixels
 from app.tui.lab.views.sight import Knobs, look
 from app.tui.run.screen import DetailScreen
 from app.tui.widgets.dialogs import Picker
+from core.verdict.crossed import Block, crossed
+from core.verdict.statistics import unit_interval
 from storage.database import connect
 from storage.grouping import Reading
 from storage.listing import EVERYTHING, parse_filter
+from storage.outcomes import ledgers
 from tests.app.tui.conftest import LARGE, SMALL, opened, press_and_wait, shown
 from tests.conftest import innate_command
 
@@ -79,6 +84,37 @@ def test_groups_are_means_over_variants_at_the_ε_that_is_asked_for(db):
             assert (band.value, band.high) == pytest.approx((row["score"], row["high"]))
             if eps == "0.1":
                 assert point[name].robust == pytest.approx(100 * row["score"])
+
+
+def test_curves_under_one_attack_have_bands_over_its_seeds_and_images(db, monkeypatch):
+    content = loaded(db, curves, asked(), Knobs(attack="pgd"))
+    drawn = {}
+    for line in content.found.lines:
+        band = content.bands[line.group.key]
+        assert band.eps == line.curve.x
+        assert [100 * one.value for one in band.points] == pytest.approx(line.curve.y)
+        assert all(one.low <= one.value <= one.high and not one.bound for one in band.points)
+        drawn[line.group.label] = band
+    # By hand, of one variant at one ε: two seeds × 60 images.
+    trials = by(db, optimizer="adam", activation="relu")
+    rows = db.execute(
+        "SELECT e.id, t.seed FROM evaluation e JOIN attack a ON a.id = e.attack_id JOIN trial t ON t.id = e.trial_id "
+        f"WHERE a.name = 'pgd' AND t.id IN {trials} ORDER BY t.seed"
+    ).fetchall()
+    standing = np.stack([next(one.survived for one in ledgers(db, row[0]) if one.eps == 0.2) for row in rows])
+    spread = crossed([Block(tuple(row[1] for row in rows), standing.astype(float))])
+    point = drawn["adam relu"].points[drawn["adam relu"].eps.index(0.2)]
+    assert (point.low, point.high) == pytest.approx(unit_interval(spread), abs=1e-5)
+    assert point.n == 2
+    assert "░ 95 % of the row under the cursor" in curves.about(look(db, asked()), content)
+    row = content.found.lines[0].group.key
+    assert "░" in curves.draw(content, Canvas(60, 18), row)
+    grouped = loaded(db, curves, asked(by=("optimizer",)), Knobs(attack="fgsm"))
+    assert {one.n for band in grouped.bands.values() for one in band.points} == {4}
+    monkeypatch.setattr(curves, "attacks_named", lambda *_: ["a", "b"])
+    content = loaded(db, curves, asked(), Knobs(attack="pgd"))
+    assert not content.bands
+    assert "no intervals: 2 attacks of the study are called pgd" in curves.about(look(db, asked()), content)
 
 
 def db_home(db):
@@ -370,5 +406,36 @@ def test_the_pane_tells_what_went_wrong(filled_home, monkeypatch):
         monkeypatch.undo()
         await press_and_wait(pilot, "tab")
         assert "★" in shown(app)
+
+    play(filled_home, story)
+
+
+def test_z_shows_the_same_images_in_real_pixels_and_comes_back(filled_home, monkeypatch):
+    shows = []
+
+    def show(self, app, captions, rows):
+        shows.append((list(captions), rows))
+        return None if len(shows) == 1 else "this terminal has none"
+
+    monkeypatch.setattr(RealPixels, "show", show)
+
+    async def story(app, pilot):
+        pane = app.screen.pane
+        await press_and_wait(pilot, "z")
+        assert not shows, "curves have no pixels"
+        while app.screen._view != "images":
+            await press_and_wait(pilot, "tab")
+        await press_and_wait(pilot, "z")
+        ((captions, rows),) = shows
+        having = [one for one in pane._loaded.content.models if one.example is not None]
+        assert len(captions) == len(having)
+        assert all(f"sample {pane._loaded.content.sample}:" in caption for caption in captions)
+        assert [len(row) for row in rows] == [1 + len(having)] * 2, (
+            "the clean image, and each model's; below, differences"
+        )
+        await press_and_wait(pilot, "n", "z")
+        assert "this terminal has none" in shown(app)
+        assert f"sample {pane._loaded.content.sample}:" in shows[1][0][0]
+        assert app.screen.pane.equivalents()["pixels"].startswith("innate examples ")
 
     play(filled_home, story)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from app.report.charts import MARKERS, MOST_CURVES, Band, Canvas
 from app.report.grid import SINGLE
-from app.report.pooled import MOST_MODELS
+from app.report.pooled import MOST_MODELS, Alone
 from app.report.study_charts import drawn_curves
 from app.report.study_numbers import Line, Robustness, robustness
 from app.report.text import distinct
@@ -18,6 +18,7 @@ from app.tui.lab.views.table import Table, View, heading, interval_of, number, s
 from app.tui.widgets import grid
 from app.tui.widgets.grid import Column, named_cell
 from core.errors import NotFound
+from storage.image_outcomes import attacks_named
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -25,11 +26,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Curves:
-    """`bands` by the lines' keys; `attack` None: the worst case over all. `eps` is the one that
+    """`bands` by the lines' keys, `unbanded` why there are not all; `attack` None: the worst case over all. `eps` is the one that
     scores of one ε are read at."""
 
     found: Robustness
     bands: Mapping[str, WorstCurve]
+    unbanded: str
     attack: str | None
     eps: float | None
     by: str
@@ -45,16 +47,24 @@ def load(db: Database, sight: Sight, knobs: Knobs) -> Curves | None:
         return None
     if sight.score in SINGLE:  # the best at that ε first, as among the Lab's rows
         found = replace(found, lines=tuple(sorted(found.lines, key=lambda line: -_at(line, sight.eps))))
-    bands: dict[str, WorstCurve] = {}
-    room = MOST_MODELS if attack is None else 0  # what stands under one attack alone is not kept at every ε
+    return Curves(found, *_bands(db, sight, found, attack), attack, sight.eps, sight.grouped)
+
+
+def _bands(db: Database, sight: Sight, found: Robustness, attack: str | None) -> tuple[dict[str, WorstCurve], str]:
+    """By the lines' keys; and why not of all."""
+    study, bands, room = sight.study, dict[str, WorstCurve](), MOST_MODELS
+    ids = [] if attack is None else attacks_named(db, study, attack)
+    if len(ids) > 1:
+        return {}, f"no intervals: {len(ids)} attacks of the study are called {attack}"
     for line in found.lines:
         room -= len(line.group.trial_ids)
         if room < 0:
-            break
-        band = worst_curve(db, sight.study, line.group.key, line.group.blocks)
+            return bands, f"no intervals: more than {MOST_MODELS} models"
+        under = Alone(ids[0], [x for x in line.curve.x if x > 0]) if ids else None
+        band = worst_curve(db, study, line.group.key, line.group.blocks, under)
         if band is not None:
             bands[line.group.key] = band
-    return Curves(found, bands, attack, sight.eps, sight.grouped)
+    return bands, ""
 
 
 def _at(line: Line, eps: float | None) -> float:
@@ -116,8 +126,8 @@ def about(sight: Sight, content: Curves) -> tuple[str, ...]:  # noqa: ARG001 - w
         parts.append(f"{MOST_CURVES} of {count} drawn")
     if content.bands:
         parts.append("░ 95 % of the row under the cursor")
-    elif content.attack is None:
-        parts.append(f"no intervals: more than {MOST_MODELS} models")
+    elif content.unbanded:
+        parts.append(content.unbanded)
     return tuple(parts)
 
 

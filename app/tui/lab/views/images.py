@@ -125,12 +125,21 @@ def _line(one: Shown) -> Line:
         "eps": (eps, ""),
         "outcome": (told(row), ""),
     }
-    return Line(one.trial_id, cells, f"{one.label} ({short_id(one.trial_id)}): {caption(row)}", (one.trial_id,))
+    return Line(one.trial_id, cells, _said(one.label, one.trial_id, row), (one.trial_id,))
 
 
 def in_words(content: Images) -> str:
     """What every model made of it, where there is no room for a row of each."""
     return " · ".join(f"{one.label}: {told(one.example) if one.example else 'none kept'}" for one in content.models)
+
+
+def captions(content: Images) -> list[str]:
+    """Of each model that has the sample, in full."""
+    return [_said(one.label, one.trial_id, one.example) for one in content.models if one.example is not None]
+
+
+def _said(label: str, trial_id: str, row: ExampleRow) -> str:
+    return f"{label} ({short_id(trial_id)}): {caption(row)}"
 
 
 def about(sight: Sight, content: Images) -> tuple[str, ...]:  # noqa: ARG001 - the content says it all

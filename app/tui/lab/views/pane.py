@@ -17,8 +17,10 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
+from app.report.images import grid
 from app.report.variants import GROUPS
 from app.tui.lab.views import curves, differences, heatmap, images, tradeoff, training
+from app.tui.lab.views.pixels import RealPixels
 from app.tui.lab.views.sight import MEASURES, Knobs, Sight, holds, look
 from app.tui.lab.views.table import View, ViewGrid
 from app.tui.shell.keys import Key, bindings
@@ -51,6 +53,7 @@ KEYS = (
     Key("v", "measure", "curve", "training: loss, accuracy, validation or probe", hint=False),
     Key("n", "sample(1)", "next", "the next sample that several of the models have", hint=False),
     Key("p", "sample(-1)", "before", "the sample before", hint=False),
+    Key("z", "pixels", "pixels", "images in real pixels, where the terminal has them", hint=False),
 )
 """Of the views, beside the Lab's own; where one does not belong to the view in front it is left to the page."""
 _NARROW, _LISTED, _AROUND = 42, 6, 9
@@ -123,6 +126,7 @@ class ViewPane(Container):
         self._laid_out: tuple[tuple[str, str, int], ...] | None = None
         """What the table shows and for which room."""
         self._pictured = ""
+        self._pixels = RealPixels()
         self._loading = self._again = self._due = False
         self._took = 0.0
 
@@ -421,6 +425,18 @@ class ViewPane(Container):
         self._mine("sample")
         self._sample += by
         self._load()
+
+    def action_pixels(self) -> None:
+        self._mine("pixels")
+        content = self._loaded.content if self._loaded else None
+        if not isinstance(content, images.Images):
+            return
+        if not self._session.context.colour:
+            self.post_message(self.Told("without colours there are no pixels either"))
+            return
+        found = [one.example for one in content.models if one.example is not None]
+        told = self._pixels.show(self.app, images.captions(content), grid(found))
+        self.post_message(self.Told(told or ""))
 
 
 def _question(asked: Asked, view: str, knobs: Knobs) -> Callable[[Database], _Loaded]:

@@ -1,4 +1,4 @@
-"""Whether the terminal shows real pixels, by its own answer."""
+"""Whether the terminal shows real pixels, by its own answer, and pictures in the codes that it knows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ import re
 import select
 import sys
 import time
+from collections.abc import Sequence
 
+from app.report.pixels import Picture, kitty, mosaic, sixel
+
+_ACROSS = 640
+"""Pixels that a line of pictures is made wide, about."""
 _SECONDS = 0.5
 """Within which every terminal that answers has answered, over a slow line too."""
 _ASK_KITTY = "\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\"
@@ -17,13 +22,22 @@ _ASK_WHO = "\x1b[c"
 _WHO = re.compile(r"\x1b\[\?([\d;]*)c")
 
 
-def protocol() -> str | None:
-    """ "kitty" or "sixel"; None where neither is sure: no terminal, a multiplexer that would swallow them, or no answer."""
+def in_pixels(rows: Sequence[Sequence[Picture | None]], kind: str) -> str:
+    """Rows of pictures in the codes of a protocol, "kitty" or "sixel"."""
+    across = sum(picture.shape[1] if picture is not None else 0 for picture in rows[0])
+    return {"kitty": kitty, "sixel": sixel}[kind](mosaic(rows, max(1, _ACROSS // across)))
+
+
+def unlikely() -> bool:
+    """Whether nobody need be asked: no terminal, or a multiplexer that would swallow pixels."""
     if os.environ.get("TMUX") or os.environ.get("STY") or os.environ.get("TERM", "dumb") in ("dumb", "linux"):
-        return None
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        return None
-    return understood(_answer(sys.stdin.fileno(), sys.stdout.fileno()))
+        return True
+    return not (sys.stdin.isatty() and sys.stdout.isatty())
+
+
+def protocol(seconds: float = _SECONDS) -> str | None:
+    """ "kitty" or "sixel"; None where neither is sure, or nothing is answered within so many seconds."""
+    return None if unlikely() else understood(_answer(sys.stdin.fileno(), sys.stdout.fileno(), seconds))
 
 
 def understood(answer: str) -> str | None:
@@ -34,7 +48,7 @@ def understood(answer: str) -> str | None:
     return "sixel" if found and "4" in found.group(1).split(";") else None
 
 
-def _answer(source: int, target: int) -> str:
+def _answer(source: int, target: int, seconds: float) -> str:
     """What the terminal says to both questions; the settings of the terminal are as before, and nothing is left to read."""
     import termios
     import tty
@@ -43,7 +57,7 @@ def _answer(source: int, target: int) -> str:
         before = termios.tcgetattr(source)
     except termios.error:
         return ""
-    answer, deadline = "", time.monotonic() + _SECONDS
+    answer, deadline = "", time.monotonic() + seconds
     try:
         tty.setcbreak(source, termios.TCSANOW)
         os.write(target, (_ASK_KITTY + _ASK_WHO).encode("ascii"))
