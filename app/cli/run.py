@@ -298,7 +298,7 @@ def _time_text(submission: Submission, seconds: float | None, lacking: Wanted, t
             return f"unknown: {failed}"
         if timed.tells(lacking):
             return "unknown until an audit as deep as this was made here"
-        return "unknown, nothing like it was run here: the same with --measure times a few batches"
+        return "unknown, nothing like it was run here; --measure times a few batches"
     if lacking:
         seen = " and ".join(measured_on(lacking, timed))
         return f"about {in_words(seconds)}, ± {SPREAD} %: measured just now on {seen}"

@@ -71,13 +71,14 @@ def groups(scope: Scope, rows: Sequence[ScoreRow], by: Sequence[str], judged: Se
 
 
 def _named(scope: Scope, rows: Sequence[ScoreRow], by: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Trial id → key and label of its group."""
+    """Trial id → key and label of its group; of variants only those in scope have a name."""
     seeds = [f"s{seed}" for seed in grouped(rows, SEED)] if SEED in by else [""] * len(rows)
     if not by or VARIANT in by:
         names = scope.names(rows)
         return {
             row.trial_id: (f"{row.variant_id}{seed}", f"{names[row.variant_id]} {seed}".rstrip())
             for row, seed in zip(rows, seeds, strict=True)
+            if row.variant_id in names
         }
     columns = [grouped(rows, factor) for factor in by if factor != SEED]
     labels = (" ".join([*parts, seed]).strip() for *parts, seed in zip(*columns, seeds, strict=True))

@@ -222,7 +222,7 @@ def test_plan_says_how_to_measure_and_measures_without_torch_of_its_own(innate, 
     file = tmp_path / "s.toml"
     file.write_text(tomli_w.dumps(tiny(**ONE)))
     text = innate("plan", str(file)).stdout
-    assert "time: unknown, nothing like it was run here: the same with --measure" in text
+    assert "time: unknown, nothing like it was run here; --measure times" in text
     assert "add --measure" in innate("plan", str(file), "--device", "cpu", check=2).stderr
     code = (
         "import sys, atexit\n"
