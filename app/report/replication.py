@@ -15,7 +15,7 @@ from core.verdict.findings.finding import Kind
 
 _Answers = Sequence[tuple[str, Finding | None]]
 """Each study's name, and what it says of one question."""
-_HEADINGS = ("study", "verdict", "points", "95 %", "won", "equal clean")
+_HEADINGS = ("study", "verdict", "points", "95 %", "won", "trusted", "equal clean")
 
 
 def side_by_side(asked: Sequence[Findings], width: int) -> str:
@@ -47,29 +47,38 @@ def answers(asked: Sequence[Findings], key: str, width: int) -> list[str]:
 
 
 def _table(answered: Mapping[str, _Answers], width: int) -> list[str]:
-    """One line of numbers per study, below the claim that they are about."""
-    rows = [_cells(study, one) for told in answered.values() for study, one in told]
-    shown = iter(table(_HEADINGS, rows, width - 2, right=(2, 3, 4, 5), fill=0).splitlines())
+    """One line of numbers for each study that has an answer, below the claim that it is about."""
+    rows = {claim: [cells for one in told for cells in _cells(*one)] for claim, told in answered.items()}
+    shown = iter(
+        table(
+            _HEADINGS, [row for told in rows.values() for row in told], width - 2, right=(2, 3, 4, 5, 6), fill=0
+        ).splitlines()
+    )
     lines = [f"  {next(shown)}", f"  {next(shown)}"]
-    for claim, told in answered.items():
+    for claim, told in rows.items():
         lines += [*textwrap.wrap(claim, width), *(f"  {next(shown)}" for _ in told)]
-    notes = ["won: pairs above the others; equal clean: points, among pairs of equal clean accuracy"]
+    notes = [
+        "won: pairs above the others; trusted: points without invalid and suspect models; equal clean: points among pairs of "
+        "equal clean accuracy"
+    ]
     if any(one is not None and one.over_images for told in answered.values() for _, one in told):
         notes.append("*: one seed, the interval is over images only")
     return [*lines, *(line for note in notes for line in textwrap.wrap(note, width, subsequent_indent="    "))]
 
 
-def _cells(study: str, one: Finding | None) -> tuple[str, ...]:
+def _cells(study: str, one: Finding | None) -> list[tuple[str, ...]]:
+    """One row, or none."""
     if one is None or one.effect is None or one.interval is None:
-        return (study, "cannot say", "", "", "", "")
-    return (
+        return []
+    cells = (
         study,
         one.verdict,
         f"{words.points(one.effect)}{'*' if one.over_images else ''}",
         words.interval(one.interval),
         f"{one.won}/{one.pairs}",
-        "" if one.matched is None else words.points(one.matched.effect),
+        *("" if beside is None else words.points(beside.effect) for beside in (one.trusted, one.matched)),
     )
+    return [cells]
 
 
 def _asked(asked: Sequence[Findings], key: str) -> list[tuple[str, Finding | None]]:

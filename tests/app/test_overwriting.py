@@ -37,7 +37,7 @@ def place(filled, tmp_path):
             source.execute("VACUUM INTO ?", (str(tmp_path / name),))
     opened = sqlite3.connect(tmp_path / "open.db", isolation_level=None)
     opened.execute("PRAGMA journal_mode = WAL")
-    opened.execute("CREATE TABLE note (x)")
+    opened.execute("CREATE TABLE another (x)")
     yield home
     assert opened.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     opened.close()

@@ -39,7 +39,7 @@ class Asked:
     """No number of seeds can support it: too many of its comparisons rest on unequal attacks, or on what audits leave open."""
     obstacles: tuple[Obstacle, ...]
     chosen: int | None
-    """The comparison that says least for the claim; None where there is none."""
+    """The comparison that decides; None where there is none."""
 
 
 def find(
@@ -170,14 +170,13 @@ def bound_of(found: Contrast, groups: Sequence[Group]) -> float | None:
 
 
 def _deciding(question: Question, doubts: Sequence[Doubt]) -> int:
-    """Which comparison stands for the question: of a claim on all the weakest, of one on several the last that is needed, of one
-    on any the strongest."""
-    order = sorted(range(len(doubts)), key=lambda place: doubts[place].for_)
-    if question.supposes == APART:
-        return order[0]
-    if question.supposes == ABOVE:
-        return order[min(1, len(order) - 1)]
-    return order[-1]
+    """Which comparison stands for the question: the one on which `decisions.at_least` rests, of what the data deny rather than
+    show the one that denies it; of differences that are nowhere the largest."""
+    whole = question.combine(doubts)
+    if whole.against < whole.for_ and question.supposes != APART:
+        order = sorted(range(len(doubts)), key=lambda place: doubts[place].against)
+        return order[len(doubts) - question.needed]
+    return sorted(range(len(doubts)), key=lambda place: doubts[place].for_)[question.needed - 1]
 
 
 def _merged(obstacles: Sequence[Obstacle]) -> list[Obstacle]:
@@ -260,7 +259,7 @@ def _sequential(question: Question, decided: Decided | None, now: tuple[float, f
 def _confidence(decision: Decision, question: Question) -> float:
     """Of the two-sided interval that says what the verdict says: where one end alone decides, the error is that end's."""
     if question.supposes != APART:
-        return 1.0 - 2.0 * decision.error / question.sharing
+        return 1.0 - 2.0 * decision.error / (question.needed if decision.verdict == "contradicted" else question.sharing)
     # That a difference is nowhere needs no sharing: all comparisons must say so.
     return 1.0 - (2.0 * decision.error if decision.verdict == "contradicted" else decision.error / question.sharing)
 
