@@ -194,11 +194,11 @@ def way(one: Obstacle, found: Finding, study: str) -> Way:
                 f"innate attack --study {study} --audit",
             )
         case Hindrance.WITHIN_AUDIT:
-            bound = "" if found.audit_bound is None else f" of {100 * found.audit_bound:.1f} points"
-            return Way(
-                f"the effect lies within the audit's bound{bound}",
-                deeper_audit(study),
-            )
+            bound, effect = found.audit_bound, found.effect
+            if bound is not None and effect is not None and abs(effect) > bound:
+                return Way("of another comparison the effect lies within the audit's bound", deeper_audit(study))
+            told = "" if bound is None else f" of {100 * bound:.1f} points"
+            return Way(f"the effect lies within the audit's bound{told}", deeper_audit(study))
         case Hindrance.RUNNING:
             left = "1 trial is still to come" if count == 1 else f"{count} trials are still to come"
             return Way(left, f"innate wait --study {study}")
