@@ -160,7 +160,8 @@ def _hours(outlook: Outlook) -> str:
         failed = why_not_timed(lacking, timed)
         if failed is not None:
             return f"no forecast: {failed}"
-        return "no forecast yet" if timed.tells(lacking) else "no forecast yet: m measures a few batches"
+        measurable = outlook.absent is None and not timed.tells(lacking)
+        return "no forecast yet: m measures a few batches" if measurable else "no forecast yet"
     told = f"about {in_words(outlook.seconds)}"
     return f"{told} ± {SPREAD} %, measured on {measured_on(lacking, timed)[0]}" if lacking else told
 

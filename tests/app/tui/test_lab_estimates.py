@@ -49,7 +49,7 @@ def worked_out(db, estimator=None, stop=lambda: False, **changes):
 
 
 def paths(db, *by):
-    found = groups(db, "big", EVERYTHING, by, Reading("worst_case"))
+    found = groups(db, "big", EVERYTHING, by, Reading("worst_case")).first
     return [tuple(map(part_of, group.choices)) for group in found]
 
 

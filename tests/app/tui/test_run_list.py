@@ -243,7 +243,8 @@ async def test_every_action_shows_its_command(filled_home):
     ):
         text = shown(app)
         assert "innate trials --filter optimizer=sgd --sort innate --descending" in text
-        assert "innate show" in text
+        await press_and_wait(pilot, "end")
+        assert "innate show" in shown(app)
         await press_and_wait(pilot, "escape")
         assert isinstance(app.screen, LabScreen)
 

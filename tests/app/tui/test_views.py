@@ -423,7 +423,7 @@ def test_z_shows_the_same_images_in_real_pixels_and_comes_back(filled_home, monk
         pane = app.screen.pane
         await press_and_wait(pilot, "z")
         assert not shows, "curves have no pixels"
-        while app.screen._view != "images":
+        while app.screen.viewed.view != "images":
             await press_and_wait(pilot, "tab")
         await press_and_wait(pilot, "z")
         ((captions, rows),) = shows
