@@ -174,10 +174,9 @@ def _memory() -> tuple[str, str, str]:
 
 
 def _disk(home: Home) -> tuple[str, str, str]:
-    place: Path = home.root
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    free = shutil.disk_usage(place).free
+    from app.worker.conditions import disk_for
+
+    free = disk_for(home)
     return "disk", "note" if free < _LOW_DISK else "ok", f"{free / 2**30:.1f} GiB free"
 
 

@@ -59,6 +59,14 @@ def free_disk(home: Home) -> int:
         return 0
 
 
+def disk_for(home: Home) -> int:
+    """Bytes free where the home lies, or would lie if it were made."""
+    place = home.root
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    return shutil.disk_usage(place).free
+
+
 def crowded(
     db: Database,
     slots: Sequence[Slot],

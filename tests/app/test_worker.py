@@ -7,7 +7,7 @@ import time
 import pytest
 
 from app.report.status import unfinished, worker_view
-from app.worker import login, loop, owner, retention
+from app.worker import conditions, login, loop, owner, retention
 from app.worker.changes import perform
 from app.worker.loop import Stop, Worker
 from app.worker.pulse import Pulse
@@ -19,6 +19,7 @@ from core.executors.protocol import Slot
 from core.jobs.trial import run_trial
 from storage import commands, database, queries, queue, studies, worker_state
 from storage.changes import Drain, Draining, Sweep
+from storage.home import Home
 from tests.conftest import plan_of, tiny
 from tests.storage import stored
 
@@ -401,3 +402,8 @@ def test_a_database_named_by_db_is_asked_of_the_worker_beside_it(home, db, tmp_p
             assert json.loads(done.stdout)["worker"][0]["alive"] is alive
     finally:
         ownership.release()
+
+
+def test_a_home_that_is_not_there_yet_has_the_disk_on_which_it_would_lie(tmp_path):
+    assert conditions.disk_for(Home(tmp_path / "not" / "yet")) > 0
+    assert conditions.free_disk(Home(tmp_path / "not" / "yet")) == 0, "of a home that is gone a worker writes nothing"

@@ -37,6 +37,8 @@ class FilterLine(Field):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id, placeholder="optimizer=adam clean>0.9 trust!=ok")
         self._before = Filter()
+        # Else it is what the focus falls to, unseen, where the rows that had it are hidden.
+        self.can_focus = False
 
     @property
     def is_open(self) -> bool:
@@ -46,6 +48,7 @@ class FilterLine(Field):
         """Type over, or add to, the filter of before."""
         self._before, self.value = before, before.text
         self.add_class("open")
+        self.can_focus = True
         self.focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
@@ -66,6 +69,7 @@ class FilterLine(Field):
 
     def _close(self, chosen: Filter) -> None:
         self.remove_class("open")
+        self.can_focus = False
         self.post_message(self.Chosen(chosen, kept=True))
         self.post_message(self.Closed())
 

@@ -48,7 +48,7 @@ class Gauges:
         gpus, trouble = self._gpus()
         cores = [load / 100 for load in loads] if self._primed else None
         self._primed = True
-        return Machine(cores, memory.total - memory.available, memory.total, conditions.free_disk(home), gpus, trouble)
+        return Machine(cores, memory.total - memory.available, memory.total, conditions.disk_for(home), gpus, trouble)
 
     def _gpus(self) -> tuple[Sequence[Gpu], str | None]:
         if time.monotonic() < self._no_gpu_until:

@@ -11,6 +11,7 @@ from app.report.aggregate import by_factors
 from app.tui.lab.asked import Asked
 from app.tui.lab.screen import LabScreen
 from app.tui.run.screen import DetailScreen
+from app.tui.widgets.dialogs import Picker
 from storage import database, queries
 from storage.grouping import Reading
 from storage.home import Home
@@ -237,3 +238,18 @@ async def test_a_change_is_about_the_runs_of_the_row(lab):
         assert "12/12 variants" not in shown(app)
         assert len(labels(app)) == 3
         assert isinstance(app.screen, LabScreen)
+
+
+@story
+async def test_where_runs_come_later_the_keys_are_the_rows(tmp_path):
+    """The rows are hidden while there are none: nothing unseen may take the focus, and the keys with it."""
+    home = Home(tmp_path / "home")
+    async with opened(home, press=["2"]) as (app, pilot):
+        many.fill(home, done=2, failed=0, seeds=1, optimizers=["adam"], activations=["relu", "tanh"])
+        await press_and_wait(pilot, "1")
+        for _ in range(600):
+            if "2/2 variants" in shown(app):
+                break
+            await pilot.pause(0.05)
+        await press_and_wait(pilot, "g")
+        assert isinstance(app.screen, Picker)
