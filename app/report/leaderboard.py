@@ -10,7 +10,7 @@ from app.report.aggregate import Difference, Level, over_seeds, verdicts
 from app.report.grid import over_grid
 from app.report.leaders import ties, ties_line
 from app.report.missing import missing_notes
-from app.report.text import interval, number, percent, ranges, table, wrapped
+from app.report.text import in_room, interval, no_room_for, number, percent, ranges, table, taken, wrapped
 from app.report.variants import constant, levels, varying
 from core.names import NORM_SIGNS, short_id
 from core.verdict.scoring import SCORES
@@ -74,7 +74,7 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[VariantRow], widt
     # What is worth least goes where the terminal is narrow: `kept` is a ratio of its neighbours, `n` is said below.
     audited = any(bound is not None for bound in over.values())
     for name in ("over", "kept", "n"):
-        unwanted = not audited if name == "over" else _width([headings, *lines]) > width
+        unwanted = not audited if name == "over" else taken([headings, *lines]) > width
         if name in headings and unwanted:
             place = headings.index(name)
             headings, *lines = ([*cells[:place], *cells[place + 1 :]] for cells in (headings, *lines))
@@ -152,12 +152,7 @@ def by_table(
     count = len(factors)
     headings = [*factors, score, "95 % CI", "n", *(["Δ first", "95 % CI", "won"] if paired else [])]
     headings += [*([] if over is None else ["over"]), *(["trust"] if doubted else [])]
-    left_out = []
-    for name in ("n", "over", "won"):
-        if name in headings and _width([headings, *lines]) > width:
-            place = headings.index(name)
-            headings, *lines = ([*cells[:place], *cells[place + 1 :]] for cells in (headings, *lines))
-            left_out.append(name)
+    headings, lines, left_out = in_room(headings, lines, width, ("n", "over", "won"))
     text = table(headings, lines, width, right=range(count, len(headings) - doubted), fill=0, apart=True)
     replicate = "trials" if "seed" in factors else "variants"
     unit = " in %" if full == 1.0 else ""
@@ -174,7 +169,7 @@ def by_table(
     if any(row.bound for row in rows):
         foot.append("(≤: not audited, so an upper bound only, whose interval has no lower end)")
     if left_out:
-        foot.append(f"(no room for {', '.join(left_out)}: a wider terminal has it)")
+        foot.append(no_room_for(left_out))
     if "over" in headings:
         foot.append("(over: points too high at most, against what the audits tried; 95 %, pooled)")
     if any(row.invalid for row in rows):
@@ -197,11 +192,6 @@ def _difference_cells(found: Difference | None, scale: float, *, first: bool) ->
 
 def _times(scale: float, value: float | None) -> float | None:
     return None if value is None else scale * value
-
-
-def _width(rows: Sequence[Sequence[str]]) -> int:
-    """Columns that a table of these cells takes."""
-    return sum(max(map(len, column)) + 2 for column in zip(*rows, strict=True)) - 2
 
 
 def _bounded(worst: float | None, over: float | None) -> str:

@@ -37,6 +37,30 @@ def table(
     return "\n".join([line(headings), line(["─" * size for size in sizes]), *(line(row) for row in rows)])
 
 
+def in_room(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], width: int, spare: Sequence[str]
+) -> tuple[list[str], list[list[str]], list[str]]:
+    """Headings and rows without the columns of `spare`, one after another, for as long as they are wider than `width`; and which
+    were left out."""
+    kept, left_out = [list(headings), *map(list, rows)], []
+    for name in spare:
+        if name in kept[0] and taken(kept) > width:
+            place = kept[0].index(name)
+            kept = [[*cells[:place], *cells[place + 1 :]] for cells in kept]
+            left_out.append(name)
+    return kept[0], kept[1:], left_out
+
+
+def taken(rows: Sequence[Sequence[str]]) -> int:
+    """Columns of the terminal that a table of these cells takes."""
+    return sum(max(map(len, column)) + 2 for column in zip(*rows, strict=True)) - 2
+
+
+def no_room_for(left_out: Sequence[str]) -> str:
+    """The note below a table that lacks some of its columns."""
+    return f"(no room for {', '.join(left_out)}: a wider terminal has it)"
+
+
 def distinct(names: Sequence[str], width: int) -> list[str]:
     """Each in at most `width` characters (at least 8), so that different names stay different.
 

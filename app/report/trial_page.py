@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from app.report.noted import note_lines
-from app.report.text import interval, moment, number, percent, table
+from app.report.text import in_room, interval, moment, no_room_for, number, percent, table
 from app.report.traits import cells
-from app.report.variants import choice_text, level, options, seed_text
+from app.report.variants import choice_text, level, named, options, seed_text
 from app.report.worst_cases import worst_case_table
 from core.names import FACTORS, short_id
 from core.verdict.scoring import SCORES
@@ -158,9 +158,10 @@ def _score_table(rows: Sequence[StudyScore], width: int) -> str:
 
 def _result_table(rows: Sequence[ResultRow], width: int) -> str:
     measured = any(row.median_distance is not None for row in rows)
+    names = named([(row.attack, row.attack_spec.params) for row in rows])
     lines = [
         [
-            f"{row.attack}{'*' if row.is_rung else ''}",
+            f"{name}{'*' if row.is_rung else ''}",
             row.norm,
             "-" if row.eps is None else f"{row.eps:g}",
             percent(row.robust_accuracy),
@@ -171,14 +172,16 @@ def _result_table(rows: Sequence[ResultRow], width: int) -> str:
             f"{row.backward_passes:,}",
             number(row.seconds),
         ]
-        for row in rows
+        for name, row in zip(names, rows, strict=True)
     ]
     extra = ["median"] if measured else []
     headings = ["attack", "norm", "eps", "robust %", *extra, "samples", "trust", "forward", "backward", "seconds"]
+    headings, lines, left_out = in_room(headings, lines, width, ("forward", "backward", "seconds"))
     numbers = [index for index, heading in enumerate(headings) if heading not in ("attack", "norm", "trust")]
     climbed = any(row.is_rung for row in rows)
     note = "\n(* escalation: on what the attacks before left standing, all of them counted)" if climbed else ""
-    return table(headings, lines, width, right=numbers) + note
+    lack = f"\n{no_room_for(left_out)}" if left_out else ""
+    return table(headings, lines, width, right=numbers, fill=0, apart=True) + note + lack
 
 
 def _epoch_table(rows: Sequence[EpochRow], width: int) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from app.report.labels import Made, shown_choice, trial_label
+from app.report.text import in_room
 from app.report.variants import levels
 from core.study.plan import TrialSpec
 from core.study.presets import preset_text
@@ -60,3 +61,14 @@ def test_no_two_choices_share_a_name():
             choices, document = architectures(*picked)
             for names in named(choices, document):
                 assert len(set(names)) == len(picked), picked
+
+
+def test_spare_columns_are_left_out_one_after_another_until_the_rest_has_room():
+    headings, rows = ["attack", "forward", "seconds"], [["fgsm", "10", "1.5"], ["pgd", "400", "60"]]
+    assert in_room(headings, rows, 24, ("forward", "seconds")) == (headings, rows, [])
+    assert in_room(headings, rows, 23, ("forward", "seconds")) == (
+        ["attack", "seconds"],
+        [["fgsm", "1.5"], ["pgd", "60"]],
+        ["forward"],
+    )
+    assert in_room(headings, rows, 5, ("forward", "trust", "seconds"))[0] == ["attack"]
