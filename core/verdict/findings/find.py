@@ -14,7 +14,7 @@ from core.verdict.findings.causes import Cause, Known, causes, known
 from core.verdict.findings.contrast import Cell, Contrast, Group, contrast
 from core.verdict.findings.finding import Beside, Finding, Hindrance, Obstacle, Part
 from core.verdict.findings.models import Model, pooled_overstatement
-from core.verdict.findings.questions import ABOVE, APART, BELOW, Comparison, Question, questions
+from core.verdict.findings.questions import APART, BELOW, Comparison, Question, questions
 from core.verdict.settling.looked import Looked
 from core.verdict.settling.stage import Decided
 from core.verdict.statistics import t_interval
@@ -259,7 +259,9 @@ def _sequential(question: Question, decided: Decided | None, now: tuple[float, f
 def _confidence(decision: Decision, question: Question) -> float:
     """Of the two-sided interval that says what the verdict says: where one end alone decides, the error is that end's."""
     if question.supposes != APART:
-        return 1.0 - 2.0 * decision.error / (question.needed if decision.verdict == "contradicted" else question.sharing)
+        return 1.0 - 2.0 * decision.error / (
+            question.needed if decision.verdict == "contradicted" else question.sharing
+        )
     # That a difference is nowhere needs no sharing: all comparisons must say so.
     return 1.0 - (2.0 * decision.error if decision.verdict == "contradicted" else decision.error / question.sharing)
 
