@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import signal
@@ -182,6 +183,8 @@ def test_interrupted_it_leaves_nothing(filled, tmp_path):
         text=True,
         env={**os.environ, "TMPDIR": str(tmp_path)},
         cwd=tmp_path,
+        # A shell has what it starts in the background ignore the signal, and so would this child of the suite.
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     assert "training" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
