@@ -13,6 +13,7 @@ from app.context import Context
 from app.tui.app import InnateApp
 from app.tui.shell.page import Page
 from app.tui.widgets.chart import ChartView
+from app.worker import control
 from storage.home import Home
 from tests.conftest import copy_home, thorough
 
@@ -31,6 +32,19 @@ def filled_home(filled, tmp_path):
     copy_home(filled, tmp_path / "filled")
     (tmp_path / "filled" / "tui.json").write_text(json.dumps({"lab": {"by": []}}))
     return Home(tmp_path / "filled")
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """No worker is really started; what it would have been told."""
+    asked = []
+
+    def start(home, slots, crafting, *, succeed=False):
+        asked.append((home.root, [slot.device for slot in slots], crafting, succeed))
+        return control.Started(4711)
+
+    monkeypatch.setattr(control, "start", start)
+    return asked
 
 
 @contextlib.asynccontextmanager

@@ -765,19 +765,6 @@ async def test_every_action_shows_its_command(filled_home):
 # --- submitting ---
 
 
-@pytest.fixture
-def started(monkeypatch):
-    """No worker is really started; what it would have been told."""
-    asked = []
-
-    def start(home, slots, crafting, *, succeed=False):
-        asked.append((home.root, [slot.device for slot in slots], crafting, succeed))
-        return control.Started(4711)
-
-    monkeypatch.setattr(control, "start", start)
-    return asked
-
-
 @pytest.mark.parametrize("size", SIZES)
 @story
 async def test_submitting_queues_what_is_missing_sees_to_a_worker_and_shows_the_queue(filled_home, started, size):

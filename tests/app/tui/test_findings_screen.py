@@ -10,7 +10,6 @@ from app.tui.findings.pane import EvidencePane
 from app.tui.findings.screen import FindingsScreen
 from app.tui.run.screen import DetailScreen
 from app.tui.widgets.dialogs import Confirm, Picker
-from app.worker import control
 from storage import database, queries, studies
 from storage.home import Home, prepare
 from tests.app.tui.conftest import LARGE, SIZES, SMALL, calm, opened, press_and_wait, shown
@@ -42,19 +41,6 @@ def made(tmp_path_factory):
 def place(made, tmp_path):
     copy_home(made, tmp_path / "home")
     return Home(tmp_path / "home")
-
-
-@pytest.fixture
-def started(monkeypatch):
-    """No worker is really started."""
-    asked = []
-
-    def start(home, slots, crafting, *, succeed=False):
-        asked.append(home.root)
-        return control.Started(4711)
-
-    monkeypatch.setattr(control, "start", start)
-    return asked
 
 
 def play(home, story, size=SMALL, **options):
@@ -236,7 +222,7 @@ def test_settling_says_what_it_costs_asks_queues_and_tells_how_far_it_is(place, 
         await until(pilot, lambda: "settling 4/8" in shown(app))
 
     play(place, story)
-    assert started == [place.root]
+    assert [told[0] for told in started] == [place.root]
     db = database.connect(place.database)
     new = [row for row in queries.trials(db, "single") if row.seed]
     # What was trained for the other study needs nothing more.

@@ -11,7 +11,6 @@ from app.report.aggregate import by_factors
 from app.tui.compose.screen import ComposeScreen
 from app.tui.findings.screen import FindingsScreen
 from app.tui.queue.screen import QueueScreen
-from app.worker import control
 from storage import database, queries, queue, studies
 from storage.home import Home, prepare
 from tests.app.tui.conftest import LARGE, SIZES, SMALL, opened, press_and_wait, shown
@@ -49,19 +48,6 @@ def lab(filled_home):
     """The tiny study as the screens open on it for the first time."""
     (filled_home.root / "tui.json").unlink()
     return filled_home
-
-
-@pytest.fixture
-def started(monkeypatch):
-    """No worker is really started."""
-    asked = []
-
-    def start(home, slots, crafting, *, succeed=False):
-        asked.append(home.root)
-        return control.Started(4711)
-
-    monkeypatch.setattr(control, "start", start)
-    return asked
 
 
 def rows(home, sql, *values):
@@ -210,7 +196,7 @@ async def test_what_is_open_and_settle_it(tmp_path, started):
         assert app.session.done[-1].command.startswith("innate findings --study tiny --settle --about optimizer")
     assert rows(home, "SELECT count(*) FROM study_trial WHERE state = 'queued'") == [(8,)]
     assert rows(home, "SELECT count(*) FROM settling_trial WHERE study = 'tiny'") == [(8,)]
-    assert started == [home.root]
+    assert [told[0] for told in started] == [home.root]
 
 
 @pytest.fixture
