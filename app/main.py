@@ -58,7 +58,7 @@ def root(
     ctx: typer.Context,
     home: Annotated[Path | None, typer.Option(help="The folder that holds database, checkpoints and logs.")] = None,
     db: Annotated[Path | None, typer.Option(help="Read this database instead; commands that write refuse it.")] = None,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print version and revision and leave.")] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="No colours (NO_COLOR does the same).")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No narration on stderr.")] = False,
     verbose: Annotated[
@@ -66,9 +66,7 @@ def root(
     ] = False,
 ) -> None:
     if version:
-        from importlib.metadata import version as version_of
-
-        typer.echo(f"innate {version_of('innate')}")
+        typer.echo(f"innate {_version()}")
         raise typer.Exit
     ctx.obj = Context.of(home, db, colour=not (no_color or os.environ.get("NO_COLOR")), quiet=quiet, verbose=verbose)
     if ctx.invoked_subcommand is None:
@@ -76,6 +74,17 @@ def root(
             typer.echo(ctx.get_help())
             return
         raise typer.Exit(_screens(ctx))
+
+
+def _version() -> str:
+    """The version, and the revision of the source: "0.1.0 (revision 9cf89e7c12, dirty)"."""
+    from importlib.metadata import version
+
+    from core.revision import source_revision
+
+    source = source_revision()
+    said = (source.git_revision or "unknown")[:10] + (", dirty" if source.git_dirty else "")
+    return f"{version('innate')} (revision {said})"
 
 
 def _screens(ctx: typer.Context) -> int:

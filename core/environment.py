@@ -6,10 +6,12 @@ import functools
 import importlib.metadata
 import platform
 import resource
-import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from core.revision import source_revision
 
 _CONTEXT = 1 << 30
 """Bytes of a device that CUDA may take for a process beside its tensors: half of this, and more with every library."""
@@ -29,7 +31,7 @@ def environment(device: str, threads: int, precision: str, lanes: int = 1) -> di
     on_cuda = device.startswith("cuda")
     return {
         "innate": _version("innate"),
-        **source_revision(),
+        **asdict(source_revision()),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torchvision": _version("torchvision"),
@@ -49,24 +51,6 @@ def environment(device: str, threads: int, precision: str, lanes: int = 1) -> di
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
         **(in_force(precision) if on_cuda else {}),
     }
-
-
-@functools.cache
-def source_revision() -> dict[str, Any]:
-    """Git revision and whether the tree differs from it, when this runs from a source tree; else None for both."""
-    root = Path(__file__).resolve().parent.parent
-    if not (root / ".git").exists():
-        return {"git_revision": None, "git_dirty": None}
-    try:
-        revision, changes = (
-            subprocess.run(
-                ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=5, check=True
-            ).stdout.strip()
-            for arguments in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
-        )
-    except (OSError, subprocess.SubprocessError):
-        return {"git_revision": None, "git_dirty": None}
-    return {"git_revision": revision, "git_dirty": bool(changes)}
 
 
 @functools.cache

@@ -112,7 +112,8 @@ def _import_everything() -> None:
 
     import core.executors.lane_host
     import core.jobs.run  # noqa: F401
-    from core.environment import processor, source_revision
+    from core.environment import processor
+    from core.revision import source_revision
 
     # Asked once, of the source that was imported just now; each child has the answers from its first line.
     processor()
