@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import os
 import select
 import signal
@@ -105,8 +106,10 @@ def _ending_with_the_worker(control: socket.socket) -> Iterator[None]:
 def _import_everything() -> None:
     """What a trial needs, so that a child starts in milliseconds. Imports only: CUDA and thread pools stay untouched.
 
-    torch.optim imports torch._dynamo on its first use, over a second in every child if it is not here already.
+    torch.optim imports torch._dynamo on its first use, over a second in every child if it is not here already. The garbage
+    collector stays out of it, a seventh of the time, and never looks at these modules later, in no child either.
     """
+    gc.disable()
     import torch
     import torch._dynamo
 
@@ -120,6 +123,8 @@ def _import_everything() -> None:
     source_revision()
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         raise RuntimeError("importing core.jobs.run initialised CUDA, which does not survive a fork")
+    gc.freeze()
+    gc.enable()
 
 
 def _ended_children() -> list[tuple[int, int]]:

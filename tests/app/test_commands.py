@@ -297,7 +297,9 @@ def test_help_names_every_command_and_is_what_innate_alone_prints(innate):
     out = innate("--help").stdout
     assert innate().stdout == out
     assert all(re.search(rf"^  {command}  ", out, re.MULTILINE) for command in COMMANDS)
-    assert re.fullmatch(r"innate \d+\.\d+\.\d+\n", innate("--version").stdout)
+    assert re.fullmatch(
+        r"innate \d+\.\d+\.\d+ \(revision ([0-9a-f]{10}(, dirty)?|unknown)\)\n", innate("--version").stdout
+    )
 
 
 @pytest.mark.parametrize("command", COMMANDS)
