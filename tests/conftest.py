@@ -63,6 +63,12 @@ def thorough(everything: T, usually: T) -> T:
     return everything if os.environ.get("INNATE_THOROUGH") else usually
 
 
+def pytest_collection_finish() -> None:
+    """What the tests' modules have imported is never garbage, and no collection need look at it."""
+    gc.collect()
+    gc.freeze()
+
+
 def tiny(**changes: Any) -> dict[str, Any]:
     """The tiny study's document with some keys changed."""
     return copy.deepcopy({**TINY, **changes})
@@ -160,14 +166,12 @@ def answered(*arguments: str, home: Path, **environment: str) -> subprocess.Comp
         patch.setattr(sys, "excepthook", sys.excepthook)  # typer sets its own
         for executor in EXECUTORS:
             patch.setattr(executor, in_this_process)
-        gc.freeze()  # so that the collection below looks at nothing older
         try:
             main()
             code = 0
         except SystemExit as left:
             code = int(left.code or 0)
     gc.collect()  # connections to databases end with the process that made them, and here with their last reference
-    gc.unfreeze()
     said = [stream.buffer.getvalue().decode() for stream in (out, err)]  # type: ignore[attr-defined]
     return subprocess.CompletedProcess(list(arguments), code, *said)
 
