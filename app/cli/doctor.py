@@ -74,6 +74,7 @@ def _checks(context: Context) -> Iterator[tuple[str, str, str]]:
     yield _memory()
     yield _disk(home)
     yield from _data_sets(context)
+    yield from _plugins()
     encoding = (sys.stdout.encoding or "").lower()
     size = shutil.get_terminal_size()
     unicode = "ok" if "utf" in encoding else "note"
@@ -178,6 +179,38 @@ def _disk(home: Home) -> tuple[str, str, str]:
 
     free = disk_for(home)
     return "disk", "note" if free < _LOW_DISK else "ok", f"{free / 2**30:.1f} GiB free"
+
+
+def _plugins() -> Iterator[tuple[str, str, str]]:
+    """Each plugin with what it adds, or why it adds nothing, and what of it was refused."""
+    from core import plugged
+    from core.attacks import ATTACKS
+    from core.datasets import DATASETS
+    from core.models.architectures import ARCHITECTURES
+    from core.training.defenses import DEFENSES
+    from core.verdict.scoring import SCORES
+
+    if plugged.turned_off():
+        yield "plugins", "note", f"turned off by {plugged.OFF}"
+        return
+    found = plugged.installed()
+    if not found:
+        yield "plugins", "ok", "none installed"
+    for one in found:
+        title = f"{one.name} {one.version} (package {one.package})"
+        if one.fault is not None:
+            remedy = f"mend or uninstall {one.package}, or set {plugged.OFF}=1"
+            yield "plugin", "bad", f"{title} could not be loaded: {one.fault}; {remedy}"
+            continue
+        registries = (ARCHITECTURES, ATTACKS, DATASETS, DEFENSES, SCORES)
+        names = [name for registry in registries for name, owner in registry.adopted.owners.items() if owner is one]
+        yield "plugin", "ok", f"{title}: {', '.join(names) or 'adds nothing'}"
+        for registry in registries:
+            for owner, words in registry.adopted.refused:
+                if owner is one:
+                    yield "plugin", "bad", f"{title}: {words}; it was left out: tell the author of {one.package}"
+        for remark in one.remarks:
+            yield "plugin", "note", f"{title} {remark}"
 
 
 def _data_sets(context: Context) -> Iterator[tuple[str, str, str]]:

@@ -112,11 +112,13 @@ def _import_everything() -> None:
 
     import core.executors.lane_host
     import core.jobs.run  # noqa: F401
+    from core import plugged
     from core.environment import processor, source_revision
 
     # Asked once, of the source that was imported just now; each child has the answers from its first line.
     processor()
     source_revision()
+    plugged.installed()
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         raise RuntimeError("importing core.jobs.run initialised CUDA, which does not survive a fork")
 
