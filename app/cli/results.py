@@ -135,15 +135,23 @@ def _difference(factors: Sequence[str], one: Level) -> Options:
 
 
 def _by_variants(db: Database, study: str, score: str) -> _Found:
-    """The leaderboard, in the order of another score than the headline if so asked."""
+    """The leaderboard, in the order of another score than the headline if so asked; one that it has no column for becomes its
+    headline."""
+    from app.report.aggregate import over_seeds
     from app.report.leaderboard import leaderboard_table
-    from storage.queries import leaderboard
+    from core.plugged import owner
+    from storage.queries import leaderboard, scores
     from storage.reading import as_json
 
     found = leaderboard(db, study)
-    if score != "innate":
-        found.sort(key=lambda row: _descending(_score_of(row, score)))
-    return _Found([as_json(row) for row in found], leaderboard_table(db, study, found, width()))
+    if owner(score) is None:
+        if score != "innate":
+            found.sort(key=lambda row: _descending(_score_of(row, score)))
+        return _Found([as_json(row) for row in found], leaderboard_table(db, study, found, width()))
+    means = over_seeds(db, study, score, scores(db, study, score))
+    found.sort(key=lambda row: _descending(means[row.variant_id].value))
+    rows: list[Options] = [{**as_json(row), score: means[row.variant_id].value} for row in found]
+    return _Found(rows, leaderboard_table(db, study, found, width(), score))
 
 
 def _score_of(row: VariantRow, score: str) -> float | None:
