@@ -11,7 +11,7 @@ import pytest
 import tomli_w
 
 from core import plugged
-from tests.conftest import innate_command, shared, tiny
+from tests.conftest import ROOT, innate_command, shared, tiny
 from tests.plugins.installing import TUTORIAL, install
 
 STUDY = tiny(
@@ -166,7 +166,7 @@ def test_names_are_listed_without_torch(ran):
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        env={"PYTHONPATH": f"{ran / 'site'}:."},
+        env={"PYTHONPATH": f"{ran / 'site'}:{ROOT}"},
         check=True,
     )
     assert done.stdout.strip() == "False"
