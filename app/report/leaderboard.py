@@ -73,7 +73,17 @@ def leaderboard_table(
             ]
         )
     count = len(factors)
-    headings = [*factors, _heading(headline), "95 % CI", "clean", "worst", "over", "kept", *(["n"] if several else []), "trust"]
+    headings = [
+        *factors,
+        _heading(headline),
+        "95 % CI",
+        "clean",
+        "worst",
+        "over",
+        "kept",
+        *(["n"] if several else []),
+        "trust",
+    ]
     # What is worth least goes where the terminal is narrow: `kept` is a ratio of its neighbours, `n` is said below.
     audited = any(bound is not None for bound in over.values())
     for name in ("over", "kept", "n"):
