@@ -91,14 +91,21 @@ def _beside(one: Beside, study: str, width: int) -> str:
 
 def _one_column(one: Beside, width: int) -> str:
     """The study's variants and the published rows by robust accuracy, which they have at the same norm and ε of the same set."""
+    nets = _nets_differ(one.table)
     rows: list[tuple[float, list[str]]] = [
         (
             own.robust,
-            [name, own.variant.architecture or "", percent(own.variant.clean_accuracy), percent(own.robust), by],
+            [
+                name,
+                (own.variant.architecture or "") if nets else "",
+                percent(own.variant.clean_accuracy),
+                percent(own.robust),
+                by,
+            ],
         )
-        for own, name, by in list(zip(one.own, _names(one.own), _verdicts(one.own), strict=True))[:_OWN]
+        for own, name, by in list(zip(one.own, _names(one.own, nets=nets), _verdicts(one.own), strict=True))[:_OWN]
     ]
-    rows += [(row.least, [*_cells(row), "published"]) for row in one.table.rows]
+    rows += [(row.least, [*_cells(row, nets=nets), "published"]) for row in one.table.rows]
     rows.sort(key=lambda row: -row[0])
     headings, cells = _filled(["what", "architecture", "clean", "robust", "from"], [cells for _, cells in rows])
     headings, cells, _ = in_room(headings, cells, width, _spared(cells, width, "architecture"))
@@ -106,17 +113,25 @@ def _one_column(one: Beside, width: int) -> str:
 
 
 def _published_cells(one: Table) -> tuple[list[str], list[list[str]]]:
-    return _filled(["what", "architecture", "clean", "robust"], [_cells(row) for row in one.rows])
+    return _filled(
+        ["what", "architecture", "clean", "robust"], [_cells(row, nets=_nets_differ(one)) for row in one.rows]
+    )
 
 
-def _cells(row: Row) -> list[str]:
-    return [row.name, row.architecture or "", percent(row.clean), percent(row.least)]
+def _nets_differ(one: Table) -> bool:
+    """Whether the architecture says more of a row than of the table, which the notes below do."""
+    return len({row.architecture for row in one.rows}) > 1
 
 
-def _names(own: Sequence[Own]) -> list[str]:
-    """By the factors that differ, but the architecture, which has a column."""
+def _cells(row: Row, *, nets: bool) -> list[str]:
+    return [row.name, (row.architecture or "") if nets else "", percent(row.clean), percent(row.least)]
+
+
+def _names(own: Sequence[Own], *, nets: bool) -> list[str]:
+    """By the factors that differ; `nets`: but the architecture, which has a column."""
     rows = [one.variant for one in own]
-    factors = [factor for factor in varying(rows) if factor != "architecture"] or ["optimizer", "activation", "defense"]
+    factors = [factor for factor in varying(rows) if not (nets and factor == "architecture")]
+    factors = factors or [*([] if nets else ["architecture"]), "optimizer", "activation", "defense"]
     columns = [levels(rows, factor) for factor in factors]
     return [" ".join(name for name in names if name not in ("-", "none")) for names in zip(*columns, strict=True)]
 
