@@ -162,7 +162,7 @@ def test_comparable_rows_stand_in_one_column_by_accuracy(like_mnist):
         "seeds",
     }
     text = like_mnist("--published").stdout.partition("Published, not measured here: MNIST")[2]
-    rows = [line.split() for line in text.split("\n\n")[0].splitlines()]
+    rows = [words for line in text.split("\n\n")[0].splitlines() if len(words := line.split()) > 2]
     own = [float(row[-3]) for row in rows if row[-2] == "here,"]
     both = [
         float(row[-3 if row[-2] == "here," else -2]) for row in rows if row[-2] == "here," or row[-1] == "published"
