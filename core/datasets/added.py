@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
@@ -49,13 +49,10 @@ def adopt(entry: Dataset, plugin: Installed) -> Dataset:
 def absent(name: str, why: str) -> Dataset:
     """What stands for a data set whose plugin is not at hand."""
 
-    def load(_: Path) -> Arrays:
+    def refused(*_: Any) -> NoReturn:
         raise BadInput.at("dataset", why)
 
-    def problem(folder: Path, cache: Path | None) -> str:  # noqa: ARG001
-        return why
-
-    return Dataset(name, why, "-", (1, 1, 1), load=load, problem=problem)
+    return Dataset(name, why, "-", (1, 1, 1), load=refused, problem=refused)
 
 
 def _told(what: str, ask: Callable[..., T], *arguments: Any) -> T:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from core import plugged
-from core.datasets import DATASETS
+from core.datasets import DATASETS, load_planned, parse_source, stored_source
 from core.errors import BadInput
 from core.models.architectures import ARCHITECTURES
 from core.plugins import Architecture, Arrays, Dataset, Defense, Parameter, Plugin, Readings, Score
@@ -217,7 +217,7 @@ def test_engines_of_plugins_are_in_identities_and_of_the_first_nothing_is_said(m
     assert resolve("mlp", {}, "").as_json().keys() == {"name", "options"}
 
 
-def test_what_stands_for_an_absent_entry_lists_and_refuses_to_work(monkeypatch):
+def test_what_stands_for_an_absent_entry_lists_and_refuses_to_work(monkeypatch, tmp_path):
     monkeypatch.setattr(plugged, "_all", lambda: ())
     from core.attacks import ATTACKS
     from core.jobs.evaluations import _refuse_earlier_attack
@@ -231,6 +231,10 @@ def test_what_stands_for_an_absent_entry_lists_and_refuses_to_work(monkeypatch):
         ARCHITECTURES["gone:x"].build((1, 4, 4), 2, None, {})
     with pytest.raises(BadInput, match=why):
         DEFENSES["gone:x"].engine(Choice("gone:x").options)
+    with pytest.raises(BadInput, match=f"^dataset: data set gone:x: {why}$"):  # what a queued trial fails with
+        load_planned(stored_source("gone:x"), tmp_path, tmp_path, "gone:x")
+    with pytest.raises(BadInput, match=why):
+        parse_source("gone:x", tmp_path)
     with pytest.raises(KeyError):
         SCORES["gone:x"]
     with pytest.raises(KeyError):

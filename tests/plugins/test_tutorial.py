@@ -11,7 +11,11 @@ import pytest
 import tomli_w
 
 from core import plugged
-from tests.conftest import ROOT, innate_command, shared, tiny
+from storage import verdicts
+from storage.database import connect
+from storage.home import Home
+from storage.queries import scores
+from tests.conftest import ROOT, copy_home, innate_command, shared, tiny
 from tests.plugins.installing import TUTORIAL, install
 
 STUDY = tiny(
@@ -81,23 +85,30 @@ def test_the_score_is_what_its_formula_says_of_the_stored_outcomes(ran):
         assert value == pytest.approx((worst / clean) ** 2)
 
 
-def test_a_score_that_came_after_the_study_is_worked_out(ask, ran):
-    (before,) = rows(ask("results", "--score", SCORE, "--json"), "results")
-    with closing(sqlite3.connect(ran / "home" / "innate.db")) as db, db:
-        kept = db.execute("SELECT * FROM score WHERE name = ?", (SCORE,)).fetchall()
-        spread = db.execute("SELECT * FROM variant_score WHERE name = ?", (SCORE,)).fetchall()
+def test_a_score_that_came_after_the_study_is_worked_out_and_kept_by_the_next_worker(ran, tmp_path, monkeypatch):
+    copy_home(ran / "home", tmp_path / "home")
+    monkeypatch.setattr(sys, "path", [str(ran / "site"), *sys.path])
+    plugged.forget()
+    try:
+        db = connect(Home(tmp_path / "home").database)
+        stored = [
+            db.execute(f"SELECT * FROM {table} WHERE name = ?", (SCORE,)).fetchall()
+            for table in ("score", "variant_score")
+        ]
+        read = scores(db, "tutorial", SCORE)
         for table in ("score", "variant_score"):
             db.execute(f"DELETE FROM {table} WHERE name = ?", (SCORE,))
-        assert len(kept) == 2
-        assert len(spread) == 1
-    try:
-        (after,) = rows(ask("results", "--score", SCORE, "--json"), "results")
-        assert after[SCORE] == pytest.approx(before[SCORE])
+        db.conn.commit()
+        assert scores(db, "tutorial", SCORE) == read
+        assert (verdicts.score_late(db), verdicts.score_late(db)) == (2, 0)
+        again = [
+            db.execute(f"SELECT * FROM {table} WHERE name = ?", (SCORE,)).fetchall()
+            for table in ("score", "variant_score")
+        ]
+        assert [sorted(rows) for rows in again] == [sorted(rows) for rows in stored]
+        assert [len(rows) for rows in again] == [2, 1]
     finally:
-        with closing(sqlite3.connect(ran / "home" / "innate.db")) as db, db:
-            for table, stored in (("score", kept), ("variant_score", spread)):
-                marks = ", ".join("?" * len(stored[0]))
-                db.executemany(f"INSERT INTO {table} VALUES ({marks})", stored)
+        plugged.forget()
 
 
 def test_random_corners_are_weaker_than_gradients_and_broke_something(ran):
