@@ -15,7 +15,7 @@ def register(app: typer.Typer) -> None:
 
 def published(
     table: Annotated[
-        str | None, typer.Argument(metavar="[TABLE]", help="One of them; a list of all if not given.")
+        str | None, typer.Argument(metavar="TABLE", help="One of them; a list of all if not given.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document, a row for each result.")] = False,
 ) -> None:

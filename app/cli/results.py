@@ -43,7 +43,7 @@ def results(
     ctx: typer.Context,
     table: Annotated[
         str | None,
-        typer.Argument(metavar="[TABLE]", help="With --published: which table (see innate published)."),
+        typer.Argument(metavar="TABLE", help="With --published: which table (see innate published)."),
     ] = None,
     study: Study = None,
     by: Annotated[
