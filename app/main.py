@@ -23,6 +23,7 @@ from app.cli import (
     findings,
     importing,
     noting,
+    query,
     queue,
     report,
     reproduce,
@@ -116,6 +117,7 @@ for group in (
     report,
     reproduce,
     export,
+    query,
     catalogue,
     doctor,
 ):
