@@ -18,7 +18,7 @@ import typer
 
 from app.cli.context import context_of
 from app.cli.output import SCHEMA_VERSION, emit_json, table, width
-from core.errors import BadInput
+from core.errors import BadInput, Unavailable
 
 if TYPE_CHECKING:
     from app.context import Context
@@ -80,11 +80,11 @@ def query(
     text = _text_of(sql, file)
     answer = ask(context.reading_only(), text, given, seconds)
     if not (as_csv or as_json):
-        _as_table(context, answer, _SHOWN if limit is None else limit)
+        _as_table(context, answer, limit)
         return
     rows = itertools.islice(answer.rows, limit)
     count = _as_csv(answer.columns, rows) if as_csv else _as_json(answer.columns, rows)
-    _tell_rest(context, answer, count)
+    _tell_rest(context, answer, count, limit)
 
 
 def _text_of(sql: str | None, file: Path | None) -> str:
@@ -149,8 +149,8 @@ def _as_csv(columns: Sequence[str], rows: Iterable[Sequence[Value]]) -> int:
     return count
 
 
-def _as_table(context: Context, answer: Answer, limit: int) -> None:
-    rows = list(itertools.islice(answer.rows, limit))
+def _as_table(context: Context, answer: Answer, limit: int | None) -> None:
+    rows = list(itertools.islice(answer.rows, _SHOWN if limit is None else limit))
     cells = [[_cell(value) for value in row] for row in rows]
     headings, cells, left_out, cut = _fitted([_printable(name) for name in answer.columns], cells, width())
     numbers = [
@@ -164,14 +164,21 @@ def _as_table(context: Context, answer: Answer, limit: int) -> None:
         context.say(f"no room for {', '.join(left_out)}: name fewer columns, or take --csv or --json")
     if cut:
         context.say("… stands for what a column has no room for; --csv and --json have all of it")
-    _tell_rest(context, answer, len(rows))
+    _tell_rest(context, answer, len(rows), limit)
 
 
-def _tell_rest(context: Context, answer: Answer, shown: int) -> None:
-    """Say that there was nothing, or how much more there is; the clock of the query goes on."""
-    more = sum(1 for _ in answer.rows)
-    if more:
-        context.say(f"{more} more row{'' if more == 1 else 's'} after the first {shown}; --limit N shows more")
+def _tell_rest(context: Context, answer: Answer, shown: int, limit: int | None) -> None:
+    """Say that there was nothing, or that there is more than was shown: how much, unless `limit` was asked for, which is often a way
+    not to wait for the rest. What is shown stands, also where the time is up before the rest has been seen."""
+    try:
+        more = sum(1 for _ in itertools.islice(answer.rows, None if limit is None else 1))
+    except Unavailable:
+        context.say(f"there may be more than these {shown} rows: the time was up before all had been looked at")
+        return
+    if more and limit is not None:
+        context.say(f"there are more than these {shown} rows; a larger --limit shows more")
+    elif more:
+        context.say(f"{more} more row{'' if more == 1 else 's'} after the first {shown}; --limit {shown + more} shows all")
     elif not shown:
         context.say("no rows")
 
