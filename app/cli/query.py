@@ -168,8 +168,8 @@ def _as_table(context: Context, answer: Answer, limit: int | None) -> None:
 
 
 def _tell_rest(context: Context, answer: Answer, shown: int, limit: int | None) -> None:
-    """Say that there was nothing, or that there is more than was shown: how much, unless `limit` was asked for, which is often a way
-    not to wait for the rest. What is shown stands, also where the time is up before the rest has been seen."""
+    """Say that there was nothing, or that there is more than was shown: how much, unless `limit` was asked for, which is often a
+    way not to wait for the rest. What is shown stands, also where the time is up before the rest has been seen."""
     try:
         more = sum(1 for _ in itertools.islice(answer.rows, None if limit is None else 1))
     except Unavailable:
@@ -178,7 +178,9 @@ def _tell_rest(context: Context, answer: Answer, shown: int, limit: int | None) 
     if more and limit is not None:
         context.say(f"there are more than these {shown} rows; a larger --limit shows more")
     elif more:
-        context.say(f"{more} more row{'' if more == 1 else 's'} after the first {shown}; --limit {shown + more} shows all")
+        context.say(
+            f"{more} more row{'' if more == 1 else 's'} after the first {shown}; --limit {shown + more} shows all"
+        )
     elif not shown:
         context.say("no rows")
 

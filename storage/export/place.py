@@ -6,7 +6,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,6 +39,54 @@ def beside(dest: Path, own: InUse, *, force: bool) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
     except OSError as error:
         raise BadInput(f"{dest}: cannot be written: {error.strerror or error}") from None
+
+
+@contextmanager
+def folder_beside(dest: Path, names: Collection[str], own: InUse, *, force: bool) -> Iterator[Path]:
+    """A folder that becomes `dest` if all goes well, with the files `names` in it; whole or not there.
+
+    `dest` may be an empty folder, with `force` also one that holds nothing but files of these names. Raises BadInput for any
+    other that exists, for one that cannot be written, and whatever `force` says if a file of `own` would be harmed.
+    """
+    try:
+        place = Path(os.path.realpath(dest))
+        partial, old = (place.with_name(f".{place.name}.{word}-{os.getpid()}") for word in ("partial", "old"))
+        _refuse_folder(dest, place, names, own, force=force)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        try:
+            yield partial
+            for name in names:
+                with (partial / name).open("rb") as file:
+                    os.fsync(file.fileno())
+            _refuse_folder(dest, place, names, own, force=force)  # it may have been made, or filled, since
+            if place.exists():
+                place.rename(old)
+            partial.rename(place)
+        finally:
+            if old.exists() and not place.exists():
+                old.rename(place)
+            for left in (partial, old):
+                shutil.rmtree(left, ignore_errors=True)
+    except OSError as error:
+        raise BadInput(f"{dest}: cannot be written: {error.strerror or error}") from None
+
+
+def _refuse_folder(dest: Path, place: Path, names: Collection[str], own: InUse, *, force: bool) -> None:
+    if not place.is_dir():
+        _refuse(dest, own, force=False)
+        return
+    if place == Path.cwd():
+        raise BadInput(f"{dest}: is the folder that you are in, which is to be replaced as a whole; name one in it")
+    found = sorted(entry.name for entry in place.iterdir())
+    if found and not force:
+        raise BadInput(f"{dest}: exists already and is not empty; name another folder, or add --force")
+    strange = [name for name in found if name not in names or not (place / name).is_file()]
+    if strange:
+        raise BadInput(f"{dest}: holds {strange[0]}, which is no part of such an export; name another folder")
+    for name in found:
+        refuse_in_use(place / name, own)
 
 
 def _refuse(dest: Path, own: InUse, *, force: bool) -> None:

@@ -40,7 +40,9 @@ def test_views_answer_as_the_other_commands_do(ask, innate):
 
 
 def test_values_that_json_csv_and_tables_lack(ask):
-    sql = "SELECT 1 AS a, 'x' AS a, NULL AS n, 9e999 AS big, x'00ff' AS blob, char(27) || '[2J' AS esc, 0.1 + 0.2 AS sum"
+    sql = (
+        "SELECT 1 AS a, 'x' AS a, NULL AS n, 9e999 AS big, x'00ff' AS blob, char(27) || '[2J' AS esc, 0.1 + 0.2 AS sum"
+    )
     (row,) = rows(ask(sql, "--json"))
     assert row == {
         "a": 1, "a_2": "x", "n": None, "big": None, "blob": "AP8=", "esc": "\x1b[2J", "sum": 0.1 + 0.2
@@ -58,7 +60,9 @@ def test_a_table_fits_80_columns_and_says_what_it_leaves_out(ask):
     assert "no room for" in done.stderr
     assert "overstated_at_most" in done.stderr
     assert "more than these 5 rows" in done.stderr
-    assert ask("SELECT trial_id FROM v_results").stderr == "1549 more rows after the first 1000; --limit 2549 shows all\n"
+    assert (
+        ask("SELECT trial_id FROM v_results").stderr == "1549 more rows after the first 1000; --limit 2549 shows all\n"
+    )
     assert ask("SELECT 1 WHERE 0").stderr == "no rows\n"
     assert rows(ask("SELECT 1 WHERE 0", "--json")) == []
 
@@ -107,11 +111,12 @@ def test_what_cannot_be_answered_is_one_line(arguments, code, words, ask):
 
 
 WRITES = [
-    "ATTACH '{other}' AS o", "VACUUM INTO '{other}'", "DELETE FROM trial", "INSERT INTO trial SELECT * FROM trial RETURNING id",
-    "UPDATE study SET name = 'x'", "CREATE TABLE t (x)", "CREATE TEMP TABLE t (x)", "DROP VIEW v_trials", "PRAGMA user_version = 3",
-    "PRAGMA journal_mode = DELETE", "PRAGMA query_only = OFF", "PRAGMA hard_heap_limit = 0", "BEGIN IMMEDIATE", "SAVEPOINT s",
-    "REINDEX", "ANALYZE", "VACUUM", "SELECT load_extension('x')", "EXPLAIN DELETE FROM trial",
-    "WITH x AS (SELECT 1) DELETE FROM study", "CREATE VIRTUAL TABLE t USING fts5(x)", "ALTER TABLE trial ADD COLUMN x",
+    "ATTACH '{other}' AS o", "VACUUM INTO '{other}'", "DELETE FROM trial",
+    "INSERT INTO trial SELECT * FROM trial RETURNING id", "UPDATE study SET name = 'x'", "CREATE TABLE t (x)",
+    "CREATE TEMP TABLE t (x)", "DROP VIEW v_trials", "PRAGMA user_version = 3", "PRAGMA journal_mode = DELETE",
+    "PRAGMA query_only = OFF", "PRAGMA hard_heap_limit = 0", "BEGIN IMMEDIATE", "SAVEPOINT s", "REINDEX", "ANALYZE",
+    "VACUUM", "SELECT load_extension('x')", "EXPLAIN DELETE FROM trial", "WITH x AS (SELECT 1) DELETE FROM study",
+    "CREATE VIRTUAL TABLE t USING fts5(x)", "ALTER TABLE trial ADD COLUMN x",
 ]  # fmt: skip
 
 
@@ -124,7 +129,10 @@ def test_nothing_but_reading_is_allowed(ask, home, innate, tmp_path):
         assert "is refused: a query only reads" in done.stderr, sql
         assert done.stderr.count("\n") == 1
     assert not (tmp_path / "other.db").exists()
-    assert (sqlite3.connect(home.database).execute("PRAGMA data_version").fetchone(), home.database.read_bytes()) == before
+    assert (
+        sqlite3.connect(home.database).execute("PRAGMA data_version").fetchone(),
+        home.database.read_bytes(),
+    ) == before
 
 
 @pytest.mark.parametrize(
@@ -151,7 +159,9 @@ def test_a_fresh_home_has_the_views_and_stays_fresh(innate, tmp_path):
 
 
 def test_ctrl_c_ends_it_at_once(ask):
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # the suite itself may have been told to ignore it
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # the suite itself may have been told to ignore it
     timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
     try:
         timer.start()
