@@ -21,6 +21,7 @@ from app.cli import (
     examples,
     export,
     findings,
+    guide,
     importing,
     noting,
     query,
@@ -118,6 +119,7 @@ for group in (
     reproduce,
     export,
     query,
+    guide,
     catalogue,
     doctor,
 ):

@@ -74,6 +74,8 @@ def folder_beside(dest: Path, names: Collection[str], own: InUse, *, force: bool
 
 
 def _refuse_folder(dest: Path, place: Path, names: Collection[str], own: InUse, *, force: bool) -> None:
+    for name in names:
+        refuse_in_use(place / name, own)
     if not place.is_dir():
         _refuse(dest, own, force=False)
         return
@@ -85,8 +87,6 @@ def _refuse_folder(dest: Path, place: Path, names: Collection[str], own: InUse, 
     strange = [name for name in found if name not in names or not (place / name).is_file()]
     if strange:
         raise BadInput(f"{dest}: holds {strange[0]}, which is no part of such an export; name another folder")
-    for name in found:
-        refuse_in_use(place / name, own)
 
 
 def _refuse(dest: Path, own: InUse, *, force: bool) -> None:

@@ -3,7 +3,9 @@
 import asyncio
 import json
 import math
+import shutil
 import sqlite3
+import sys
 from contextlib import closing
 
 import pytest
@@ -211,8 +213,19 @@ def test_a_folder_is_whole_or_not_there_and_replaces_nothing_else(kind, innate, 
     assert [path.name for path in tmp_path.iterdir() if path.name not in ("dest", "home")] == []
 
 
+@pytest.mark.parametrize("kind", ["parquet", "datasette"])
+def test_no_folder_of_a_home_is_taken_for_an_export(kind, home, innate):
+    shutil.copy(DATABASE, home.database)
+    for dest in (home.root, home.checkpoints, home.checkpoints / "new", home.database):
+        done = innate("export", kind, str(dest), "--force", check=2)
+        assert done.stderr.startswith(f"innate: {dest}: ")
+        assert done.stderr.count("\n") == 1
+    assert home.database.stat().st_size == DATABASE.stat().st_size
+    assert list(home.checkpoints.iterdir()) == []
+
+
 def test_without_pyarrow_it_is_said_how_to_get_it(innate, tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
     done = innate("--db", str(DATABASE), "export", "parquet", str(tmp_path / "p"), check=2)
     assert done.stderr.strip().endswith("pip install 'innate[parquet]'")
     assert not (tmp_path / "p").exists()
