@@ -29,6 +29,8 @@ _STEPS = 1_000
 """Instructions of SQLite's machine between two looks at the clock: some microseconds, more where values are long."""
 _LONGEST_VALUE = 16 << 20
 """Bytes of a single value or row; no row of ours comes near it, and building one stays a matter of moments."""
+_AT_ONCE = 10
+"""Rows that are read ahead of whoever asks for them."""
 _LONGEST_SQL = 1_000_000
 _LONGEST_PATTERN = 200
 """Of LIKE and GLOB, whose time no clock watches, as it goes by within one instruction."""
@@ -89,7 +91,7 @@ def ask(db: Database, sql: str, values: Mapping[str, Value], seconds: float) -> 
         found = first
         while found:
             yield from found
-            found = run(lambda: cursor.fetchmany(100))
+            found = run(lambda: cursor.fetchmany(_AT_ONCE))
 
     return Answer(_apart([str(column[0]) for column in cursor.description]), rows())
 
@@ -204,9 +206,10 @@ def _hint(text: str, sql: str) -> str:
         return ""
     named = [view for view in VIEWS if re.search(rf"\b{view.name}\b", sql)]
     for view in named or VIEWS:
-        near = get_close_matches(wanted, [column.name for column in view.columns], n=1, cutoff=0.6)
+        columns = [column.name for column in view.columns]
+        near = [one for one in columns if wanted.lower() in one] or get_close_matches(wanted.lower(), columns, n=1)
         if near:
-            return f"; {view.name} has {near[0]}"
+            return f"; {view.name} has {', '.join(near[:3])}"
     return f"; columns: innate query --schema{f' {named[0].name}' if len(named) == 1 else ''}"
 
 

@@ -84,7 +84,7 @@ def _but(columns: Iterable[Column], *others: Column) -> tuple[Column, ...]:
 
 
 _IMPORTED = "imported weights that do not say"
-STUDY = Column("study", "text", "name of the study")
+_STUDY = Column("study", "text", "name of the study")
 _TRIAL = Column("trial_id", "text", "content address of the trial, 64 hex digits; its first 10 are shown elsewhere")
 _VARIANT = Column("variant_id", "text", "content address of the variant: the trial without its seed")
 _DATASET = Column("dataset", "text", "data set, as the study file names it")
@@ -106,8 +106,8 @@ _OPTIONS = (
     Column("defense_options", "json", "the defense's options, resolved", null=_IMPORTED),
 )
 _SEED = _count("seed", "seed of initialisation and data order", null="imported weights")
-_MODEL = (STUDY, _TRIAL, _VARIANT, _DATASET, *_LEVELS, _SEED)
-_NO_STUDY = replace(STUDY, null="a trial that is in no study")
+_MODEL = (_STUDY, _TRIAL, _VARIANT, _DATASET, *_LEVELS, _SEED)
+_NO_STUDY = replace(_STUDY, null="a trial that is in no study")
 
 _NORM = Column("norm", "text", "norm of the attack's ball: linf or l2")
 _EPS = Column("eps", "real", "radius ε of that ball", "pixel units of [0, 1]", 0)
@@ -214,7 +214,7 @@ LEADERBOARD = View(
     "variant × study, once a trial of it is scored",
     "What is compared: scores of variants, means over their seeds; the table of innate results.",
     (
-        STUDY,
+        _STUDY,
         _VARIANT,
         _DATASET,
         *_LEVELS,
@@ -334,7 +334,7 @@ TUNING = View(
     "candidate × cell of a tuned study",
     "Which learning rates were tried, on held-out training images, and which were chosen.",
     (
-        STUDY,
+        _STUDY,
         _count("cell", "place of the cell (architecture × defense × optimizer × activation) in the study, from 0"),
         _VARIANT,
         _DATASET,
@@ -362,7 +362,7 @@ TRUST_VIEW = View(
     "check × trial × study",
     "What every verdict rests on: each check that was made, with its value and bound (innate checks explains them).",
     (
-        STUDY,
+        _STUDY,
         _TRIAL,
         _VARIANT,
         *_LEVELS,
@@ -386,7 +386,7 @@ TRANSFER = View(
     "source trial × target trial × attack × study",
     "Adversarial images of one model tried on another.",
     (
-        STUDY,
+        _STUDY,
         Column("source_id", "text", "trial whose gradients made the images"),
         Column("target_id", "text", "trial that they were tried on"),
         Column("attack", "text", "registry name of the attack"),

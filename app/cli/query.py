@@ -150,21 +150,22 @@ def _as_csv(columns: Sequence[str], rows: Iterable[Sequence[Value]]) -> int:
 
 
 def _as_table(context: Context, answer: Answer, limit: int | None) -> None:
-    rows = list(itertools.islice(answer.rows, _SHOWN if limit is None else limit))
-    cells = [[_cell(value) for value in row] for row in rows]
-    headings, cells, left_out, cut = _fitted([_printable(name) for name in answer.columns], cells, width())
-    numbers = [
-        place
-        for place in range(len(headings))
-        if any(isinstance(row[place], int | float) for row in rows)
-        and all(isinstance(row[place], int | float | None) for row in rows)
-    ]
+    room = width()
+    cells, numeric, known = list[list[str]](), [True] * len(answer.columns), [False] * len(answer.columns)
+    for row in itertools.islice(answer.rows, _SHOWN if limit is None else limit):
+        cells.append([_cell(value)[: room + 1] for value in row])  # no more of it can be shown, so no more is kept
+        for place, value in enumerate(row):
+            numeric[place] &= isinstance(value, int | float | None)
+            known[place] |= value is not None
+    shown = len(cells)
+    headings, cells, left_out, cut = _fitted([_printable(name) for name in answer.columns], cells, room)
+    numbers = [place for place in range(len(headings)) if numeric[place] and known[place]]
     typer.echo(table(headings, cells, right=numbers))
     if left_out:
         context.say(f"no room for {', '.join(left_out)}: name fewer columns, or take --csv or --json")
     if cut:
         context.say("… stands for what a column has no room for; --csv and --json have all of it")
-    _tell_rest(context, answer, len(rows), limit)
+    _tell_rest(context, answer, shown, limit)
 
 
 def _tell_rest(context: Context, answer: Answer, shown: int, limit: int | None) -> None:

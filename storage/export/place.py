@@ -77,7 +77,9 @@ def _refuse_folder(dest: Path, place: Path, names: Collection[str], own: InUse, 
     for name in names:
         refuse_in_use(place / name, own)
     if not place.is_dir():
-        _refuse(dest, own, force=False)
+        refuse_in_use(dest, own)
+        if os.path.lexists(place):
+            raise BadInput(f"{dest}: is no folder; name one that is empty, or a new one")
         return
     if place == Path.cwd():
         raise BadInput(f"{dest}: is the folder that you are in, which is to be replaced as a whole; name one in it")

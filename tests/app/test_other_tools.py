@@ -12,7 +12,7 @@ import pytest
 
 from storage.export.datasette import _SHOWN as SHOWN
 from storage.views import VIEWS
-from tests.conftest import ROOT, innate_command
+from tests.conftest import ROOT, answered, innate_command
 
 DATABASE = ROOT / "tests" / "study" / "study.db"
 STUDY = "paper-tuned"
@@ -190,7 +190,7 @@ def test_what_datasette_sorts_and_facets_by_is_there():
 
 
 @pytest.mark.parametrize("kind", ["parquet", "datasette"])
-def test_a_folder_is_whole_or_not_there_and_replaces_nothing_else(kind, innate, tmp_path, monkeypatch):
+def test_a_folder_is_whole_or_not_there_and_replaces_nothing_else(kind, home, innate, tmp_path, monkeypatch):
     dest = tmp_path / "dest"
     export = ["--db", str(DATABASE), "export", kind, str(dest), "--study", "defended"]
     dest.mkdir()
@@ -206,9 +206,12 @@ def test_a_folder_is_whole_or_not_there_and_replaces_nothing_else(kind, innate, 
     assert (dest / "thesis.tex").exists()
     (dest / "thesis.tex").unlink()
     after = {path.name: path.read_bytes() for path in dest.iterdir()}
+    (tmp_path / "file").touch()
+    assert "is no folder" in innate(*export[:4], str(tmp_path / "file"), "--force", check=2).stderr
+    (tmp_path / "file").unlink()
     monkeypatch.setattr(f"storage.export.{kind}.VIEWS", (*VIEWS, "no view"))
     with pytest.raises(AttributeError):
-        innate(*export, "--force")
+        answered(*export, "--force", home=home.root)
     assert {path.name: path.read_bytes() for path in dest.iterdir()} == after
     assert [path.name for path in tmp_path.iterdir() if path.name not in ("dest", "home")] == []
 
@@ -218,14 +221,15 @@ def test_no_folder_of_a_home_is_taken_for_an_export(kind, home, innate):
     shutil.copy(DATABASE, home.database)
     for dest in (home.root, home.checkpoints, home.checkpoints / "new", home.database):
         done = innate("export", kind, str(dest), "--force", check=2)
-        assert done.stderr.startswith(f"innate: {dest}: ")
+        assert done.stderr.startswith(f"innate: {dest}")
         assert done.stderr.count("\n") == 1
     assert home.database.stat().st_size == DATABASE.stat().st_size
     assert list(home.checkpoints.iterdir()) == []
 
 
-def test_without_pyarrow_it_is_said_how_to_get_it(innate, tmp_path, monkeypatch):
+def test_without_pyarrow_it_is_said_how_to_get_it(home, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    done = innate("--db", str(DATABASE), "export", "parquet", str(tmp_path / "p"), check=2)
+    done = answered("--db", str(DATABASE), "export", "parquet", str(tmp_path / "p"), home=home.root)
+    assert done.returncode == 2
     assert done.stderr.strip().endswith("pip install 'innate[parquet]'")
     assert not (tmp_path / "p").exists()

@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, answered
 
 DATABASE = ROOT / "tests" / "study" / "study.db"
 ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT {} FROM c"
@@ -83,6 +83,7 @@ def test_the_question_can_come_from_a_file(ask, tmp_path):
     ("arguments", "code", "words"),
     [
         (["SELECT robust_acc FROM v_results"], 2, "no such column: robust_acc; v_results has robust_accuracy"),
+        (["SELECT accuracy FROM v_results"], 2, "v_results has clean_accuracy, robust_accuracy, adversarial_accuracy"),
         (["SELECT 1 FROM v_result"], 2, "no such table: v_result; did you mean v_results?"),
         (["SELECT zzz FROM v_traits"], 2, "columns: innate query --schema v_traits"),
         (["SELEC 1"], 2, 'near "SELEC": syntax error'),
@@ -158,17 +159,19 @@ def test_a_fresh_home_has_the_views_and_stays_fresh(innate, tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-def test_ctrl_c_ends_it_at_once(ask):
+def test_ctrl_c_ends_it_at_once(home):
     before = signal.signal(
         signal.SIGINT, signal.default_int_handler
     )  # the suite itself may have been told to ignore it
     timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
     try:
         timer.start()
-        done = ask(ENDLESS.format("x") + " WHERE x < 0", "--seconds", "120", check=130)
+        asked = ["query", ENDLESS.format("x") + " WHERE x < 0", "--seconds", "120"]
+        done = answered("--db", str(DATABASE), *asked, home=home.root)
     finally:
         timer.cancel()
         signal.signal(signal.SIGINT, before)
+    assert done.returncode == 130
     assert "Traceback" not in done.stderr
     assert "stopped after" not in done.stderr
 
