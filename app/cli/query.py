@@ -153,7 +153,7 @@ def _as_table(context: Context, answer: Answer, limit: int | None) -> None:
     room = width()
     cells, numeric, known = list[list[str]](), [True] * len(answer.columns), [False] * len(answer.columns)
     for row in itertools.islice(answer.rows, _SHOWN if limit is None else limit):
-        cells.append([_cell(value)[: room + 1] for value in row])  # no more of it can be shown, so no more is kept
+        cells.append([_cell(value, room + 1) for value in row])
         for place, value in enumerate(row):
             numeric[place] &= isinstance(value, int | float | None)
             known[place] |= value is not None
@@ -186,13 +186,13 @@ def _tell_rest(context: Context, answer: Answer, shown: int, limit: int | None) 
         context.say("no rows")
 
 
-def _cell(value: Value) -> str:
-    """A value in a table: numbers to six digits."""
+def _cell(value: Value, longest: int) -> str:
+    """A value in a table: numbers to six digits, text to `longest` characters, of which no more could be shown."""
     if value is None:
         return "NULL"
     if isinstance(value, bytes):
         return f"{len(value)} bytes"
-    return f"{value:.6g}" if isinstance(value, float) else _printable(str(value))
+    return f"{value:.6g}" if isinstance(value, float) else _printable(str(value)[:longest])[:longest]
 
 
 def _printable(text: str) -> str:
