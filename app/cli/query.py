@@ -113,7 +113,7 @@ def _given(parameters: Sequence[str]) -> dict[str, Value]:
         if name in found:
             raise BadInput(f"--param {name}: is given twice")
         try:
-            value = json.loads(text)
+            value = json.loads(text, parse_constant=str)  # NaN is a name like any other
         except ValueError:
             value = text
         found[name] = text if isinstance(value, dict | list) else value

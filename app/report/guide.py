@@ -1,6 +1,6 @@
 """One page from which a person or a program that never saw innate can run, read and explain a study.
 
-What can be chosen, the verdicts, states, exit codes and views are listed from where they are defined; a test runs the commands.
+What can be chosen, scores, verdicts, exit codes and views are listed from where they are defined; a test runs the commands.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ innate worker start                    # works on what has been queued
 
 ## For programs
 Data is on stdout, narration on stderr. `--json` prints one document,
-`{{"schema_version": 1, "<noun>": [row, …]}}`, the noun being the command's; shares
+`{{"schema_version": 1, "<noun>": [row, …]}}`, the noun being the command's name (rows of query, trial of show); shares
 are fractions, `innate` is 0 to 100, unknown is null. Exit codes: {codes}.
 ```sh
 innate results --study first --json

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import sys
 import threading
 
 import pytest
@@ -73,10 +74,13 @@ def test_parameters_are_numbers_text_or_nothing(ask):
     assert rows(ask(sql, *options, "--json")) == [{"a": "integer", "b": "real", "c": "null", "d": "1"}]
 
 
-def test_the_question_can_come_from_a_file(ask, tmp_path):
+def test_the_question_can_come_from_a_file_or_stdin(ask, home, tmp_path, monkeypatch):
     place = tmp_path / "question.sql"
     place.write_bytes(b"\xef\xbb\xbf-- which?\nSELECT count(*) AS n FROM v_trials;\n")
     assert rows(ask("--file", str(place), "--json")) == [{"n": 380}]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"SELECT 'NaN' = :x AS same")))
+    done = answered("--db", str(DATABASE), "query", "-", "--param", "x=NaN", "--json", home=home.root)
+    assert rows(done) == [{"same": 1}]
 
 
 @pytest.mark.parametrize(
