@@ -167,7 +167,9 @@ def test_a_fresh_home_has_the_views_and_stays_fresh(innate, tmp_path):
 def test_ctrl_c_ends_it_at_once(home, monkeypatch):
     sqlite3.enable_callback_tracebacks(False)  # as it is, unless Datasette was imported into this process
     bind, timer = question._bind, threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
-    monkeypatch.setattr(question, "_bind", lambda *given: (bind(*given), timer.start()))  # the last step before the query
+    monkeypatch.setattr(
+        question, "_bind", lambda *given: (bind(*given), timer.start())
+    )  # the last step before the query
     before = signal.getsignal(signal.SIGINT)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the suite itself may have been told to ignore it
     try:
