@@ -239,7 +239,10 @@ def _looked_at(context: Context, cache: Path) -> Iterator[tuple[str, str, str]]:
         if entry.load is None:
             continue
         source = datasets.parse_source(name, root)
-        fault = datasets.damaged(source, root, cache)
+        try:
+            fault = datasets.damaged(source, root, cache)
+        except BadInput as error:  # the code of a plugin, which cannot tell
+            fault = error.words
         if fault is not None:
             yield "data set", "note", fault
             continue

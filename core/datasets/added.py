@@ -40,7 +40,7 @@ def adopt(entry: Dataset, plugin: Installed) -> Dataset:
         entry,
         parameters=(),
         load=lambda folder: _held(what, _told(what, load, folder)),
-        files=lambda folder: _told(what, entry.files, folder) or _source_of(load),
+        files=lambda folder: _told(what, entry.files, folder) or _told(what, _source_of, load),
         problem=lambda folder, cache: _told(what, entry.problem, folder, cache),
         cache_key=entry.cache_key and f"{plugin.name}-{plugin.version}-{entry.cache_key}",
     )

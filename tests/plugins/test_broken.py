@@ -32,10 +32,12 @@ BROKEN = {
     "hanging": ("import threading; threading.Event().wait(3)", "was not loaded after 0.5 seconds"),
 }
 SOUND = """
-from core.plugins import Attack, Plugin, Score
+from core.plugins import Attack, Dataset, Plugin, Score, imported
 print("hello from a plugin")
 pgd = Attack("pgd", "not the real one", "-", (), propose=lambda victim, x, *_: x)
-plugin = Plugin(attacks=(pgd, 5), scores=(Score("half", "half of the clean accuracy", "-", lambda readings: readings.clean / 2),))
+lost = Dataset("lost", "", "-", (1, 4, 4), ("a", "b"), 4, 4, load=imported("innate_sound.no.such:load"))
+half = Score("half", "half of the clean accuracy", "-", lambda readings: readings.clean / 2)
+plugin = Plugin(attacks=(pgd, 5), datasets=(lost,), scores=(half,))
 """
 
 
@@ -71,8 +73,12 @@ def test_doctor_says_of_each_what_is_wrong_and_what_to_do(ask):
         assert words in row["detail"]
         assert f"mend or uninstall innate-{name}, or set INNATE_NO_PLUGINS=1" in row["detail"]
     told = {(row["status"], row["detail"]) for row in said}
+    lost = [
+        row["detail"] for row in json.loads(done.stdout)["doctor"] if "sound:lost of plugin sound 1.0" in row["detail"]
+    ]
+    assert ["ModuleNotFoundError: No module named 'innate_sound.no'" in detail for detail in lost] == [True]
     title = "sound 1.0 (package innate-sound)"
-    assert ("ok", f"{title}: sound:pgd, sound:half") in told
+    assert ("ok", f"{title}: sound:pgd, sound:lost, sound:half") in told
     assert ("note", f"{title} prints while it is loaded: 'hello from a plugin'") in told
     assert any(
         status == "bad" and "an attack is of type int, not Attack; it was left out" in words for status, words in told
