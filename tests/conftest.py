@@ -129,15 +129,16 @@ def innate_command(
     home: Path,
     check: int | None = 0,
     timeout: float = 300,
-    apart: bool | None = None,
+    works: bool | None = None,
     **environment: str,
 ) -> Any:
-    """Run the program, offline in spirit: with an empty user folder. A process of its own where it is to be `apart` (by default
-    by its arguments), and always in a thorough run; else it is called in this one, with whatever it trains or attacks."""
+    """Run the program, offline in spirit: with an empty user folder. A process of its own where it `works` as one (by default
+    with a worker, or with modules from elsewhere), and always in a thorough run; else it is called in this one, with whatever
+    it trains or attacks."""
     environment = {"HOME": str(home.parent), "INNATE_DATA": str(home / "data"), **environment}
-    if apart is None:
-        apart = not APART.isdisjoint(arguments) and "--help" not in arguments
-    if thorough(True, usually=apart):
+    if works is None:
+        works = "PYTHONPATH" in environment or (not APART.isdisjoint(arguments) and "--help" not in arguments)
+    if thorough(True, usually=works):
         done = subprocess.run(
             [sys.executable, "-P", "-m", "app.main", "--home", str(home), *arguments],
             capture_output=True,
@@ -215,7 +216,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     def run(folder: Path) -> None:
         (folder / "tiny.toml").write_text(tomli_w.dumps(TINY))
-        innate_command("run", str(folder / "tiny.toml"), home=folder / "home", apart=True)
+        innate_command("run", str(folder / "tiny.toml"), home=folder / "home", works=True)
 
     return shared(tmp_path_factory, "filled", run) / "home"
 

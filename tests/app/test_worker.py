@@ -397,7 +397,7 @@ def test_a_database_named_by_db_is_asked_of_the_worker_beside_it(home, db, tmp_p
             if not alive:
                 db.execute(f"VACUUM INTO '{database_}'")
             done = innate_command(
-                "--db", str(database_), "worker", "status", "--json", home=tmp_path / "elsewhere", apart=True
+                "--db", str(database_), "worker", "status", "--json", home=tmp_path / "elsewhere", works=True
             )
             assert json.loads(done.stdout)["worker"][0]["alive"] is alive
     finally:
