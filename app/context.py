@@ -30,11 +30,17 @@ class Context:
     verbose: bool
 
     @classmethod
-    def of(cls, home: Path | None, db: Path | None, *, colour: bool, quiet: bool, verbose: bool) -> Context:
+    def of(cls, home: str | None, db: str | None, *, colour: bool, quiet: bool, verbose: bool) -> Context:
+        """From `--home` and `--db` as they were given. Raises BadInput for what can be no path."""
+        from core.paths import given
         from storage.home import locate
 
         place = locate(home)
-        return cls(place, db or place.database, db is not None, colour, quiet, verbose)
+        database = place.database
+        if db is not None:
+            given(db, "--db")
+            database = Path(db).expanduser()
+        return cls(place, database, db is not None, colour, quiet, verbose)
 
     @property
     def lived_in(self) -> Home:

@@ -1,4 +1,7 @@
-"""How data leaves: one JSON document, or a plain table that fits the terminal (80 columns when piped)."""
+"""How data leaves: one JSON document, or a plain table that fits the terminal (80 columns when piped).
+
+Pages are printed in the terminal's encoding; JSON, and what has the form of a file, is UTF-8 wherever it goes.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from app.report import text
+from app.terminal.characters import visible, visible_json
+from app.terminal.streams import undisturbed
 
 if TYPE_CHECKING:
     from storage.reading import Json, Options, Record
@@ -37,7 +42,19 @@ def emit_document(nouns: Mapping[str, Iterable[Options]]) -> None:
         "schema_version": SCHEMA_VERSION,
         **{noun: [_finite(row) for row in rows] for noun, rows in nouns.items()},
     }
-    typer.echo(json.dumps(document, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+    written = json.dumps(document, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None)
+    typer.echo(visible_json(written).encode())
+
+
+def emit_file(content: str) -> None:
+    """What may become a file, byte by byte as it would be exported; in a terminal as it can be shown there."""
+    typer.echo(content if sys.stdout.isatty() else content.encode(), nl=False)
+
+
+def draw(picture: str, *, pixels: bool = False) -> None:
+    """A chart or an image of coloured characters: colours come through to the terminal, nothing else that commands it does, but
+    for an image in `pixels`, which consists of commands."""
+    typer.echo(picture if pixels else visible(picture, drawing=True), file=undisturbed(sys.stdout))
 
 
 def width() -> int:

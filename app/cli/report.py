@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.context import chosen_study, complete_study, context_of
+from app.cli.output import emit_file
 from app.cli.results import one_of
 from core.errors import BadInput, NotFound
 
@@ -50,7 +51,7 @@ def report(
     if name is None:
         raise NotFound("report: there is no study yet; start with: innate run quick")
     if output == _STDOUT:
-        typer.echo(_written(write_up(db, name), form), nl=False)
+        emit_file(_written(write_up(db, name), form))
         return
     with beside(output, context.in_use, force=force) as partial:
         partial.write_text(_written(write_up(db, name), form), encoding="utf-8")
