@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
@@ -54,7 +55,10 @@ class Context:
         """The global option with which another command works in the same place; "" where it does so by itself."""
         from storage.home import locate
 
-        return "" if not self.read_only and locate(None) == self.home else shlex.join(self.options)
+        with contextlib.suppress(BadInput):  # what --home stands in for may be no home at all
+            if not self.read_only and locate(None) == self.home:
+                return ""
+        return shlex.join(self.options)
 
     @property
     def options(self) -> tuple[str, str]:

@@ -10,6 +10,7 @@ import math
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from storage.reading import Json, Options, Record
 
 SCHEMA_VERSION = 1
+STDOUT = Path("-")
+"""As the name of a file that is to be written."""
 
 
 def emit_rows(noun: str, rows: Iterable[Record]) -> None:
@@ -48,7 +51,7 @@ def emit_document(nouns: Mapping[str, Iterable[Options]]) -> None:
 
 def emit_file(content: str) -> None:
     """What may become a file, byte by byte as it would be exported; in a terminal as it can be shown there."""
-    typer.echo(content if sys.stdout.isatty() else content.encode(), nl=False)
+    typer.echo(content.replace("\r\n", "\n") if sys.stdout.isatty() else content.encode(), nl=False)
 
 
 def draw(picture: str, *, pixels: bool = False) -> None:

@@ -36,6 +36,11 @@ def visible(text: str, *, in_cell: bool = False, drawing: bool = False) -> str:
     return text if text.isascii() and text.isprintable() else pattern.sub(_written_out, text)
 
 
+def without_harm(text: str) -> str:
+    """`text` without any such character: as wide as before, since none of them takes a cell."""
+    return text if text.isascii() and text.isprintable() else _HARM_IN_CELL.sub("", text)
+
+
 def visible_json(text: str) -> str:
     """JSON that says the same without any such character: within strings each has an escape of its own, elsewhere are none."""
     return _HARM.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -32,7 +32,7 @@ def raised() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: came
         return
-    wanted = {signal.SIGINT: interrupt, signal.SIGTERM: terminate}
+    wanted: dict[int, Callable[[int, FrameType | None], object]] = {signal.SIGINT: interrupt, signal.SIGTERM: terminate}
     before = {number: signal.getsignal(number) for number in wanted}
     hook = sys.unraisablehook
 

@@ -12,7 +12,7 @@ import io
 import os
 import select
 import sys
-from typing import TextIO
+from typing import BinaryIO, TextIO, cast
 
 from app.terminal.characters import LOOKALIKES, visible
 from core.errors import BadInput
@@ -73,10 +73,9 @@ class Stream(io.TextIOWrapper):
         self._ascii = codecs.lookup(encoding).name == "ascii"
         at_once = not needed or os.isatty(number)
         known = "latin-1" if self._ascii else encoding
-        raw = _Descriptor(number, needed=needed)
-        super().__init__(io.BufferedWriter(raw), encoding=known, errors=LOOKALIKES, line_buffering=at_once)
-        again = io.BufferedWriter(_Descriptor(number, needed=needed))
-        self.undisturbed: TextIO = io.TextIOWrapper(again, encoding=known, errors=LOOKALIKES, line_buffering=at_once)
+        one, other = (cast(BinaryIO, io.BufferedWriter(_Descriptor(number, needed=needed))) for _ in range(2))
+        super().__init__(one, encoding=known, errors=LOOKALIKES, line_buffering=at_once)
+        self.undisturbed: TextIO = io.TextIOWrapper(other, encoding=known, errors=LOOKALIKES, line_buffering=at_once)
 
     def write(self, text: str, /) -> int:
         shown = visible(text)
@@ -87,12 +86,11 @@ class Stream(io.TextIOWrapper):
 def begin() -> None:
     """Take stdout and stderr over, unless somebody has put other streams in their place, as tests do."""
     hold_standard_streams()
-    if sys.stdout is sys.__stdout__ and not isinstance(sys.stdout, Stream):
-        sys.stdout = Stream(1, sys.stdout.encoding, needed=True)
-        sys.__stdout__ = sys.stdout.undisturbed  # type: ignore[misc]
-    if sys.stderr is sys.__stderr__ and not isinstance(sys.stderr, Stream):
-        sys.stderr = Stream(2, sys.stderr.encoding, needed=False)
-        sys.__stderr__ = sys.stderr.undisturbed  # type: ignore[misc]
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        stream = getattr(sys, name)
+        if stream is getattr(sys, f"__{name}__"):
+            setattr(sys, name, Stream(number, stream.encoding, needed=number == 1))
+            setattr(sys, f"__{name}__", undisturbed(getattr(sys, name)))
 
 
 def undisturbed(stream: TextIO) -> TextIO:

@@ -1,0 +1,18 @@
+"""What every line of every screen passes before it is drawn."""
+
+from __future__ import annotations
+
+from rich.segment import Segment
+from textual.color import Color
+from textual.filter import LineFilter
+
+from app.terminal.characters import without_harm
+
+
+class Harmless(LineFilter):
+    """Takes out characters with which a folder's name, or a note, could command the terminal."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        return [
+            segment if segment.control else Segment(without_harm(segment.text), segment.style) for segment in segments
+        ]
