@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated, NoReturn
 
 import typer
@@ -35,7 +36,7 @@ from app.cli import (
 from app.context import Context
 from app.terminal import scarce, signals, streams
 from app.tui.shell.commands import Command
-from core.errors import ExitCode, InnateError
+from core.errors import BadInput, ExitCode, InnateError
 
 _EPILOG = "Start here: innate run quick. A study of your own: innate init study.toml, then innate run study.toml."
 
@@ -129,6 +130,7 @@ def main() -> None:
     with signals.raised() as interrupted:
         try:
             scarce.refuse_few_files()
+            _refuse_what_is_no_text(sys.argv[1:])
             try:
                 app(standalone_mode=True)
             finally:
@@ -146,6 +148,16 @@ def main() -> None:
             if lacking is None:
                 raise
             _end(lacking, ExitCode.UNAVAILABLE)
+
+
+def _refuse_what_is_no_text(arguments: Sequence[str]) -> None:
+    """Bytes that this locale's encoding does not know come through Python as surrogates, which no database and no file takes."""
+    for argument in arguments:
+        try:
+            argument.encode("utf-8")
+        except UnicodeEncodeError:
+            encoding = sys.getfilesystemencoding()
+            raise BadInput(f"{argument}: holds bytes that are no text in {encoding}; name it otherwise") from None
 
 
 def _end(text: str, code: ExitCode) -> NoReturn:

@@ -12,7 +12,7 @@ from app.terminal.characters import without_harm
 class Harmless(LineFilter):
     """Takes out characters with which a folder's name, or a note, could command the terminal."""
 
-    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:  # noqa: ARG002 - not what it looks at
         return [
             segment if segment.control else Segment(without_harm(segment.text), segment.style) for segment in segments
         ]
