@@ -24,12 +24,12 @@ def given(text: str | Path, key: str, base: Path | None = None) -> Path:
     shown = path if len(path) <= _SHOWN else f"{path[:_SHOWN]}…"
 
     def refuse(why: str) -> BadInput:
-        return BadInput.at(key, f"{shown!r}: {why}")
+        return BadInput.at(key, f"'{shown}' {why}")
 
     if not path.strip():
-        raise refuse("is empty; give a path, such as ./here")
+        raise refuse("is empty: give a path, such as ./here")
     if "\0" in path:
-        raise refuse("a path cannot hold a null character")
+        raise refuse("holds a null character, as no path can")
     try:
         path.encode("utf-8")
     except UnicodeEncodeError:
@@ -37,7 +37,7 @@ def given(text: str | Path, key: str, base: Path | None = None) -> Path:
     try:
         whole = Path(path).expanduser()
     except RuntimeError:
-        raise refuse("there is no such user, or no home folder, for its ~") from None
+        raise refuse("begins with ~ and there is no such user, or no home folder") from None
     if base is not None:
         whole = base / whole
     try:
@@ -49,11 +49,11 @@ def given(text: str | Path, key: str, base: Path | None = None) -> Path:
         real = whole.resolve()
         real.lstat()
     except RuntimeError:  # since Python 3.13 the look at it tells
-        raise refuse("its links lead in a circle") from None
+        raise refuse("is a link, or lies behind one, that leads in a circle") from None
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         pass  # to be made, or to be refused by whoever needs it
     except OSError as error:
-        raise refuse(error.strerror or str(error)) from None
+        raise refuse(f"can be no path here: {error.strerror}") from None
     if len(os.fsencode(real)) >= _LONGEST:
         raise refuse("is too long for a path")
     return real

@@ -79,9 +79,9 @@ def locate(option: str | Path | None) -> Home:
     root = given(named, key)
     there = next(place for place in (root, *root.parents) if os.path.lexists(place))
     if not there.is_dir():
-        raise BadInput.at(key, f"{str(named)!r}: {there} is no folder")
+        raise BadInput.at(key, f"'{named}' can be no home: {there} is no folder")
     if there != root and Path(named).expanduser().is_symlink():
-        raise BadInput.at(key, f"{str(named)!r}: is a link to {root}, which is not there")
+        raise BadInput.at(key, f"'{named}' is a link to {root}, which is not there")
     return Home(root)
 
 

@@ -48,7 +48,8 @@ def load_study(spec: str, overrides: Sequence[str] = ()) -> Study:
         # a stream that a program has put in the place of stdin may hold text alone
         content = sys.stdin.buffer.read() if hasattr(sys.stdin, "buffer") else sys.stdin.read().encode()
         return parse_study(apply_overrides(parse_toml(in_utf8(content, "stdin"), "stdin"), overrides), "stdin", _HERE)
-    given(spec, "study file")
+    if spec not in preset_names():
+        given(spec, "study file")
     path = Path(spec).expanduser()
     if path.exists() and not path.is_dir():
         try:
