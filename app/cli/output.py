@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from app.report import text
-from app.terminal.characters import visible, visible_json
+from app.terminal.characters import visible, visible_quoted
 from app.terminal.streams import undisturbed
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def emit_document(nouns: Mapping[str, Iterable[Options]]) -> None:
         **{noun: [_finite(row) for row in rows] for noun, rows in nouns.items()},
     }
     written = json.dumps(document, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None)
-    typer.echo(visible_json(written).encode())
+    typer.echo(visible_quoted(written).encode())
 
 
 def emit_file(content: str) -> None:

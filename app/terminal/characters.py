@@ -41,8 +41,9 @@ def without_harm(text: str) -> str:
     return text if text.isascii() and text.isprintable() else _HARM_IN_CELL.sub("", text)
 
 
-def visible_json(text: str) -> str:
-    """JSON that says the same without any such character: within strings each has an escape of its own, elsewhere are none."""
+def visible_quoted(text: str) -> str:
+    """JSON, or a string of TOML, that says the same without any such character: they stand within quotes alone, where each has an
+    escape of its own."""
     return _HARM.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
