@@ -62,7 +62,9 @@ def toml_value(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return visible_quoted(json.dumps(value, ensure_ascii=False))  # JSON's escapes are TOML's, which also wants DEL escaped
+        return visible_quoted(
+            json.dumps(value, ensure_ascii=False)
+        )  # JSON's escapes are TOML's, which also wants DEL escaped
     if isinstance(value, Mapping):
         return "{" + ", ".join(_pairs_inline(value)) + "}"
     if isinstance(value, list | tuple):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from rich.cells import cell_len, set_cell_size
 
-__all__ = ["cell_len", "cut", "fitted", "padded"]
+from app.terminal.characters import HARM_IN_CELL
+
+__all__ = ["blanked", "cell_len", "cut", "fitted", "padded"]
 
 
 def cut(text: str, width: int) -> str:
@@ -15,6 +17,13 @@ def cut(text: str, width: int) -> str:
 def fitted(text: str, width: int, *, right: bool = False) -> str:
     """`text` in exactly `width` cells, cut with "…" or filled up with spaces, which stand before it with `right`."""
     return padded(cut(text, width), width, right=right) if width > 0 else ""
+
+
+def blanked(text: str) -> str:
+    """`text` as wide as it was, without characters that `visible` writes out: most of them take no cell."""
+    if text.isascii() and text.isprintable():
+        return text
+    return HARM_IN_CELL.sub(lambda found: " " * cell_len(found[0]), text)
 
 
 def padded(text: str, width: int, *, right: bool = False) -> str:

@@ -13,7 +13,7 @@ _HARMFUL = (
     "\ud800-\udfff"  # bytes of file names that are no text
 )
 _HARM = re.compile(f"[{_HARMFUL}]")
-_HARM_IN_CELL = re.compile(f"[{_HARMFUL}\t\n]")
+HARM_IN_CELL = re.compile(f"[{_HARMFUL}\t\n]")
 _HARM_IN_DRAWING = re.compile(f"(?!\x1b\\[[0-9;]*m)[{_HARMFUL}]")
 """Colours pass."""
 
@@ -32,13 +32,8 @@ _LIKE = {
 def visible(text: str, *, in_cell: bool = False, drawing: bool = False) -> str:
     r"""`text` with what could command a terminal written out: "\x1b". `in_cell`: line ends and tabs, too, since they would
     break a table; `drawing`: but for sequences that set colours."""
-    pattern = _HARM_IN_CELL if in_cell else _HARM_IN_DRAWING if drawing else _HARM
+    pattern = HARM_IN_CELL if in_cell else _HARM_IN_DRAWING if drawing else _HARM
     return text if text.isascii() and text.isprintable() else pattern.sub(_written_out, text)
-
-
-def without_harm(text: str) -> str:
-    """`text` without any such character: as wide as before, since none of them takes a cell."""
-    return text if text.isascii() and text.isprintable() else _HARM_IN_CELL.sub("", text)
 
 
 def visible_quoted(text: str) -> str:
