@@ -83,6 +83,9 @@ def root(
 def _screens(ctx: typer.Context) -> int:
     """The screens until they are left; the terminal answers what it is asked while they are imported."""
     from app.tui.shell.ground import Asked
+    from core.paths import given
+
+    given(".", "the screens")  # they offer files of the current folder
 
     with Asked() as asked:
         from app.tui.app import run as run_screens

@@ -60,7 +60,12 @@ def source_revision() -> dict[str, Any]:
     try:
         revision, changes = (
             subprocess.run(
-                ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=5, check=True
+                ["git", "-C", str(root), *arguments],
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=5,
+                check=True,
             ).stdout.strip()
             for arguments in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
         )

@@ -9,7 +9,7 @@ from core.errors import BadInput
 
 _LONGEST = 4096
 """Bytes in a path, as Linux has it."""
-_SHOWN = 60
+_SHOWN = 200
 """Characters of a long path in an error."""
 
 

@@ -123,7 +123,7 @@ def import_(
         deviation=None if deviation is None else _numbers("--deviation", deviation, above_zero=True),
         expect_clean=None if expect_clean is None else _share("--expect-clean", expect_clean),
     )
-    foreign = Foreign(weights, chosen, function, dataset, Path.cwd(), study, label, seed, stated)
+    foreign = Foreign(weights, chosen, function, dataset, Path(), study, label, seed, stated)
     admitted = take_in(context.reading(hint=False), context.writing, context.home, foreign, context.say)
     trial, joined = admitted.trial_id, admitted.study
     context.say(

@@ -88,7 +88,7 @@ def test_reports_have_no_harm():
 
 def test_screens_take_harm_out_of_every_line_but_not_out_of_what_textual_commands():
     control = Segment("\x1b[2J", None, [(1,)])
-    assert Harmless().apply([Segment(HARM), control], Color(0, 0, 0)) == [Segment("a[31mb2Jcdefg h i"), control]
+    assert Harmless().apply([Segment(HARM), control], Color(0, 0, 0)) == [Segment("a[31mb2Jcdefgh i"), control]
 
 
 def test_tables_count_cells_and_a_row_stays_a_line():
