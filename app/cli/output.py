@@ -5,13 +5,14 @@ Pages are printed in the terminal's encoding; JSON, and what has the form of a f
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, cast
 
 import typer
 
@@ -52,6 +53,14 @@ def emit_document(nouns: Mapping[str, Iterable[Options]]) -> None:
 def emit_file(content: str) -> None:
     """What may become a file, byte by byte as it would be exported; in a terminal as it can be shown there."""
     typer.echo(content.replace("\r\n", "\n") if sys.stdout.isatty() else content.encode(), nl=False)
+
+
+def file_on_stdout() -> TextIO:
+    """For the same, piece by piece: UTF-8, but in a terminal, which shows what it can."""
+    if sys.stdout.isatty():
+        return sys.stdout
+    sys.stdout.flush()
+    return cast(TextIO, codecs.getwriter("utf-8")(sys.stdout.buffer))
 
 
 def draw(picture: str, *, pixels: bool = False) -> None:

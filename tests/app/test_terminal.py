@@ -386,4 +386,4 @@ def test_exports_go_to_stdout_as_they_go_to_a_file(filled, tmp_path):
         innate_command("export", kind, str(tmp_path / kind), home=filled)
         assert done.stdout.replace("\r\n", "\n") == (tmp_path / kind).read_text(encoding="utf-8").replace("\r\n", "\n")
         assert "wrote" in done.stderr
-    assert "only csv and jsonl can" in innate_command("export", "sqlite", "-", home=filled, check=2).stderr
+    assert "only csv and jsonl can go to stdout" in innate_command("export", "sqlite", "-", home=filled, check=2).stderr
