@@ -28,8 +28,10 @@ def refuse_few_files(slots: int = 0) -> None:
     allowed = allow_files()
     needed = _FILES_OF_A_WORKER + _FILES_BY_SLOTS * slots if slots else NEEDED_FILES
     if allowed < needed:
-        what = f"{slots} slots need" if slots > 1 else "needed are"
-        raise Unavailable(f"only {allowed} open files are allowed and {what} {needed}: ulimit -n {max(256, needed)}")
+        purpose = f" for {slots} slots" if slots > 1 else ""
+        raise Unavailable(
+            f"only {allowed} open files are allowed, {needed} are needed{purpose}: ulimit -n {max(256, needed)}"
+        )
 
 
 def told(error: BaseException) -> str | None:

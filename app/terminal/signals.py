@@ -33,19 +33,16 @@ def raised() -> Iterator[Callable[[], bool]]:
         yield lambda: came
         return
     wanted: dict[int, Callable[[int, FrameType | None], object]] = {signal.SIGINT: interrupt, signal.SIGTERM: terminate}
-    before = {number: signal.getsignal(number) for number in wanted}
+    ours = [number for number in wanted if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+    before = {number: signal.signal(number, wanted[number]) for number in ours}
     hook = sys.unraisablehook
 
     def unraisable(found: sys.UnraisableHookArgs) -> None:
-        if (
-            found.exc_type is KeyboardInterrupt
-        ):  # noticed where nothing can be raised, as in a destructor: it would be lost
+        # A Ctrl-C that is noticed where nothing can be raised, as in a destructor, would be lost.
+        if found.exc_type is KeyboardInterrupt:
             os._exit(int(ExitCode.INTERRUPTED))
         hook(found)
 
-    for number, handler in wanted.items():
-        if before[number] is not signal.SIG_IGN:
-            signal.signal(number, handler)
     sys.unraisablehook = unraisable
     try:
         yield lambda: came

@@ -172,7 +172,7 @@ def test_what_a_machine_refuses_is_a_line(monkeypatch):
     assert scarce.told(ValueError("a fault of ours")) is None
     monkeypatch.setattr(scarce, "allow_files", lambda: 70)
     scarce.refuse_few_files(3)
-    with pytest.raises(Unavailable, match=r"only 70 open files .* 4 slots need 72: ulimit -n 256"):
+    with pytest.raises(Unavailable, match=r"only 70 open files are allowed, 72 are needed for 4 slots: ulimit -n 256"):
         scarce.refuse_few_files(4)
 
 
