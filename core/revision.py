@@ -58,6 +58,7 @@ def _asked_of_git(root: Path) -> Revision:
             env={name: value for name, value in os.environ.items() if name not in _ANOTHERS},
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=5,
             check=True,
         ).stdout.splitlines()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.context import chosen_study, complete_study, context_of
-from app.cli.output import emit_document, width
+from app.cli.output import emit_document, emit_file, width
 from app.context import Context
 from core.errors import BadInput
 from core.names import FACTORS
@@ -91,9 +91,9 @@ def results(
             document["published"] = [] if beside is None else beside.rows
         emit_document(document)
     elif form == "csv":
-        typer.echo(_csv(found.rows), nl=False)
+        emit_file(_csv(found.rows))
     elif form != "table":
-        typer.echo(_for_papers(found, form), nl=False)
+        emit_file(_for_papers(found, form))
     elif name is not None:
         typer.echo(found.table)
         if not found.rows:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.terminal.characters import visible
 from app.worker import conditions
 from app.worker.devices import in_words, remarks
 from app.worker.foreground import StopSignals
@@ -200,6 +201,13 @@ class _Answer:
         os.close(descriptor)
 
 
+class _Visible(logging.Formatter):
+    """A log is read with cat, too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
+
+
 def _log_to(home: Home) -> None:
     try:
         handler = logging.handlers.RotatingFileHandler(
@@ -208,7 +216,7 @@ def _log_to(home: Home) -> None:
     except OSError:
         return  # the home cannot be written; the lock will say so to whoever started this
     logging.raiseExceptions = False  # a full disk must not fill stderr
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(_Visible("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     log.propagate = False

@@ -21,6 +21,7 @@ from core.datasets.named import Dataset
 from core.datasets.portrait import Portrait, Rounding
 from core.datasets.survey import Report, quietly
 from core.errors import BadInput
+from core.paths import given
 from core.records.data import DatasetInfo, DatasetSource
 
 _DECODED_NPZ = "npz-2"
@@ -38,7 +39,7 @@ def parse_source(text: str | Mapping[str, Any], base: Path) -> DatasetSource:
     if colon and kind in ("folder", "npz"):
         if not path_text.strip():
             raise BadInput.at("dataset", f'"{text}" lacks its path: write "{kind}:PATH"')
-        path = (base / Path(path_text).expanduser()).resolve()
+        path = given(path_text, "dataset", base)
         if kind == "folder":
             return folder_source(path)
         return DatasetSource(f"{kind}:{path.name}", kind, path)
