@@ -22,6 +22,7 @@ from app.cli import (
     export,
     findings,
     importing,
+    merge,
     noting,
     queue,
     report,
@@ -116,6 +117,7 @@ for group in (
     report,
     reproduce,
     export,
+    merge,
     catalogue,
     doctor,
 ):

@@ -218,7 +218,7 @@ def trials(other: Other) -> Iterator[TrialTold]:
 
 def _trial(other: Other, row: Row) -> TrialTold:
     trial_id, spec = row["id"], _spec(row)
-    weights_of = _folder_number(trial_id, row["weights"]) if row["final_digest"] is not None else None
+    weights_of = folder_number(trial_id, row["weights"]) if row["final_digest"] is not None else None
     mine = ("WHERE trial_id = ?", (trial_id,))
     trained = weights_of is not None
     clean = tuple(other.rows("clean", CLEAN, *mine)) if trained else ()
@@ -251,7 +251,7 @@ def _spec(row: Row) -> TrialSpec:
     raise Unsound("its id is not the hash of what it is made of")
 
 
-def _folder_number(trial_id: str, weights: str | None) -> int | None:
+def folder_number(trial_id: str, weights: str | None) -> int | None:
     """Of the attempt that trained it. Raises Unsound for weights that would lie anywhere but in the trial's own folder."""
     if weights is None:
         return None

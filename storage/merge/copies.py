@@ -119,7 +119,8 @@ def copies(db: Database, trial_id: str | None = None) -> list[Copy]:
     """Of one trial, or all that there are, the newest last."""
     rows = db.execute(
         "SELECT c.trial_id, t.final_digest, c.final_digest, c.environment, c.origin, c.merged_at, "
-        "(SELECT e.content FROM attempt a JOIN environment e ON e.id = a.environment_id WHERE a.trial_id = t.id ORDER BY a.number DESC LIMIT 1) "
+        "(SELECT e.content FROM attempt a JOIN environment e ON e.id = a.environment_id WHERE a.trial_id = t.id "
+        "ORDER BY a.number DESC LIMIT 1) "
         "FROM merged_copy c JOIN trial t ON t.id = c.trial_id WHERE ? IN (c.trial_id, '') "
         "ORDER BY c.merged_at, c.trial_id, c.final_digest",
         (trial_id or "",),

@@ -54,7 +54,8 @@ class Merged:
 def merge(db: Database, path: Path, report: Report = lambda *_: None, *, dry: bool = False) -> Merged:
     """Bring in the database at `path`; with `dry` only find out what that would bring. Only the owner of the home may call this.
 
-    Raises BadInput for the home's own database and for a file that is not sound, or says what cannot be: nothing was written then.
+    Raises BadInput for the home's own database and for a file that is not sound, or says what cannot be; nothing was written
+    then.
     """
     if is_same(db, path):
         raise BadInput(f"{path}: is this home's own database; name another one")

@@ -1,7 +1,7 @@
 """Evaluations and audits of a trial from another home, brought into this one. Inside the caller's transaction.
 
-An evaluation that failed here gives way to one that was carried out; where both were, this home's stays. Shares, bounds and trust are
-worked out from the ledgers.
+An evaluation that failed here gives way to one that was carried out; where both were, this home's stays. Shares, bounds and
+trust are worked out from the ledgers.
 """
 
 from __future__ import annotations
