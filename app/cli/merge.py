@@ -102,11 +102,12 @@ def _tell(context: Context, one: Merged, weights: Copied | None, *, dry: bool) -
         (one.audits, "audit", "audits"),
         (one.transfers, "transfer", "transfers"),
         (one.notes, "note", "notes"),
+        (0 if one.trials else one.attempts, "attempt", "attempts"),
     )
     taken = ", ".join(_counted(*count) for count in counts if count[0])
     verb = "would be brought in" if dry else "brought in"
     if taken or one.changed:
-        context.say(f"{one.origin}: {verb}: {taken or 'what was added to its trials'}")
+        context.say(f"{one.origin}: {verb}: {taken or 'what its log says'}")
         if one.known:
             context.say(f"  {_counted(one.known, 'trial is', 'trials are')} here as they are there")
     else:
@@ -163,6 +164,7 @@ def _row(one: Merged, weights: Copied | None, *, dry: bool) -> dict[str, Any]:
         "changed": one.changed,
         "trials": one.trials,
         "trained": one.trained,
+        "attempts": one.attempts,
         "known": one.known,
         "evaluations": one.evaluations,
         "audits": one.audits,

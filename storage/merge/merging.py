@@ -37,6 +37,7 @@ class Merged:
     origin: str
     trials: int
     trained: int
+    attempts: int
     evaluations: int
     audits: int
     transfers: int
@@ -107,6 +108,7 @@ def _merged(db: Database, other: Other, report: Report) -> Merged:
         origin=str(other.path),
         trials=tally.trials,
         trained=tally.trained,
+        attempts=tally.attempts,
         evaluations=tally.evaluations,
         audits=tally.audits,
         transfers=transfers,

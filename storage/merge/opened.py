@@ -4,6 +4,7 @@ snapshot, after its pages and its tables were looked at. Whoever works on it els
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sqlite3
 import stat
@@ -86,7 +87,7 @@ def opened(path: Path) -> Iterator[Other]:
         connection = _connected(path)
         version = _version(connection, path)
         _check_tables(connection, path, version)
-        found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+        found = " ".join(str(connection.execute("PRAGMA quick_check(1)").fetchone()[0]).split())
         if found != "ok":
             raise BadInput(f"{path}: is not a sound SQLite database ({found}); merge a backup of it")
         if version == SCHEMA_VERSION:
@@ -98,7 +99,7 @@ def opened(path: Path) -> Iterator[Other]:
                 yield Other(path, copy)
             finally:
                 copy.close()
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeError) as error:
         raise refusal(error, path) from error
     finally:
         if connection is not None:
@@ -137,17 +138,22 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
 
 def _check_tables(connection: sqlite3.Connection, path: Path, version: int) -> None:
     """Raises BadInput where a table is not as innate makes it, or something is there that acts by itself."""
-    reference = _at(version, sqlite3.connect(":memory:", isolation_level=None))
     trigger = connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchone()
     if trigger is not None:
         raise BadInput(f"{path}: has a trigger ({str(trigger[0])!r:.60}); innate makes none")
-    for table in _tables(reference):
+    for table, columns in _expected(version).items():
         kind = connection.execute("SELECT type, rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchall()
         if len(kind) != 1 or kind[0][0] != "table" or not kind[0][1]:
             raise BadInput(f"{path}: has no table {table}, so it is not one of innate's, or was changed")
-        if _columns(connection, table) != _columns(reference, table):
+        if _columns(connection, table) != columns:
             raise BadInput(f"{path}: its table {table} is not as innate makes it; merge an unchanged copy")
-    reference.close()
+
+
+@functools.cache
+def _expected(version: int) -> dict[str, list[tuple[Any, ...]]]:
+    """The tables that are read, with their columns, as a schema makes them."""
+    with contextlib.closing(_at(version, sqlite3.connect(":memory:", isolation_level=None))) as reference:
+        return {table: _columns(reference, table) for table in _tables(reference)}
 
 
 def _tables(connection: sqlite3.Connection) -> list[str]:
@@ -193,9 +199,9 @@ def _copied(connection: sqlite3.Connection, version: int, place: Path) -> sqlite
     return copy
 
 
-def refusal(error: sqlite3.Error, path: Path) -> InnateError:
+def refusal(error: sqlite3.Error | UnicodeError, path: Path) -> InnateError:
     """What SQLite says of the other file, in words: bad input, unless it is locked."""
-    told = in_words(error, path)
+    told = in_words(error, path) if isinstance(error, sqlite3.Error) else None
     return told if isinstance(told, BadInput | Unavailable) else BadInput(f"{path}: cannot be read: {error}")
 
 
