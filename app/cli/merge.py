@@ -15,7 +15,7 @@ from core.names import short_id
 
 if TYPE_CHECKING:
     from app.context import Context
-    from storage.merge.copies import Copy
+    from storage.copies import Copy
     from storage.merge.merging import Merged
     from storage.merge.tally import Conflict
     from storage.merge.weights import Copied
@@ -134,7 +134,7 @@ def _tell(context: Context, one: Merged, weights: Copied | None, *, dry: bool) -
 
 
 def _tell_conflicts(context: Context, conflicts: Sequence[Conflict]) -> None:
-    from storage.merge.copies import environment_text
+    from app.report.other_weights import environment_text
 
     if not conflicts:
         return
@@ -196,7 +196,8 @@ def _conflict_row(one: Merged, found: Conflict) -> dict[str, Any]:
 
 
 def _list_conflicts(context: Context, *, as_json: bool) -> None:
-    from storage.merge.copies import copies, environment_text
+    from app.report.other_weights import environment_text
+    from storage.copies import copies
     from storage.reading import as_json as plain
 
     found = copies(context.reading())
@@ -211,8 +212,8 @@ def _list_conflicts(context: Context, *, as_json: bool) -> None:
             short_id(copy.trial_id),
             short_id(copy.own_digest or "-"),
             environment_text(copy.own_environment),
-            short_id(copy.final_digest),
-            environment_text(copy.environment),
+            short_id(copy.other_digest),
+            environment_text(copy.other_environment),
             _clean_difference(copy),
             Path(copy.origin).name,
         ]

@@ -200,9 +200,13 @@ def _copied(connection: sqlite3.Connection, version: int, place: Path) -> sqlite
 
 
 def refusal(error: sqlite3.Error | UnicodeError, path: Path) -> InnateError:
-    """What SQLite says of the other file, in words: bad input, unless it is locked."""
+    """What SQLite says of the other file, in one line: bad input, unless it is locked."""
     told = in_words(error, path) if isinstance(error, sqlite3.Error) else None
-    return told if isinstance(told, BadInput | Unavailable) else BadInput(f"{path}: cannot be read: {error}")
+    if isinstance(told, Unavailable):
+        return told
+    return BadInput(
+        f"{path}: cannot be read as a sound database ({' '.join(str(error).split()):.200}); merge a backup of it"
+    )
 
 
 def is_same(db: Database, path: Path) -> bool:

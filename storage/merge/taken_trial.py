@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 from core.records.outcome import Diagnosis
 from core.verdict.trust import trust_of_diagnosis
 from storage.import_records import KIND as IMPORTED
-from storage.merge import copies
+from storage.merge import taken_copies
 from storage.merge.checked_attack import environment_of
 from storage.merge.checked_trial import Row, TrialTold
 from storage.merge.opened import Other
 from storage.merge.taken_attack import take_audit, take_evaluation
-from storage.merge.tally import Conflict, Tally
+from storage.merge.tally import Tally
 from storage.outcomes import unpacked
 from storage.specs import store_imported, store_trials
 
@@ -46,7 +46,7 @@ def take(db: Database, other: Other, told: TrialTold, tally: Tally, now: float, 
     digest = None if own is None else own.digest
     if told.trained and digest not in (None, told.row["final_digest"]):
         assert digest is not None
-        _disagree(db, other, told, digest, tally, now)
+        taken_copies.disagree(db, other, told, digest, tally, now)
     else:
         attempts, numbers = _take_attempts(db, other, told, tally)
         if told.trained and digest is None:
@@ -63,7 +63,7 @@ def take(db: Database, other: Other, told: TrialTold, tally: Tally, now: float, 
         for audit in told.audits:
             changed |= take_audit(db, trial_id, audit, attempts, tally)
         changed |= _take_events(db, told, tally, kinds)
-    tally.copies += copies.keep_copies_of(db, other, trial_id, digest)
+    tally.copies += taken_copies.take(db, other, trial_id, digest)
     tally.known += not changed and tally.taken() == before
     return changed
 
@@ -84,31 +84,6 @@ def _insert(db: Database, told: TrialTold) -> None:
         store_imported(db, row["dataset"], spec, row["seed"], row["imported"] or "weights.pt")
     db.execute(
         "UPDATE trial SET created_at = ?, failure = ? WHERE id = ?", (row["created_at"], row["failure"], row["id"])
-    )
-
-
-def _disagree(db: Database, other: Other, told: TrialTold, own_digest: str, tally: Tally, now: float) -> None:
-    trial_id, digest = told.row["id"], told.row["final_digest"]
-    made = next((one for one in told.attempts if one["number"] == told.weights_of and one["environment_id"]), None)
-    made = made or next((one for one in reversed(told.attempts) if one["environment_id"]), None)
-    environment = None if made is None else environment_of(other, made["environment_id"])
-    new = not copies.is_kept(db, trial_id, digest)
-    if new:
-        copies.keep(db, other, told, environment, now)
-    here = db.execute(
-        "SELECT e.content FROM attempt a JOIN environment e ON e.id = a.environment_id WHERE a.trial_id = ? "
-        "ORDER BY a.number DESC LIMIT 1",
-        (trial_id,),
-    ).fetchone()
-    tally.conflicts.append(
-        Conflict(
-            trial_id,
-            own_digest,
-            digest,
-            None if here is None else json.loads(here[0]),
-            None if environment is None else json.loads(environment),
-            new,
-        )
     )
 
 

@@ -18,11 +18,10 @@ from core.audit import AuditedRadius, AuditRun
 from core.errors import BadInput, InnateError, NotFound
 from core.events import Audited, Diagnosed, EvaluationFailed, Started, Trained, TraitsMeasured
 from core.study.share import Share
-from storage import database, journal, notes, queue, recording, settling, studies, transfers, worker_state
+from storage import copies, database, journal, notes, queue, recording, settling, studies, transfers, worker_state
 from storage.destinations import in_use
 from storage.export import export_sqlite
 from storage.home import Home, prepare
-from storage.merge import copies
 from storage.merge.merging import merge
 from storage.merge.opened import database_of
 from storage.merge.weights import copy_weights
@@ -684,3 +683,22 @@ def test_merging_imports_no_torch(other, home):
         [sys.executable, "-c", code, str(home.database), str(other)], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_what_was_found_of_other_weights_counts_no_more_once_a_trial_is_trained_again_to_others(two, tmp_path):
+    """As when a merged trial, whose weights stayed where they were, is attacked more here, on other hardware."""
+    _, (there, _) = two
+    home, db = home_at(tmp_path, "elsewhere")
+    merge(db, there.database)
+    (trial_id, *_) = (row[0] for row in db.execute("SELECT trial_id FROM study_trial ORDER BY position"))
+    studies.add_attack(db, "tiny", [trial_id], ATTACK)
+    work(db, home, [trial_id], digest="c" * 64)
+    row = db.execute("SELECT state FROM study_trial WHERE trial_id = ?", (trial_id,)).fetchone()
+    assert row == ("queued",), "its former attacks are wanted again"
+    (kept,) = copies.copies(db, trial_id)
+    assert (kept.own_digest, kept.other_digest, kept.other_environment["device"]) == ("c" * 64, "b" * 64, "cuda:0")
+    assert {one.attack for one in kept.results} == {None, "fgsm", "pgd"}
+    assert db.execute("SELECT count(*) FROM score WHERE trial_id = ?", (trial_id,)).fetchone() == (0,)
+    work(db, home, [trial_id])
+    assert db.execute("SELECT state FROM study_trial WHERE trial_id = ?", (trial_id,)).fetchone() == ("done",)
+    assert [one.kept for one in merge(db, there.database).conflicts] == [False]
