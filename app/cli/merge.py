@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli.context import context_of
-from app.cli.output import emit_document, table
+from app.cli.output import emit_document
+from app.report.text import percent
 from core.errors import BadInput
 from core.names import short_id
 
@@ -207,25 +208,16 @@ def _list_conflicts(context: Context, *, as_json: bool) -> None:
     if not found:
         context.say("no conflicts: every merged trial was trained to the same weights as here, or only there")
         return
-    lines = [
-        [
-            short_id(copy.trial_id),
-            short_id(copy.own_digest or "-"),
-            environment_text(copy.own_environment),
-            short_id(copy.other_digest),
-            environment_text(copy.other_environment),
-            _clean_difference(copy),
-            Path(copy.origin).name,
-        ]
-        for copy in found
-    ]
-    typer.echo(table(["trial", "here", "on", "there", "on", "clean %", "from"], lines))
+    for copy in found:
+        typer.echo(f"trial {short_id(copy.trial_id)}{_clean_difference(copy)}")
+        typer.echo(f"  here   {short_id(copy.own_digest or '-'):<10}  {environment_text(copy.own_environment)}")
+        typer.echo(f"  there  {short_id(copy.other_digest):<10}  {environment_text(copy.other_environment)}")
+        typer.echo(f"         from {copy.origin}")
 
 
 def _clean_difference(copy: Copy) -> str:
-    """Clean accuracy here and there, in percent."""
+    """Clean accuracy here and there."""
     clean = next((one for one in copy.results if one.attack is None), None)
     if clean is None:
-        return "-"
-    own = "-" if clean.own_accuracy is None else f"{100 * clean.own_accuracy:.1f}"
-    return f"{own} / {100 * clean.accuracy:.1f}"
+        return ""
+    return f": clean {percent(clean.own_accuracy)} % here, {percent(clean.accuracy)} % there"

@@ -213,6 +213,7 @@ def candidates_study(other: Other, name: str) -> Row | None:
     for row in other.rows("study", STUDY, "WHERE tuning_of = ?", (name,)):
         if row["name"] != companion(name):
             raise Unsound(f"study {row['name']!r:.60} cannot hold the candidates of {name!r:.60}")
+        resolved_study(parsed(row["document"]))
         return row
     return None
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.errors import BadInput, InnateError
+from core.errors import BadInput
+from storage.database import in_words
 from storage.import_records import KIND as IMPORTED
 from storage.journal import KINDS
 from storage.merge import checked_study, checked_trial, settled, taken_study, taken_transfers, taken_trial
@@ -60,8 +61,12 @@ def merge(db: Database, path: Path, report: Report = lambda *_: None, *, dry: bo
     """
     if is_same(db, path):
         raise BadInput(f"{path}: is this home's own database; name another one")
+    own = str(db.conn.execute("PRAGMA database_list").fetchone()[2])
     with opened(path) as other:
-        db.conn.execute("BEGIN IMMEDIATE")
+        try:
+            db.conn.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            raise in_words(error, own) from error
         try:
             merged = _merged(db, other, report)
             db.conn.execute("ROLLBACK" if dry or not merged.changed else "COMMIT")
@@ -71,9 +76,7 @@ def merge(db: Database, path: Path, report: Report = lambda *_: None, *, dry: bo
         except sqlite3.IntegrityError as error:
             raise BadInput(f"{path}: what it says does not fit together ({error}); nothing was merged") from None
         except sqlite3.Error as error:
-            raise refusal(error, path) from error
-        except InnateError:
-            raise
+            raise in_words(error, own) if "full" in str(error) else refusal(error, path) from error
         except _CANNOT_BE as error:
             told = f"{type(error).__name__}: {error}"
             raise BadInput(f"{path}: what it says makes no sense ({told:.200}); nothing was merged") from error

@@ -3,6 +3,7 @@ stored. Inside the caller's transaction."""
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
@@ -34,9 +35,9 @@ def settle(
     ).fetchall()
     pairs = sorted({(str(study), str(trial_id)) for study, trial_id in rows} | set(opened))
     theirs = {here: there for there, here in names.items()}
-    for study in dict.fromkeys(study for study, _ in pairs):
+    for study, members in itertools.groupby(pairs, key=lambda pair: pair[0]):
         scored = []
-        for trial_id in [trial for name, trial in pairs if name == study]:
+        for _, trial_id in members:
             state = _settled(db, study, trial_id)
             if state == "done" or (state == "queued" and _was_scored(db, other, study, theirs.get(study), trial_id)):
                 scored.append(trial_id)

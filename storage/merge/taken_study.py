@@ -54,7 +54,7 @@ class Studies:
     notes_kept: int = 0
     """Notes that say otherwise there: this home's stay."""
     wishes: int = 0
-    """Attacks and audits of trials that were asked for there."""
+    """What was asked for there: attacks and audits of trials, trials that settle a finding, cells to tune."""
     open: set[tuple[str, str]] = field(default_factory=set)
 
     def taken(self) -> tuple[int, ...]:
@@ -93,12 +93,13 @@ def take(db: Database, other: Other, told: StudyTold, found: Studies) -> None:
             )
         found.new.append(name)
     _take_audits(db, told, name, found)
-    _take_tuning(db, other, told, name)
+    _take_tuning(db, other, told, name, found)
     _take_places(db, other, told.name, name, found)
     _take_added(db, other, told.name, name, found)
     _take_notes(db, other, told.name, name, found)
     if new:
         _take_settling(db, other, told.name, name)
+        _take_ladders(db, other, told.name, name)
 
 
 def _name_here(db: Database, told: StudyTold) -> str:
@@ -145,7 +146,7 @@ def _take_audits(db: Database, told: StudyTold, name: str, found: Studies) -> No
         found.open.update((name, str(trial_id)) for (trial_id,) in trials)
 
 
-def _take_tuning(db: Database, other: Other, told: StudyTold, name: str) -> None:
+def _take_tuning(db: Database, other: Other, told: StudyTold, name: str, found: Studies) -> None:
     """The cells that are not here, and what they try, not chosen yet: that follows from the trials (`storage.tuning.advance`)."""
     if not told.cells:
         return
@@ -166,6 +167,7 @@ def _take_tuning(db: Database, other: Other, told: StudyTold, name: str) -> None
                 "INSERT INTO tuning_cell (study, position, cell) VALUES (?, ?, ?)",
                 (name, cell.position, json.dumps(cell.as_json())),
             )
+            found.wishes += 1
         for one in tried.get(cell.position, []):
             if cell.trying(one["value"]).id != one["trial_id"]:
                 raise Unsound(f"trial {one['trial_id'][:10]} does not try what the file says")
@@ -209,7 +211,7 @@ def _is_added(other: Other, study: str, trial_id: str) -> bool:
 
 
 def _take_added(db: Database, other: Other, theirs: str, name: str, found: Studies) -> None:
-    """Attacks that were added to its trials, trials that were added to settle something, ladders that are being climbed."""
+    """Attacks that were added to its trials, and trials that were added to settle something."""
     where = ("WHERE study = ?", (theirs,))
     for one in other.rows("trial_attack", {"trial_id": address, "attack_id": address}, *where):
         _refuse_absent(db, one["trial_id"])
@@ -224,13 +226,8 @@ def _take_added(db: Database, other: Other, theirs: str, name: str, found: Studi
     in_study = "SELECT 1 FROM study_trial WHERE study = ? AND trial_id = ?"
     for one in other.rows("settling_trial", {"trial_id": address}, *where):
         if db.execute(in_study, (name, one["trial_id"])).fetchone():
-            db.execute("INSERT OR IGNORE INTO settling_trial (study, trial_id) VALUES (?, ?)", (name, one["trial_id"]))
-    for one in other.rows("escalation", ESCALATION, *where):
-        if db.execute(in_study, (name, one["trial_id"])).fetchone():
-            db.execute(
-                "INSERT OR IGNORE INTO escalation (study, trial_id, norm, eps, asked_at) VALUES (?, ?, ?, ?, ?)",
-                (name, *one.values()),
-            )
+            sql = "INSERT OR IGNORE INTO settling_trial (study, trial_id) VALUES (?, ?)"
+            found.wishes += db.execute(sql, (name, one["trial_id"])).rowcount
 
 
 def _take_notes(db: Database, other: Other, theirs: str, name: str, found: Studies) -> None:
@@ -265,3 +262,12 @@ def _take_settling(db: Database, other: Other, theirs: str, name: str) -> None:
 def _refuse_absent(db: Database, trial_id: str) -> None:
     if not db.execute("SELECT 1 FROM trial WHERE id = ?", (trial_id,)).fetchone():
         raise Unsound(f"trial {trial_id[:10]}: is named, and is not in the file")
+
+
+def _take_ladders(db: Database, other: Other, theirs: str, name: str) -> None:
+    """Those that are being climbed in a new study; in one that is known here, whoever works here says what is climbed."""
+    for one in other.rows("escalation", ESCALATION, "WHERE study = ?", (theirs,)):
+        db.execute(
+            "INSERT INTO escalation (study, trial_id, norm, eps, asked_at) VALUES (?, ?, ?, ?, ?)",
+            (name, *one.values()),
+        )

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import BadInput
-from storage.database import transaction
 from storage.home import Home
 from storage.merge.checked_trial import folder_number
 from storage.merge.opened import opened
@@ -52,14 +51,13 @@ def copy_weights(db: Database, home: Home, database: Path, report: Callable[[int
         try:
             for done, row in enumerate(other.rows("trial", columns, "ORDER BY rowid"), 1):
                 report(done, total, "weights")
-                place = _wanted(db, home, row["id"], row["final_digest"])
-                number = None if place is None else folder_number(row["id"], row["weights"])
-                if place is None or number is None:
+                number = folder_number(row["id"], row["weights"])
+                target = _wanted(db, home, row["id"], row["final_digest"])
+                if target is None or number is None:
                     continue
                 try:
-                    size += _copy(
-                        database.resolve().parent / "checkpoints", (row["id"], str(number)), home.checkpoints / place
-                    )
+                    if not target.exists():  # else a merge was cut short when it had been copied
+                        size += _copy(database.resolve().parent / "checkpoints", (row["id"], str(number)), target)
                 except FileNotFoundError:
                     continue  # it has none, either
                 except OSError as error:
@@ -72,13 +70,16 @@ def copy_weights(db: Database, home: Home, database: Path, report: Callable[[int
     return Copied(models, size, tuple(left))
 
 
-def _wanted(db: Database, home: Home, trial_id: str, digest: str | None) -> str | None:
-    """Where the weights of a trial belong that has none here, and has the same ones there; from the checkpoints folder."""
-    with transaction(db):
-        row = db.execute(
-            "SELECT weights FROM trial WHERE id = ? AND final_digest = ? AND weights IS NOT NULL", (trial_id, digest)
-        ).fetchone()
-    return None if row is None or (home.checkpoints / row[0]).exists() else str(row[0])
+def _wanted(db: Database, home: Home, trial_id: str, digest: str | None) -> Path | None:
+    """Where the weights of a trial belong that has none here, and was trained to the same ones there."""
+    row = db.execute(
+        "SELECT weights, weights_removed FROM trial WHERE id = ? AND final_digest = ? AND weights IS NOT NULL",
+        (trial_id, digest),
+    ).fetchone()
+    if row is None:
+        return None
+    place = home.checkpoints / row[0]
+    return place if row[1] or not place.exists() else None
 
 
 def _copy(checkpoints: Path, folders: tuple[str, str], target: Path) -> int:
