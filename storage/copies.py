@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.records.outcome import Ledger
+from core.verdict.ledgers import USUAL_EPS, survived_at
 from storage.outcomes import ledgers
 from storage.reading import Options
 
@@ -88,11 +89,16 @@ def store(
     )
 
 
-def standing(ledger: Ledger) -> int:
-    """Who is classified rightly under the attack; of one that measures distances, at any."""
-    if ledger.distances is None:
-        return int(ledger.survived.sum())
-    return int((ledger.survived & (ledger.distances == float("inf"))).sum())
+def read_at(ledger: Ledger, norm: str) -> float:
+    """The ε that a copy's ledger is counted at: its own, or the usual one where the attack measures distances."""
+    return USUAL_EPS[norm] if ledger.eps is None else ledger.eps
+
+
+def standing(ledger: Ledger, eps: float) -> int:
+    """How many samples stand at that ε."""
+    survived = survived_at([ledger], eps)
+    assert survived is not None, "it is the ledger's own, or there are distances"
+    return int(survived.sum())
 
 
 def set_aside(db: Database, trial_id: str) -> None:
@@ -124,11 +130,14 @@ def _own_results(db: Database, trial_id: str) -> Iterator[Result]:
         "SELECT samples, count, accuracy FROM clean WHERE trial_id = ?", (trial_id,)
     ).fetchall():
         yield samples, "", 0, None, count, round(count * accuracy)
-    for evaluation, samples, attack_id in db.execute(
-        "SELECT id, samples, attack_id FROM evaluation WHERE trial_id = ? AND state = 'done'", (trial_id,)
+    for evaluation, samples, attack_id, norm in db.execute(
+        "SELECT e.id, e.samples, e.attack_id, k.norm FROM evaluation e JOIN attack k ON k.id = e.attack_id "
+        "WHERE e.trial_id = ? AND e.state = 'done'",
+        (trial_id,),
     ).fetchall():
         for position, ledger in enumerate(ledgers(db, evaluation)):
-            yield samples, attack_id, position, ledger.eps, len(ledger.survived), standing(ledger)
+            eps = read_at(ledger, norm)
+            yield samples, attack_id, position, eps, len(ledger.survived), standing(ledger, eps)
 
 
 def copies(db: Database, trial_id: str | None = None) -> list[Copy]:
@@ -155,6 +164,12 @@ def _parsed(text: str | None) -> Options | None:
     return found
 
 
+def _own_at(db: Database, evaluation: int, position: int, eps: float) -> float | None:
+    """What this home's own weights come to under the same attack; None where its ledgers do not say."""
+    survived = survived_at(ledgers(db, evaluation)[position : position + 1], eps)
+    return None if survived is None else float(survived.mean())
+
+
 def _fared(db: Database, trial_id: str, final_digest: str) -> Iterator[CopyResult]:
     rows = db.execute(
         "SELECT r.attack_id, k.name, k.norm, r.position, r.eps, r.count, r.standing, c.accuracy, e.id "
@@ -166,5 +181,5 @@ def _fared(db: Database, trial_id: str, final_digest: str) -> Iterator[CopyResul
         (trial_id, final_digest),
     ).fetchall()
     for _, name, norm, position, eps, samples, stand, clean, evaluation in rows:
-        own = clean if evaluation is None else standing(ledgers(db, evaluation)[position]) / samples
+        own = clean if evaluation is None else _own_at(db, evaluation, position, eps)
         yield CopyResult(name, norm, eps, samples, stand / samples, own)

@@ -14,7 +14,7 @@ CREATE TABLE merged_copy (
 ) STRICT, WITHOUT ROWID;
 
 -- How those weights fared: rightly classified of `count` test samples, by themselves (`attack_id` empty) and under each attack at
--- each ε; of an attack that measures distances, how many it could not break at all (`eps` NULL).
+-- each ε, or at the usual one where the attack measures distances (`eps` NULL for the clean images).
 CREATE TABLE merged_copy_result (
     trial_id TEXT NOT NULL,
     final_digest TEXT NOT NULL,

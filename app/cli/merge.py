@@ -37,7 +37,7 @@ def merge(
     ctx: typer.Context,
     others: Annotated[
         list[Path] | None,
-        typer.Argument(help="Databases, or homes, to bring in.", metavar="[OTHER]...", show_default=False),
+        typer.Argument(help="Databases, or homes, to bring in.", metavar="OTHER", show_default=False),
     ] = None,
     checkpoints: Annotated[
         bool,
@@ -108,7 +108,8 @@ def _tell(context: Context, one: Merged, weights: Copied | None, *, dry: bool) -
     taken = ", ".join(_counted(*count) for count in counts if count[0])
     verb = "would be brought in" if dry else "brought in"
     if taken or one.changed:
-        context.say(f"{one.origin}: {verb}: {taken or 'what its log says'}")
+        follows = "what follows" if one.studies or one.conflicts else "what was asked for, or logged, of its trials"
+        context.say(f"{one.origin}: {verb}: {taken or follows}")
         if one.known:
             context.say(f"  {_counted(one.known, 'trial is', 'trials are')} here as they are there")
     else:
@@ -120,8 +121,8 @@ def _tell(context: Context, one: Merged, weights: Copied | None, *, dry: bool) -
     if one.differing:
         samples = sum(found.samples for found in one.differing)
         context.say(
-            f"  {_counted(len(one.differing), 'evaluation', 'evaluations')} of the same weights differ on "
-            f"{_counted(samples, 'sample', 'samples')}: this home's are kept"
+            f"  {_counted(len(one.differing), 'evaluation differs', 'evaluations differ')} on "
+            f"{_counted(samples, 'sample', 'samples')}, though the weights are the same; this home's stay"
         )
     if one.notes_kept:
         context.say(f"  {_counted(one.notes_kept, 'note says', 'notes say')} otherwise there: this home's are kept")
@@ -141,17 +142,15 @@ def _tell_conflicts(context: Context, conflicts: Sequence[Conflict]) -> None:
         return
     known = sum(not found.kept for found in conflicts)
     before = f" ({known:,} known before)" if known else ""
-    context.say(
-        f"  {_counted(len(conflicts), 'conflict', 'conflicts')}{before}: trained to other weights there. This home's count; "
-        "theirs are kept beside"
-    )
+    context.say(f"  {_counted(len(conflicts), 'trial was', 'trials were')} trained to other weights there{before}:")
     for found in conflicts[:_SHOWN]:
         context.say(
-            f"    trial {short_id(found.trial_id)}: {short_id(found.own_digest)} here "
-            f"({environment_text(found.own_environment)}), {short_id(found.other_digest)} there "
-            f"({environment_text(found.other_environment)})"
+            f"    {short_id(found.trial_id)}  here   {short_id(found.own_digest)}  {environment_text(found.own_environment)}"
         )
-    context.say("    innate merge --conflicts lists them, innate show TRIAL how they fared")
+        context.say(f"{'':>14}  there  {short_id(found.other_digest)}  {environment_text(found.other_environment)}")
+    if len(conflicts) > _SHOWN:
+        context.say(f"    and {len(conflicts) - _SHOWN:,} more")
+    context.say("  This home's own count; theirs are kept beside: innate merge --conflicts, innate show TRIAL")
 
 
 def _counted(count: int, one: str, more: str) -> str:

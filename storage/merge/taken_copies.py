@@ -60,7 +60,7 @@ def disagree(db: Database, other: Other, told: TrialTold, own_digest: str, tally
     if new:
         for evaluation in told.evaluations:
             store_attack(db, attack_of(other, evaluation.row["attack_id"]))
-        seconds, results = told.row["train_seconds"], list(_results(told))
+        seconds, results = told.row["train_seconds"], list(_results(other, told))
         copies.store(db, trial_id, digest, environment, seconds, str(other.path), results, now)
     sql = f"SELECT {copies.OF_ITS_WEIGHTS} FROM trial t WHERE t.id = ?"
     (here,) = db.execute(sql, (trial_id,)).fetchone()
@@ -88,6 +88,8 @@ def take(db: Database, other: Other, trial_id: str, own_digest: str | None) -> i
         for one in results:
             if one["standing"] > one["count"]:
                 raise Unsound("table merged_copy_result: more stand than there are")
+            if (one["eps"] is None) != (one["attack_id"] == ""):
+                raise Unsound("table merged_copy_result: ε belong to attacks, and to all of them")
             if one["attack_id"]:
                 store_attack(db, attack_of(other, one["attack_id"]))
         copies.store(
@@ -107,13 +109,15 @@ def take(db: Database, other: Other, trial_id: str, own_digest: str | None) -> i
     return new
 
 
-def _results(told: TrialTold) -> Iterator[copies.Result]:
+def _results(other: Other, told: TrialTold) -> Iterator[copies.Result]:
     for clean in told.clean:
         yield clean["samples"], "", 0, None, clean["count"], int(unpacked(clean["correct"], clean["count"]).sum())
     for one in told.evaluations:
-        for ledger in one.ledgers:
-            survived = unpacked(ledger.bitmap, one.row["count"])
-            distances = None if ledger.distances is None else np.frombuffer(ledger.distances, "<f4")
-            standing = copies.standing(Ledger(ledger.row["eps"], survived, distances))
-            position, eps = ledger.row["position"], ledger.row["eps"]
-            yield one.row["samples"], one.row["attack_id"], position, eps, one.row["count"], standing
+        norm = attack_of(other, one.row["attack_id"]).norm
+        for part in one.ledgers:
+            survived = unpacked(part.bitmap, one.row["count"])
+            distances = None if part.distances is None else np.frombuffer(part.distances, "<f4")
+            ledger = Ledger(part.row["eps"], survived, distances)
+            eps = copies.read_at(ledger, norm)
+            standing = copies.standing(ledger, eps)
+            yield one.row["samples"], one.row["attack_id"], part.row["position"], eps, one.row["count"], standing

@@ -52,7 +52,8 @@ def test_conflicts_are_told_listed_and_shown(filled, other, innate):
         (trial,) = db.execute("SELECT min(id) FROM trial").fetchone()
         db.execute("UPDATE trial SET final_digest = ? WHERE id = ?", ("b" * 64, trial))
     done = innate("merge", other, "--json")
-    assert "1 conflict: trained to other weights there. This home's count; theirs are kept beside" in done.stderr
+    assert "1 trial was trained to other weights there:" in done.stderr
+    assert "This home's own count; theirs are kept beside" in done.stderr
     (conflict,) = json.loads(done.stdout)["conflicts"]
     assert (conflict["trial_id"], conflict["other_digest"], conflict["own_device"]) == (trial, "b" * 64, "cpu")
     listed = innate("merge", "--conflicts").stdout
@@ -62,7 +63,7 @@ def test_conflicts_are_told_listed_and_shown(filled, other, innate):
     assert "other weights bbbbbbbbbb, trained on cpu, torch" in shown
     assert "no score of this home counts them" in shown
     assert "1 trial with other weights elsewhere" in " ".join(innate("doctor").stdout.split())
-    assert "1 conflict (1 known before)" in innate("merge", other).stderr
+    assert "1 trial was trained to other weights there (1 known before):" in innate("merge", other).stderr
 
 
 def test_what_merge_refuses_is_one_line(other, innate, home, tmp_path):
