@@ -146,18 +146,19 @@ def _choices(architecture: str, activation: str, sets: list[str]) -> tuple[Choic
     options."""
     from core.models.activations import ACTIVATIONS
     from core.models.architectures import ARCHITECTURES
+    from core.models.architectures import resolve as resolve_architecture
     from core.records.choice import Choice
     from core.registry import resolve_options
     from core.study.resolve import apply_overrides
 
-    entry = ARCHITECTURES.find(architecture, "--architecture")
+    ARCHITECTURES.find(architecture, "--architecture")
     function = ACTIVATIONS.find(activation, "--activation")
     options = apply_overrides({}, sets)
     of_activation = options.pop("activation", {})
     if not isinstance(of_activation, dict):
         raise BadInput(f"--set activation={of_activation}: name it with --activation; its options are activation.KEY")
     return (
-        Choice(entry.name, resolve_options(entry, options, "architecture")),
+        resolve_architecture(architecture, options, "architecture"),
         Choice(function.name, resolve_options(function, of_activation, "activation")),
         options,
     )

@@ -31,7 +31,7 @@ from core.executors.lanes import LanesExecutor
 from core.executors.protocol import Slot
 from core.names import full_name, short_id
 from core.records.trial import TrialSpec
-from storage import journal, queue, worker_state
+from storage import journal, queue, verdicts, worker_state
 from storage.database import connect
 from storage.home import Home
 
@@ -93,6 +93,7 @@ def main(arguments: Sequence[str]) -> int:
             try:
                 db = connect(home.database)
                 queue.reclaim(db)
+                verdicts.score_late(db)
                 slots = [Slot(**slot) for slot in setup["slots"]]
                 log.info("worker %d begins, %s", os.getpid(), in_words(slots))
                 for remark in remarks(()):

@@ -11,11 +11,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from core.datasets import parse_source
+from core.datasets import parse_source, stored_source
 from core.datasets.folder_options import as_table, written
 from core.errors import BadInput, Mistakes, NotFound
 from core.models.activations import ACTIVATIONS
-from core.models.architectures import ARCHITECTURES
+from core.models.architectures import resolve as architecture
 from core.records.attack import AUDIT_DEPTHS, AuditSettings
 from core.records.data import DatasetSource
 from core.records.study import Study
@@ -165,7 +165,7 @@ def study_from(document: Mapping[str, Any], where: str) -> Study:
     """A Study from the document of one that was accepted before, whose paths are absolute; it may have no grid."""
     if has_grid(document):
         return parse_study(document, where, Path("/"))
-    source = parse_source(document["dataset"], Path("/"))
+    source = stored_source(document["dataset"])
     return study_without_grid(document["name"], document["description"], source)
 
 
@@ -215,7 +215,7 @@ def _resolve(file: StudyFile, base: Path, found: Mistakes) -> Study | None:
     profile = found.attempt(profile_of, file.training.hyperparameters) or "torch"
     attacks = [found.attempt(attack_of, table, index) for index, table in enumerate(file.attacks)]
     note_twins(attacks, [attack.id if attack else None for attack in attacks], "attacks", found)
-    architectures = axis(file.architectures, "architectures", from_registry(ARCHITECTURES), found)
+    architectures = axis(file.architectures, "architectures", architecture, found)
     chosen = axis(
         file.optimizers,
         "optimizers",

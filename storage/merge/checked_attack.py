@@ -45,9 +45,12 @@ def attack_from(data: Any, attack_id: str | None = None) -> AttackSpec:
         raise Unsound("its id is not the hash of what it is")
     within("norm", NORM, attack.norm)
     radii = within("eps", list_of(_RADIUS[attack.norm], 1000), list(attack.eps))
-    if not isinstance(attack.name, str) or attack.name not in ATTACKS:
-        raise Unsound(f"{attack.name!r:.60} is none that this program knows; install what it comes from")
-    if not ascending([0.0, *radii]) or ATTACKS[attack.name].minimum_norm != (not radii):
+    try:
+        entry = ATTACKS[within("name", text(200), attack.name)]
+    except KeyError:
+        raise Unsound(f"{attack.name!r:.60} is none that this program knows") from None
+    # What stands for an attack whose plugin is not at hand cannot say whether it takes radii.
+    if not ascending([0.0, *radii]) or (attack.name in ATTACKS and entry.minimum_norm != (not radii)):
         raise Unsound("its ε do not ascend from above 0, or it takes none")
     _check_after(attack.params.get("after"))
     return attack

@@ -7,6 +7,7 @@ Where another grid has its name here, theirs is called by that grid, too, so tha
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -114,8 +115,9 @@ def _name_here(db: Database, told: StudyTold) -> str:
         own = dict(zip(columns, row, strict=True))
         rows = db.execute("SELECT attack_id FROM study_attack WHERE study = ? ORDER BY position", (name,))
         attacks = [str(attack_id) for (attack_id,) in rows.fetchall()]
-        if grid_of(resolved_study(json.loads(own["document"])), own, attacks) == told.grid:
-            return name
+        with suppress(Unsound):  # one that cannot be read here, for want of a plugin, is another
+            if grid_of(resolved_study(json.loads(own["document"])), own, attacks) == told.grid:
+                return name
     raise Unsound(f"both {told.name!r:.60} and {name!r:.60} stand for other grids here")
 
 
