@@ -88,7 +88,6 @@ def take_evaluation(
             (trust, json.dumps([reason.text for reason in reasons]), evaluation),
         )
     tally.evaluations += 1
-    tally.examples += len(found.examples)
     return True
 
 

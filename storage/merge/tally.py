@@ -43,7 +43,6 @@ class Tally:
     """Clean outcomes, looks at models, traits."""
     attempts: int = 0
     events: int = 0
-    examples: int = 0
     known: int = 0
     """Trials of which nothing was new."""
     conflicts: list[Conflict] = field(default_factory=list)
