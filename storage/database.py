@@ -47,14 +47,14 @@ def connect(path: Path, *, read_only: bool = False) -> Database:
             raise
     except sqlite3.Error as error:
         raise in_words(error, path) from error
-    return _wrapped(connection)
+    return wrapped(connection)
 
 
 def empty() -> Database:
     """A database in memory with every table and nothing in them: what a fresh home looks like to a listing."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    _apply(_wrapped(connection), 0)
-    return _wrapped(connection)
+    _apply(wrapped(connection), 0)
+    return wrapped(connection)
 
 
 def data_version(db: Database) -> int:
@@ -161,7 +161,7 @@ def _refuse_foreign(connection: sqlite3.Connection, path: Path, version: int) ->
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     """Bring the schema up to date, once, however many processes open at the same time; a copy first if there is data."""
-    db = _wrapped(connection)
+    db = wrapped(connection)
     connection.execute("BEGIN IMMEDIATE")
     try:
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
@@ -208,11 +208,11 @@ def _migrated_copy(connection: sqlite3.Connection, version: int) -> sqlite3.Conn
     copy = sqlite3.connect(":memory:", isolation_level=None)
     connection.backup(copy)
     connection.close()
-    _apply(_wrapped(copy), version)
+    _apply(wrapped(copy), version)
     return copy
 
 
-def _wrapped(connection: sqlite3.Connection) -> Database:
+def wrapped(connection: sqlite3.Connection) -> Database:
     """sqlite-utils imports pandas wherever it is installed (mlxtend installs it): half a second that no listing needs."""
     hidden = "pandas" not in sys.modules
     if hidden:

@@ -17,6 +17,7 @@ from core.records.data import DatasetInfo, DatasetSource
 from core.records.study import Plan, Study
 from core.records.trial import TrialSpec
 from core.registry import nearest
+from core.study.share import Share, only
 from core.study.tuning import Hopeless, More
 from core.verdict.audited import wanted_audits
 from storage import audits, content, traits, tuning
@@ -61,7 +62,7 @@ class Submission:
         return asdict(self)
 
 
-def submit(db: Database, plan: Plan, data_root: Path | None = None) -> Submission:
+def submit(db: Database, plan: Plan, data_root: Path | None = None, share: Share | None = None) -> Submission:
     """Make the stored study what `plan` says and queue what is missing, in one transaction.
 
     `data_root` is where whoever submits it has its data set, which need not be where the worker would look.
@@ -69,13 +70,16 @@ def submit(db: Database, plan: Plan, data_root: Path | None = None) -> Submissio
     Cells that the grid no longer has leave the study, but their trials stay; what was imported into it stays in it, too.
     A failed trial stays failed (`retry` queues it again), a cancelled one is queued again, and so is a done one whose model an
     earlier version looked at without measuring its traits. Submitting the same study twice changes nothing but the time.
+    Of a `share` only its trials are queued; those of the grid that are in the study already stay in it.
     """
-    assert plan.samples is not None, "the data set is at hand when a study is submitted"
-    name = plan.study.name
+    name, samples = plan.study.name, plan.samples
+    assert samples is not None, "the data set is at hand when a study is submitted"
     with transaction(db):
+        if share is not None:
+            plan = only(plan, share, trials_of(db, name) or (), tuning.cells_of(db, name))
         claimed, asked = _what_scores_say(db, name), _what_findings_ask(db, name)
-        store_study(db, plan.study, plan.info, plan.samples, data_root)
-        judged = tuning.arrange(db, plan, plan.samples, data_root)
+        store_study(db, plan.study, plan.info, samples, data_root)
+        judged = tuning.arrange(db, plan, samples, data_root)
         _store_attacks(db, name, plan.study.attacks)
         audits.want(db, name, wanted_audits(plan.study.attacks, plan.study.threat, plan.study.audit))
         _store_trials(db, plan, judged)
@@ -85,7 +89,7 @@ def submit(db: Database, plan: Plan, data_root: Path | None = None) -> Submissio
         db.execute(
             "UPDATE study_trial SET state = 'queued' WHERE study = ? AND state = 'done' "
             "AND trial_id IN (SELECT value FROM json_each(?))",
-            (name, json.dumps(sorted(traits.lacking(db, plan.samples)))),
+            (name, json.dumps(sorted(traits.lacking(db, samples)))),
         )
         if _what_scores_say(db, name) != claimed:
             _forget_scores(db, name)

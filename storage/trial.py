@@ -12,6 +12,7 @@ from core.records.trial import ImportRecord
 from core.registry import nearest
 from core.traits import Traits
 from storage import traits
+from storage.copies import Copy, copies
 from storage.import_records import import_record
 from storage.notes import NoteRow, notes_about
 from storage.queries import results, robustness, trial_epochs
@@ -142,6 +143,8 @@ class TrialDetail(StoredTrial):
     attempts: tuple[AttemptRow, ...]
     traits: Mapping[str, Traits]
     """Study → what was measured of its model on that study's samples."""
+    copies: tuple[Copy, ...]
+    """Other weights that it was trained to elsewhere."""
     notes: tuple[NoteRow, ...]
     """On its studies, and on its variant in them."""
 
@@ -195,6 +198,7 @@ def trial_detail(db: Database, trial_id: str) -> TrialDetail:
         failed_evaluations=tuple(_failed_evaluations(db, trial_id)),
         attempts=tuple(_attempts(db, trial_id)),
         traits=traits.of_trial(db, trial_id),
+        copies=tuple(copies(db, trial_id)),
         notes=tuple(notes_about(db, trial_id)),
     )
 

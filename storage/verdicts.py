@@ -52,7 +52,13 @@ def verdict(db: Database, study: str, trial_id: str) -> Verdict:
 def rescore(db: Database, study: str, trial_id: str) -> None:
     """Scores, worst cases, verdict and checks of one trial in one study; and of all others, where by this one the attacks that
     all have had become others. Scores count those, and the study's own; their radii are the study's own."""
-    image_outcomes.refresh(db, study, _variants(db, _rescored(db, study, trial_id)))
+    rescore_these(db, study, [trial_id])
+
+
+def rescore_these(db: Database, study: str, trial_ids: Sequence[str]) -> None:
+    """The same of several, whose variants come last, each once."""
+    scored = [one for trial_id in trial_ids for one in _rescored(db, study, trial_id)]
+    image_outcomes.refresh(db, study, _variants(db, scored))
 
 
 def rescore_all(db: Database) -> None:
@@ -63,8 +69,7 @@ def rescore_all(db: Database) -> None:
         "AND EXISTS (SELECT 1 FROM score sc WHERE sc.study = st.study AND sc.trial_id = st.trial_id)))"
     ).fetchall()
     for study in dict.fromkeys(str(row[0]) for row in rows):
-        scored = [one for name, trial_id in rows if name == study for one in _rescored(db, study, trial_id)]
-        image_outcomes.refresh(db, study, _variants(db, scored))
+        rescore_these(db, study, [str(trial_id) for name, trial_id in rows if name == study])
 
 
 def score_late(db: Database) -> int:

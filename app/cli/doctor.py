@@ -68,6 +68,7 @@ def _checks(context: Context) -> Iterator[tuple[str, str, str]]:
             yield package, "bad", "not installed"
     yield _home(home)
     yield _database(context)
+    yield from _merged(context)
     yield _lock(home)
     yield _logout()
     yield from _devices()
@@ -119,6 +120,20 @@ def _database(context: Context) -> tuple[str, str, str]:
     if wrong is not None:
         return "database", "bad", f"{context.database}: {wrong}; restore a backup"
     return "database", "ok", f"sound, schema {SCHEMA_VERSION}, {trials} trials"
+
+
+def _merged(context: Context) -> Iterator[tuple[str, str, str]]:
+    """What merged homes tell otherwise, where there is any."""
+    from storage.copies import count
+    from storage.database import connect
+
+    try:
+        found = count(connect(context.database, read_only=True)) if context.database.exists() else 0
+    except InnateError:
+        return  # said above
+    if found:
+        trials = "1 trial" if found == 1 else f"{found:,} trials"
+        yield "merged", "note", f"{trials} with other weights elsewhere: innate merge --conflicts"
 
 
 def _lock(home: Home) -> tuple[str, str, str]:

@@ -15,6 +15,7 @@ from core.errors import Unavailable
 from core.executors.lanes import LanesExecutor
 from core.executors.protocol import Slot
 from core.records.study import Study
+from core.study.share import Share
 from storage import queue, tuning, verdicts, worker_state
 from storage.changes import Submit
 from storage.home import Home
@@ -94,6 +95,7 @@ def work_on(
     return True
 
 
-def submit(db: Database, home: Home, study: Study) -> Submission:
-    """Queue a study, through the owner if there is one."""
-    return changes.perform(db, home, Submit(study.document, study.name, home.data_root))
+def submit(db: Database, home: Home, study: Study, share: Share | None = None) -> Submission:
+    """Queue a study, or one share of it, through the owner if there is one."""
+    part = None if share is None else (share.number, share.of)
+    return changes.perform(db, home, Submit(study.document, study.name, home.data_root, part))

@@ -218,19 +218,20 @@ def _stored_weights(job: Job, model: PixelModel) -> tuple[dict[str, Any] | None,
     for folder in (job.folder, *job.earlier):
         path = folder / checkpoints.WEIGHTS
         content = checkpoints.read(path, job.trial.id)
-        if content is not None and _is_of(model, content.get("model", {}), job.trial.imported):
+        stated = None if content is None else job.trial.imported or content.get("final_digest")
+        if content is not None and _is_of(model, content.get("model", {}), stated):
             return {**content, "folder": folder}, tuple(notes)
         if path.exists():
             notes.append(f"the weights of attempt {folder.name} are damaged or another model's, and were left aside")
     return None, tuple(notes)
 
 
-def _is_of(model: PixelModel, state: Mapping[str, Tensor], imported: str | None) -> bool:
-    """Whether `state` has the model's tensors; of imported weights, which nothing can make again, also their digest."""
+def _is_of(model: PixelModel, state: Mapping[str, Tensor], digest: str | None) -> bool:
+    """Whether `state` has the model's tensors, and is what its digest says: files come from other homes, too."""
     shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
     if shapes != {key: tensor.shape for key, tensor in state.items()}:
         return False
-    return imported is None or checkpoints.weights_digest(state) == imported
+    return digest is None or checkpoints.weights_digest(state) == digest
 
 
 def _store_weights(job: Job, model: PixelModel, initial: str, resume: dict[str, Any] | None) -> dict[str, Any]:

@@ -289,7 +289,7 @@ COMMANDS = [
     "report", "reproduce", "tuning", "traits", "findings",
     "run", "plan", "init", "presets", "datasets", "architectures", "optimizers", "activations", "attacks", "defenses",
     "scores", "studies", "trials", "show", "results", "chart", "attack", "examples", "export", "delete", "retry", "doctor",
-    "transfer", "compare", "status", "wait", "cancel", "priority", "gc", "query", "guide",
+    "transfer", "compare", "status", "wait", "cancel", "priority", "gc", "query", "guide", "merge",
 ]  # fmt: skip
 
 
