@@ -20,7 +20,7 @@ from core.names import short_id
 from storage.database import connect, in_words
 from storage.destinations import InUse, refuse_in_use
 from storage.listing import COLUMNS, Filter, page
-from storage.queries import count_trials, results, trials
+from storage.queries import count_trials, each_result, trials
 from storage.reading import Json, as_json
 from storage.rows import ResultRow
 from storage.studies import study_row
@@ -51,6 +51,7 @@ def export_sqlite(
             raise in_words(error, dest) from error
         copy = connect(partial)
         try:
+            copy.execute("PRAGMA secure_delete = ON")  # what goes leaves nothing to be read in the file
             if study is not None:
                 copy.execute("DELETE FROM study WHERE name NOT IN (?, ?)", (study, companion(study)))
                 for table in ("evaluation", "trial"):
@@ -62,7 +63,8 @@ def export_sqlite(
             copy.execute("UPDATE study SET data_root = NULL")
             count = count_trials(copy)
             copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
-            copy.execute("VACUUM")
+            if study is not None or not examples:
+                copy.execute("VACUUM")
         finally:
             copy.conn.close()
     return count
@@ -73,19 +75,19 @@ def export_rows(db: Database, dest: Path, kind: str, study: str | None, own: InU
     refuse_in_use(dest, own)
     if study is not None:
         study_row(db, study)
-    rows = [as_json(row) for row in results(db, study)]
+    rows, count = map(as_json, each_result(db, study)), 0
     with beside(dest, own, force=force) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(ResultRow)])
         if kind == "csv":
-            writer = csv.DictWriter(file, [field.name for field in fields(ResultRow)])
             writer.writeheader()
-            for row in rows:
+        for count, row in enumerate(rows, 1):  # noqa: B007 - how many there were is what is left of it
+            if kind == "csv":
                 writer.writerow({key: _flat(value) for key, value in row.items()})
-        else:
-            for row in rows:
+            else:
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
         file.flush()
         os.fsync(file.fileno())
-    return len(rows)
+    return count
 
 
 def export_listing(

@@ -52,7 +52,11 @@ def levels(rows: Sequence[Levels], factor: str) -> list[str]:
 def named(chosen: Sequence[tuple[str | None, Options]]) -> list[str]:
     """Each of some choices of one factor, with the options that tell it from its namesakes among them. A choice that comes ten
     thousand times is named once."""
-    keys = [(name, repr(sorted(given.items()))) for name, given in chosen]
+    written: dict[int, str] = {}  # by identity: rows with the same options share them
+    for _, given in chosen:
+        if id(given) not in written:
+            written[id(given)] = repr(sorted(given.items()))
+    keys = [(name, written[id(given)]) for name, given in chosen]
     choices = dict(zip(keys, chosen, strict=True))
     namesakes: dict[str | None, list[Options]] = {}
     for name, given in choices.values():
