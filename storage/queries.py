@@ -325,7 +325,9 @@ def robustness(db: Database, study: str | None = None, trial_id: str | None = No
     if conditions:
         sql += " WHERE " + " AND ".join(f"{column} = ?" for column, _ in conditions)
     values = [value for _, value in conditions]
-    if study is None and trial_id is not None:  # worst cases stand by study: all of them would be passed for those of one trial
+    if (
+        study is None and trial_id is not None
+    ):  # worst cases stand by study: all of them would be passed for those of one trial
         sql += " AND study IN (SELECT st.study FROM study_trial st WHERE st.trial_id = ?)"
         values.append(trial_id)
     sql += " ORDER BY study, variant_id, seed, norm, eps"

@@ -106,9 +106,7 @@ def _steps(db: Database, study: str | None) -> Iterator[tuple[str, tuple[int | s
     while (row := db.execute(_NEXT_PRIORITY, (below,)).fetchone())[0] is not None:
         (below,) = row
         # In the order in which the studies are claimed.
-        yield from (
-            ("AND priority = ? AND study = ?", (below, name)) for name in sorted((study, companion(study)))
-        )
+        yield from (("AND priority = ? AND study = ?", (below, name)) for name in sorted((study, companion(study))))
 
 
 _NEXT_PRIORITY = "SELECT max(priority) FROM study_trial WHERE state = 'queued' AND priority < ?"

@@ -63,9 +63,7 @@ def read(db: Database, kind: type[R], sql: str, values: Sequence[object] | dict[
     return list(stream(db, kind, sql, values))
 
 
-def stream(
-    db: Database, kind: type[R], sql: str, values: Sequence[object] | dict[str, object] = ()
-) -> Iterator[R]:
+def stream(db: Database, kind: type[R], sql: str, values: Sequence[object] | dict[str, object] = ()) -> Iterator[R]:
     """The same one by one: however many there are, few are in memory. They are as of the moment of the first."""
     cursor = db.execute(sql, values)
     names = [column[0] for column in cursor.description]

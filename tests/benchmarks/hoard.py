@@ -37,9 +37,7 @@ def document(trials: int, name: str = "hoard", **changes: Any) -> dict[str, Any]
     return {
         "name": name,
         "dataset": "mnist5k",
-        "architectures": [
-            {"name": "mlp", "hidden": [16 + number]} for number in range(trials // (SEEDS * _CELLS))
-        ],
+        "architectures": [{"name": "mlp", "hidden": [16 + number]} for number in range(trials // (SEEDS * _CELLS))],
         "optimizers": [
             {"name": optimizer, "lr": lr} for optimizer in ("adam", "sgd") for lr in (0.001, 0.002, 0.005, 0.01, 0.02)
         ],
@@ -149,7 +147,18 @@ class Scribe:
             if not single:
                 traces.append(Trace(eps, stood, stood - stands, late=0, moving=0, reach=10.0))
         event = events.EvaluationFinished(
-            attack, self._samples, None, tuple(ledgers), (), 5 * SAMPLES, 4 * SAMPLES, 1.5, 1000, "fp32", (), tuple(traces)
+            attack,
+            self._samples,
+            None,
+            tuple(ledgers),
+            (),
+            5 * SAMPLES,
+            4 * SAMPLES,
+            1.5,
+            1000,
+            "fp32",
+            (),
+            tuple(traces),
         )
         return standing, event
 
