@@ -44,8 +44,8 @@ def missing(db: Database, study: str, trial_id: str) -> bool:
 
 
 def lacking(db: Database, samples: str, trials: Iterable[str]) -> set[str]:
-    """Those of `trials` that an earlier version looked at on these samples, without measuring this, and whose weights are kept: a pass
-    away from being complete, without any training."""
+    """Those of `trials` that an earlier version looked at on these samples, without measuring this, and whose weights are kept: a
+    pass away from being complete, without any training."""
     return {str(trial_id) for (trial_id,) in db.execute(_LACKING, (json.dumps(list(trials)), samples)).fetchall()}
 
 

@@ -1,5 +1,5 @@
-"""A home with as many trials as are asked for, every row of which a worker's own functions wrote: claimed, recorded, settled. Only
-what a model would have said is made up."""
+"""A home with as many trials as are asked for, every row of which a worker's own functions wrote: claimed, recorded, settled.
+Only what a model would have said is made up."""
 
 from __future__ import annotations
 
