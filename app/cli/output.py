@@ -33,7 +33,7 @@ def emit_json(noun: str, rows: Iterable[Options]) -> None:
 
 def emit_document(nouns: Mapping[str, Iterable[Options]]) -> None:
     """The same with more than one kind of row."""
-    document = {"schema_version": SCHEMA_VERSION, **{noun: list(rows) for noun, rows in nouns.items()}}
+    document: Options = {"schema_version": SCHEMA_VERSION, **{noun: list(rows) for noun, rows in nouns.items()}}
     typer.echo(_written(document, indent=2 if sys.stdout.isatty() else None))
 
 

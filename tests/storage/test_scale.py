@@ -75,7 +75,9 @@ def wide(db, act):
             names |= {table: table, **({alias: table} if alias else {})}
         for line in lines:
             how, name, columns = _PASSED.match(line).groups() if _PASSED.match(line) else ("", "", None)
-            if f"WITH {name} AS" in sql and how == "SCAN":  # what was just worked out, under the name of what it is made of
+            if (
+                f"WITH {name} AS" in sql and how == "SCAN"
+            ):  # what was just worked out, under the name of what it is made of
                 continue
             if name in names and (how == "SCAN" or columns in ("study=?", "state=?")):
                 found.append(f"{names[name]}: {line}: {' '.join(sql.split())}")
