@@ -67,7 +67,9 @@ def stream(db: Database, kind: type[R], sql: str, values: Sequence[object] | dic
     """The same one by one: however many there are, few are in memory. They are as of the moment of the first."""
     cursor = db.execute(sql, values)
     names = [column[0] for column in cursor.description]
-    assert set(names) == set(_names(kind)), f"{kind.__name__} has a field for each column, and no other"
+    lacking = set(_names(kind)) - set(names)
+    assert set(names) <= set(_names(kind)), f"{kind.__name__} has a field for each column"
+    assert all(hasattr(kind, name) for name in lacking), f"{kind.__name__}: no column and no default for {lacking}"
     decoders = [(place, _STORED_AS_TEXT[name]) for place, name in enumerate(names) if name in _STORED_AS_TEXT]
     for row in cursor:
         cells = list(row)
