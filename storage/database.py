@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
 BUSY_SECONDS = 30.0
+_LOG_BYTES = 64 << 20
+"""What is left of the log beside the file once all of it is in the file: a long export makes it grow for as long as it reads."""
 _SCORES_SINCE = 7
 """The first schema which keeps with the scores what became of each image, and whose intervals are over seeds and images."""
 
@@ -124,6 +126,7 @@ def _open(path: Path, *, read_only: bool) -> sqlite3.Connection:
         if not read_only:
             _write_ahead(connection)
             connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA cache_size = -65536")
     except BaseException:
@@ -204,8 +207,9 @@ def _copy_beside(path: Path, version: int) -> None:
 
 
 def _migrated_copy(connection: sqlite3.Connection, version: int) -> sqlite3.Connection:
-    """A migrated copy, in memory, of an older database that may not be touched."""
-    copy = sqlite3.connect(":memory:", isolation_level=None)
+    """A migrated copy of an older database that may not be touched: a file without a name, of which no more than a cache is in
+    memory, and nothing is left once it is closed."""
+    copy = sqlite3.connect("", isolation_level=None)
     connection.backup(copy)
     connection.close()
     _apply(wrapped(copy), version)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 CRASHES_IN_A_ROW = 5
 """A trial whose process dies this often without a finished epoch or evaluation in between is given up."""
+_RECENT = 3000
+"""Attempts, the last ones, that tell how much memory a trial needs: it is asked once a second, and no file is passed for that."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +84,32 @@ def claim(db: Database, study: str | None = None, device: str | None = None) -> 
 
 def next_trial(db: Database, study: str | None = None) -> str | None:
     """The trial that `claim` would take."""
-    row = db.execute(
-        "SELECT trial_id FROM study_trial st WHERE state = 'queued' "
-        + ("AND study IN (:study, :tuning) " if study else "")
-        + "AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.trial_id = st.trial_id AND a.ended_at IS NULL) "
-        "ORDER BY priority DESC, study, position LIMIT 1",
-        {"study": study, "tuning": companion(study)} if study else {},
-    ).fetchone()
-    return None if row is None else str(row[0])
+    for condition, values in _steps(db, study):
+        row = db.execute(
+            f"SELECT trial_id FROM study_trial st WHERE state = 'queued' {condition} "
+            "AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.trial_id = st.trial_id AND a.ended_at IS NULL) "
+            "ORDER BY priority DESC, study, position LIMIT 1",
+            values,
+        ).fetchone()
+        if row is not None:
+            return str(row[0])
+    return None
+
+
+def _steps(db: Database, study: str | None) -> Iterator[tuple[str, tuple[int | str, ...]]]:
+    """The queue in parts, in their order. Of one study each priority that there is by itself, so that none of the others' trials
+    are passed to get to its own."""
+    if study is None:
+        yield "", ()
+        return
+    below = 2**63 - 1
+    while (row := db.execute(_NEXT_PRIORITY, (below,)).fetchone())[0] is not None:
+        (below,) = row
+        # In the order in which the studies are claimed.
+        yield from (("AND priority = ? AND study = ?", (below, name)) for name in sorted((study, companion(study))))
+
+
+_NEXT_PRIORITY = "SELECT max(priority) FROM study_trial WHERE state = 'queued' AND priority < ?"
 
 
 def _take(db: Database, trial_id: str, device: str | None) -> Claim:
@@ -369,14 +389,16 @@ def known_trials(db: Database) -> set[str]:
 
 
 def peak_memory_on_gpus(db: Database) -> int | None:
-    """Bytes that the largest trial measured on a GPU took; None while none has been.
+    """Bytes that the largest trial measured on a GPU took, of the last few thousand attempts; None while none has been.
 
     What was measured is what its process took, and is divided by the lanes that this had at the trial's last attempt.
     """
     row = db.execute(
-        "SELECT max(t.peak_memory / max(1, coalesce(json_extract(e.content, '$.lanes'), 1))) FROM trial t "
-        "JOIN attempt a ON a.id = (SELECT max(id) FROM attempt WHERE trial_id = t.id AND device LIKE 'cuda%') "
-        "LEFT JOIN environment e ON e.id = a.environment_id WHERE t.peak_memory IS NOT NULL"
+        "SELECT max(t.peak_memory / max(1, coalesce(json_extract(e.content, '$.lanes'), 1))) FROM "
+        "(SELECT id, trial_id, environment_id, device FROM attempt ORDER BY id DESC LIMIT ?) a CROSS JOIN trial t "
+        "ON t.id = a.trial_id LEFT JOIN environment e ON e.id = a.environment_id WHERE t.peak_memory IS NOT NULL "
+        "AND a.id = (SELECT max(id) FROM attempt WHERE trial_id = t.id AND device LIKE 'cuda%')",
+        (_RECENT,),
     ).fetchone()
     return None if row[0] is None else int(row[0])
 

@@ -167,6 +167,10 @@ class ExampleRow:
     class_names: Sequence[str]
 
 
+_OF_TRIAL = "trial_id = ? AND study IN (SELECT st.study FROM study_trial st WHERE st.trial_id = ?)"
+"""Of tables whose rows stand by study: without its studies all of them would be passed for one trial's."""
+
+
 def trial_detail(db: Database, trial_id: str) -> TrialDetail:
     """Everything about one trial: its row, where it stands in each study, trust checks, epochs, attempts with environments,
     results."""
@@ -180,8 +184,8 @@ def trial_detail(db: Database, trial_id: str) -> TrialDetail:
             read(
                 db,
                 CheckRow,
-                f"SELECT {columns(CheckRow)} FROM v_trust WHERE trial_id = ? ORDER BY study, position",
-                (trial_id,),
+                f"SELECT {columns(CheckRow)} FROM v_trust WHERE {_OF_TRIAL} ORDER BY study, position",
+                (trial_id, trial_id),
             )
         ),
         epochs=tuple(trial_epochs(db, trial_id)),
@@ -189,8 +193,8 @@ def trial_detail(db: Database, trial_id: str) -> TrialDetail:
             read(
                 db,
                 StudyScore,
-                f"SELECT {columns(StudyScore)} FROM score WHERE trial_id = ? ORDER BY study, name",
-                (trial_id,),
+                f"SELECT {columns(StudyScore)} FROM score WHERE {_OF_TRIAL} ORDER BY study, name",
+                (trial_id, trial_id),
             )
         ),
         results=tuple(results(db, trial_id=trial_id)),

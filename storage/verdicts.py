@@ -101,7 +101,7 @@ def score_late(db: Database) -> int:
 def _rescored(db: Database, study: str, trial_id: str) -> list[str]:
     """The trials that `rescore` is about, with all but what their variants' trials together come to."""
     before = common_attacks(db, study)
-    now = _had_by_all(db, study, trial_id)
+    now = _had_by_all(db, study, trial_id, before)
     scored = [trial_id]
     if now != before:
         db.execute("DELETE FROM study_common WHERE study = ?", (study,))
@@ -122,18 +122,38 @@ def _variants(db: Database, trial_ids: Sequence[str]) -> list[str]:
     return [str(variant_id) for (variant_id,) in rows.fetchall()]
 
 
-def _had_by_all(db: Database, study: str, trial_id: str) -> list[str]:
-    """Ids of the added attacks that have been carried out on `trial_id` and on every other trial that has a score."""
-    rows = db.execute(
-        "WITH compared AS (SELECT DISTINCT trial_id FROM score WHERE study = :study UNION SELECT :trial) "
-        "SELECT ta.attack_id FROM trial_attack ta JOIN compared c ON c.trial_id = ta.trial_id "
-        "JOIN evaluation e ON e.trial_id = ta.trial_id AND e.attack_id = ta.attack_id AND e.state = 'done' "
-        "AND e.samples = (SELECT samples FROM study WHERE name = :study) "
-        "WHERE ta.study = :study AND ta.attack_id NOT IN (SELECT attack_id FROM study_attack WHERE study = :study) "
-        "GROUP BY ta.attack_id HAVING count(*) = (SELECT count(*) FROM compared) ORDER BY ta.attack_id",
+def _had_by_all(db: Database, study: str, trial_id: str, before: Sequence[str]) -> list[str]:
+    """Ids of the added attacks that have been carried out on `trial_id` and on every other trial that has a score; `before` are
+    those that the others all had when one of them was scored last, so that not all of them are asked again."""
+    had = db.execute(
+        f"SELECT ta.attack_id FROM {_CARRIED_OUT} WHERE ta.study = :study AND ta.trial_id = :trial "
+        "AND ta.attack_id NOT IN (SELECT attack_id FROM study_attack WHERE study = :study) ORDER BY ta.attack_id",
         {"study": study, "trial": trial_id},
     )
-    return [str(attack_id) for (attack_id,) in rows.fetchall()]
+    return [
+        attack_id
+        for (attack_id,) in had.fetchall()
+        if attack_id in before or not _lacked_by_another(db, study, trial_id, attack_id)
+    ]
+
+
+_CARRIED_OUT = (
+    "trial_attack ta JOIN evaluation e ON e.trial_id = ta.trial_id AND e.attack_id = ta.attack_id AND e.state = 'done' "
+    "AND e.samples = (SELECT samples FROM study WHERE name = ta.study)"
+)
+_LACKED = (
+    "SELECT 1 FROM study_trial st JOIN score sc ON sc.study = st.study AND sc.trial_id = st.trial_id "
+    "AND sc.name = 'clean_accuracy' WHERE st.study = :study AND {} AND st.trial_id <> :trial AND NOT EXISTS "
+    f"(SELECT 1 FROM {_CARRIED_OUT} WHERE ta.study = st.study AND ta.trial_id = st.trial_id AND ta.attack_id = :attack) LIMIT 1"
+)
+
+
+def _lacked_by_another(db: Database, study: str, trial_id: str, attack_id: str) -> bool:
+    """Whether an added attack has not been carried out on each other trial that has a score. Those that wait are looked at
+    first: while an attack goes through a study one of them lacks it, and the others need not be passed."""
+    key = {"study": study, "trial": trial_id, "attack": attack_id}
+    chosen = ("st.state = 'queued'", "st.state = 'running'", "1")
+    return any(db.execute(_LACKED.format(states), key).fetchone() for states in chosen)
 
 
 def _score(db: Database, study: str, trial_id: str) -> None:

@@ -42,12 +42,17 @@ def emit_json(noun: str, rows: Iterable[Options]) -> None:
 
 def emit_document(nouns: Mapping[str, Iterable[Options]]) -> None:
     """The same with more than one kind of row."""
-    document = {
-        "schema_version": SCHEMA_VERSION,
-        **{noun: [_finite(row) for row in rows] for noun, rows in nouns.items()},
-    }
-    written = json.dumps(document, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None)
+    document: Options = {"schema_version": SCHEMA_VERSION, **{noun: list(rows) for noun, rows in nouns.items()}}
+    written = _written(document, indent=2 if sys.stdout.isatty() else None)
     typer.echo(visible_quoted(written).encode())
+
+
+def _written(document: Options, indent: int | None) -> str:
+    """Nearly all documents hold no NaN, which takes longer to look for than to write them."""
+    try:
+        return json.dumps(document, ensure_ascii=False, indent=indent, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(document), ensure_ascii=False, indent=indent)
 
 
 def emit_file(content: str) -> None:

@@ -14,7 +14,7 @@ from core.errors import BadInput
 from storage.destinations import InUse, refuse_in_use
 from storage.export.place import beside
 from storage.listing import COLUMNS, Filter, page
-from storage.queries import results
+from storage.queries import each_result
 from storage.reading import Json, as_json
 from storage.rows import ResultRow
 from storage.studies import study_row
@@ -42,16 +42,16 @@ def write_rows(db: Database, file: TextIO, kind: str, study: str | None) -> int:
     """v_results as "csv" or "jsonl", one line per row; returns the number of rows. Raises NotFound for an unknown study."""
     if study is not None:
         study_row(db, study)
-    rows = [as_json(row) for row in results(db, study)]
+    count, writer = 0, csv.DictWriter(file, [field.name for field in fields(ResultRow)])
     if kind == "csv":
-        writer = csv.DictWriter(file, [field.name for field in fields(ResultRow)])
         writer.writeheader()
-        for row in rows:
+    for row in map(as_json, each_result(db, study)):
+        count += 1
+        if kind == "csv":
             writer.writerow({key: _flat(value) for key, value in row.items()})
-    else:
-        for row in rows:
+        else:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
-    return len(rows)
+    return count
 
 
 def export_listing(
