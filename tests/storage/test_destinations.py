@@ -155,7 +155,7 @@ def test_a_link_turned_to_the_database_at_the_last_moment_is_not_written_through
     link.symlink_to(home.database)
     (tmp_path / "file").write_text("text")
     with pytest.raises(BadInput, match="innate itself uses"):
-        export._pour(tmp_path / "file", link, own)
+        place._pour(tmp_path / "file", link, own)
     assert home.database.read_bytes() == before
 
 
