@@ -10,6 +10,7 @@ import pytest
 from core.errors import BadInput
 from storage import database, export
 from storage.destinations import SIDE_FILES, in_use, refuse_in_use
+from storage.export import place
 from storage.home import Home
 
 OPEN = """
