@@ -534,8 +534,28 @@ def test_a_foreign_or_newer_database_is_refused_and_left_alone(innate, home):
         assert "not a sound SQLite database" in innate(*command, check=2).stderr
     assert home.database.read_text().startswith("these are my notes")
     home.database.unlink()
-    sqlite3.connect(home.database).execute("PRAGMA user_version = 77").connection.execute("CREATE TABLE t (x)")
+    other = sqlite3.connect(home.database)
+    other.executescript("PRAGMA user_version = 3; CREATE TABLE t (x)")
+    assert "not one of innate's" in innate("results", check=2).stderr, "whatever its number says"
+    other.executescript("PRAGMA user_version = 77; CREATE TABLE _sqlite_migrations (x)")
     assert "newer innate" in innate("results", check=2).stderr
+
+
+def test_a_database_without_tables_is_no_empty_list(innate, home, tmp_path):
+    """What a copy is whose log was left behind, and an empty file."""
+    copy = tmp_path / "copy.db"
+    copy.touch()
+    sqlite3.connect(tmp_path / "tableless.db").execute("PRAGMA journal_mode = WAL")
+    for path in (copy, tmp_path / "tableless.db"):
+        refused = innate("--db", str(path), "studies", check=2)
+        assert "without tables" in refused.stderr
+        assert "export sqlite" in refused.stderr
+        assert refused.stdout == ""
+        assert refused.stderr.count("\n") == 1
+    home.database.write_bytes((tmp_path / "tableless.db").read_bytes())
+    before = home.database.read_bytes()
+    assert "has no tables" in innate("studies").stderr
+    assert home.database.read_bytes() == before
 
 
 # --- what is loaded ---
