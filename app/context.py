@@ -87,8 +87,8 @@ class Context:
         if not self.read_only and is_blank(self.database):
             if hint:
                 self.say(
-                    f"{self.database} has no tables, so nothing is here yet; if it is a copy, copy with `innate export sqlite DEST`, "
-                    "which does so at any time"
+                    f"{self.database} has no tables, so nothing is here yet; if it is a copy, copy with "
+                    "`innate export sqlite DEST`, which does so at any time"
                 )
             return empty()
         # Somebody else's home, or one on a read-only disk, can still be read.

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING
 
 from core.errors import BadInput, NotFound
 from core.names import short_id
+from storage import listing
 from storage.database import connect, in_words
 from storage.destinations import InUse, refuse_in_use
 from storage.listing import COLUMNS, Filter, page
 from storage.queries import count_trials, results, trials
 from storage.reading import Json, as_json
-from storage.rows import ResultRow
+from storage.rows import FoundTrial, ResultRow
 from storage.studies import study_row
 from storage.tuning import companion
 
@@ -69,7 +70,7 @@ def export_sqlite(
 
 
 def export_rows(db: Database, dest: Path, kind: str, study: str | None, own: InUse, *, force: bool = False) -> int:
-    """v_results as "csv" or "jsonl", one line per row; returns the number of rows."""
+    """v_results as "csv" or "jsonl", one line per row, those of trials in no study last; returns the number of rows."""
     refuse_in_use(dest, own)
     if study is not None:
         study_row(db, study)
@@ -96,15 +97,20 @@ def export_listing(
     own: InUse,
     *,
     descending: bool = False,
+    in_studies: bool = True,
+    outside: bool = False,
     force: bool = False,
 ) -> int:
-    """The filtered table of runs in its order, one row each, as the ending of `dest` says: .csv, .json or .jsonl.
+    """The filtered table of runs in its order, one row each, as the ending of `dest` says: .csv, .json or .jsonl. `in_studies`:
+    the runs of studies; `outside`: then those in no study, which have no scores.
 
     Returns the number of rows. Raises BadInput for another ending.
     """
     refuse_in_use(dest, own)
-    found = [as_json(row) for row in page(db, chosen, order, descending=descending)]
-    rows = [{name: row[name] for name in COLUMNS} for row in found]
+    found: list[FoundTrial] = []
+    found += page(db, chosen, order, descending=descending) if in_studies else []
+    found += listing.outside(db, chosen, order, descending=descending) if outside else []
+    rows = [{name: row.get(name) for name in COLUMNS} for row in map(as_json, found)]
     return export_table(dest, rows, COLUMNS if rows else ("study", "trial_id"), own, force=force)
 
 
@@ -129,12 +135,13 @@ def export_table(
 def export_weights(
     db: Database, checkpoints: Path, dest: Path, study: str | None, own: InUse, *, force: bool = False
 ) -> int:
-    """A folder of state dicts named by trial, and manifest.json that says what each is; returns the number of models.
+    """A folder of state dicts named by trial, and manifest.json that says what each is; returns the number of models, without
+    `study` those that are in no study too.
 
     `checkpoints` is the folder that stored paths are relative to. Raises NotFound where no weights are there.
     """
     refuse_in_use(dest, own)
-    rows = {row.trial_id: row for row in trials(db, study)}
+    rows = {row.trial_id: row for row in (listing.anywhere(db) if study is None else trials(db, study))}
     stored = dict(db.execute("SELECT id, weights FROM trial WHERE weights IS NOT NULL").fetchall())
     found = [
         (f"{short_id(trial)}.pt", row, checkpoints / stored[trial])

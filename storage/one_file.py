@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,8 +48,8 @@ def is_blank(path: Path) -> bool:
 def refuse_blank(path: Path) -> None:
     """Raises BadInput for a database without any table."""
     raise BadInput(
-        f"{path}: a database without tables, so nothing is in it; if it is a copy, what it held may be in the file {path.name}-wal "
-        "beside the original: copy with `innate export sqlite DEST`"
+        f"{path}: a database without tables, so nothing is in it; if it is a copy, what it held may be in the -wal file that was "
+        "left behind beside the original: copy with `innate export sqlite DEST`"
     )
 
 
@@ -74,7 +73,7 @@ class OpenedFile:
     def is_there(self) -> bool:
         """Whether it is still the one that others find at its path."""
         try:
-            found = os.stat(self.path)
+            found = self.path.stat()
         except OSError:
             return False
         return (found.st_dev, found.st_ino) == (self.device, self.inode)
@@ -82,4 +81,6 @@ class OpenedFile:
     def require(self) -> None:
         """Raises Unavailable once it is not."""
         if not self.is_there():
-            raise Unavailable(f"{self.path}: the database was removed or replaced meanwhile; nothing more is written to it")
+            raise Unavailable(
+                f"{self.path}: the database was removed or replaced meanwhile; nothing more is written to it"
+            )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from storage.schema_findings import FINDINGS
+from storage.schema_left import IN_STUDY, LEFT, OUTSIDE, in_study
 from storage.schema_notes import NOTES
 from storage.schema_traits import TRAITS
 from storage.schema_tuning import LEVELS, TUNING, with_levels
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
     from sqlite_utils.migrations import Migrations
 
-SCHEMA_VERSION = 10
+SCHEMA_VERSION = 11
 """How many migrations this program knows; PRAGMA user_version says how many a file has had."""
 
 _TABLES = """
@@ -791,6 +792,16 @@ def migrations() -> Migrations:
     def tenth(db: Database) -> None:
         for statement in _statements(NOTES):
             db.execute(statement)
+
+    @steps(name="11: trials that are in no study any more")
+    def eleventh(db: Database) -> None:
+        for statement in _statements(LEFT):
+            db.execute(statement)
+        for view in IN_STUDY:
+            (sql,) = db.execute("SELECT sql FROM sqlite_master WHERE name = ?", (view,)).fetchone()
+            db.execute(f"DROP VIEW {view}")
+            db.execute(in_study(view, sql))
+            db.execute(OUTSIDE[view])
 
     return steps
 

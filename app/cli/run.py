@@ -241,9 +241,14 @@ def _announce(context: Context, submission: Submission) -> None:
         left = f" ({submission.tuning_missing} to train)" if submission.tuning_missing else ""
         told = f"tuning: {submission.tuning} candidates{left}, then {told}"
     context.say(f"{submission.study}: {told}")
+    if submission.leaving:
+        from app.report.leaving import leaving_text
+
+        context.say(f"{submission.study}: left by {leaving_text(submission.leaving)}")
 
 
 def _plan_text(planned: Plan, portrait: Portrait | None, submission: Submission, time: str) -> str:
+    from app.report.leaving import leaving_text
     from app.report.portrait import dataset_label, other_content_warning, portrait_rows
 
     study, info = planned.study, planned.info
@@ -274,6 +279,8 @@ def _plan_text(planned: Plan, portrait: Portrait | None, submission: Submission,
     )
     if study.tuning is not None:
         lines.append(_tuning_text(study.tuning, planned, submission))
+    if submission.leaving:
+        lines.append(f"leaving: {leaving_text(submission.leaving)}")
     lines.append(f"evaluations: {submission.evaluations_missing:,} of {submission.evaluations:,} missing")
     lines.append(
         f"audits: {submission.audits_missing:,} of {submission.audits:,} missing"

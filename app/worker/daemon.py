@@ -163,9 +163,7 @@ def _stay(
         executor = LanesExecutor(slots, home.logs / "children.log")
         executor.warm()
         try:
-            worker = Worker(
-                home, db, executor, book, ownership, role=DETACHED, crafting=crafting, stay=True, file=file
-            )
+            worker = Worker(home, db, executor, book, ownership, role=DETACHED, crafting=crafting, stay=True, file=file)
             worker.work(None, stop)
             return
         except (InnateError, sqlite3.Error) as error:

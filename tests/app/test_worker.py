@@ -14,7 +14,16 @@ from app.worker.loop import Stop, Worker
 from app.worker.pulse import Pulse
 from core.attacks import resolve
 from core.errors import BadInput, Unavailable
-from core.events import AttackProgress, Crashed, EpochFinished, EpochRecord, Finished, Started, TrainingProgress, TrialFailed
+from core.events import (
+    AttackProgress,
+    Crashed,
+    EpochFinished,
+    EpochRecord,
+    Finished,
+    Started,
+    TrainingProgress,
+    TrialFailed,
+)
 from core.executors.inline import InlineExecutor
 from core.executors.protocol import Slot
 from core.jobs.trial import run_trial
@@ -215,7 +224,9 @@ def test_a_database_that_is_taken_away_ends_the_worker(other, home, db, cache, m
     with pytest.raises(Unavailable, match=r"innate\.db was removed or replaced"):
         make(taken_away).work(None, never)
     assert not home.database.with_name("innate.db-wal").stat().st_size, "nothing that would be read into another file"
-    assert queue.remaining(database.connect(tmp_path / "away.db"), "tiny") == {"queued": 3, "running": 1}, "left as it was"
+    assert queue.remaining(database.connect(tmp_path / "away.db"), "tiny") == {"queued": 3, "running": 1}, (
+        "left as it was"
+    )
     if other:
         assert queries.count_trials(database.connect(home.database)) == 0
 

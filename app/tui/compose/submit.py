@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.report.leaving import COMMAND
 from app.tui.compose.download import Download
 from app.tui.compose.outlook import Outlook, counts, remarks
 from app.tui.shell.page import Page
@@ -74,6 +75,8 @@ def _told(submission: Submission, started: Started) -> str:
         trials = f"{submission.tuning_missing:,} trials queued to tune by, for {left:,} to come"
     if submission.failed:
         trials += f", {submission.failed:,} failed before (retry them in the queue)"
+    if submission.leaving:
+        trials += f", {len(submission.leaving):,} left it ({COMMAND})"
     if started.waits_for is not None:
         worker = f"the worker takes over when innate run (pid {started.waits_for}) ends"
     else:
