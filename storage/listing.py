@@ -75,10 +75,10 @@ _EXPRESSIONS = {
     "left_study": "NULL", "left_at": "NULL",
 }  # fmt: skip
 _OUTSIDE = {
-    "trust_reasons": "NULL", "optimizer_options": "t.optimizer_options",
-    "left_study": "st.left_study", "left_at": "st.left_at",
+    "optimizer_options": "t.optimizer_options", "left_study": "st.left_study", "left_at": "st.left_at",
 }  # fmt: skip
 """Those that are others for trials in no study."""
+_MOST_IMAGES = "(SELECT o.samples FROM clean o WHERE o.trial_id = st.trial_id ORDER BY o.count DESC, o.samples LIMIT 1)"
 COLUMNS = tuple(_EXPRESSIONS)
 """Those of an exported table, in their order."""
 OF_ONE_VARIANT = "st.trial_id IN (SELECT id FROM trial WHERE variant_id = ?)"
@@ -266,7 +266,7 @@ def outside(
     sorting = "ORDER BY st.left_at DESC, st.trial_id" if order in (None, "study") else _sorted(order, descending)
     names = [field.name for field in fields(FoundTrial)]
     columns = ", ".join(f"{_OUTSIDE.get(name, _EXPRESSIONS[name])} AS {name}" for name in names)
-    joined = _joined(columns, chosen.sql, sorting).replace("s.samples", "st.samples")
+    joined = _joined(columns, chosen.sql, sorting).replace("s.samples", _MOST_IMAGES)
     if "brief" in joined:
         keep_up(db)
     sql = (

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from storage.schema_findings import FINDINGS
-from storage.schema_left import IN_STUDY, LEFT, OUTSIDE, in_study
+from storage.schema_left import HALVES, LEFT, in_study
 from storage.schema_notes import NOTES
 from storage.schema_traits import TRAITS
 from storage.schema_tuning import LEVELS, TUNING, with_levels
@@ -797,11 +797,11 @@ def migrations() -> Migrations:
     def eleventh(db: Database) -> None:
         for statement in _statements(LEFT):
             db.execute(statement)
-        for view in IN_STUDY:
+        for view, (studies, others) in HALVES.items():
             (sql,) = db.execute("SELECT sql FROM sqlite_master WHERE name = ?", (view,)).fetchone()
             db.execute(f"DROP VIEW {view}")
             db.execute(in_study(view, sql))
-            db.execute(OUTSIDE[view])
+            db.execute(f"CREATE VIEW {view} AS SELECT * FROM {studies} UNION ALL SELECT * FROM {others}")
 
     return steps
 

@@ -23,70 +23,56 @@ BEGIN
     DELETE FROM left_trial WHERE trial_id = NEW.trial_id;
 END;
 
--- What such a trial would be in a study. Nobody is going to train it, so what lacks its weights is not queued.
+-- What such a trial would be in a study, each column of the affinity that it has there: only so does SQLite look through both halves
+-- of a view. Nobody is going to train it, so what lacks its weights is not queued.
 CREATE VIEW trial_in_no_study AS
-SELECT CAST(NULL AS TEXT) AS study, x.trial_id,
-    CASE WHEN EXISTS (SELECT 1 FROM attempt a WHERE a.trial_id = x.trial_id AND a.ended_at IS NULL) THEN 'running'
-        WHEN t.failure IS NOT NULL THEN 'failed' WHEN t.weights IS NOT NULL THEN 'done' ELSE 'cancelled' END AS state,
-    t.failure AS reason, x.trust, 0 AS priority, 0 AS position, x.study AS left_study, x.left_at,
-    (SELECT c.samples FROM clean c WHERE c.trial_id = x.trial_id ORDER BY c.count DESC, c.samples LIMIT 1) AS samples
-FROM left_trial x JOIN trial t ON t.id = x.trial_id;
-"""
-
-IN_STUDY = {"v_trials": "trial_in_study", "v_results": "result_in_study"}
-"""View → the name under which its rows of studies go on."""
-
-_LAST_OF_TRIALS = "t.training\nFROM study_trial st"
-
-
-def in_study(view: str, sql: str) -> str:
-    """The statement that makes the rows of studies, from that of the view as the migrations before left it."""
-    sql = sql.replace(f"CREATE VIEW {view} AS", f"CREATE VIEW {IN_STUDY[view]} AS")
-    if view == "v_trials":
-        assert sql.count(_LAST_OF_TRIALS) == 1, "its last column is followed by its tables"
-        left = ", CAST(NULL AS TEXT) AS left_study, CAST(NULL AS REAL) AS left_at"
-        sql = sql.replace(_LAST_OF_TRIALS, _LAST_OF_TRIALS.replace("\n", f"{left}\n"))
-    return sql
-
-
-OUTSIDE = {
-    "v_trials": """
-CREATE VIEW v_trials AS
-SELECT * FROM trial_in_study
-UNION ALL
-SELECT x.study, x.trial_id, t.variant_id, t.dataset, t.architecture, t.optimizer, t.activation, t.defense, t.seed,
-    x.state, x.reason,
+SELECT CAST(NULL AS TEXT) AS study, t.id AS trial_id, t.variant_id, t.dataset, t.architecture, t.optimizer, t.activation,
+    t.defense, t.seed,
+    CAST(CASE WHEN EXISTS (SELECT 1 FROM attempt a WHERE a.trial_id = t.id AND a.ended_at IS NULL) THEN 'running'
+        WHEN t.failure IS NOT NULL THEN 'failed' WHEN t.weights IS NOT NULL THEN 'done' ELSE 'cancelled' END AS TEXT) AS state,
+    t.failure AS reason,
     (SELECT count(*) FROM attempt a WHERE a.trial_id = t.id) AS attempts,
     c.accuracy AS clean_accuracy, t.initial_digest, t.final_digest, t.train_seconds,
-    x.trust, x.priority, x.position, t.train_samples,
-    t.architecture_options, t.optimizer_options, t.activation_options, t.defense_options,
-    t.training, x.left_study, x.left_at
-FROM trial_in_no_study x
-JOIN trial t ON t.id = x.trial_id
-LEFT JOIN clean c ON c.trial_id = t.id AND c.samples = x.samples;
-""",
-    # A study judges a model and its numbers together: without the verdict of one, no number is `ok`.
-    "v_results": """
-CREATE VIEW v_results AS
-SELECT * FROM result_in_study
-UNION ALL
+    x.trust, CAST(0 AS INTEGER) AS priority, CAST(0 AS INTEGER) AS position, t.train_samples,
+    t.architecture_options, coalesce(t.optimizer_options, NULL) AS optimizer_options, t.activation_options, t.defense_options,
+    t.training, x.study AS left_study, x.left_at
+FROM left_trial x
+CROSS JOIN trial t ON t.id = x.trial_id
+LEFT JOIN clean c ON c.trial_id = t.id AND c.samples =
+    (SELECT o.samples FROM clean o WHERE o.trial_id = t.id ORDER BY o.count DESC, o.samples LIMIT 1);
+
+-- What was found of it by any attack. A study judges a model and its numbers together: without the verdict of one, none is `ok`.
+CREATE VIEW result_in_no_study AS
 SELECT CAST(NULL AS TEXT) AS study, t.id AS trial_id, t.variant_id, t.dataset, t.architecture, t.optimizer, t.activation,
-    t.defense, t.seed, a.name AS attack, a.id AS attack_id, a.norm, l.eps, e.count AS samples, c.accuracy AS clean_accuracy,
-    l.robust_accuracy,
+    t.defense, t.seed, a.name AS attack, a.id AS attack_id, a.norm, coalesce(l.eps, NULL) AS eps, e.count AS samples,
+    c.accuracy AS clean_accuracy, coalesce(l.robust_accuracy, NULL) AS robust_accuracy,
     CASE WHEN 'invalid' IN (e.trust, x.trust) THEN 'invalid' WHEN 'suspect' IN (e.trust, x.trust) THEN 'suspect'
         WHEN x.trust = 'ok' THEN e.trust END AS trust,
     e.forward_passes, e.backward_passes, e.seconds,
     e.trust_reasons, l.adversarial_accuracy, 0 AS added, e.crafting, e.batch_size, e.notes, a.spec AS attack_spec,
-    t.architecture_options, t.optimizer_options, t.activation_options, t.defense_options,
+    t.architecture_options, coalesce(t.optimizer_options, NULL) AS optimizer_options, t.activation_options, t.defense_options,
     CAST(NULL AS REAL) AS median_distance, e.trust AS attack_trust, x.trust AS model_trust,
     CAST(NULL AS REAL) AS known_worst_case, CAST(NULL AS INTEGER) AS audited, CAST(NULL AS INTEGER) AS fell,
-    CAST(NULL AS REAL) AS overstated_at_most, CAST(NULL AS TEXT) AS audit_attacks
+    min(NULL, NULL) AS overstated_at_most, CAST(NULL AS TEXT) AS audit_attacks
 FROM left_trial x
 CROSS JOIN trial t ON t.id = x.trial_id
 CROSS JOIN evaluation e ON e.trial_id = t.id AND e.state = 'done'
 CROSS JOIN ledger l ON l.evaluation_id = e.id
 CROSS JOIN attack a ON a.id = e.attack_id
 LEFT JOIN clean c ON c.trial_id = t.id AND c.samples = e.samples;
-""",
-}
-"""View → what makes it again, with the rows of trials in no study after those of studies."""
+"""
+
+HALVES = {"v_trials": ("trial_in_study", "trial_in_no_study"), "v_results": ("result_in_study", "result_in_no_study")}
+"""View → the names of what it is made of: its rows of studies, which are what it was before, and those of trials in none."""
+
+_LAST_OF_TRIALS = "t.training\nFROM study_trial st"
+
+
+def in_study(view: str, sql: str) -> str:
+    """The statement that makes the rows of studies, from that of the view as the migrations before left it."""
+    sql = sql.replace(f"CREATE VIEW {view} AS", f"CREATE VIEW {HALVES[view][0]} AS")
+    if view == "v_trials":
+        assert sql.count(_LAST_OF_TRIALS) == 1, "its last column is followed by its tables"
+        left = ", CAST(NULL AS TEXT) AS left_study, CAST(NULL AS REAL) AS left_at"
+        sql = sql.replace(_LAST_OF_TRIALS, _LAST_OF_TRIALS.replace("\n", f"{left}\n"))
+    return sql
