@@ -23,8 +23,8 @@ BEGIN
     DELETE FROM left_trial WHERE trial_id = NEW.trial_id;
 END;
 
--- What such a trial would be in a study, each column of the affinity that it has there: only so does SQLite look through both halves
--- of a view. Nobody is going to train it, so what lacks its weights is not queued.
+-- What such a trial would be in a study, each column of the affinity that it has there: only so does SQLite look through both
+-- halves of a view. Nobody is going to train it, so what lacks its weights is not queued.
 CREATE VIEW trial_in_no_study AS
 SELECT CAST(NULL AS TEXT) AS study, t.id AS trial_id, t.variant_id, t.dataset, t.architecture, t.optimizer, t.activation,
     t.defense, t.seed,

@@ -60,6 +60,11 @@ class Submission:
     """The trials that the stored study of that name has and this one has not, in the order of the stored one. They keep what is
     stored of them; the same study as before has them again."""
 
+    @property
+    def nothing_left(self) -> bool:
+        """Whether there is nothing in it for a worker."""
+        return self.new + self.trained + self.tuning_missing + self.traits_missing == 0
+
     def as_json(self) -> dict[str, Json]:
         return asdict(self)
 
@@ -77,16 +82,19 @@ def submit(db: Database, plan: Plan, data_root: Path | None = None) -> Submissio
     assert plan.samples is not None, "the data set is at hand when a study is submitted"
     name = plan.study.name
     with transaction(db):
-        claimed, asked = _what_scores_say(db, name), _what_findings_ask(db, name)
+        claimed, asked, wanted = _what_scores_say(db, name), _what_findings_ask(db, name), _what_trials_need(db, name)
         store_study(db, plan.study, plan.info, plan.samples, data_root)
         judged = tuning.arrange(db, plan, plan.samples, data_root)
         _store_attacks(db, name, plan.study.attacks)
         audits.want(db, name, wanted_audits(plan.study.attacks, plan.study.threat, plan.study.audit))
         leaving = _leaving(db, plan, judged)
         _store_trials(db, plan, judged, leaving)
-        for row in list(db.query("SELECT trial_id, state FROM study_trial WHERE study = ?", (name,))):
-            if row["state"] != "running":
-                settle_in(db, name, row["trial_id"])
+        # A done trial of a study that wants what it wanted, of the same trials, is done still, with the same scores.
+        settled = ("running", "done") if _what_trials_need(db, name) == wanted else ("running", "running")
+        for (trial_id,) in db.execute(
+            "SELECT trial_id FROM study_trial WHERE study = ? AND state NOT IN (?, ?)", (name, *settled)
+        ).fetchall():
+            settle_in(db, name, trial_id)
         db.execute(
             "UPDATE study_trial SET state = 'queued' WHERE study = ? AND state = 'done' "
             "AND trial_id IN (SELECT value FROM json_each(?))",
@@ -108,6 +116,17 @@ def _what_scores_say(db: Database, study: str) -> tuple[object, ...]:
         (study,),
     )
     return row, radii.fetchall()
+
+
+def _what_trials_need(db: Database, study: str) -> tuple[object, ...]:
+    """What makes a trial of the study done and what its scores are made of: test images, threat, attacks, audits; and which
+    trials there are, since what all of them were attacked with counts."""
+    return (
+        db.execute("SELECT samples, threat_norm, threat_eps FROM study WHERE name = ?", (study,)).fetchone(),
+        db.execute("SELECT attack_id, position FROM study_attack WHERE study = ? ORDER BY 1", (study,)).fetchall(),
+        db.execute("SELECT spec_id FROM study_audit WHERE study = ? ORDER BY 1", (study,)).fetchall(),
+        db.execute("SELECT trial_id FROM study_trial WHERE study = ? ORDER BY 1", (study,)).fetchall(),
+    )
 
 
 def _what_findings_ask(db: Database, study: str) -> tuple[object, ...]:

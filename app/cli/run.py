@@ -10,7 +10,7 @@ from app.cli.context import complete_preset, context_of
 from app.cli.output import emit_json, emit_rows
 from app.cli.worker import Crafting, Device, Fraction, Lanes, Slots, Threads, begin, check_crafting, slots_asked
 from app.context import Context
-from core.errors import BadInput, ExitCode
+from core.errors import BadInput, ExitCode, Unavailable
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -52,7 +52,12 @@ def run(
     lanes: Lanes = None,
     crafting: Crafting = "auto",
     detach: Annotated[
-        bool, typer.Option("--detach", "-d", help="Queue it, make sure a worker runs, and leave: innate wait, status.")
+        bool,
+        typer.Option(
+            "--detach",
+            "-d",
+            help="Queue it, make sure a worker runs if there is something to do, and leave: innate wait, status.",
+        ),
     ] = False,
     yes: Yes = False,
     as_json: Json = False,
@@ -65,7 +70,7 @@ def run(
     from core import datasets
     from core.study.plan import examine
     from core.study.resolve import load_study, refuse_large_grid
-    from storage import content
+    from storage import content, tuning
 
     context = context_of(ctx)
     if context.read_only:
@@ -85,13 +90,17 @@ def run(
         context.say(f"{info.source.name}: {note}")
     db = context.writing()
     refuse_full_disk(context.home)
-    if detach:
-        # Before the study is queued: the worker's children import torch meanwhile.
-        begin(context, resolved, crafting, succeed=True)
     submission = foreground.submit(db, context.home, study)
     _announce(context, submission)
     if detach:
-        context.say("queued; innate status shows it, innate wait waits for it, innate results has what is done")
+        if tuning.stages(db, study.name).open:
+            try:
+                begin(context, resolved, crafting, succeed=True)
+            except Unavailable as error:
+                raise Unavailable(f"{study.name} is queued, but {error}") from None
+            context.say("queued; innate status shows it, innate wait waits for it, innate results has what is done")
+        else:
+            context.say("nothing is left to do, so no worker is started; innate results has what is done")
         if as_json:
             emit_json("run", [submission.as_json()])
         return
@@ -296,9 +305,10 @@ def _time_text(submission: Submission, seconds: float | None, lacking: Wanted, t
     from app.report.forecast import SPREAD, measured_on, why_not_timed
     from app.worker.narration import in_words
 
+    if submission.nothing_left:
+        return "nothing to do"
     if submission.new + submission.trained + submission.tuning_missing == 0:
-        looks = f"a look at {submission.traits_missing:,} trained models, a few passes each"
-        return looks if submission.traits_missing else "nothing to do"
+        return f"a look at {submission.traits_missing:,} trained models, a few passes each"
     if seconds is None:
         failed = why_not_timed(lacking, timed)
         if failed is not None:

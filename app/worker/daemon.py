@@ -161,7 +161,8 @@ def _stay(
     """Work until told to end. What makes the loop give up (a full disk, a broken installation) is waited out."""
     while True:
         executor = LanesExecutor(slots, home.logs / "children.log")
-        executor.warm()
+        if queue.next_trial(db) is not None:  # what torch takes of memory is only taken where it is needed
+            executor.warm()
         try:
             worker = Worker(home, db, executor, book, ownership, role=DETACHED, crafting=crafting, stay=True, file=file)
             worker.work(None, stop)
