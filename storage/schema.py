@@ -793,7 +793,7 @@ def migrations() -> Migrations:
         for statement in _statements(NOTES):
             db.execute(statement)
 
-    @steps(name="11: trials that are in no study any more")
+    @steps(name="11: trials that are in no study any more, what scores were made from")
     def eleventh(db: Database) -> None:
         for statement in _statements(LEFT):
             db.execute(statement)

@@ -1,4 +1,4 @@
-"""Migration 11: trials that are in no study any more. Released; a change is a new migration."""
+"""Migration 11: trials that are in no study any more, and what scores were made from. Released; a change is a new migration."""
 
 LEFT = """
 -- The trials that are in no study, each with the last that it was in (NULL: not known), when it left, and the verdict that it had
@@ -11,6 +11,9 @@ CREATE TABLE left_trial (
 ) STRICT, WITHOUT ROWID;
 INSERT INTO left_trial (trial_id) SELECT id FROM trial t
     WHERE NOT EXISTS (SELECT 1 FROM study_trial st WHERE st.trial_id = t.id);
+
+-- What was known of a trial when it was scored last in a study (storage.verdicts); NULL: scored before this was kept, or not yet.
+ALTER TABLE study_trial ADD COLUMN scored_from TEXT;
 
 CREATE TRIGGER trial_leaves AFTER DELETE ON study_trial
 WHEN NOT EXISTS (SELECT 1 FROM study_trial WHERE trial_id = OLD.trial_id) AND EXISTS (SELECT 1 FROM trial WHERE id = OLD.trial_id)

@@ -26,6 +26,7 @@ from storage.rows import ListedStudy, StudyRow
 from storage.specs import store_attack, store_study, store_trials
 from storage.states import settle_in
 from storage.tuning import Judged
+from storage.verdicts import well_scored
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -89,12 +90,13 @@ def submit(db: Database, plan: Plan, data_root: Path | None = None) -> Submissio
         audits.want(db, name, wanted_audits(plan.study.attacks, plan.study.threat, plan.study.audit))
         leaving = _leaving(db, plan, judged)
         _store_trials(db, plan, judged, leaving)
-        # A done trial of a study that wants what it wanted, of the same trials, is done still, with the same scores.
-        settled = ("running", "done") if _what_trials_need(db, name) == wanted else ("running", "running")
+        # Where the study wants what it wanted, of the same trials, a done one is done still, and scored unless more is known of it.
+        settled = well_scored(db, name) if _what_trials_need(db, name) == wanted else set()
         for (trial_id,) in db.execute(
-            "SELECT trial_id FROM study_trial WHERE study = ? AND state NOT IN (?, ?)", (name, *settled)
+            "SELECT trial_id FROM study_trial WHERE study = ? AND state <> 'running'", (name,)
         ).fetchall():
-            settle_in(db, name, trial_id)
+            if trial_id not in settled:
+                settle_in(db, name, trial_id)
         db.execute(
             "UPDATE study_trial SET state = 'queued' WHERE study = ? AND state = 'done' "
             "AND trial_id IN (SELECT value FROM json_each(?))",

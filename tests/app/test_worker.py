@@ -3,12 +3,13 @@
 import itertools
 import os
 import shutil
+import sqlite3
 import time
 
 import pytest
 
 from app.report.status import unfinished, worker_view
-from app.worker import conditions, foreground, login, loop, owner, retention
+from app.worker import conditions, daemon, foreground, login, loop, owner, retention
 from app.worker.changes import perform
 from app.worker.loop import Stop, Worker
 from app.worker.pulse import Pulse
@@ -30,7 +31,7 @@ from core.jobs.trial import run_trial
 from storage import commands, database, queries, queue, studies, worker_state
 from storage.changes import Drain, Draining, Pause, Sweep
 from storage.home import Home
-from storage.one_file import checkpoint
+from storage.one_file import OpenedFile, checkpoint
 from tests.conftest import answered, plan_of, tiny
 from tests.storage import stored
 
@@ -231,6 +232,27 @@ def test_a_database_that_is_taken_away_ends_the_worker(other, home, db, cache, m
         assert queries.count_trials(database.connect(home.database)) == 0
 
 
+@pytest.mark.parametrize("fault", [sqlite3.OperationalError("disk I/O error"), BadInput("the disk is full")])
+def test_a_detached_worker_ends_with_its_database_whatever_fails_first(fault, home, db, cache, monkeypatch):
+    """What else makes the loop give up is waited out."""
+    held = owner.acquire(home, owner.DETACHED)
+
+    class Executor(InlineExecutor):
+        def poll(self, seconds):
+            home.database.unlink()
+            raise fault
+
+        def warm(self):
+            raise AssertionError("nothing is queued")
+
+    monkeypatch.setattr(daemon, "LanesExecutor", lambda slots, log: Executor(run_trial, 1))
+    with pytest.raises(Unavailable, match=r"innate\.db was removed or replaced under its worker"):
+        daemon._stay(
+            home, db, OpenedFile.at(home.database), [Slot("cpu", 1)], "auto", held, Silent(), foreground.StopSignals()
+        )
+    held.release()
+
+
 def test_whoever_waits_for_a_worker_is_told_that_the_database_is_gone(home, db, cache, monkeypatch):
     studies.submit(db, plan_of(tiny(seeds=1), cache))
     held = owner.acquire(home, owner.DETACHED)
@@ -239,19 +261,16 @@ def test_whoever_waits_for_a_worker_is_told_that_the_database_is_gone(home, db, 
         home.database.unlink(missing_ok=True)
 
     monkeypatch.setattr(time, "sleep", away)
-    again = studies.submit
     waiting = {
-        "perform": lambda: perform(db, home, Drain()),
-        "follow": lambda: foreground.work_on(db, home, "tiny", [], Audience(), foreground.StopSignals(), "auto"),
+        "perform": lambda db: perform(db, home, Drain()),
+        "follow": lambda db: foreground.work_on(db, home, "tiny", [], Audience(), foreground.StopSignals(), "auto"),
     }
     for name, wait in waiting.items():
-        fresh = database.connect(home.database)
-        db = fresh
-        again(db, plan_of(tiny(seeds=1), cache))
         with pytest.raises(Unavailable, match="the database was removed or replaced meanwhile"):
-            wait()
+            wait(db)
         assert not home.database.exists(), name
-    again(database.connect(home.database), plan_of(tiny(seeds=1), cache))
+        db = database.connect(home.database)
+        studies.submit(db, plan_of(tiny(seeds=1), cache))
     told = answered("wait", home=home.root)
     assert (told.returncode, told.stderr.count("removed or replaced meanwhile")) == (4, 1)
     held.release()
