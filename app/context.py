@@ -94,6 +94,16 @@ class Context:
         # Somebody else's home, or one on a read-only disk, can still be read.
         return connect(self.database, read_only=self.read_only or not os.access(self.database, os.W_OK))
 
+    def reading_only(self) -> Database:
+        """As `reading`, by a connection that cannot write: for SQL that is not ours."""
+        from storage.database import connect
+
+        db = self.reading()
+        if self.read_only or not self.database.exists():
+            return db
+        db.close()
+        return connect(self.database, read_only=True)
+
     def writing(self) -> Database:
         """The database for a change; raises BadInput under `--db`."""
         from storage.database import connect

@@ -18,7 +18,7 @@ from storage import audits, traits
 from storage.content import met
 from storage.database import transaction
 from storage.evidence import left_standing, standing_for
-from storage.states import lacks_clean, missing_attacks, missing_looks, settle_in
+from storage.states import lacks_clean, missing_attacks, missing_looks, settle_in, where_it_is
 from storage.tuning import companion, is_companion
 
 if TYPE_CHECKING:
@@ -230,7 +230,8 @@ def retry(db: Database, trial_ids: Sequence[str]) -> list[str]:
 def cancel(db: Database, trial_ids: Sequence[str] | None, study: str | None) -> list[str]:
     """Take queued and running trials out of the queue: these, or all of `study`; in `study` and its tuning only if it is named.
 
-    Returns the ids of those that were cancelled. The attempt of a running one goes on until its worker stops it.
+    Returns the ids of those that were cancelled. The attempt of a running one goes on until its worker stops it. A trial that
+    waited for nothing but attacks that were added to it loses those, and is done as it was before.
     """
     conditions, values = ["state IN ('queued', 'running')"], []
     if study is not None:
@@ -245,11 +246,24 @@ def cancel(db: Database, trial_ids: Sequence[str] | None, study: str | None) -> 
                 parameters.append(trial_id)
             rows = db.execute(
                 f"UPDATE study_trial SET state = 'cancelled', reason = 'cancelled' WHERE {' AND '.join(chosen)} "
-                "RETURNING trial_id",
+                "RETURNING study, trial_id",
                 parameters,
             ).fetchall()
-            cancelled.update((str(row[0]), None) for row in rows)
+            cancelled.update((str(row[1]), None) for row in rows)
+            for name, one in rows:
+                if _withdraw_added(db, name, one) and where_it_is(db, name, one)[0] == "done":
+                    settle_in(db, name, one)
         return list(cancelled)
+
+
+def _withdraw_added(db: Database, study: str, trial_id: str) -> bool:
+    """Forget the attacks that were added to the trial and have not been tried; whether there were any."""
+    gone = db.execute(
+        "DELETE FROM trial_attack WHERE study = :study AND trial_id = :trial AND attack_id NOT IN (SELECT attack_id "
+        "FROM evaluation WHERE trial_id = :trial AND samples = (SELECT samples FROM study WHERE name = :study))",
+        {"study": study, "trial": trial_id},
+    )
+    return bool(gone.rowcount)
 
 
 def unwanted(db: Database, trial_ids: Sequence[str]) -> list[str]:

@@ -292,7 +292,7 @@ COMMANDS = [
     "report", "reproduce", "tuning", "traits", "findings",
     "run", "plan", "init", "presets", "datasets", "architectures", "optimizers", "activations", "attacks", "defenses",
     "scores", "studies", "trials", "show", "results", "chart", "attack", "examples", "export", "delete", "retry", "doctor",
-    "transfer", "compare", "status", "wait", "cancel", "priority", "gc",
+    "transfer", "compare", "status", "wait", "cancel", "priority", "gc", "query", "guide",
 ]  # fmt: skip
 
 
@@ -568,7 +568,7 @@ def test_a_database_without_tables_is_no_empty_list(innate, home, tmp_path):
     "arguments",
     [["--help"], ["results"], ["trials"], ["studies"], ["chart", "curves"], ["plan", "quick"], ["optimizers"], ["doctor"],
      ["chart", "effects"], ["compare", "adam relu", "sgd relu"], ["export", "csv", "/dev/null"], ["report"], ["reproduce", "zz"],
-     ["results", "--by", "optimizer,activation", "--format", "latex"]],
+     ["results", "--by", "optimizer,activation", "--format", "latex"], ["query", "SELECT 1"], ["guide"]],
 )  # fmt: skip
 def test_nothing_but_training_loads_torch(arguments, filled):
     assert loaded(filled, *arguments) == []
