@@ -90,7 +90,7 @@ def submit(db: Database, plan: Plan, data_root: Path | None = None) -> Submissio
         audits.want(db, name, wanted_audits(plan.study.attacks, plan.study.threat, plan.study.audit))
         leaving = _leaving(db, plan, judged)
         _store_trials(db, plan, judged, leaving)
-        # Where the study wants what it wanted, of the same trials, a done one is done still; and scored, unless more is known now.
+        # Where the study wants what it wanted, of the same trials, a done one is done still; and scored, unless more is known.
         settled = well_scored(db, name) if _what_trials_need(db, name) == wanted else set()
         for (trial_id,) in db.execute(
             "SELECT trial_id FROM study_trial WHERE study = ? AND state <> 'running'", (name,)

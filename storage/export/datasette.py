@@ -14,6 +14,7 @@ from storage.destinations import InUse
 from storage.export.place import folder_beside
 from storage.export.sqlite import export_sqlite
 from storage.reading import Options
+from storage.schema_left import HALVES
 from storage.views import VIEWS, Column, View
 
 if TYPE_CHECKING:
@@ -54,9 +55,8 @@ def export_datasette(
     with folder_beside(dest, (DATABASE, METADATA), own, force=force) as partial:
         count = export_sqlite(db, partial / DATABASE, study, own, examples=examples)
         _declare_types(partial / DATABASE)
-        tables = db.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')").fetchall()
-        shown = {"study", *_SHOWN}
-        document = _metadata(study, [str(name) for (name,) in tables if name not in shown])
+        tables = [str(name) for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()]
+        document = _metadata(study, [name for name in tables if name != "study"])
         (partial / METADATA).write_text(json.dumps(document, indent=1, ensure_ascii=False), encoding="utf-8")
     return count
 
@@ -66,11 +66,19 @@ def _declare_types(path: Path) -> None:
     that into a number only for a column with a declared type, which a mean, say, has none of: nothing would be found."""
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         for view in VIEWS:
-            (made,) = db.execute("SELECT sql FROM sqlite_master WHERE name = ?", (view.name,)).fetchone()
-            _, _, select = str(made).partition(" AS")
+            select = _select(db, view.name)
+            for half in HALVES.get(view.name, ()):  # or it would stand beside the views
+                select = select.replace(f"FROM {half}", f"FROM ({_select(db, half)})")
+                db.execute(f"DROP VIEW {half}")
             columns = ", ".join(_declared(column) for column in view.columns)
             db.execute(f"DROP VIEW {view.name}")
             db.execute(f"CREATE VIEW {view.name} AS SELECT {columns} FROM ({select})")
+
+
+def _select(db: sqlite3.Connection, view: str) -> str:
+    (made,) = db.execute("SELECT sql FROM sqlite_master WHERE name = ?", (view,)).fetchone()
+    _, _, select = str(made).partition(" AS")
+    return select
 
 
 def _declared(column: Column) -> str:
