@@ -8,17 +8,21 @@ import platform
 import resource
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 _CONTEXT = 1 << 30
 """Bytes of a device that CUDA may take for a process beside its tensors: half of this, and more with every library."""
 
 
-def environment(device: str, threads: int, precision: str, lanes: int = 1) -> dict[str, Any]:
+def environment(
+    device: str, threads: int, precision: str, lanes: int = 1, plugins: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
     """Versions, source revision, processor, device, threads, precision and determinism flags, as plain data.
 
-    `lanes` is how many trials the process may run at once.
+    `lanes` is how many trials the process may run at once; `plugins` the version of each that is used, by name.
 
     Called in a child: asks torch.
     """
@@ -48,6 +52,7 @@ def environment(device: str, threads: int, precision: str, lanes: int = 1) -> di
         "cudnn_deterministic": torch.backends.cudnn.deterministic,
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
         **(in_force(precision) if on_cuda else {}),
+        **({"plugins": dict(plugins)} if plugins else {}),
     }
 
 
@@ -60,7 +65,12 @@ def source_revision() -> dict[str, Any]:
     try:
         revision, changes = (
             subprocess.run(
-                ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=5, check=True
+                ["git", "-C", str(root), *arguments],
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=5,
+                check=True,
             ).stdout.strip()
             for arguments in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
         )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from core.errors import BadInput, NotFound
+from core.plugged import owner
 from core.registry import nearest
 from storage import listing
 from storage.reading import Options, columns, read
@@ -289,8 +290,36 @@ _TRIAL_COLUMNS = (
 
 def scores(db: Database, study: str, name: str, among: Sequence[str] | None = None) -> list[ScoreRow]:
     """One row per scored trial (of these, if any are named): the factors, variant, seed, trust, and the score's value with its
-    interval over samples. Scores stay while more attacks are waited for."""
+    interval over samples. Scores stay while more attacks are waited for. A plugin's score that came after the trial is worked
+    out from what became of each image."""
     study_row(db, study)
+    found = _stored_scores(db, study, name, among)
+    return (
+        found if owner(name) is None else _with_late(db, study, name, found, _stored_scores(db, study, "innate", among))
+    )
+
+
+def _with_late(
+    db: Database, study: str, name: str, found: Sequence[ScoreRow], usual: Sequence[ScoreRow]
+) -> list[ScoreRow]:
+    from core.verdict.scoring import SCORES
+    from core.verdict.scoring.trial_scores import score_of
+    from storage.image_outcomes import stored
+
+    rows = {row.trial_id: row for row in found}
+    lacking = {row.trial_id: row for row in usual if row.trial_id not in rows}
+    for one in stored(db, study, list(lacking)) if lacking else ():
+        late = score_of(SCORES[name], one.found, bound=one.bound)
+        usual_row = lacking.pop(one.trial_id)
+        rows[one.trial_id] = replace(
+            usual_row, value=late.value, low=late.low, high=late.high, upper_bound=int(late.bound)
+        )
+    unknown = {key: replace(row, value=None, low=None, high=None) for key, row in lacking.items()}
+    rows |= unknown
+    return [rows[row.trial_id] for row in usual]
+
+
+def _stored_scores(db: Database, study: str, name: str, among: Sequence[str] | None) -> list[ScoreRow]:
     some = "" if among is None else "AND st.trial_id IN (SELECT value FROM json_each(?)) "
     return read(
         db,

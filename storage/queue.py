@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.datasets import parse_source
+from core.datasets import stored_source
 from core.jobs.orders import AuditOrder, EvaluationSpec
 from core.records.data import DatasetSource
 from core.records.outcome import DiagnosisSpec
@@ -146,7 +146,7 @@ def _take(db: Database, trial_id: str, device: str | None) -> Claim:
         attempt_id=attempt,
         number=number,
         trial=TrialSpec.from_json(spec),
-        source=parse_source(json.loads(rows[0]["document"])["dataset"], Path("/")),
+        source=stored_source(json.loads(rows[0]["document"])["dataset"]),
         data_root=None if root is None else Path(root),
         evaluations=tuple(evaluations.values()),
         clean=tuple(clean),

@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.plugged import owner
 from core.verdict.audited import radii_of
 from core.verdict.ledgers import USUAL_EPS, survived_at
-from core.verdict.scoring import scores_of
+from core.verdict.scoring import SCORES, scores_of
 from core.verdict.scoring.outcomes import outcomes_of
+from core.verdict.scoring.trial_scores import score_of
 from core.verdict.trust import Judgement, Reason, judge
 from core.verdict.trust.entry import Evidence
 from core.verdict.trust.known import compared_standing, known_standing
 from storage import audits, image_outcomes
+from storage.database import transaction
 from storage.evidence import common_attacks, evidence
 from storage.outcomes import clean_outcome, ledgers
 
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
 
-_KNOWN = """(
+_KNOWN = """:scores || ' ' || (
     SELECT count(*) || ' ' || total(e.finished_at) FROM evaluation e
     WHERE e.trial_id = st.trial_id AND e.samples = s.samples AND e.state = 'done'
 ) || ' ' || (
@@ -36,8 +39,10 @@ _KNOWN = """(
 ) || ' ' || (
     SELECT count(*) || ' ' || total(x.made_at) FROM transfer x WHERE x.target_id = st.trial_id AND x.samples = s.samples
 )"""
-"""What is stored of a trial `st` of a study `s` that more may come to without the study's doing: attacks and audits of other
-studies, images of other models. A text that is another once it does."""
+"""What the scores of a trial `st` of a study `s` are made of that may become more without the study's doing: which scores there
+are, attacks and audits of other studies, images of other models. A text that is another once it does."""
+
+_INSERT_SCORE = "INSERT INTO score (study, trial_id, name, value, low, high, upper_bound) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
 @dataclass(frozen=True)
@@ -59,11 +64,15 @@ def verdict(db: Database, study: str, trial_id: str) -> Verdict:
 def well_scored(db: Database, study: str) -> set[str]:
     """The done trials of a study whose scores are made from all that is known of them now."""
     rows = db.execute(
-        f"SELECT st.trial_id FROM study_trial st JOIN study s ON s.name = st.study WHERE st.study = ? AND st.state = 'done' "
-        f"AND st.scored_from = {_KNOWN}",
-        (study,),
+        "SELECT st.trial_id FROM study_trial st JOIN study s ON s.name = st.study WHERE st.study = :study "
+        f"AND st.state = 'done' AND st.scored_from = {_KNOWN}",
+        {"study": study, "scores": _names()},
     )
     return {str(trial_id) for (trial_id,) in rows.fetchall()}
+
+
+def _names() -> str:
+    return ",".join(SCORES)
 
 
 def rescore(db: Database, study: str, trial_id: str) -> None:
@@ -82,6 +91,32 @@ def rescore_all(db: Database) -> None:
     for study in dict.fromkeys(str(row[0]) for row in rows):
         scored = [one for name, trial_id in rows if name == study for one in _rescored(db, study, trial_id)]
         image_outcomes.refresh(db, study, _variants(db, scored))
+
+
+def score_late(db: Database) -> int:
+    """What a new owner does second: scores of plugins that were installed after a trial was scored, from what became of each
+    image. Returns how many were lacking."""
+    late = [name for name in SCORES if owner(name) is not None]
+    found = 0
+    for name in late:
+        lacking: dict[str, list[str]] = {}
+        for study, trial_id in db.execute(
+            "SELECT o.study, o.trial_id FROM outcome o WHERE NOT EXISTS (SELECT 1 FROM score s "
+            "WHERE s.study = o.study AND s.trial_id = o.trial_id AND s.name = ?)",
+            (name,),
+        ).fetchall():
+            lacking.setdefault(study, []).append(trial_id)
+        for study, trials in lacking.items():
+            with transaction(db):
+                scored = [
+                    (study, one.trial_id, name, score.value, score.low, score.high, int(score.bound))
+                    for one in image_outcomes.stored(db, study, trials)
+                    for score in [score_of(SCORES[name], one.found, bound=one.bound)]
+                ]
+                db.conn.executemany(_INSERT_SCORE, scored)
+                image_outcomes.refresh(db, study, _variants(db, [row[1] for row in scored]))
+            found += len(scored)
+    return found
 
 
 def _rescored(db: Database, study: str, trial_id: str) -> list[str]:
@@ -132,16 +167,22 @@ def _score(db: Database, study: str, trial_id: str) -> None:
     image_outcomes.store(db, study, trial_id, found, bound=bound)
     db.execute("DELETE FROM score WHERE study = ? AND trial_id = ?", (study, trial_id))
     db.conn.executemany(
-        "INSERT INTO score (study, trial_id, name, value, low, high, upper_bound) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        _INSERT_SCORE,
         [
             (study, trial_id, score.name, score.value, score.low, score.high, int(score.bound))
             for score in scores_of(found, bound=bound)
         ],
     )
     db.execute(
-        "UPDATE study_trial AS st SET trust = ?, trust_reasons = ?, "
-        f"scored_from = (SELECT {_KNOWN} FROM study s WHERE s.name = st.study) WHERE study = ? AND trial_id = ?",
-        (judgement.trust, json.dumps([reason.text for reason in judgement.reasons]), study, trial_id),
+        "UPDATE study_trial AS st SET trust = :trust, trust_reasons = :reasons, "
+        f"scored_from = (SELECT {_KNOWN} FROM study s WHERE s.name = st.study) WHERE study = :study AND trial_id = :trial",
+        {
+            "trust": judgement.trust,
+            "reasons": json.dumps([reason.text for reason in judgement.reasons]),
+            "scores": _names(),
+            "study": study,
+            "trial": trial_id,
+        },
     )
     _store_worst_cases(db, study, trial_id, known, judgement)
     _store_checks(db, study, trial_id, judgement)

@@ -8,7 +8,6 @@ import json
 import math
 import sys
 import textwrap
-import unicodedata
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.context import context_of
-from app.cli.output import SCHEMA_VERSION, emit_json, table, width
+from app.cli.output import SCHEMA_VERSION, emit_json, file_on_stdout, table, width
+from app.terminal.characters import visible, visible_quoted
 from core.errors import BadInput, Unavailable
 
 if TYPE_CHECKING:
@@ -123,11 +123,11 @@ def _given(parameters: Sequence[str]) -> dict[str, Value]:
 def _as_json(columns: Sequence[str], rows: Iterable[Sequence[Value]]) -> int:
     """The document of `emit_json`, row by row as they come: it may be larger than the memory. Returns the number of rows."""
     count = 0
-    out = sys.stdout
+    out = file_on_stdout()
     out.write(f'{{"schema_version": {SCHEMA_VERSION}, "rows": [')
     for row in rows:
         document = {name: _plain(value) for name, value in zip(columns, row, strict=True)}
-        out.write(f"{',' if count else ''}\n{json.dumps(document, ensure_ascii=False)}")
+        out.write(f"{',' if count else ''}\n{visible_quoted(json.dumps(document, ensure_ascii=False))}")
         count += 1
     out.write("]}\n")
     return count
@@ -140,7 +140,7 @@ def _plain(value: Value) -> int | float | str | None:
 
 
 def _as_csv(columns: Sequence[str], rows: Iterable[Sequence[Value]]) -> int:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer = csv.writer(file_on_stdout(), lineterminator="\n")
     writer.writerow(columns)
     count = 0
     for row in rows:
@@ -158,7 +158,7 @@ def _as_table(context: Context, answer: Answer, limit: int | None) -> None:
             numeric[place] &= isinstance(value, int | float | None)
             known[place] |= value is not None
     shown = len(cells)
-    headings, cells, left_out, cut = _fitted([_printable(name) for name in answer.columns], cells, room)
+    headings, cells, left_out, cut = _fitted([visible(name, in_cell=True) for name in answer.columns], cells, room)
     numbers = [place for place in range(len(headings)) if numeric[place] and known[place]]
     typer.echo(table(headings, cells, right=numbers))
     if left_out:
@@ -192,16 +192,7 @@ def _cell(value: Value, longest: int) -> str:
         return "NULL"
     if isinstance(value, bytes):
         return f"{len(value)} bytes"
-    return f"{value:.6g}" if isinstance(value, float) else _printable(str(value)[:longest])[:longest]
-
-
-def _printable(text: str) -> str:
-    """With what would move the cursor, or worse, written as Python writes it."""
-    if text.isprintable():
-        return text
-    return "".join(
-        repr(one)[1:-1] if unicodedata.category(one) in ("Cc", "Cf", "Zl", "Zp", "Cs") else one for one in text
-    )
+    return f"{value:.6g}" if isinstance(value, float) else visible(str(value)[:longest], in_cell=True)[:longest]
 
 
 def _fitted(

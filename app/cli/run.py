@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 Spec = Annotated[
     str,
-    typer.Argument(help="A preset, a study file, or - for one on stdin.", autocompletion=complete_preset),
+    typer.Argument(
+        help="A preset, a study file, or - for stdin, whose paths start here.",
+        autocompletion=complete_preset,
+    ),
 ]
 Set = Annotated[
     list[str] | None,

@@ -161,7 +161,8 @@ def _place(row: CheckRow) -> str:
 
 def _score_table(rows: Sequence[StudyScore], width: int) -> str:
     lines = []
-    for row in sorted(rows, key=lambda row: list(SCORES).index(row.name)):
+    known = [row for row in rows if row.name in SCORES]  # a plugin's may be gone
+    for row in sorted(known, key=lambda row: list(SCORES).index(row.name)):
         scale = 100.0 if SCORES[row.name].percent else 1.0
         value = number(None if row.value is None else scale * row.value)
         lines.append([row.name, value, interval(row.low, row.high, scale, bound=bool(row.upper_bound))])

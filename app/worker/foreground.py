@@ -15,7 +15,7 @@ from core.errors import Unavailable
 from core.executors.lanes import LanesExecutor
 from core.executors.protocol import Slot
 from core.records.study import Study
-from storage import queue, tuning, worker_state
+from storage import queue, tuning, verdicts, worker_state
 from storage.changes import Submit
 from storage.home import Home
 from storage.one_file import OpenedFile
@@ -88,6 +88,7 @@ def work_on(
             continue
         try:
             queue.reclaim(db)
+            verdicts.score_late(db)
             executor = LanesExecutor(slots, home.logs / "children.log")
             worker = Worker(home, db, executor, audience, ownership, role=FOREGROUND, crafting=crafting, file=file)
             if not worker.work(study, stop):

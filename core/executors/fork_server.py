@@ -105,7 +105,8 @@ def _ending_with_the_worker(control: socket.socket) -> Iterator[None]:
 def _import_everything() -> None:
     """What a trial needs, so that a child starts in milliseconds. Imports only: CUDA and thread pools stay untouched.
 
-    torch.optim imports torch._dynamo on its first use, over a second in every child if it is not here already.
+    torch.optim imports torch._dynamo on its first use, over a second in every child if it is not here already. Plugins are
+    loaded by the child that needs one: what they do while they are, as touching CUDA, may not cost the others theirs.
     """
     import torch
     import torch._dynamo

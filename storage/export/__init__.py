@@ -3,7 +3,7 @@
 from storage.export.datasette import export_datasette
 from storage.export.parquet import export_parquet
 from storage.export.place import beside
-from storage.export.rows import export_listing, export_rows, export_table
+from storage.export.rows import export_listing, export_rows, export_table, write_rows
 from storage.export.sqlite import export_sqlite
 from storage.export.weights import export_weights
 
@@ -16,4 +16,5 @@ __all__ = [
     "export_sqlite",
     "export_table",
     "export_weights",
+    "write_rows",
 ]

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from core.errors import BadInput
 from storage import listing
@@ -28,22 +28,30 @@ LISTING_ENDINGS = (".csv", ".json", ".jsonl")
 
 
 def export_rows(db: Database, dest: Path, kind: str, study: str | None, own: InUse, *, force: bool = False) -> int:
-    """v_results as "csv" or "jsonl", one line per row, those of trials in no study last; returns the number of rows."""
+    """`write_rows` into a file."""
     refuse_in_use(dest, own)
     if study is not None:
         study_row(db, study)
-    rows = [as_json(row) for row in results(db, study)]
     with beside(dest, own, force=force) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        if kind == "csv":
-            writer = csv.DictWriter(file, [field.name for field in fields(ResultRow)])
-            writer.writeheader()
-            for row in rows:
-                writer.writerow({key: _flat(value) for key, value in row.items()})
-        else:
-            for row in rows:
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        count = write_rows(db, file, kind, study)
         file.flush()
         os.fsync(file.fileno())
+    return count
+
+
+def write_rows(db: Database, file: TextIO, kind: str, study: str | None) -> int:
+    """v_results as "csv" or "jsonl", one line per row; returns the number of rows. Raises NotFound for an unknown study."""
+    if study is not None:
+        study_row(db, study)
+    rows = [as_json(row) for row in results(db, study)]
+    if kind == "csv":
+        writer = csv.DictWriter(file, [field.name for field in fields(ResultRow)])
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({key: _flat(value) for key, value in row.items()})
+    else:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
     return len(rows)
 
 

@@ -173,7 +173,7 @@ def test_an_idle_copy_is_replaced_when_told_to_and_a_folder_never(home, tmp_path
 @pytest.mark.parametrize("dest", ["loop", "n" * 300])
 def test_odd_destinations_are_one_line(dest, home, tmp_path):
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    with pytest.raises(BadInput, match="cannot be written"):
+    with pytest.raises(BadInput, match=f"^destination: '{tmp_path}/{dest[:5]}.*(in a circle|too long)$"):
         export.export_rows(
             database.connect(home.database), tmp_path / dest, "csv", None, in_use(home, home.database), force=True
         )
