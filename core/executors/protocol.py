@@ -23,6 +23,8 @@ class Slot:
     threads: int
     memory_fraction: float | None = None
     lanes: int | None = None
+    node: str | None = None
+    """The machine of a cluster that has the device; None: this one."""
 
 
 @dataclass(frozen=True)
