@@ -20,6 +20,7 @@ from core.names import short_id
 
 if TYPE_CHECKING:
     from app.report.status import DeviceLanes, WorkerView
+    from app.worker.cluster import Asked
     from core.executors.protocol import Slot
     from storage.changes import Change
 
@@ -37,6 +38,16 @@ Crafting = Annotated[str, typer.Option(help="Precision of attack gradients: auto
 Fraction = Annotated[
     float | None,
     typer.Option("--memory-fraction", help="Share of a GPU's memory that all its trials together may take."),
+]
+
+ExecutorName = Annotated[str, typer.Option("--executor", help="process (this machine), or ray (a cluster's machines).")]
+Address = Annotated[
+    str | None,
+    typer.Option(help="Of the Ray cluster: HOST:PORT or auto; RAY_ADDRESS, else this machine's if not given."),
+]
+GpuShare = Annotated[
+    float | None,
+    typer.Option("--gpu-share", help="Share of a GPU that the cluster is asked for at a time, such as 0.5."),
 ]
 
 _IDS = 6
@@ -64,14 +75,46 @@ def start(
     memory_fraction: Fraction = None,
     lanes: Lanes = None,
     crafting: Crafting = "auto",
+    executor: ExecutorName = "process",
+    address: Address = None,
+    gpu_share: GpuShare = None,
     as_json: Json = False,
 ) -> None:
     """Start the worker in the background; returns once it works, or says why not."""
     context = context_of(ctx)
     context.writing().conn.close()
     check_crafting(crafting)
-    begin(context, slots_asked(context, slots, device, threads, memory_fraction, lanes), crafting)
+    cluster = cluster_asked(executor, address, gpu_share, slots, device, threads, memory_fraction, lanes)
+    if cluster is None:
+        begin(context, slots_asked(context, slots, device, threads, memory_fraction, lanes), crafting)
+    else:
+        begin(context, (), crafting, cluster=cluster)
     _emit(context, as_json)
+
+
+def cluster_asked(
+    executor: str,
+    address: str | None,
+    gpu_share: float | None,
+    slots: int | None,
+    device: list[str] | None,
+    threads: int | None,
+    memory_fraction: float | None,
+    lanes: int | None,
+) -> Asked | None:
+    """What is asked of a cluster; None for this machine. Raises BadInput for what does not go together."""
+    from app.worker.cluster import Asked
+
+    if executor not in ("process", "ray"):
+        raise BadInput(f"--executor {executor}: not one of process, ray")
+    if executor == "process":
+        for option, value in (("--address", address), ("--gpu-share", gpu_share)):
+            if value is not None:
+                raise BadInput(f"{option} is for a cluster; add --executor ray")
+        return None
+    asked = Asked(address, tuple(device or ()), slots, threads, memory_fraction, lanes, gpu_share)
+    asked.refuse()
+    return asked
 
 
 def slots_asked(
@@ -91,18 +134,26 @@ def slots_asked(
     return resolved
 
 
-def begin(context: Context, slots: Sequence[Slot], crafting: str, *, succeed: bool = False) -> None:
+def begin(
+    context: Context,
+    slots: Sequence[Slot],
+    crafting: str,
+    *,
+    succeed: bool = False,
+    cluster: Asked | None = None,
+) -> None:
     """Make sure that a worker lives, and say which."""
     from app.worker import control, login
     from app.worker.devices import in_words
 
-    started = control.start(context.home, slots, crafting, succeed=succeed)
+    started = control.start(context.home, slots, crafting, succeed=succeed, cluster=cluster)
     if started.waits_for is not None:
         context.say(f"an innate run (pid {started.waits_for}) owns this home; the worker takes over when it ends")
     elif started.already:
         context.say(f"a worker is running already (pid {started.pid})")
     else:
-        context.say(f"worker started (pid {started.pid}, {in_words(slots)})")
+        where = in_words(slots) if cluster is None else "on a Ray cluster"
+        context.say(f"worker started (pid {started.pid}, {where})")
         warning = login.logout_warning()
         if warning:
             context.say(warning)
@@ -254,7 +305,7 @@ def describe(view: WorkerView) -> list[str]:
     for slot in view.slots:
         if slot.lanes is None:
             state = short_id(slot.trial_id) if slot.trial_id else slot.waits or "free"
-            lines.append(f"  slot {slot.number + 1}  {slot.device}, {slot.threads} thread(s)  {state}")
+            lines.append(f"  slot {slot.number + 1}  {slot.where}, {slot.threads} thread(s)  {state}")
     for lanes in view.lanes:
         lines.append(how_full(lanes))
         ids = [short_id(trial_id) for trial_id in lanes.trials]

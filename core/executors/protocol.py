@@ -63,7 +63,8 @@ class Executor(Protocol):
         ...
 
     def poll(self, timeout: float) -> Sequence[tuple[str, Event]]:
-        """The events since the last call, waiting up to `timeout` seconds for the first."""
+        """The events since the last call, waiting up to `timeout` seconds for the first. Whoever calls again has recorded those
+        that the call before gave."""
         ...
 
     def cancel(self, key: str, *, now: bool = False) -> None:
