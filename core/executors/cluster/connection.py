@@ -70,7 +70,7 @@ class Connection:
     def nodes(self) -> list[Node]:
         """The living machines."""
         found = []
-        for told in self.ray.nodes():
+        for told in self._told():
             if not told["Alive"]:
                 continue
             resources = told["Resources"]
@@ -85,7 +85,14 @@ class Connection:
         return found
 
     def lives(self, node: str) -> bool:
-        return any(told["NodeID"] == node and told["Alive"] for told in self.ray.nodes())
+        """Whether a machine is still part of the cluster."""
+        return any(told["NodeID"] == node and told["Alive"] for told in self._told())
+
+    def _told(self) -> list[dict[str, Any]]:
+        try:
+            return list(self.ray.nodes())
+        except Exception as error:  # its own kinds for a head that is gone
+            raise Unavailable(f"the Ray cluster no longer answers ({type(error).__name__})") from None
 
     def close(self) -> None:
         if self._own:

@@ -67,12 +67,7 @@ class RayExecutor:
         self._settled = self._settled or self._fleet.settled
         if not self._settled:
             return ()
-        return [
-            station.slot
-            for station in self._fleet.stations
-            if station.ready
-            for _ in range(max(station.rooms, len(station.keys)))
-        ]
+        return [station.slot for station in self._fleet.stations if station.ready for _ in range(station.rooms)]
 
     def lanes(self) -> Mapping[str, Lanes]:
         return {}
@@ -150,8 +145,8 @@ class RayExecutor:
         return found
 
     def _place(self, key: str) -> None:
-        """Give a trial to the station whose machine has part of it already, else to the one on the machine that was chosen for it
-        which has most room, else to any."""
+        """Give a trial to the station that holds part of it already, else to one with room, on the machine that was chosen for it
+        if there is one."""
         sent = self._sent[key]
         trial_id, node = sent.order.job.trial.id, sent.order.job.node
         ready = [station for station in self._fleet.stations if station.ready]
@@ -160,10 +155,10 @@ class RayExecutor:
             station = max(holders, key=lambda one: one.leftovers[trial_id].pieces)
             sent.order = _with_leftover(sent.order, station.leftovers.pop(trial_id).id)
         else:
-            near = [station for station in ready if station.node.name == node] or ready
-            if not near:
+            if not ready:
                 return
-            station = max(near, key=lambda one: one.rooms - len(one.keys))
+            # A trial that was left over, or whose station died, may have taken the room that was meant.
+            station = max(ready, key=lambda one: (one.free > 0, one.node.name == node, one.free))
         sent.station = station
         station.keys.add(key)
         station.unsent.append(sent.order)

@@ -86,6 +86,11 @@ class Station:
     sending: Any = None
     """What tells that the last messages have arrived."""
 
+    @property
+    def free(self) -> int:
+        """How many trials more it wants."""
+        return self.rooms - len(self.keys)
+
     def has_begun(self, key: str) -> bool:
         """Whether work on the trial is lost with the station."""
         return key not in self.waiting and not any(isinstance(one, Order) and one.key == key for one in self.unsent)
