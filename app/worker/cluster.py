@@ -8,6 +8,8 @@ import os
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 from core.errors import BadInput, Unavailable
 from core.executors.cluster import spool
@@ -16,7 +18,11 @@ from core.executors.cluster.executor import RayExecutor
 from core.executors.cluster.fleet import Wanted
 from core.executors.lanes import LanesExecutor
 from core.executors.protocol import Executor, Slot
+from storage import queue
 from storage.home import Home
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 _NAMED = 4
 """Machines that are named in a line; of more there is only the number."""
@@ -66,10 +72,11 @@ class Cluster:
         """One like all of them."""
         return (self._wanted.slot,)
 
-    def executor(self, say: Callable[[str], None]) -> RayExecutor:
+    def executor(self, db: Database, say: Callable[[str], None]) -> RayExecutor:
         """To work with; closing it gives the connection up. `say` hears of machines that come to nothing."""
         connection, self._connection = self._connection or self._connect(), None
-        return RayExecutor(connection, self._wanted, _home_id(self._home), say)
+        done = partial(queue.is_complete, db)
+        return RayExecutor(connection, self._wanted, _home_id(self._home), say, done)
 
     def close(self) -> None:
         """Give up a connection that no executor has."""
@@ -83,9 +90,11 @@ class Cluster:
         return Connection(self._asked.address, self._home.logs / "ray.log")
 
 
-def executor_for(home: Home, slots: Sequence[Slot], cluster: Cluster | None, say: Callable[[str], None]) -> Executor:
+def executor_for(
+    home: Home, db: Database, slots: Sequence[Slot], cluster: Cluster | None, say: Callable[[str], None]
+) -> Executor:
     """What carries a worker's trials: processes of this machine with these slots, or a cluster."""
-    return LanesExecutor(slots, home.logs / "children.log") if cluster is None else cluster.executor(say)
+    return LanesExecutor(slots, home.logs / "children.log") if cluster is None else cluster.executor(db, say)
 
 
 def _wanted(asked: Asked, nodes: Sequence[Node]) -> Wanted:

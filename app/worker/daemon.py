@@ -163,7 +163,7 @@ def _stay(
     """Work until told to end. What makes the loop give up (a full disk, a broken installation) is waited out."""
     while True:
         try:
-            executor = executor_for(home, slots, cluster, book.noted)
+            executor = executor_for(home, db, slots, cluster, book.noted)
             if isinstance(executor, LanesExecutor):
                 executor.warm()
             Worker(home, db, executor, book, ownership, role=DETACHED, crafting=crafting, stay=True).work(None, stop)

@@ -85,7 +85,7 @@ def work_on(
             continue
         try:
             queue.reclaim(db)
-            executor = executor_for(home, slots, cluster, audience.noted)
+            executor = executor_for(home, db, slots, cluster, audience.noted)
             worker = Worker(home, db, executor, audience, ownership, role=FOREGROUND, crafting=crafting)
             if not worker.work(study, stop):
                 return False

@@ -42,11 +42,20 @@ class RayExecutor:
     """Trials in batches to long-lived stations, one on each device (`station`).
 
     A trial that was begun ends with its station, blamelessly; one that was not goes to another. `home` is the id of the home
-    whose trials these are. `say` hears what there is to know of the cluster. Other jobs than trials are not for clusters.
+    whose trials these are. `say` hears what there is to know of the cluster, `done` knows which trials need nothing more. Other
+    jobs than trials are not for clusters.
     """
 
-    def __init__(self, connection: Connection, wanted: Wanted, home: str, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        wanted: Wanted,
+        home: str,
+        say: Callable[[str], None],
+        done: Callable[[str], bool] = lambda _: False,
+    ) -> None:
         self._connection = connection
+        self._done = done
         self._say = say
         self._fleet = Fleet(connection, wanted, home, say)
         self._refs: dict[str, Any] = {}
@@ -57,7 +66,6 @@ class RayExecutor:
         """To be given at the next poll."""
         self._given: dict[str, tuple[Station, Recorded]] = {}
         """What the last poll gave: recorded by the time of the next one."""
-        self._finished: set[str] = set()
         self._deaths: Counter[str] = Counter()
         self._settled = False
         self._waits_since: float | None = time.monotonic()
@@ -202,7 +210,7 @@ class RayExecutor:
         for note in report.notes:
             self._say(note)
         for leftover in report.leftovers:
-            if leftover.trial_id in self._finished:
+            if self._done(leftover.trial_id):
                 station.unsent.append(Forget(leftover.id))
             else:
                 station.leftovers[leftover.trial_id] = leftover
@@ -234,7 +242,6 @@ class RayExecutor:
 
     def _forget(self, trial_id: str) -> None:
         """A trial is done: what machines have kept of it is of no use."""
-        self._finished.add(trial_id)
         self._deaths.pop(trial_id, None)
         for station in self._fleet.stations:
             leftover = station.leftovers.pop(trial_id, None)
