@@ -85,8 +85,6 @@ class Cluster:
             self._connection = None
 
     def _connect(self) -> Connection:
-        with contextlib.suppress(OSError):
-            self._home.logs.mkdir(parents=True, exist_ok=True)
         return Connection(self._asked.address, self._home.logs / "ray.log")
 
 
