@@ -153,9 +153,9 @@ def test_a_trial_that_takes_its_station_along_three_times_is_to_blame(ray, fleet
         station = fleet.add(f"station {attempt}")
         ray.submit(f"key/{attempt}", jobs(0, attempt=attempt))
         ray.poll(0)
-        fleet.given.append(Answer(station, error=MemoryError("killed by the memory monitor")))
+        fleet.given.append(Answer(station, error=ActorDiedError("killed due to the node running low on memory")))
         ((_, crash),) = ray.poll(0)
-        assert "killed by the memory monitor" in crash.reason
+        assert "short of memory" in crash.reason
         blamed.append(crash.trial_at_fault)
     assert blamed == [False, False, True]
 
@@ -255,7 +255,24 @@ def test_half_a_gpu_is_half_its_memory():
     assert Wanted("cuda").slot.memory_fraction is None
 
 
-def test_ray_s_pages_become_a_line():
-    error = RuntimeError("Traceback\n  File x\nModuleNotFoundError: No module named 'innate_launcher'\n")
-    assert in_a_line(error) == "No module named 'innate_launcher'; install innate there: pip install 'innate[ray]'"
-    assert in_a_line(None) == "it is gone"
+class ActorDiedError(Exception):
+    """As Ray's is called."""
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            ActorDiedError(
+                "died in its creation task\n  File x\nModuleNotFoundError: No module named 'innate_launcher'\n"
+            ),
+            "No module named 'innate_launcher'; the same version of innate must be installed there: pip install 'innate[ray]'",
+        ),
+        (ActorDiedError("unexpectedly, perhaps by the OOM killer"), "its process has ended or cannot be reached"),
+        (ActorDiedError("killed due to the node running low on memory"), "its machine was short of memory"),
+        (ValueError("first\nsecond"), "first"),
+        (None, "its process has ended or cannot be reached"),
+    ],
+)
+def test_ray_s_pages_become_a_line(error, line):
+    assert in_a_line(error) == line

@@ -252,7 +252,9 @@ class RayExecutor:
         alive = self._fleet.drop(station, error)
         self._given = {key: given for key, given in self._given.items() if given[0] is not station}
         node = station.node.name
-        reason = f"its station on {node} died: {in_a_line(error)}" if alive else f"{node} has left the cluster"
+        reason = f"its station on {node} was lost: {in_a_line(error)}" if alive else f"{node} has left the cluster"
+        # One that cannot be reached may be on a machine that is just going.
+        ended = alive and type(error).__name__ != "ActorUnavailableError"
         lost = [key for key in sorted(station.keys) if station.has_begun(key)]
         for key in sorted(station.keys):
             sent = self._sent[key]
@@ -260,7 +262,7 @@ class RayExecutor:
                 sent.station, sent.order = None, _with_leftover(sent.order, None)
                 continue
             trial_id = sent.order.job.trial.id
-            self._deaths[trial_id] += alive
+            self._deaths[trial_id] += ended
             blamed = len(lost) == 1 and self._deaths[trial_id] >= _DEATHS
             self._end(key)
             self._events.append((key, Crashed(reason, None, trial_at_fault=blamed, beside=len(lost) - 1, node=node)))

@@ -215,7 +215,7 @@ class Fleet:
         alive = self._connection.lives(station.node.id)
         if alive and not station.ready:
             self._stillborn[station.node.id] += 1
-            if self._stillborn[station.node.id] >= _STILLBORN or isinstance(_cause(error), ImportError):
+            if self._stillborn[station.node.id] >= _STILLBORN or _missing(error) is not None:
                 if station.node.id not in self._useless:
                     self._say(f"{station.node.name} is left aside: {in_a_line(error)}")
                 self._useless.add(station.node.id)
@@ -252,18 +252,24 @@ def _named(order: Order) -> Iterator[str]:
     yield from (content for content in contents if isinstance(content, str))
 
 
-def _cause(error: Exception | None) -> BaseException | None:
-    """What was raised at the other end, where Ray tells."""
-    return getattr(error, "cause", None) or error
+def _missing(error: Exception | None) -> str | None:
+    """What cannot be imported at the other end, or is of another version there; None where it is something else."""
+    if isinstance(error, ImportError):
+        return str(error)
+    lines = [line.strip() for line in str(error).splitlines()]
+    told = next((line for line in reversed(lines) if line.startswith(("ModuleNotFoundError:", "ImportError:"))), None)
+    return None if told is None else told.partition(": ")[2]
 
 
 def in_a_line(error: Exception | None) -> str:
     """What went wrong, without Ray's pages about it."""
-    if error is None:
-        return "it is gone"
-    cause = _cause(error)
-    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    missing = next((line for line in reversed(lines) if "ModuleNotFoundError" in line or "ImportError" in line), None)
+    missing = _missing(error)
     if missing is not None:
-        return f"{missing.partition('Error: ')[2] or missing}; install innate there: pip install 'innate[ray]'"
+        return f"{missing}; the same version of innate must be installed there: pip install 'innate[ray]'"
+    if type(error).__name__ == "OutOfMemoryError" or "running low on memory" in str(error):
+        return "its machine was short of memory"
+    if error is None or type(error).__name__ in ("ActorDiedError", "ActorUnavailableError"):
+        return "its process has ended or cannot be reached"
+    cause = getattr(error, "cause", None) or error  # as it was raised at the other end
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
     return lines[0] if lines else type(cause).__name__
