@@ -18,31 +18,31 @@ from core.executors.cluster.executor import RayExecutor
 from core.executors.cluster.fleet import Wanted
 from tests.conftest import ROOT, tiny
 from tests.core.test_executors import TestEveryExecutor as Contract
-from tests.core.test_executors import all_ended, make_job, saw, until
+from tests.core.test_executors import all_ended, gone, make_job, saw, until
 from tests.faults.machinery import truth
 
 pytest.importorskip("ray", reason="Ray is not installed: nothing was tried on a cluster; pip install 'innate[ray]'")
 
 
 class Machines:
-    """The cluster, which a test may take apart: the next one finds it whole again."""
+    """The cluster, which a test may take apart: each says how many nodes it is to have."""
 
     def __init__(self, scratch):
         from ray.cluster_utils import Cluster
 
-        os.environ["INNATE_SCRATCH"] = str(scratch)  # of its nodes, which start from here
         self.scratch = scratch
         self.ray = Cluster(
             initialize_head=True,
             head_node_args={"num_cpus": 0, "include_dashboard": False, "object_store_memory": 80 << 20},
         )
         self.nodes = []
-        self.make_whole()
-        del os.environ["INNATE_SCRATCH"]
 
-    def make_whole(self):
-        while len(self.nodes) < 2:
+    def are(self, count):
+        """So many nodes from now on."""
+        while len(self.nodes) < count:
             self.nodes.append(self.ray.add_node(num_cpus=1, object_store_memory=80 << 20))
+        while len(self.nodes) > count:
+            self.lose(self.nodes[-1].node_id)
 
     def lose(self, node):
         """As a machine whose power is cut."""
@@ -53,9 +53,12 @@ class Machines:
 
 @pytest.fixture(scope="module")
 def machines(tmp_path_factory):
-    made = Machines(tmp_path_factory.mktemp("scratch"))
-    yield made
-    made.ray.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        scratch = tmp_path_factory.mktemp("scratch")
+        patch.setenv("INNATE_SCRATCH", str(scratch))  # of the nodes, which start from here
+        made = Machines(scratch)
+        yield made
+        made.ray.shutdown()
 
 
 def ready(executor, slots):
@@ -80,6 +83,7 @@ def spooled(scratch):
 def test_a_cluster_carries_trials_as_every_executor_does_and_a_lost_machine_costs_what_it_ran(
     machines, tmp_path, cache
 ):
+    machines.are(2)
     said = []
     executor = RayExecutor(Connection(machines.ray.address, tmp_path / "ray.log"), Wanted("cpu"), "a" * 32, said.append)
     ready(executor, 2)
@@ -106,6 +110,8 @@ def test_a_cluster_carries_trials_as_every_executor_does_and_a_lost_machine_cost
     assert len(set(nodes.values())) == 2
     (station,) = (one for one in executor._fleet.stations if one.node.name == nodes["one"])
     machines.lose(station.node.id)
+    child = psutil.Process(next(e for e in begun["other"] if isinstance(e, Started)).pid)
+    family = [child.pid, *(one.pid for one in child.parents()[:2])]  # its fork server, its station
     crash = until(executor, all_ended("one"))["one"][-1]
     assert isinstance(crash, Crashed)
     assert (crash.trial_at_fault, crash.node) == (False, nodes["one"])
@@ -120,16 +126,25 @@ def test_a_cluster_carries_trials_as_every_executor_does_and_a_lost_machine_cost
     assert isinstance(events["one again"][-1], Finished)
     assert sum(isinstance(event, Trained) for event in events["one again"]) == 1
     executor.close()
-    left = [
-        one for one in psutil.process_iter(["cmdline"]) if "core.executors.fork_server" in (one.info["cmdline"] or [])
-    ]
-    assert all(one.parent() is None or "ray" not in one.parent().name() for one in left), (
-        "nothing outlives the executor"
-    )
-    machines.make_whole()
+    assert gone(family), "nothing outlives the executor"
+
+
+def kept_by(scratch, known, patience=3.0):
+    """Trial id → process of those that are whole in the spool and not `known`, once there are any."""
+    deadline = time.monotonic() + patience
+    while True:
+        found = {
+            trial: events[0].pid
+            for trial, events in spooled(scratch).items()
+            if isinstance(events[-1], Finished) and trial not in known
+        }
+        if found or time.monotonic() > deadline:
+            return found
+        time.sleep(0.05)
 
 
 def test_a_killed_driver_loses_nothing_and_results_are_those_of_processes(machines, filled, tmp_path):
+    machines.are(1)
     home = tmp_path / "home"
     (tmp_path / "tiny.toml").write_text(tomli_w.dumps(tiny()))
     command = [
@@ -146,24 +161,21 @@ def test_a_killed_driver_loses_nothing_and_results_are_those_of_processes(machin
         except sqlite3.OperationalError:
             return []
 
-    deadline = time.monotonic() + 120
-    while not recorded("SELECT 1 FROM attempt WHERE exit_kind = 'finished'"):
+    deadline = time.monotonic() + 150
+    kept = {}
+    while not kept:
         assert driver.poll() is None, driver.communicate()
         assert time.monotonic() < deadline
-        time.sleep(0.02)
-    driver.send_signal(signal.SIGSTOP)  # what its stations work out from now on reaches nobody
-    while not any(isinstance(events[-1], Finished) for events in spooled(machines.scratch).values()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+        time.sleep(0.1)
+        known = {trial for (trial,) in recorded("SELECT trial_id FROM attempt WHERE exit_kind = 'finished'")}
+        if known:
+            driver.send_signal(signal.SIGSTOP)  # what its station works out from now on reaches nobody
+            known = {trial for (trial,) in recorded("SELECT trial_id FROM attempt WHERE exit_kind = 'finished'")}
+            kept = kept_by(machines.scratch, known)
+            if not kept:
+                driver.send_signal(signal.SIGCONT)
     driver.kill()
     driver.communicate()
-    known = {trial for (trial,) in recorded("SELECT trial_id FROM attempt WHERE exit_kind = 'finished'")}
-    kept = {
-        trial: next(event.pid for event in events if isinstance(event, Started))
-        for trial, events in spooled(machines.scratch).items()
-        if isinstance(events[-1], Finished) and isinstance(events[0], Started) and trial not in known
-    }
-    assert kept
     again = subprocess.run(command, capture_output=True, env=environment, cwd=tmp_path, timeout=200, check=False)
     assert again.returncode == 0, again.stderr
     assert again.stdout.startswith(b"{"), "Ray says nothing on stdout"

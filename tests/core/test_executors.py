@@ -229,8 +229,9 @@ def test_a_child_keeps_the_memory_that_it_frees_for_what_it_allocates_next(monke
 
 
 def test_the_worker_s_side_imports_no_torch():
-    code = "import sys, core.executors.process; print('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+    modules = "core.executors.process, core.executors.cluster.executor, core.executors.cluster.station"
+    code = f"import sys, {modules}; print('torch' in sys.modules, 'ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False False"
 
 
 def test_resuming_elsewhere_gives_the_same_weights(lasting, tmp_path, cache):

@@ -14,7 +14,7 @@ from core.events import LAST_EVENTS, Crashed, Event, Finished, Stopped, TrialFai
 from core.executors.cluster import spool
 from core.executors.cluster.connection import Connection
 from core.executors.cluster.fleet import Answer, Fleet, Station, Wanted, in_a_line
-from core.executors.cluster.messages import Cancel, Carried, Forget, Order, Recorded, Report, Told
+from core.executors.cluster.messages import Arrived, Cancel, Carried, Forget, Order, Recorded, Report, Told
 from core.executors.cluster.parcels import Parcels
 from core.executors.disk import unwritable
 from core.executors.protocol import Lanes, Slot
@@ -68,7 +68,8 @@ class RayExecutor:
         """What the last poll gave: recorded by the time of the next one."""
         self._deaths: Counter[str] = Counter()
         self._settled = False
-        self._waits_since: float | None = time.monotonic()
+        self._alone_since: float | None = time.monotonic()
+        """Since when no station lives; None once one does, and after that was said."""
 
     def capacity(self) -> Sequence[Slot]:
         """As many rooms as the stations ask for. None before their spools were read: what lies there need not be done again."""
@@ -186,13 +187,11 @@ class RayExecutor:
             if now - sent.told_at > _WAITING_SECONDS and (sent.station is None or not sent.station.has_begun(key)):
                 sent.told_at = now
                 self._events.append((key, Waiting()))
-        if any(station.ready for station in self._fleet.stations):
-            self._waits_since = None
-        elif self._waits_since is None:
-            self._waits_since = now
-        elif now - self._waits_since > _WAITING_SECONDS:
-            self._waits_since = now
-            self._say("waiting for the cluster: no machine has room for a station, or is free for one")
+        if self._alone_since is not None and any(station.ready for station in self._fleet.stations):
+            self._alone_since = None
+        elif self._alone_since is not None and now - self._alone_since > _WAITING_SECONDS:
+            self._alone_since = None
+            self._say("waiting: no machine of the cluster has the devices, or all are taken by others")
 
     # --- what stations say ---
 
@@ -203,17 +202,18 @@ class RayExecutor:
         if answer.error is not None:
             self._lose(station, answer.error)
             return
-        if not isinstance(answer.content, Report):
-            return
         report = answer.content
+        if isinstance(report, Arrived | Report):
+            for note in report.notes:
+                self._say(note)
+            for leftover in report.leftovers:
+                if self._done(leftover.trial_id):
+                    station.unsent.append(Forget(leftover.id))
+                else:
+                    station.leftovers[leftover.trial_id] = leftover
+        if not isinstance(report, Report):
+            return
         station.rooms, station.waiting = report.rooms, frozenset(report.waiting)
-        for note in report.notes:
-            self._say(note)
-        for leftover in report.leftovers:
-            if self._done(leftover.trial_id):
-                station.unsent.append(Forget(leftover.id))
-            else:
-                station.leftovers[leftover.trial_id] = leftover
         for told in report.told:
             self._take_told(station, told)
 
@@ -250,6 +250,8 @@ class RayExecutor:
 
     def _lose(self, station: Station, error: Exception | None) -> None:
         alive = self._fleet.drop(station, error)
+        if not any(one.ready for one in self._fleet.stations):
+            self._alone_since = self._alone_since or time.monotonic()
         self._given = {key: given for key, given in self._given.items() if given[0] is not station}
         node = station.node.name
         reason = f"its station on {node} was lost: {in_a_line(error)}" if alive else f"{node} has left the cluster"

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from core.errors import Unavailable
 from core.executors.cluster.actor import actor_class
 from core.executors.cluster.connection import Connection, Node
 from core.executors.cluster.messages import Arrived, Leftover, Order, Setup, ToStation
@@ -180,13 +181,20 @@ class Fleet:
             time.sleep(timeout)
             return
         calls = list(self._calls)
-        ended, _ = self._ray.wait(calls, num_returns=1, timeout=timeout)
-        if ended:
-            ended, _ = self._ray.wait(calls, num_returns=len(calls), timeout=0)
-        for call in ended:
+        for call in self._ended(calls, timeout):
             station = self._calls.pop(call, None)
             if station is not None:
                 yield self._answer(call, station)
+
+    def _ended(self, calls: list[Any], timeout: float) -> list[Any]:
+        """Those of the calls that have ended, waiting for the first. Raises Unavailable where the cluster is gone."""
+        try:
+            ended, _ = self._ray.wait(calls, num_returns=1, timeout=timeout)
+            if ended:
+                ended, _ = self._ray.wait(calls, num_returns=len(calls), timeout=0)
+        except Exception as error:
+            raise Unavailable(f"the Ray cluster no longer answers ({type(error).__name__})") from None
+        return list(ended)
 
     def _answer(self, call: Any, station: Station) -> Answer:
         sent = call == station.sending

@@ -104,10 +104,11 @@ class Leftover:
 
 @dataclass(frozen=True)
 class Arrived:
-    """A station's first words."""
+    """A station's first words, with what it found in the spool: nothing is sent to it before that is known."""
 
     version: str
-    pid: int
+    leftovers: tuple[Leftover, ...]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,9 @@ def _files(job: Job) -> Iterator[tuple[str, Path]]:
     if source.path is not None:
         yield f"{_OWN}/{source.path.name}", source.path
         return
+    fault = datasets.problem(source, job.data_root, job.cache)
+    if fault is not None:
+        raise BadInput(fault)
     entry = DATASETS[source.kind]
     for file in entry.files(job.data_root / entry.folder):
         if file.is_relative_to(job.data_root):  # else it ships inside an installed package

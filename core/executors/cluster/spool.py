@@ -81,7 +81,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Past:
-    """An attempt that was left behind: its folder, and its events in order as far as they are whole."""
+    """An attempt that was left behind: its folder, and its events in order as far as they are whole and not recorded."""
 
     folder: Path
     trial: TrialSpec
@@ -180,9 +180,10 @@ def place(folder: Path, name: str, content: bytes) -> None:
 
 
 def drop(folder: Path, upto: int) -> None:
-    """Remove the pieces up to this number: the driver has recorded them."""
+    """Remove the pieces up to this number: the driver has recorded them. The first stays, which says whose folder it is and what
+    the attempt runs on: whoever goes on with it needs that."""
     for path in folder.glob(f"*{_SUFFIX}"):
-        if int(path.stem) <= upto:
+        if 1 < int(path.stem) <= upto:
             path.unlink(missing_ok=True)
 
 

@@ -120,7 +120,7 @@ class Station:
         self._ready.wait()
         if self._failed is not None:
             raise self._failed
-        return Arrived(spool.version(), os.getpid())
+        return Arrived(spool.version(), *self._found())
 
     def take(self, messages: Sequence[ToStation]) -> None:
         """What the driver asks for, in order."""
@@ -145,12 +145,17 @@ class Station:
                     break
                 told.append(self._outbox.popleft())
                 size += weight
+            waiting = tuple(order.key for order in self._waiting)
+        self._reported = time.monotonic()
+        return Report(tuple(_with_content(one) for one in told), self._rooms, waiting, *self._found())
+
+    def _found(self) -> tuple[tuple[Leftover, ...], tuple[str, ...]]:
+        """What the spool had since this was asked last, and what is to be said of it."""
+        with self._changed:
             leftovers, notes = tuple(self._leftovers), tuple(self._notes)
             self._leftovers.clear()
             self._notes.clear()
-            waiting = tuple(order.key for order in self._waiting)
-        self._reported = time.monotonic()
-        return Report(tuple(_with_content(one) for one in told), self._rooms, waiting, leftovers, notes)
+        return leftovers, notes
 
     def close(self) -> None:
         """Take in what was told, kill what still runs, and end the thread."""
@@ -236,7 +241,7 @@ class Station:
             case Forget(leftover):
                 left = self._past.pop(leftover, None)
                 if left is not None:
-                    shutil.rmtree(left.folder, ignore_errors=True)
+                    shutil.rmtree(left.folder.parent, ignore_errors=True)
 
     def _begin(self, order: Order) -> None:
         left = self._past.pop(order.leftover, None) if order.leftover is not None else None
@@ -268,7 +273,7 @@ class Station:
             left.folder.rename(place)
             with contextlib.suppress(OSError):
                 left.folder.parent.rmdir()
-            earlier = (place, *earlier)
+            earlier = (*earlier, place)
         data = parcels.laid_down(order.parcel, self._root / "data", self._fetch)
         job = parcels.reading_from(replace(job, folder=folder, earlier=earlier, device=self._setup.slot.device), data)
         return _AtWork(order, job, self._session.folder, Asked(job), frozenset(here))
@@ -354,6 +359,9 @@ class Station:
         folders, others = self._session.adopt()
         for folder in folders:
             found, notes = spool.past(folder)
+            for left in [left for left in found if not _worth(left)]:
+                found.remove(left)
+                shutil.rmtree(left.folder.parent, ignore_errors=True)
             for left in found:
                 self._past[str(left.folder)] = left
             with self._changed:
@@ -371,6 +379,11 @@ class Station:
 
     def _named(self, crash: Crashed) -> Crashed:
         return replace(crash, reason=f"{crash.reason} (on {self._setup.node})")
+
+
+def _worth(left: spool.Past) -> bool:
+    """Whether there is anything that another attempt could take from it."""
+    return bool(left.kept[1:] or _there(left.folder, WEIGHTS) or _there(left.folder, LAST))
 
 
 def _there(folder: Path, name: str) -> tuple[tuple[str, Path], ...]:
