@@ -31,7 +31,7 @@ def environment(device: str, threads: int, precision: str, lanes: int = 1) -> di
         "innate": _version("innate"),
         **source_revision(),
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),  # a class of torch's own, which whoever unpickles it would import
         "torchvision": _version("torchvision"),
         "numpy": _version("numpy"),
         "pillow": _version("pillow"),

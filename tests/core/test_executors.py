@@ -9,6 +9,7 @@ from dataclasses import replace
 import psutil
 import pytest
 
+from core.environment import environment
 from core.events import LAST_EVENTS, Crashed, EpochFinished, Finished, Started, Stopped, Trained, TrainingProgress
 from core.executors.inline import InlineExecutor
 from core.executors.lanes import LanesExecutor
@@ -232,6 +233,10 @@ def test_the_worker_s_side_imports_no_torch():
     modules = "core.executors.process, core.executors.cluster.executor, core.executors.cluster.station"
     code = f"import sys, {modules}; print('torch' in sys.modules, 'ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False False"
+
+
+def test_what_an_attempt_ran_on_is_plain_data_that_imports_nothing():
+    assert {type(value) for value in environment("cpu", 1, "fp32").values()} <= {str, int, bool, type(None)}
 
 
 def test_resuming_elsewhere_gives_the_same_weights(lasting, tmp_path, cache):
