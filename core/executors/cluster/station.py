@@ -100,7 +100,7 @@ class Station:
         self._waiting: deque[Order] = deque()
         self._work: dict[str, _AtWork] = {}
         self._unrecorded: dict[str, Path] = {}
-        """Of each attempt whose end the driver has not recorded: the folder of its trial here."""
+        """Of each attempt whose end the driver has not recorded: what is of no use here after that."""
         self._past: dict[str, spool.Past] = {}
         """Of dead stations, by where it lies."""
         self._seconds: float | None = None
@@ -140,7 +140,7 @@ class Station:
         size = 0
         with self._changed:
             while self._outbox:
-                weight = sum(path.stat().st_size for _, path in self._outbox[0].files if isinstance(path, Path))
+                weight = sum(_size(path) for _, path in self._outbox[0].files if isinstance(path, Path))
                 if told and size + weight > _REPORT_BYTES:
                     break
                 told.append(self._outbox.popleft())
@@ -235,13 +235,13 @@ class Station:
                 folder = self._unrecorded.get(key)
                 if folder is not None and ended:
                     del self._unrecorded[key]
-                    shutil.rmtree(folder, ignore_errors=True)
+                    _remove(folder)
                 elif key in self._work:
                     spool.drop(self._work[key].job.folder, piece)
             case Forget(leftover):
                 left = self._past.pop(leftover, None)
                 if left is not None:
-                    shutil.rmtree(left.folder.parent, ignore_errors=True)
+                    _remove(left.folder)
 
     def _begin(self, order: Order) -> None:
         left = self._past.pop(order.leftover, None) if order.leftover is not None else None
@@ -283,7 +283,7 @@ class Station:
         events = replayed(order.job, left.trial, left.kept)
         if not events:
             return False
-        self._unrecorded[order.key] = left.folder.parent
+        self._unrecorded[order.key] = left.folder
         checkpoint = left.folder / LAST
         for event in events:
             files: tuple[tuple[str, Path], ...] = ()
@@ -361,7 +361,7 @@ class Station:
             found, notes = spool.past(folder)
             for left in [left for left in found if not _worth(left)]:
                 found.remove(left)
-                shutil.rmtree(left.folder.parent, ignore_errors=True)
+                _remove(left.folder)
             for left in found:
                 self._past[str(left.folder)] = left
             with self._changed:
@@ -379,6 +379,21 @@ class Station:
 
     def _named(self, crash: Crashed) -> Crashed:
         return replace(crash, reason=f"{crash.reason} (on {self._setup.node})")
+
+
+def _size(path: Path) -> int:
+    """In bytes; 0 for one that is gone, as a checkpoint is once its training has ended."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _remove(folder: Path) -> None:
+    """A trial's or an attempt's, with the one above it if that is empty then."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        folder.parent.rmdir()
 
 
 def _worth(left: spool.Past) -> bool:
