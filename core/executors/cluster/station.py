@@ -8,27 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import threading
 import time
 import traceback
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from core.events import (
     LAST_EVENTS,
     AttackProgress,
     Crashed,
-    EpochFinished,
     Event,
-    Started,
     Stopped,
-    Trained,
     TrainingProgress,
 )
 from core.executors.cluster import parcels, spool
+from core.executors.cluster.attempt import Attempt, begun, remove, retold, weight, with_content, worth
 from core.executors.cluster.messages import (
     Arrived,
     Cancel,
@@ -41,21 +38,15 @@ from core.executors.cluster.messages import (
     Told,
     ToStation,
 )
-from core.executors.cluster.replay import LASTING, Asked, replayed
 from core.executors.disk import unwritable
 from core.executors.lanes import LanesExecutor
-from core.jobs.orders import Job
 
-WEIGHTS, LAST = "weights.pt", "last.pt"
-"""As `core.training.checkpoints` names them, which imports torch."""
 _TURN_SECONDS = 0.05
 _IDLE_SECONDS = 0.5
 _REPORT_SECONDS = 0.25
 """Between two reports."""
 _REPORT_BYTES = 64 << 20
 """Of files, in a report that has more than one."""
-_CHECKPOINT_SECONDS = 60.0
-"""So often a checkpoint goes to the driver: what the death of a machine may cost of a long training."""
 _AHEAD_SECONDS = 2.0
 _MOST_AHEAD = 16
 """A station asks for as many trials beyond those at work as it gets through in that time, and no more than so many each: they
@@ -63,23 +54,6 @@ would wait for a long one here while another machine is free."""
 _ADOPT_SECONDS = 2.0
 _OTHERS_SECONDS = 10.0
 """How long a first look into the spool waits for the stations of a driver that is just dying."""
-
-
-@dataclass
-class _AtWork:
-    """A trial that this station was sent."""
-
-    order: Order
-    job: Job
-    """With this machine's paths."""
-    home: Path
-    """The session's folder whose <trial>/<attempt> is the job's."""
-    asked: Asked
-    sent_from_home: frozenset[Path]
-    """Files of earlier attempts that the driver has, by their place here."""
-    began: float = field(default_factory=time.monotonic)
-    pieces: int = 0
-    checkpoint_at: float = field(default_factory=time.monotonic)
 
 
 class Station:
@@ -98,7 +72,7 @@ class Station:
         self._ready = threading.Event()
         self._failed: Exception | None = None
         self._waiting: deque[Order] = deque()
-        self._work: dict[str, _AtWork] = {}
+        self._work: dict[str, Attempt] = {}
         self._unrecorded: dict[str, Path] = {}
         """Of each attempt whose end the driver has not recorded: what is of no use here after that."""
         self._past: dict[str, spool.Past] = {}
@@ -140,14 +114,13 @@ class Station:
         size = 0
         with self._changed:
             while self._outbox:
-                weight = sum(_size(path) for _, path in self._outbox[0].files if isinstance(path, Path))
-                if told and size + weight > _REPORT_BYTES:
+                size += weight(self._outbox[0])
+                if told and size > _REPORT_BYTES:
                     break
                 told.append(self._outbox.popleft())
-                size += weight
             waiting = tuple(order.key for order in self._waiting)
         self._reported = time.monotonic()
-        return Report(tuple(_with_content(one) for one in told), self._rooms, waiting, *self._found())
+        return Report(tuple(with_content(one) for one in told), self._rooms, waiting, *self._found())
 
     def _found(self) -> tuple[tuple[Leftover, ...], tuple[str, ...]]:
         """What the spool had since this was asked last, and what is to be said of it."""
@@ -235,20 +208,25 @@ class Station:
                 folder = self._unrecorded.get(key)
                 if folder is not None and ended:
                     del self._unrecorded[key]
-                    _remove(folder)
+                    remove(folder)
                 elif key in self._work:
                     spool.drop(self._work[key].job.folder, piece)
             case Forget(leftover):
                 left = self._past.pop(leftover, None)
                 if left is not None:
-                    _remove(left.folder)
+                    remove(left.folder)
 
     def _begin(self, order: Order) -> None:
         left = self._past.pop(order.leftover, None) if order.leftover is not None else None
         try:
-            if left is not None and self._replay(order, left):
+            if left is not None and (told := retold(order, left)):
+                self._unrecorded[order.key] = left.folder
+                for one in told:
+                    self._put(one)
                 return
-            work = self._settled(order, left)
+            job, data = order.job, self._root / "data"
+            folder = self._session.attempt(job.trial.id, job.attempt)
+            work = begun(order, left, folder, self._setup.slot.device, data, self._fetch)
         except Exception as error:  # a disk that is full, data that was lost on the way
             self._put(Told(order.key, self._lost(error), 0))
             return
@@ -256,93 +234,25 @@ class Station:
         self._unrecorded[order.key] = work.job.folder.parent
         self._inner.submit(order.key, work.job)
 
-    def _settled(self, order: Order, left: spool.Past | None) -> _AtWork:
-        """The order with all that it needs on this machine."""
-        job, folder = order.job, self._session.attempt(order.job.trial.id, order.job.attempt)
-        here = set()
-        for carried in order.carried:
-            place = folder.parent / carried.attempt
-            place.mkdir(exist_ok=True)
-            spool.place(place, carried.name, self._fetch(carried.content))
-            here.add(place / carried.name)
-        earlier = tuple(folder.parent / path.name for path in job.earlier)
-        if left is not None:
-            # Its training goes on where it was left; the driver has none of it.
-            place = folder.parent / f"left by {left.folder.name}"
-            shutil.rmtree(place, ignore_errors=True)
-            left.folder.rename(place)
-            with contextlib.suppress(OSError):
-                left.folder.parent.rmdir()
-            earlier = (*earlier, place)
-        data = parcels.laid_down(order.parcel, self._root / "data", self._fetch)
-        job = parcels.reading_from(replace(job, folder=folder, earlier=earlier, device=self._setup.slot.device), data)
-        return _AtWork(order, job, self._session.folder, Asked(job), frozenset(here))
-
-    def _replay(self, order: Order, left: spool.Past) -> bool:
-        """Tell what a dead driver's station has worked out of this very trial; False where nothing of it answers."""
-        events = replayed(order.job, left.trial, left.kept)
-        if not events:
-            return False
-        self._unrecorded[order.key] = left.folder
-        checkpoint = left.folder / LAST
-        for event in events:
-            files: tuple[tuple[str, Path], ...] = ()
-            if isinstance(event, Trained):
-                event, files = replace(event, weights=order.job.folder / WEIGHTS), ((WEIGHTS, left.folder / WEIGHTS),)
-            elif isinstance(event, Stopped) and checkpoint.exists():
-                files = ((LAST, checkpoint),)
-            self._put(Told(order.key, event, 0, files))
-        return True
-
     def _tell(self, key: str, event: Event) -> None:
         """One event of a trial at work, into the spool where it lasts, and on its way."""
         work = self._work.get(key)
         if work is None:  # given up, and killed since
             return
-        files: tuple[tuple[str, Path], ...] = ()
-        match event:
-            case Started():
-                event = replace(event, environment={**event.environment, "node": self._setup.node})
-            case Trained():
-                event, files = self._trained(work, event)
-            case EpochFinished() if time.monotonic() - work.checkpoint_at > _CHECKPOINT_SECONDS:
-                work.checkpoint_at = time.monotonic()
-                files = _there(work.job.folder, LAST)
-            case Stopped() | Crashed():
-                files = _there(work.job.folder, LAST)
         if isinstance(event, Crashed):
             event = self._named(event)
-        if isinstance(event, LASTING):
-            try:
-                self._keep(work, event, files)
-            except OSError as error:
-                self._put(Told(key, self._lost(error), work.pieces))
-                self._inner.cancel(key, now=True)
-                del self._work[key]
-                return
+        try:
+            event, files = work.kept(event, self._setup.node)
+        except OSError as error:
+            self._put(Told(key, self._lost(error), work.pieces))
+            self._inner.cancel(key, now=True)
+            del self._work[key]
+            return
         if isinstance(event, LAST_EVENTS):
             del self._work[key]
             took = time.monotonic() - work.began
             self._seconds = took if self._seconds is None else 0.7 * self._seconds + 0.3 * took
         self._put(Told(key, event, work.pieces, files))
-
-    def _trained(self, work: _AtWork, event: Trained) -> tuple[Trained, tuple[tuple[str, Path], ...]]:
-        """With the path that the weights have, or will have, at the driver's."""
-        home = work.order.job.folder
-        if event.weights in work.sent_from_home:
-            return replace(event, weights=home.parent / event.weights.parent.name / WEIGHTS), ()
-        if event.weights.parent != work.job.folder:  # of an attempt whose driver died before it knew
-            event.weights.rename(work.job.folder / WEIGHTS)
-        return replace(event, weights=home / WEIGHTS), ((WEIGHTS, work.job.folder / WEIGHTS),)
-
-    def _keep(self, work: _AtWork, event: Event, files: Sequence[tuple[str, Path]]) -> None:
-        digests = tuple((name, spool.digest_of(path) or "") for name, path in files)
-        if isinstance(event, Trained) and not files:
-            return  # the driver has these weights
-        kept = (spool.Kept(event, work.asked.of(event)),)
-        work.pieces += 1
-        page = spool.Page(spool.version(), work.job.trial, work.job.attempt, kept, digests)
-        spool.write(work.job.folder, work.pieces, page)
 
     def _put(self, told: Told) -> None:
         with self._changed:
@@ -359,9 +269,9 @@ class Station:
         folders, others = self._session.adopt()
         for folder in folders:
             found, notes = spool.past(folder)
-            for left in [left for left in found if not _worth(left)]:
+            for left in [left for left in found if not worth(left)]:
                 found.remove(left)
-                _remove(left.folder)
+                remove(left.folder)
             for left in found:
                 self._past[str(left.folder)] = left
             with self._changed:
@@ -379,37 +289,3 @@ class Station:
 
     def _named(self, crash: Crashed) -> Crashed:
         return replace(crash, reason=f"{crash.reason} (on {self._setup.node})")
-
-
-def _size(path: Path) -> int:
-    """In bytes; 0 for one that is gone, as a checkpoint is once its training has ended."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
-
-
-def _remove(folder: Path) -> None:
-    """A trial's or an attempt's, with the one above it if that is empty then."""
-    shutil.rmtree(folder, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        folder.parent.rmdir()
-
-
-def _worth(left: spool.Past) -> bool:
-    """Whether there is anything that another attempt could take from it."""
-    return bool(left.kept[1:] or _there(left.folder, WEIGHTS) or _there(left.folder, LAST))
-
-
-def _there(folder: Path, name: str) -> tuple[tuple[str, Path], ...]:
-    return ((name, folder / name),) if (folder / name).exists() else ()
-
-
-def _with_content(told: Told) -> Told:
-    """With the bytes of its files; one that is gone is left out."""
-    files = []
-    for name, path in told.files:
-        if isinstance(path, Path):
-            with contextlib.suppress(OSError):
-                files.append((name, path.read_bytes()))
-    return replace(told, files=tuple(files))
