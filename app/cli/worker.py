@@ -27,7 +27,12 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 Slots = Annotated[
-    int | None, typer.Option(min=1, max=1024, help="Trials at a time, on all devices; one per core if not given.")
+    int | None,
+    typer.Option(
+        min=1,
+        max=1024,
+        help="Trials at a time, on all devices (with ray: CPU slots of each machine); one per core if not given.",
+    ),
 ]
 Lanes = Annotated[
     int | None, typer.Option(min=1, max=MOST_LANES, help="Trials at a time on each GPU; as many as pay if not given.")

@@ -1,21 +1,22 @@
 """What each executor costs beside the trial itself: the same trivial trials through the real loop, in one slot each."""
 
 import itertools
-import os
 import statistics
 import time
+from dataclasses import replace
 
 import psutil
 import pytest
 
 from app.worker import loop, owner
-from core.events import Finished, Started
+from core.events import Finished, Started, Trained
 from core.executors.inline import InlineExecutor
 from core.executors.lanes import LanesExecutor
 from core.executors.process import ProcessExecutor
 from core.executors.protocol import Slot
+from core.jobs.orders import Job
 from core.jobs.trial import run_trial
-from storage import database, studies
+from storage import database, queue, studies
 from storage.home import Home, prepare
 from tests.benchmarks.tables import show
 from tests.benchmarks.test_queue import SMALL, Silent
@@ -23,11 +24,12 @@ from tests.conftest import plan_of
 
 pytestmark = pytest.mark.benchmark
 
-TRIALS = 40
+WARM = 10
+"""Trials before what is measured."""
 
 
 class Noted(Silent):
-    """When each trial began its work, told that, and ended, as the loop heard of it."""
+    """When each trial ended, as the loop heard of it."""
 
     def __init__(self):
         self.ended = []
@@ -76,18 +78,14 @@ def through(make, folder):
         worker.work(None, stop)
     finally:
         ownership.release()
-    warm = 10
-    began = next(at for ended, at in spent if ended >= warm)
-    rest = len(noted.ended) - warm
+    began = next(at for ended, at in spent if ended >= WARM)
+    rest = len(noted.ended) - WARM
     last = spent[-1][1]
-    return (noted.ended[-1] - noted.ended[warm - 1]) / rest, (last - began) / rest
+    return (noted.ended[-1] - noted.ended[WARM - 1]) / rest, (last - began) / rest
 
 
 def bare(folder):
     """Seconds of the trial alone, in this process."""
-    from app.worker.loop import Job
-    from storage import queue
-
     home = Home(folder / "home")
     prepare(home)
     db = database.connect(home.database)
@@ -106,8 +104,8 @@ def bare(folder):
     return statistics.median(took[5:])
 
 
-def test_overhead_of_each_executor(tmp_path):
-    os.environ["INNATE_SCRATCH"] = str(tmp_path / "scratch")  # the stations' own, which start from here
+def test_overhead_of_each_executor(tmp_path, monkeypatch):
+    monkeypatch.setenv("INNATE_SCRATCH", str(tmp_path / "scratch"))  # the station's own, which starts from here
     (tmp_path / "bare").mkdir()
     alone = bare(tmp_path / "bare")
     rows = []
@@ -117,7 +115,7 @@ def test_overhead_of_each_executor(tmp_path):
         wall, driver = through(make, folder)
         rows.append((make.__name__, f"{1000 * wall:.1f}", f"{1000 * (wall - alone):.1f}", f"{1000 * driver:.1f}"))
     show(
-        f"Overhead of a trial, {TRIALS} trivial trials in one slot; the trial alone takes {1000 * alone:.1f} ms",
+        f"Overhead of a trial, trivial trials in one slot; the trial alone takes {1000 * alone:.1f} ms",
         ("executor", "ms a trial", "beside the trial", "processor ms of the worker"),
         rows,
         "inline: the trial's own work is in the worker's processor time",
@@ -126,8 +124,6 @@ def test_overhead_of_each_executor(tmp_path):
 
 def test_what_a_driver_can_record(tmp_path):
     """Trials a second that the loop claims and records whole, whatever computes them: what bounds a cluster."""
-    from tests.benchmarks.test_queue import SMALL
-
     home = Home(tmp_path / "home")
     prepare(home)
     db = database.connect(home.database)
@@ -139,10 +135,6 @@ def test_what_a_driver_can_record(tmp_path):
         if not told:
             for event in run_trial(job, stop):
                 told.setdefault("story", []).append(event)
-        from dataclasses import replace
-
-        from core.events import Trained
-
         for event in told["story"]:
             yield replace(event, weights=job.folder / "weights.pt") if isinstance(event, Trained) else event
 

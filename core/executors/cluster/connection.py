@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,12 +44,15 @@ class Connection:
         except ImportError:
             raise BadInput("--executor ray: Ray is not installed here: pip install 'innate[ray]'") from None
         self.ray: Any = ray
+        self._log = log
         self._names: dict[str, str] = {}
         address = address or os.environ.get("RAY_ADDRESS") or None
         self._own = not ray.is_initialized()
         if not self._own:
             return
-        if address is not None and address not in ("auto", "local"):
+        if address in (None, "auto"):
+            address = _known(address) or "local"
+        if address != "local":
             _reach(address)
         _print_into(log)
         with _own_signals():
@@ -59,12 +62,12 @@ class Connection:
                     namespace="innate",
                     log_to_driver=False,
                     logging_level=logging.ERROR,
-                    include_dashboard=None if address not in (None, "local") else False,
+                    include_dashboard=False if address == "local" else None,
                 )
             except (ConnectionError, RuntimeError, ValueError, OSError) as error:
                 lines = str(error).strip().splitlines() or [type(error).__name__]
                 raise Unavailable(
-                    f"no Ray cluster answers at {address or 'this machine'} ({lines[0]}); ray start --head begins one"
+                    f"no Ray cluster answers at {address} ({lines[0]}); ray start --head begins one"
                 ) from None
 
     def nodes(self) -> list[Node]:
@@ -94,7 +97,12 @@ class Connection:
         except Exception as error:  # its own kinds for a head that is gone
             raise Unavailable(f"the Ray cluster no longer answers ({type(error).__name__})") from None
 
+    def note(self, text: str) -> None:
+        """For the log alone: what Ray says at length."""
+        _append(self._log, text.splitlines())
+
     def close(self) -> None:
+        """Leave the cluster, unless somebody else joined it."""
         if self._own:
             with contextlib.suppress(Exception), _own_signals():
                 self.ray.shutdown()
@@ -107,6 +115,19 @@ class Connection:
                 number += 1
             self._names[node] = name
         return self._names[node]
+
+
+def _known(address: str | None) -> str | None:
+    """HOST:PORT of the cluster that runs on this machine, or was joined last; None where `address` asks for none and there is
+    none. Ray 2.60 itself takes "auto", and then starts no actor."""
+    from ray._private import services
+
+    try:
+        canonical: Any = services.canonicalize_bootstrap_address
+        found = canonical(address)
+    except ConnectionError:
+        raise Unavailable("--address auto: no Ray cluster runs on this machine; ray start --head begins one") from None
+    return None if found is None else str(found)
 
 
 def _reach(address: str) -> None:
@@ -144,13 +165,17 @@ def _own_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _append(log: Path, lines: Sequence[str]) -> None:
+    with contextlib.suppress(OSError), log.open("a", encoding="utf-8", errors="replace") as file:
+        file.writelines(f"{line}\n" for line in lines)
+
+
 def _print_into(log: Path) -> None:
     """Have what Ray's background threads print, on stdout of all places, appended to a file."""
     from ray._private import worker
 
     def printed(data: Mapping[str, Any], *_: Any, **__: Any) -> None:
-        with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as file:
-            file.writelines(f"({data.get('pid')}) {line}\n" for line in data.get("lines", ()))
+        _append(log, [f"({data.get('pid')}) {line}" for line in data.get("lines", ())])
 
     replaced: Callable[..., None] = printed
     with contextlib.suppress(AttributeError):

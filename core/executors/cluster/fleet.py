@@ -221,6 +221,8 @@ class Fleet:
         with contextlib.suppress(Exception):
             self._ray.kill(station.handle)
         alive = self._connection.lives(station.node.id)
+        if error is not None:
+            self._connection.note(f"station on {station.node.name}: {error}")
         if alive and not station.ready:
             self._stillborn[station.node.id] += 1
             if self._stillborn[station.node.id] >= _STILLBORN or _missing(error) is not None:
