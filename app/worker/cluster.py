@@ -117,9 +117,7 @@ def _in_words(wanted: Wanted, nodes: Sequence[Node]) -> str:
     machines = f"{len(nodes)} machine{'' if len(nodes) == 1 else 's'}"
     if not useful:
         return f"cluster of {machines}, none of which has room yet"
-    noun = (
-        "slot" if wanted.device == "cpu" else "GPU" if wanted.gpu_share == 1.0 else f"GPU share of {wanted.gpu_share:g}"
-    )
+    noun = "slot" if wanted.device == "cpu" else "GPU" if wanted.gpu_share == 1.0 else f"{wanted.gpu_share:g}-GPU share"
     names = ", ".join(node.name for node in useful) if len(useful) <= _NAMED else f"on {len(useful)} of them"
     return f"cluster of {machines}: {rooms} {noun}{'' if rooms == 1 else 's'} on {wanted.device} ({names})"
 
