@@ -47,12 +47,13 @@ screens: $(VENV)/.test
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
+# --no-compile: a module is compiled when it is first imported, and two thirds of torch and its companions never are.
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python -m pip install --quiet --no-compile --editable .
 	touch $@
 
 $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable ".[test,check,parity]"
+	$(BIN)/python -m pip install --quiet --no-compile --editable ".[test,check,parity]"
 	touch $@
 
 $(LOWEST)/.test: pyproject.toml .ci/lowest.py

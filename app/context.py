@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
@@ -30,11 +31,17 @@ class Context:
     verbose: bool
 
     @classmethod
-    def of(cls, home: Path | None, db: Path | None, *, colour: bool, quiet: bool, verbose: bool) -> Context:
+    def of(cls, home: str | None, db: str | None, *, colour: bool, quiet: bool, verbose: bool) -> Context:
+        """From `--home` and `--db` as they were given. Raises BadInput for what can be no path."""
+        from core.paths import given
         from storage.home import locate
 
         place = locate(home)
-        return cls(place, db or place.database, db is not None, colour, quiet, verbose)
+        database = place.database
+        if db is not None:
+            given(db, "--db")
+            database = Path(db).expanduser()
+        return cls(place, database, db is not None, colour, quiet, verbose)
 
     @property
     def lived_in(self) -> Home:
@@ -48,7 +55,10 @@ class Context:
         """The global option with which another command works in the same place; "" where it does so by itself."""
         from storage.home import locate
 
-        return "" if not self.read_only and locate(None) == self.home else shlex.join(self.options)
+        with contextlib.suppress(BadInput):  # what --home stands in for may be no home at all
+            if not self.read_only and locate(None) == self.home:
+                return ""
+        return shlex.join(self.options)
 
     @property
     def options(self) -> tuple[str, str]:
@@ -85,6 +95,16 @@ class Context:
             return empty()
         # Somebody else's home, or one on a read-only disk, can still be read.
         return connect(self.database, read_only=self.read_only or not os.access(self.database, os.W_OK))
+
+    def reading_only(self) -> Database:
+        """As `reading`, by a connection that cannot write: for SQL that is not ours."""
+        from storage.database import connect
+
+        db = self.reading()
+        if self.read_only or not self.database.exists():
+            return db
+        db.close()
+        return connect(self.database, read_only=True)
 
     def writing(self) -> Database:
         """The database for a change; raises BadInput under `--db`."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -21,8 +21,12 @@ from app.cli import (
     examples,
     export,
     findings,
+    guide,
     importing,
+    merge,
     noting,
+    published,
+    query,
     queue,
     report,
     reproduce,
@@ -34,13 +38,11 @@ from app.cli import (
     worker,
 )
 from app.context import Context
+from app.terminal import scarce, signals, streams
 from app.tui.shell.commands import Command
-from core.errors import ExitCode, InnateError
+from core.errors import BadInput, ExitCode, InnateError
 
 _EPILOG = "Start here: innate run quick. A study of your own: innate init study.toml, then innate run study.toml."
-
-_NO_SCREENS = ("dumb", "unknown")
-"""Terminals that can only print, by TERM."""
 
 app = typer.Typer(
     name="innate",
@@ -56,9 +58,13 @@ app = typer.Typer(
 @app.callback(invoke_without_command=True)
 def root(
     ctx: typer.Context,
-    home: Annotated[Path | None, typer.Option(help="The folder that holds database, checkpoints and logs.")] = None,
-    db: Annotated[Path | None, typer.Option(help="Read this database instead; commands that write refuse it.")] = None,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+    home: Annotated[
+        str | None, typer.Option(metavar="DIR", help="The folder that holds database, checkpoints and logs.")
+    ] = None,
+    db: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Read this database instead; commands that write refuse it.")
+    ] = None,
+    version: Annotated[bool, typer.Option("--version", help="Print version and revision and leave.")] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="No colours (NO_COLOR does the same).")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No narration on stderr.")] = False,
     verbose: Annotated[
@@ -66,21 +72,33 @@ def root(
     ] = False,
 ) -> None:
     if version:
-        from importlib.metadata import version as version_of
-
-        typer.echo(f"innate {version_of('innate')}")
+        typer.echo(f"innate {_version()}")
         raise typer.Exit
     ctx.obj = Context.of(home, db, colour=not (no_color or os.environ.get("NO_COLOR")), quiet=quiet, verbose=verbose)
     if ctx.invoked_subcommand is None:
-        if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") in _NO_SCREENS:
+        if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") in streams.PRINTING_TERMINALS:
             typer.echo(ctx.get_help())
             return
         raise typer.Exit(_screens(ctx))
 
 
+def _version() -> str:
+    """The version, and the revision of the source: "0.1.0 (revision 9cf89e7c12, dirty)"."""
+    from importlib.metadata import version
+
+    from core.revision import source_revision
+
+    source = source_revision()
+    said = (source.git_revision or "unknown")[:10] + (", dirty" if source.git_dirty else "")
+    return f"{version('innate')} (revision {said})"
+
+
 def _screens(ctx: typer.Context) -> int:
     """The screens until they are left; the terminal answers what it is asked while they are imported."""
     from app.tui.shell.ground import Asked
+    from core.paths import given
+
+    given(".", "the screens")  # they offer files of the current folder
 
     with Asked() as asked:
         from app.tui.app import run as run_screens
@@ -116,6 +134,10 @@ for group in (
     report,
     reproduce,
     export,
+    merge,
+    published,
+    query,
+    guide,
     catalogue,
     doctor,
 ):
@@ -124,22 +146,43 @@ for group in (
 
 def main() -> None:
     """Run, and turn what went wrong into one line and an exit code."""
-    try:
-        app(standalone_mode=True)
-    except InnateError as error:
-        _say(str(error))
-        sys.exit(int(error.exit_code))
-    except KeyboardInterrupt:
-        _say("interrupted")
-        sys.exit(int(ExitCode.INTERRUPTED))
-    except BrokenPipeError:
-        # The reader (head, less) has seen enough; Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    streams.begin()
+    with signals.raised() as interrupted:
+        try:
+            scarce.refuse_few_files()
+            _refuse_what_is_no_text(sys.argv[1:])
+            try:
+                app(standalone_mode=True)
+            finally:
+                sys.stdout.flush()  # what cannot be written is to be found out here, not as Python ends
+        except InnateError as error:
+            _end(str(error), error.exit_code)
+        except KeyboardInterrupt:
+            _end("interrupted", ExitCode.INTERRUPTED)
+        except streams.ReaderGone:
+            sys.exit(int(ExitCode.OK))
+        except Exception as error:
+            if interrupted():  # in the middle of an import it comes out as something else
+                _end("interrupted", ExitCode.INTERRUPTED)
+            lacking = scarce.told(error)
+            if lacking is None:
+                raise
+            _end(lacking, ExitCode.UNAVAILABLE)
 
 
-def _say(text: str) -> None:
+def _refuse_what_is_no_text(arguments: Sequence[str]) -> None:
+    """Bytes that this locale's encoding does not know come through Python as surrogates, which no database and no file takes."""
+    for argument in arguments:
+        try:
+            argument.encode("utf-8")
+        except UnicodeEncodeError:
+            encoding = sys.getfilesystemencoding()
+            raise BadInput(f"{argument}: holds bytes that are no text in {encoding}; name it otherwise") from None
+
+
+def _end(text: str, code: ExitCode) -> NoReturn:
     print(f"innate: {' '.join(text.split())}", file=sys.stderr)
+    sys.exit(int(code))
 
 
 if __name__ == "__main__":

@@ -6,19 +6,25 @@ import functools
 import importlib.metadata
 import platform
 import resource
-import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
+
+from core.revision import source_revision
 
 _CONTEXT = 1 << 30
 """Bytes of a device that CUDA may take for a process beside its tensors: half of this, and more with every library."""
 
 
-def environment(device: str, threads: int, precision: str, lanes: int = 1) -> dict[str, Any]:
+def environment(
+    device: str, threads: int, precision: str, lanes: int = 1, plugins: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
     """Versions, source revision, processor, device, threads, precision and determinism flags, as plain data.
 
-    `lanes` is how many trials the process may run at once.
+    `lanes` is how many trials the process may run at once; `plugins` the version of each that is used, by name.
 
     Called in a child: asks torch.
     """
@@ -29,7 +35,7 @@ def environment(device: str, threads: int, precision: str, lanes: int = 1) -> di
     on_cuda = device.startswith("cuda")
     return {
         "innate": _version("innate"),
-        **source_revision(),
+        **asdict(source_revision()),
         "python": platform.python_version(),
         "torch": str(torch.__version__),  # a class of torch's own, which whoever unpickles it would import
         "torchvision": _version("torchvision"),
@@ -48,25 +54,8 @@ def environment(device: str, threads: int, precision: str, lanes: int = 1) -> di
         "cudnn_deterministic": torch.backends.cudnn.deterministic,
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
         **(in_force(precision) if on_cuda else {}),
+        **({"plugins": dict(plugins)} if plugins else {}),
     }
-
-
-@functools.cache
-def source_revision() -> dict[str, Any]:
-    """Git revision and whether the tree differs from it, when this runs from a source tree; else None for both."""
-    root = Path(__file__).resolve().parent.parent
-    if not (root / ".git").exists():
-        return {"git_revision": None, "git_dirty": None}
-    try:
-        revision, changes = (
-            subprocess.run(
-                ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=5, check=True
-            ).stdout.strip()
-            for arguments in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
-        )
-    except (OSError, subprocess.SubprocessError):
-        return {"git_revision": None, "git_dirty": None}
-    return {"git_revision": revision, "git_dirty": bool(changes)}
 
 
 @functools.cache

@@ -9,6 +9,9 @@ that `innate` begins in, and needs the standard library alone.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import resource
 import runpy
 import sys
 from importlib.machinery import ModuleSpec, PathFinder
@@ -17,6 +20,12 @@ from pathlib import Path
 _ROOT = Path(__file__).absolute().parent.parent
 """The folder that holds the packages: a checkout, or the site-packages of an installed wheel."""
 _NAMES = ("app", "core", "storage")
+NEEDED_FILES = 32
+"""Open at the same time while a command reads; what trains needs more, by its slots."""
+_MOST_FILES = 1024
+"""As many as `select` can wait for."""
+_STANDARD = 2
+"""The last of the descriptors that have a meaning from the start."""
 
 
 def command(module: str, *arguments: str) -> list[str]:
@@ -33,6 +42,30 @@ class _OwnPackages:
     @staticmethod
     def find_spec(name: str, *_: object) -> ModuleSpec | None:
         return PathFinder.find_spec(name, [str(_ROOT)]) if name in _NAMES else None
+
+
+def hold_standard_streams() -> None:
+    """Give what was started without stdin, stdout or stderr the null device there. The numbers 0, 1 and 2 would be those of the
+    next files to be opened, the database among them, and what is meant for a terminal would be written into it."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STANDARD:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            stream = open(number, "w" if number else "r", encoding="utf-8", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
+
+
+def allow_files() -> int:
+    """How many files this process may have open, at least NEEDED_FILES if it may ask for them: the soft limit is raised as far
+    as that takes, and to what a worker with many slots may use."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < _MOST_FILES:
+        soft = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
 def put_own_packages_first() -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Generic, Protocol, TypeVar
 
+from core import plugged
 from core.errors import BadInput, Mistakes
+from core.plugged import Installed
 
 
 @dataclass(frozen=True)
@@ -108,36 +110,140 @@ class Entry(Protocol):
 E = TypeVar("E", bound=Entry)
 
 
-class Registry(Generic[E], Mapping[str, E]):
-    """Entries by name, in the order they were given; `noun` names one of them in messages.
+@dataclass(frozen=True)
+class Additions(Generic[E]):
+    """How a registry takes what plugins add: the field of `plugged.Plugin`, the class of its entries, and
 
-    `unlisted` entries are found by name like the others; whoever goes through all does not meet them.
+    `adopt(entry, plugin)`, the entry as it is used, which raises ValueError saying what is wrong with it; `absent(name, why)`,
+    what stands for the entry of a plugin that is not at hand wherever a stored name is looked up: everything known of it is
+    usual, and whoever wants to carry it out is refused.
     """
 
-    def __init__(self, noun: str, entries: tuple[E, ...], unlisted: tuple[E, ...] = ()) -> None:
+    field: str
+    kind: type[Any]
+    adopt: Callable[[E, Installed], E]
+    absent: Callable[[str, str], E] | None = None
+
+
+@dataclass(frozen=True)
+class Adopted(Generic[E]):
+    """What a registry took from the plugins, and what it refused: (plugin, what is wrong)."""
+
+    of: tuple[Installed, ...]
+    entries: Mapping[str, E]
+    owners: Mapping[str, Installed]
+    refused: tuple[tuple[Installed, str], ...]
+
+
+class Registry(Generic[E], Mapping[str, E]):
+    """Entries by name, in the order they were given, then those of plugins; `noun` names one of them in messages.
+
+    `unlisted` entries are found by name like the others; whoever goes through all does not meet them. Plugins are loaded by
+    whoever goes through all, or asks for a name that only one of them can have.
+    """
+
+    def __init__(
+        self, noun: str, entries: tuple[E, ...], unlisted: tuple[E, ...] = (), additions: Additions[E] | None = None
+    ) -> None:
         self.noun = noun
         self.unlisted = {entry.name: entry for entry in unlisted}
         self._entries = {entry.name: entry for entry in entries}
+        self._additions = additions
+        self._adopted: Adopted[E] | None = None
         if len(self._entries | self.unlisted) != len(entries) + len(unlisted):
             raise ValueError(f"two entries of the {noun} registry share a name")
 
     def __getitem__(self, name: str) -> E:
-        return self._entries[name] if name in self._entries else self.unlisted[name]
+        """As of a dict with `__missing__`: a name of a plugin's form gives what stands for it, though it is not `in` here."""
+        entry = self.get(name)
+        if entry is not None:
+            return entry
+        why = plugged.lacking(name) if self._additions is not None else None
+        if why is None or self._additions is None or self._additions.absent is None:
+            raise KeyError(name)
+        return self._additions.absent(name, f"{self.noun} {name}: {why}")
+
+    def get(self, name: str, default: E | None = None) -> E | None:  # type: ignore[override]
+        entry = self._entries.get(name) or self.unlisted.get(name)
+        if entry is None and self._additions is not None and plugged.owner(name) is not None:
+            entry = self.adopted.entries.get(name)
+        return default if entry is None else entry
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.get(name) is not None
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
+        yield from self._entries
+        yield from self.adopted.entries
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._entries) + len(self.adopted.entries)
 
     def find(self, name: str, where: str) -> E:
-        """The entry called `name`; raises BadInput naming the key and the nearest match."""
+        """The entry called `name`; raises BadInput naming the key and the nearest match, or the plugin that it would need."""
         entry = self.get(name)
         if entry is None:
-            whole = [known for known in self.unlisted if known.endswith(f":{name}")]
-            near = meant(name, whole or [*self._entries, *self.unlisted]) or nearest(name, self._entries)
-            raise BadInput.at(where, f"unknown {self.noun} {name!r}{near}")
+            why = plugged.lacking(name) if self._additions is not None else None
+            if why is not None and name.partition(":")[0] not in self._plugins:
+                raise BadInput.at(where, f"unknown {self.noun} {name!r}: {why}")
+            whole = [known for known in (*self.unlisted, *self.adopted.entries) if known.endswith(f":{name}")]
+            near = meant(name, whole or [*self, *self.unlisted]) or nearest(name, self)
+            broken = plugged.unloaded() if self._additions is not None else ""
+            raise BadInput.at(where, f"unknown {self.noun} {name!r}{near}{broken}")
         return entry
+
+    @property
+    def adopted(self) -> Adopted[E]:
+        """What plugins add here."""
+        found = plugged.installed() if self._additions is not None else ()
+        if self._adopted is None or self._adopted.of is not found:
+            self._adopted = _adopted(self._additions, found, self.noun)
+        return self._adopted
+
+    @property
+    def _plugins(self) -> set[str]:
+        """Those that add something here."""
+        return {one.name for one in self.adopted.owners.values()}
+
+
+def _adopted(additions: Additions[E] | None, found: tuple[Installed, ...], noun: str) -> Adopted[E]:
+    entries: dict[str, E] = {}
+    owners: dict[str, Installed] = {}
+    refused: list[tuple[Installed, str]] = []
+    for plugin in found if additions is not None else ():
+        assert additions is not None
+        for entry in getattr(plugin.plugin, additions.field):
+            name = getattr(entry, "name", None)
+            what = f"{noun} {name!r}" if isinstance(name, str) else f"an {noun}" if noun[0] in "aeio" else f"a {noun}"
+            try:
+                wrong = _fault(entry, additions.kind, plugin.name, entries)
+                if wrong is None:
+                    named = replace(entry, name=f"{plugin.name}:{name}", parameters=tuple(entry.parameters))
+                    entries[named.name], owners[named.name] = additions.adopt(named, plugin), plugin
+                else:
+                    refused.append((plugin, f"{what} {wrong}"))
+            except ValueError as error:
+                refused.append((plugin, f"{what} {error}"))
+            except Exception as error:  # what an entry is made of may be anything
+                refused.append((plugin, f"{what} cannot be used: {type(error).__name__}: {error}"))
+    return Adopted(found, entries, owners, tuple(refused))
+
+
+def _fault(entry: Any, kind: type[Any], plugin: str, known: Collection[str]) -> str | None:
+    """What keeps `entry` from any registry of this kind, in words that follow its name."""
+    if not isinstance(entry, kind):
+        return f"is of type {type(entry).__name__}, not {kind.__name__}"
+    name: Any = entry.name
+    if not isinstance(name, str) or not plugged.NAME.fullmatch(name):
+        return "has a name of other characters than small letters, digits, '.', '-' and '_'"
+    if f"{plugin}:{name}" in known:
+        return "is there twice"
+    parameters = entry.parameters
+    if not isinstance(parameters, list | tuple) or not all(isinstance(one, Parameter) for one in parameters):
+        return "has parameters that are no tuple of Parameter"
+    if not all(isinstance(text, str) for text in (entry.summary, entry.source)):
+        return "has a summary or a source that is no text"
+    return None
 
 
 def resolve_options(entry: Entry, given: Mapping[str, Any], where: str) -> dict[str, Any]:

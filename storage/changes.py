@@ -34,6 +34,8 @@ class Submit(Change[Submission]):
     where: str
     """What a mistake in it is told of."""
     data_root: Path
+    share: tuple[int, int] | None = None
+    """(number, of how many) where only that share of its trials is asked for."""
 
 
 @dataclass(frozen=True)

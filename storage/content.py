@@ -17,10 +17,15 @@ def met(db: Database) -> dict[str, str]:
     return {str(name): str(digest) for name, digest in rows}
 
 
+def is_told(name: str) -> bool:
+    """Whether it is the home that says what stands under the name of this set: the program does not know its real content."""
+    entry = DATASETS.get(name)
+    return entry is not None and entry.digest is None
+
+
 def remember(db: Database, identity: str, digest: str | None) -> None:
     """The content behind the bare name of a set, unless one is known. In the transaction of the owner of the home."""
-    entry = DATASETS.get(identity)
-    if entry is None or entry.digest is not None or digest is None:
+    if digest is None or not is_told(identity):
         return
     db.execute(
         "INSERT OR IGNORE INTO dataset_content (name, digest, met_at) VALUES (?, ?, ?)", (identity, digest, time.time())

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
 BUSY_SECONDS = 30.0
+_LOG_BYTES = 64 << 20
+"""What is left of the log beside the file once all of it is in the file: a long export makes it grow for as long as it reads."""
 _SCORES_SINCE = 7
 """The first schema which keeps with the scores what became of each image, and whose intervals are over seeds and images."""
 
@@ -47,14 +49,14 @@ def connect(path: Path, *, read_only: bool = False) -> Database:
             raise
     except sqlite3.Error as error:
         raise in_words(error, path) from error
-    return _wrapped(connection)
+    return wrapped(connection)
 
 
 def empty() -> Database:
     """A database in memory with every table and nothing in them: what a fresh home looks like to a listing."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    _apply(_wrapped(connection), 0)
-    return _wrapped(connection)
+    _apply(wrapped(connection), 0)
+    return wrapped(connection)
 
 
 def data_version(db: Database) -> int:
@@ -124,6 +126,7 @@ def _open(path: Path, *, read_only: bool) -> sqlite3.Connection:
         if not read_only:
             _write_ahead(connection)
             connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA cache_size = -65536")
     except BaseException:
@@ -161,7 +164,7 @@ def _refuse_foreign(connection: sqlite3.Connection, path: Path, version: int) ->
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     """Bring the schema up to date, once, however many processes open at the same time; a copy first if there is data."""
-    db = _wrapped(connection)
+    db = wrapped(connection)
     connection.execute("BEGIN IMMEDIATE")
     try:
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
@@ -204,15 +207,16 @@ def _copy_beside(path: Path, version: int) -> None:
 
 
 def _migrated_copy(connection: sqlite3.Connection, version: int) -> sqlite3.Connection:
-    """A migrated copy, in memory, of an older database that may not be touched."""
-    copy = sqlite3.connect(":memory:", isolation_level=None)
+    """A migrated copy of an older database that may not be touched: a file without a name, of which no more than a cache is in
+    memory, and nothing is left once it is closed."""
+    copy = sqlite3.connect("", isolation_level=None)
     connection.backup(copy)
     connection.close()
-    _apply(_wrapped(copy), version)
+    _apply(wrapped(copy), version)
     return copy
 
 
-def _wrapped(connection: sqlite3.Connection) -> Database:
+def wrapped(connection: sqlite3.Connection) -> Database:
     """sqlite-utils imports pandas wherever it is installed (mlxtend installs it): half a second that no listing needs."""
     hidden = "pandas" not in sys.modules
     if hidden:

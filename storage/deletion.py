@@ -30,8 +30,8 @@ def delete_study(db: Database, name: str) -> list[str]:
         orphans = [
             str(row[0])
             for row in db.execute(
-                "SELECT DISTINCT trial_id FROM study_trial WHERE study IN (:study, :tuning) AND trial_id NOT IN "
-                "(SELECT trial_id FROM study_trial WHERE study NOT IN (:study, :tuning))",
+                "SELECT DISTINCT st.trial_id FROM study_trial st WHERE st.study IN (:study, :tuning) AND NOT EXISTS (SELECT 1 "
+                "FROM study_trial o WHERE o.trial_id = st.trial_id AND o.study NOT IN (:study, :tuning))",
                 {"study": name, "tuning": companion(name)},
             )
         ]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import BadInput
+from core.paths import given
 from storage.home import Home
 
 SIDE_FILES = ("-wal", "-shm", "-journal")
@@ -51,8 +52,10 @@ def in_use(home: Home, database: Path) -> InUse:
 def refuse_in_use(dest: Path, own: InUse) -> None:
     """Raises BadInput if writing `dest` would harm a database: one of `own` or one that is open, or what belongs to it.
 
-    Links are followed: what counts is the file that would be written, and what lies beside that one.
+    Links are followed: what counts is the file that would be written, and what lies beside that one. Raises BadInput also for
+    what can be no path.
     """
+    given(dest, "destination")
     places = _places(dest)
     found = _stat(dest)
     mine = own.has_open(found) if found is not None else _one_of(places, own.files)

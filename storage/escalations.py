@@ -38,11 +38,14 @@ def end(db: Database, climb: UnderWay) -> None:
 
 
 def between_rungs(db: Database, trial_id: str | None = None) -> list[UnderWay]:
-    """Climbs (on one trial, if named) whose last rung has been tried. One that failed or was cancelled waits for a retry."""
+    """Climbs (on one trial, if named) whose last rung has been tried. One that failed or was cancelled waits for a retry.
+
+    It is asked after each evaluation, so what is climbed on is passed, and not what is done.
+    """
     rows = db.execute(
-        "SELECT x.study, x.trial_id, x.norm, x.eps FROM escalation x JOIN study_trial st ON st.study = x.study "
-        "AND st.trial_id = x.trial_id WHERE st.state = 'done' AND (:trial IS NULL OR x.trial_id = :trial) "
+        "SELECT x.study, x.trial_id, x.norm, x.eps FROM escalation x CROSS JOIN study_trial st ON st.study = x.study "
+        f"AND st.trial_id = x.trial_id WHERE st.state = 'done' {'' if trial_id is None else 'AND x.trial_id = ?'} "
         "ORDER BY x.asked_at, x.study, x.trial_id, x.eps",
-        {"trial": trial_id},
+        () if trial_id is None else (trial_id,),
     )
     return [UnderWay(study, trial, Threat(norm, eps)) for study, trial, norm, eps in rows.fetchall()]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import BadInput
+from core.paths import given
 
 _NETWORK_FILE_SYSTEMS = {
     "nfs", "nfs4", "cifs", "smbfs", "smb2", "smb3", "afs", "lustre", "gpfs", "ceph", "glusterfs", "beegfs", "sshfs",
@@ -62,18 +63,26 @@ class Home:
     def data_root(self) -> Path:
         """Where data sets lie; INNATE_DATA moves it, and it may be read-only."""
         moved = os.environ.get("INNATE_DATA")
-        return Path(moved).expanduser().resolve() if moved else self.root / "data"
+        return given(moved, "INNATE_DATA") if moved else self.root / "data"
 
 
-def locate(option: Path | None) -> Home:
-    """The home that `--home`, else INNATE_HOME, else the system's user data folder names; touches nothing."""
-    if option is None and os.environ.get("INNATE_HOME"):
-        option = Path(os.environ["INNATE_HOME"])
-    if option is None:
+def locate(option: str | Path | None) -> Home:
+    """The home that `--home`, else INNATE_HOME (empty: as if it were not set), else the system's user data folder names; touches
+    nothing. Raises BadInput for what can be no folder, or is a link to one that is not there (a disk that is not mounted)."""
+    key, named = "--home", option
+    if named is None and os.environ.get("INNATE_HOME"):
+        key, named = "INNATE_HOME", os.environ["INNATE_HOME"]
+    if named is None:
         from platformdirs import user_data_path
 
-        option = user_data_path("innate", appauthor=False)
-    return Home(option.expanduser().resolve())
+        key, named = "the user data folder", user_data_path("innate", appauthor=False)
+    root = given(named, key)
+    there = next(place for place in (root, *root.parents) if os.path.lexists(place))
+    if not there.is_dir():
+        raise BadInput.at(key, f"'{named}' can be no home: {there} is no folder")
+    if there != root and Path(named).expanduser().is_symlink():
+        raise BadInput.at(key, f"'{named}' is a link to {root}, which is not there")
+    return Home(root)
 
 
 def prepare(home: Home, file_system: Callable[[Path], str] | None = None) -> None:

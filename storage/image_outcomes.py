@@ -52,16 +52,19 @@ def store(db: Database, study: str, trial_id: str, found: Outcomes, *, bound: bo
 
 def stored(db: Database, study: str, trial_ids: Sequence[str] | None = None) -> Iterator[StoredOutcomes]:
     """Of these trials, or of all that have any, in the order of the study; one at a time is unpacked."""
-    sql = (
-        "SELECT o.trial_id, t.seed, o.count, o.content, o.bits FROM outcome o JOIN trial t ON t.id = o.trial_id "
-        "JOIN study_trial st ON st.study = o.study AND st.trial_id = o.trial_id WHERE o.study = ? "
-    )
+    told = "SELECT o.trial_id, t.seed, o.count, o.content, o.bits FROM"
+    joined = "CROSS JOIN outcome o ON o.study = st.study AND o.trial_id = st.trial_id CROSS JOIN trial t ON t.id = st.trial_id"
     if trial_ids is None:
-        rows = db.execute(f"{sql} AND st.state IN ('done', 'queued', 'running') ORDER BY st.position", (study,))
-    else:
         rows = db.execute(
-            f"{sql} AND o.trial_id IN (SELECT value FROM json_each(?)) ORDER BY st.position",
-            (study, json.dumps(list(trial_ids))),
+            f"{told} study_trial st {joined} WHERE st.study = ? AND st.state IN ('done', 'queued', 'running') "
+            "ORDER BY st.position",
+            (study,),
+        )
+    else:  # a few of a hundred thousand: looked up one by one
+        rows = db.execute(
+            f"{told} (SELECT DISTINCT value AS id FROM json_each(?)) wanted CROSS JOIN study_trial st ON st.study = ? "
+            f"AND st.trial_id = wanted.id {joined} ORDER BY st.position",
+            (json.dumps(list(trial_ids)), study),
         )
     for trial_id, seed, count, content, bits in rows:
         said = json.loads(content)
@@ -123,8 +126,8 @@ def refresh(db: Database, study: str, variant_ids: Sequence[str]) -> None:
         members = [
             str(trial_id)
             for (trial_id,) in db.execute(
-                "SELECT st.trial_id FROM study_trial st JOIN trial t ON t.id = st.trial_id "
-                "WHERE st.study = ? AND t.variant_id = ? AND st.state IN ('done', 'queued', 'running') "
+                "SELECT st.trial_id FROM trial t CROSS JOIN study_trial st ON st.study = ? AND st.trial_id = t.id "
+                "WHERE t.variant_id = ? AND st.state IN ('done', 'queued', 'running') "
                 "AND EXISTS (SELECT 1 FROM outcome o WHERE o.study = st.study AND o.trial_id = st.trial_id)",
                 (study, variant_id),
             ).fetchall()

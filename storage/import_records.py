@@ -13,14 +13,15 @@ from storage.codec import Misfit, decoded, encoded
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-_KIND = "Imported"
+KIND = "Imported"
+"""Of those events."""
 
 
 def write_import_record(db: Database, trial_id: str, record: ImportRecord) -> None:
     """Within the transaction of the import."""
     db.execute(
         "INSERT INTO event (at, kind, trial_id, content) VALUES (?, ?, ?, ?)",
-        (time.time(), _KIND, trial_id, json.dumps(encoded(record))),
+        (time.time(), KIND, trial_id, json.dumps(encoded(record))),
     )
 
 
@@ -34,7 +35,7 @@ def import_record(db: Database, trial_id: str) -> ImportRecord | None:
     for (content,) in db.execute(
         "SELECT e.content FROM event e JOIN trial t ON t.id = e.trial_id "
         "WHERE e.trial_id = ? AND e.kind = ? AND e.at >= t.created_at ORDER BY e.id",
-        (trial_id, _KIND),
+        (trial_id, KIND),
     ).fetchall():
         with contextlib.suppress(Misfit):
             record = decoded(ImportRecord, json.loads(content))

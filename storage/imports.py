@@ -106,25 +106,11 @@ def _name_for(db: Database, info: DatasetInfo) -> str:
 
 def _store_trial(db: Database, info: DatasetInfo, arrival: Arrival) -> None:
     """The trial's row. What is given of label and seed replaces what was known."""
-    trial, label = arrival.trial, arrival.label
+    label = arrival.label
+    specs.store_imported(db, info.source.name, arrival.trial, arrival.seed, label or arrival.origin.name)
     db.execute(
-        "INSERT INTO trial (id, variant_id, spec, dataset, architecture, architecture_options, activation, "
-        "activation_options, seed, imported, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT (id) DO UPDATE SET seed = coalesce(excluded.seed, seed), imported = coalesce(?, imported)",
-        (
-            trial.id,
-            trial.variant_id,
-            json.dumps(trial.as_json()),
-            info.source.name,
-            trial.architecture.name,
-            json.dumps(dict(trial.architecture.options)),
-            trial.activation.name,
-            json.dumps(dict(trial.activation.options)),
-            arrival.seed,
-            label or arrival.origin.name,
-            time.time(),
-            label,
-        ),
+        "UPDATE trial SET seed = coalesce(?, seed), imported = coalesce(?, imported) WHERE id = ?",
+        (arrival.seed, label, arrival.trial.id),
     )
 
 

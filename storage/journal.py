@@ -163,7 +163,7 @@ Entry = (
     | Finished
 )
 
-_KINDS: dict[str, type[Entry]] = {
+KINDS: dict[str, type[Entry]] = {
     "Began": Began,
     "Started": Started,
     "Warned": Warned,
@@ -179,7 +179,7 @@ _KINDS: dict[str, type[Entry]] = {
     "Stopped": Stopped,
     "Finished": Finished,
 }
-_KIND_OF = {kind: name for name, kind in _KINDS.items()}
+_KIND_OF = {kind: name for name, kind in KINDS.items()}
 
 
 @dataclass(frozen=True)
@@ -254,13 +254,13 @@ def lines_of(db: Database, trial_id: str) -> list[Line]:
 
     An entry that another version wrote in a way that is not understood is left out: it must not cost the others.
     """
-    marks = ", ".join("?" * len(_KINDS))
+    marks = ", ".join("?" * len(KINDS))
     found: list[tuple[float, int, int, Line]] = []
     for number, at, kind, content in db.execute(
-        f"SELECT id, at, kind, content FROM event WHERE trial_id = ? AND kind IN ({marks})", (trial_id, *_KINDS)
+        f"SELECT id, at, kind, content FROM event WHERE trial_id = ? AND kind IN ({marks})", (trial_id, *KINDS)
     ):
         with contextlib.suppress(Misfit):
-            found.append((at, 1, number, Line(at, trial_id, decoded(_KINDS[kind], json.loads(content or "{}")))))
+            found.append((at, 1, number, Line(at, trial_id, decoded(KINDS[kind], json.loads(content or "{}")))))
     # An epoch that ended in the same moment came before what followed it.
     found += [
         (at, 0, numbers[0], Line(at, trial_id, EpochEnded(*numbers)))

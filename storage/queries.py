@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from core.errors import BadInput, NotFound
+from core.plugged import owner
 from core.registry import nearest
 from storage import listing
-from storage.reading import Options, columns, read
+from storage.reading import Options, columns, read, stream
 from storage.rows import (
     AuditedRow,
     EpochRow,
@@ -289,8 +290,36 @@ _TRIAL_COLUMNS = (
 
 def scores(db: Database, study: str, name: str, among: Sequence[str] | None = None) -> list[ScoreRow]:
     """One row per scored trial (of these, if any are named): the factors, variant, seed, trust, and the score's value with its
-    interval over samples. Scores stay while more attacks are waited for."""
+    interval over samples. Scores stay while more attacks are waited for. A plugin's score that came after the trial is worked
+    out from what became of each image."""
     study_row(db, study)
+    found = _stored_scores(db, study, name, among)
+    return (
+        found if owner(name) is None else _with_late(db, study, name, found, _stored_scores(db, study, "innate", among))
+    )
+
+
+def _with_late(
+    db: Database, study: str, name: str, found: Sequence[ScoreRow], usual: Sequence[ScoreRow]
+) -> list[ScoreRow]:
+    from core.verdict.scoring import SCORES
+    from core.verdict.scoring.trial_scores import score_of
+    from storage.image_outcomes import stored
+
+    rows = {row.trial_id: row for row in found}
+    lacking = {row.trial_id: row for row in usual if row.trial_id not in rows}
+    for one in stored(db, study, list(lacking)) if lacking else ():
+        late = score_of(SCORES[name], one.found, bound=one.bound)
+        usual_row = lacking.pop(one.trial_id)
+        rows[one.trial_id] = replace(
+            usual_row, value=late.value, low=late.low, high=late.high, upper_bound=int(late.bound)
+        )
+    unknown = {key: replace(row, value=None, low=None, high=None) for key, row in lacking.items()}
+    rows |= unknown
+    return [rows[row.trial_id] for row in usual]
+
+
+def _stored_scores(db: Database, study: str, name: str, among: Sequence[str] | None) -> list[ScoreRow]:
     some = "" if among is None else "AND st.trial_id IN (SELECT value FROM json_each(?)) "
     return read(
         db,
@@ -305,12 +334,17 @@ def scores(db: Database, study: str, name: str, among: Sequence[str] | None = No
 
 def results(db: Database, study: str | None = None, trial_id: str | None = None) -> list[ResultRow]:
     """Rows of v_results, of one study and one trial if named."""
+    return list(each_result(db, study, trial_id))
+
+
+def each_result(db: Database, study: str | None = None, trial_id: str | None = None) -> Iterator[ResultRow]:
+    """The same one by one, all as of the moment of the first, whoever writes meanwhile; SQLite sorts them in a file."""
     conditions = [(column, value) for column, value in (("study", study), ("trial_id", trial_id)) if value is not None]
     sql = f"SELECT {columns(ResultRow)} FROM v_results"
     if conditions:
         sql += " WHERE " + " AND ".join(f"{column} = ?" for column, _ in conditions)
     sql += " ORDER BY study, variant_id, seed, attack, norm, eps"
-    return read(db, ResultRow, sql, [value for _, value in conditions])
+    return stream(db, ResultRow, sql, [value for _, value in conditions])
 
 
 def robustness(db: Database, study: str | None = None, trial_id: str | None = None) -> list[RobustnessRow]:
@@ -319,8 +353,12 @@ def robustness(db: Database, study: str | None = None, trial_id: str | None = No
     sql = f"SELECT {columns(RobustnessRow)} FROM v_robustness"
     if conditions:
         sql += " WHERE " + " AND ".join(f"{column} = ?" for column, _ in conditions)
+    values = [value for _, value in conditions]
+    if study is None and trial_id is not None:  # they stand by study: all would be passed for those of one trial
+        sql += " AND study IN (SELECT st.study FROM study_trial st WHERE st.trial_id = ?)"
+        values.append(trial_id)
     sql += " ORDER BY study, variant_id, seed, norm, eps"
-    return read(db, RobustnessRow, sql, [value for _, value in conditions])
+    return read(db, RobustnessRow, sql, values)
 
 
 def worst_cases(db: Database, study: str, norm: str) -> list[WorstCaseRow]:
@@ -330,6 +368,12 @@ def worst_cases(db: Database, study: str, norm: str) -> list[WorstCaseRow]:
         "ORDER BY trial_id, eps"
     )
     return read(db, WorstCaseRow, sql, (study, norm))
+
+
+def is_audited(db: Database, study: str) -> bool:
+    """Whether a worst case of a scored trial of the study rests on an audit."""
+    found = db.execute("SELECT 1 FROM robustness WHERE audit_id NOTNULL AND study = ? LIMIT 1", (study,))
+    return found.fetchone() is not None
 
 
 def audited(db: Database, study: str, at: Threat) -> list[AuditedRow]:

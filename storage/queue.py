@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.datasets import parse_source
+from core.datasets import stored_source
 from core.jobs.orders import AuditOrder, EvaluationSpec
 from core.records.data import DatasetSource
 from core.records.outcome import DiagnosisSpec
@@ -18,7 +18,7 @@ from storage import audits, traits
 from storage.content import met
 from storage.database import transaction
 from storage.evidence import left_standing, standing_for
-from storage.states import lacks_clean, missing_attacks, missing_looks, settle_in
+from storage.states import lacks_clean, missing_attacks, missing_looks, settle_in, where_it_is
 from storage.tuning import companion, is_companion
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 CRASHES_IN_A_ROW = 5
 """A trial whose process dies this often without a finished epoch or evaluation in between is given up."""
+_RECENT = 3000
+"""Attempts, the last ones, that tell how much memory a trial needs: it is asked once a second, and no file is passed for that."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +84,32 @@ def claim(db: Database, study: str | None = None, device: str | None = None) -> 
 
 def next_trial(db: Database, study: str | None = None) -> str | None:
     """The trial that `claim` would take."""
-    row = db.execute(
-        "SELECT trial_id FROM study_trial st WHERE state = 'queued' "
-        + ("AND study IN (:study, :tuning) " if study else "")
-        + "AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.trial_id = st.trial_id AND a.ended_at IS NULL) "
-        "ORDER BY priority DESC, study, position LIMIT 1",
-        {"study": study, "tuning": companion(study)} if study else {},
-    ).fetchone()
-    return None if row is None else str(row[0])
+    for condition, values in _steps(db, study):
+        row = db.execute(
+            f"SELECT trial_id FROM study_trial st WHERE state = 'queued' {condition} "
+            "AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.trial_id = st.trial_id AND a.ended_at IS NULL) "
+            "ORDER BY priority DESC, study, position LIMIT 1",
+            values,
+        ).fetchone()
+        if row is not None:
+            return str(row[0])
+    return None
+
+
+def _steps(db: Database, study: str | None) -> Iterator[tuple[str, tuple[int | str, ...]]]:
+    """The queue in parts, in their order. Of one study each priority that there is by itself, so that none of the others' trials
+    are passed to get to its own."""
+    if study is None:
+        yield "", ()
+        return
+    below = 2**63 - 1
+    while (row := db.execute(_NEXT_PRIORITY, (below,)).fetchone())[0] is not None:
+        (below,) = row
+        # In the order in which the studies are claimed.
+        yield from (("AND priority = ? AND study = ?", (below, name)) for name in sorted((study, companion(study))))
+
+
+_NEXT_PRIORITY = "SELECT max(priority) FROM study_trial WHERE state = 'queued' AND priority < ?"
 
 
 def _take(db: Database, trial_id: str, device: str | None) -> Claim:
@@ -146,7 +166,7 @@ def _take(db: Database, trial_id: str, device: str | None) -> Claim:
         attempt_id=attempt,
         number=number,
         trial=TrialSpec.from_json(spec),
-        source=parse_source(json.loads(rows[0]["document"])["dataset"], Path("/")),
+        source=stored_source(json.loads(rows[0]["document"])["dataset"]),
         data_root=None if root is None else Path(root),
         evaluations=tuple(evaluations.values()),
         clean=tuple(clean),
@@ -230,7 +250,8 @@ def retry(db: Database, trial_ids: Sequence[str]) -> list[str]:
 def cancel(db: Database, trial_ids: Sequence[str] | None, study: str | None) -> list[str]:
     """Take queued and running trials out of the queue: these, or all of `study`; in `study` and its tuning only if it is named.
 
-    Returns the ids of those that were cancelled. The attempt of a running one goes on until its worker stops it.
+    Returns the ids of those that were cancelled. The attempt of a running one goes on until its worker stops it. A trial that
+    waited for nothing but attacks that were added to it loses those, and is done as it was before.
     """
     conditions, values = ["state IN ('queued', 'running')"], []
     if study is not None:
@@ -245,11 +266,24 @@ def cancel(db: Database, trial_ids: Sequence[str] | None, study: str | None) -> 
                 parameters.append(trial_id)
             rows = db.execute(
                 f"UPDATE study_trial SET state = 'cancelled', reason = 'cancelled' WHERE {' AND '.join(chosen)} "
-                "RETURNING trial_id",
+                "RETURNING study, trial_id",
                 parameters,
             ).fetchall()
-            cancelled.update((str(row[0]), None) for row in rows)
+            cancelled.update((str(row[1]), None) for row in rows)
+            for name, one in rows:
+                if _withdraw_added(db, name, one) and where_it_is(db, name, one)[0] == "done":
+                    settle_in(db, name, one)
         return list(cancelled)
+
+
+def _withdraw_added(db: Database, study: str, trial_id: str) -> bool:
+    """Forget the attacks that were added to the trial and have not been tried; whether there were any."""
+    gone = db.execute(
+        "DELETE FROM trial_attack WHERE study = :study AND trial_id = :trial AND attack_id NOT IN (SELECT attack_id "
+        "FROM evaluation WHERE trial_id = :trial AND samples = (SELECT samples FROM study WHERE name = :study))",
+        {"study": study, "trial": trial_id},
+    )
+    return bool(gone.rowcount)
 
 
 def unwanted(db: Database, trial_ids: Sequence[str]) -> list[str]:
@@ -355,14 +389,16 @@ def known_trials(db: Database) -> set[str]:
 
 
 def peak_memory_on_gpus(db: Database) -> int | None:
-    """Bytes that the largest trial measured on a GPU took; None while none has been.
+    """Bytes that the largest trial measured on a GPU took, of the last few thousand attempts; None while none has been.
 
     What was measured is what its process took, and is divided by the lanes that this had at the trial's last attempt.
     """
     row = db.execute(
-        "SELECT max(t.peak_memory / max(1, coalesce(json_extract(e.content, '$.lanes'), 1))) FROM trial t "
-        "JOIN attempt a ON a.id = (SELECT max(id) FROM attempt WHERE trial_id = t.id AND device LIKE 'cuda%') "
-        "LEFT JOIN environment e ON e.id = a.environment_id WHERE t.peak_memory IS NOT NULL"
+        "SELECT max(t.peak_memory / max(1, coalesce(json_extract(e.content, '$.lanes'), 1))) FROM "
+        "(SELECT id, trial_id, environment_id, device FROM attempt ORDER BY id DESC LIMIT ?) a CROSS JOIN trial t "
+        "ON t.id = a.trial_id LEFT JOIN environment e ON e.id = a.environment_id WHERE t.peak_memory IS NOT NULL "
+        "AND a.id = (SELECT max(id) FROM attempt WHERE trial_id = t.id AND device LIKE 'cuda%')",
+        (_RECENT,),
     ).fetchone()
     return None if row[0] is None else int(row[0])
 

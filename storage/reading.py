@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from core.records.attack import AttackSpec
@@ -60,17 +60,26 @@ def columns(kind: type[Record], table: str = "") -> str:
 
 def read(db: Database, kind: type[R], sql: str, values: Sequence[object] | dict[str, object] = ()) -> list[R]:
     """The rows of a SELECT whose columns are those of `kind`, in any order."""
+    return list(stream(db, kind, sql, values))
+
+
+def stream(db: Database, kind: type[R], sql: str, values: Sequence[object] | dict[str, object] = ()) -> Iterator[R]:
+    """The same one by one: however many there are, few are in memory. They are as of the moment of the first."""
     cursor = db.execute(sql, values)
     names = [column[0] for column in cursor.description]
+    lacking = set(_names(kind)) - set(names)
+    assert set(names) <= set(_names(kind)), f"{kind.__name__} has a field for each column"
+    assert all(hasattr(kind, name) for name in lacking), f"{kind.__name__}: no column and no default for {lacking}"
     decoders = [(place, _STORED_AS_TEXT[name]) for place, name in enumerate(names) if name in _STORED_AS_TEXT]
-    found = []
     for row in cursor:
         cells = list(row)
         for place, decode in decoders:
             if cells[place] is not None:
                 cells[place] = decode(cells[place])
-        found.append(kind(**dict(zip(names, cells, strict=True))))
-    return found
+        # What a frozen dataclass's own __init__ does field by field, which of a hundred thousand rows is most of the time.
+        record = kind.__new__(kind)
+        record.__dict__.update(zip(names, cells, strict=True))
+        yield record
 
 
 def as_json(row: Record) -> dict[str, Json]:
@@ -83,7 +92,14 @@ def _names(kind: type[Record]) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(kind))
 
 
+_BARE = (str, int, float, bool, type(None), dict, list)
+"""Types of values that are plain data already; by far the most."""
+
+
 def _plain(value: Any) -> Json:
+    if type(value) in _BARE:
+        bare: Json = value
+        return bare
     if isinstance(value, AttackSpec):
         return value.as_json()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -25,6 +25,7 @@ from core.verdict.trust import trust_of_diagnosis, trust_of_evaluation
 from core.verdict.trust.entry import Evaluated
 from storage import audits, traits
 from storage.content import remember
+from storage.copies import set_aside
 from storage.database import transaction
 from storage.home import Home
 from storage.outcomes import clean_outcome, packed
@@ -69,6 +70,12 @@ def record_trained(db: Database, attempt_id: int, event: Trained, home: Home) ->
     """The weights exist. Their path is kept relative to the checkpoints folder, so that a home can be moved."""
     with transaction(db):
         trial_id = _trial_of(db, attempt_id)
+        (before,) = db.execute("SELECT final_digest FROM trial WHERE id = ?", (trial_id,)).fetchone()
+        if before not in (
+            None,
+            event.final_digest,
+        ):  # trained again, on other hardware: nothing found of those holds for these
+            set_aside(db, trial_id)
         _store_epochs(db, trial_id, event.history)
         db.execute(
             "UPDATE trial SET weights = ?, weights_removed = 0, initial_digest = ?, final_digest = ?, train_seconds = ?, "
@@ -106,9 +113,12 @@ def record_clean(db: Database, trial_id: str, event: CleanEvaluated) -> None:
 
 
 def record_evaluation(db: Database, attempt_id: int, event: EvaluationFinished) -> None:
-    """One attack's ledgers and examples, and the scores of every study that this one completes for the trial."""
+    """One attack's ledgers and examples, and the scores of every study that this one completes for the trial. Dropped where it
+    was asked for of other weights (`_is_of_other_weights`)."""
     with transaction(db):
         trial_id = _trial_of(db, attempt_id)
+        if _is_of_other_weights(db, trial_id, event.samples):
+            return
         evaluated = Evaluated(event.attack, event.ledgers, event.traces)
         trust, reasons = trust_of_evaluation(clean_outcome(db, trial_id, event.samples), evaluated)
         evaluation = _insert_evaluation(
@@ -183,9 +193,12 @@ def record_traits(db: Database, attempt_id: int, event: TraitsMeasured) -> None:
 
 
 def record_audit(db: Database, attempt_id: int, event: Audited) -> None:
-    """What an audit found, and the scores of every study that it completes for the trial, or whose verdict now includes it."""
+    """What an audit found, and the scores of every study that it completes for the trial, or whose verdict now includes it.
+    Dropped where it was asked for of other weights (`_is_of_other_weights`)."""
     with transaction(db):
         trial_id = _trial_of(db, attempt_id)
+        if _is_of_other_weights(db, trial_id, event.samples):
+            return
         audits.record(db, trial_id, attempt_id, event)
         db.execute("UPDATE trial SET crashes = 0 WHERE id = ?", (trial_id,))
         _settle_completed(db, trial_id)
@@ -268,6 +281,13 @@ def _store_examples(db: Database, evaluation: int, event: EvaluationFinished) ->
             for position, example in enumerate(event.examples)
         ],
     )
+
+
+def _is_of_other_weights(db: Database, trial_id: str, samples: str) -> bool:
+    """Whether a job was asked for what was missing of weights that it then trained to others (`record_trained`): their clean
+    outcome is gone, and the job, which was not asked for one, brings none. All of it is asked for again."""
+    row = db.execute("SELECT 1 FROM clean WHERE trial_id = ? AND samples = ?", (trial_id, samples)).fetchone()
+    return row is None
 
 
 def _settle_completed(db: Database, trial_id: str) -> None:

@@ -10,7 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from storage.schema_findings import FINDINGS
+from storage.schema_merge import MERGE
 from storage.schema_notes import NOTES
+from storage.schema_scale import SCALE
 from storage.schema_traits import TRAITS
 from storage.schema_tuning import LEVELS, TUNING, with_levels
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
     from sqlite_utils.migrations import Migrations
 
-SCHEMA_VERSION = 10
+SCHEMA_VERSION = 13
 """How many migrations this program knows; PRAGMA user_version says how many a file has had."""
 
 _TABLES = """
@@ -790,6 +792,20 @@ def migrations() -> Migrations:
     @steps(name="10: notes, escalations that go on by themselves")
     def tenth(db: Database) -> None:
         for statement in _statements(NOTES):
+            db.execute(statement)
+
+    @steps(name="11: nothing")
+    def eleventh(db: Database) -> None:
+        pass
+
+    @steps(name="12: what merged homes say otherwise")
+    def twelfth(db: Database) -> None:
+        for statement in _statements(MERGE):
+            db.execute(statement)
+
+    @steps(name="13: what deletion looks for")
+    def thirteenth(db: Database) -> None:
+        for statement in _statements(SCALE):
             db.execute(statement)
 
     return steps

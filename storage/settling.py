@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
 
+SETTLING_RECORDS = {"look": Look, "settled": Decided}
+"""Table → what the JSON in its column `content` is of."""
+
+
 @dataclass(frozen=True)
 class Settling:
     """Of one study. `margin` is in points: what every look decided against; None before the first."""

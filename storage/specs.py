@@ -79,6 +79,27 @@ def store_trials(db: Database, dataset: str, trials: Sequence[TrialSpec]) -> Non
     )
 
 
+def store_imported(db: Database, dataset: str, trial: TrialSpec, seed: int | None, label: str) -> None:
+    """A trial whose weights were trained elsewhere, unless it is there. Inside the caller's transaction."""
+    db.execute(
+        "INSERT OR IGNORE INTO trial (id, variant_id, spec, dataset, architecture, architecture_options, activation, "
+        "activation_options, seed, imported, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            trial.id,
+            trial.variant_id,
+            json.dumps(trial.as_json()),
+            dataset,
+            trial.architecture.name,
+            json.dumps(dict(trial.architecture.options)),
+            trial.activation.name,
+            json.dumps(dict(trial.activation.options)),
+            seed,
+            label,
+            time.time(),
+        ),
+    )
+
+
 def _trial_row(trial: TrialSpec, dataset: str, now: float) -> tuple[str | int | float | None, ...]:
     assert trial.optimizer is not None
     assert trial.defense is not None

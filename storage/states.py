@@ -121,16 +121,16 @@ def where_it_is(db: Database, study: str, trial_id: str) -> tuple[str, str | Non
     return ("done", None) if broken is None else ("failed", f"audit: {broken}")
 
 
-def settle_in(db: Database, study: str, trial_id: str) -> str:
-    """Write where the trial stands in the study, with its readings, and its scores if it is done. Inside the caller's
-    transaction."""
+def settle_in(db: Database, study: str, trial_id: str, *, score: bool = True) -> str:
+    """Write where the trial stands in the study, with its readings, and its scores if it is done, unless whoever calls works
+    those out for many at once. Inside the caller's transaction."""
     state, reason = where_it_is(db, study, trial_id)
     db.execute(
         "UPDATE study_trial SET state = ?, reason = ? WHERE study = ? AND trial_id = ?",
         (state, reason, study, trial_id),
     )
     read_distances(db, study, trial_id)
-    if state == "done" and not _holds_candidates(db, study):
+    if score and state == "done" and not _holds_candidates(db, study):
         rescore(db, study, trial_id)
     return state
 

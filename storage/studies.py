@@ -17,6 +17,7 @@ from core.records.data import DatasetInfo, DatasetSource
 from core.records.study import Plan, Study
 from core.records.trial import TrialSpec
 from core.registry import nearest
+from core.study.share import Share, only
 from core.study.tuning import Hopeless, More
 from core.verdict.audited import wanted_audits
 from storage import audits, content, traits, tuning
@@ -61,7 +62,7 @@ class Submission:
         return asdict(self)
 
 
-def submit(db: Database, plan: Plan, data_root: Path | None = None) -> Submission:
+def submit(db: Database, plan: Plan, data_root: Path | None = None, share: Share | None = None) -> Submission:
     """Make the stored study what `plan` says and queue what is missing, in one transaction.
 
     `data_root` is where whoever submits it has its data set, which need not be where the worker would look.
@@ -69,13 +70,16 @@ def submit(db: Database, plan: Plan, data_root: Path | None = None) -> Submissio
     Cells that the grid no longer has leave the study, but their trials stay; what was imported into it stays in it, too.
     A failed trial stays failed (`retry` queues it again), a cancelled one is queued again, and so is a done one whose model an
     earlier version looked at without measuring its traits. Submitting the same study twice changes nothing but the time.
+    Of a `share` only its trials are queued; those of the grid that are in the study already stay in it.
     """
-    assert plan.samples is not None, "the data set is at hand when a study is submitted"
-    name = plan.study.name
+    name, samples = plan.study.name, plan.samples
+    assert samples is not None, "the data set is at hand when a study is submitted"
     with transaction(db):
+        if share is not None:
+            plan = only(plan, share, trials_of(db, name) or (), tuning.cells_of(db, name))
         claimed, asked = _what_scores_say(db, name), _what_findings_ask(db, name)
-        store_study(db, plan.study, plan.info, plan.samples, data_root)
-        judged = tuning.arrange(db, plan, plan.samples, data_root)
+        store_study(db, plan.study, plan.info, samples, data_root)
+        judged = tuning.arrange(db, plan, samples, data_root)
         _store_attacks(db, name, plan.study.attacks)
         audits.want(db, name, wanted_audits(plan.study.attacks, plan.study.threat, plan.study.audit))
         _store_trials(db, plan, judged)
@@ -85,7 +89,7 @@ def submit(db: Database, plan: Plan, data_root: Path | None = None) -> Submissio
         db.execute(
             "UPDATE study_trial SET state = 'queued' WHERE study = ? AND state = 'done' "
             "AND trial_id IN (SELECT value FROM json_each(?))",
-            (name, json.dumps(sorted(traits.lacking(db, plan.samples)))),
+            (name, json.dumps(sorted(traits.lacking(db, samples, trials_of(db, name) or ())))),
         )
         if _what_scores_say(db, name) != claimed:
             _forget_scores(db, name)
@@ -385,37 +389,44 @@ def _store_trials(db: Database, plan: Plan, judged: Sequence[Judged]) -> None:
 
 
 def _count(db: Database, plan: Plan, judged: Sequence[Judged]) -> Submission:
-    """Hold the plan against what is stored, trial by trial, whether or not the study itself is; `judged` are its cells."""
+    """Hold the plan against what is stored, trial by trial, whether or not the study itself is; `judged` are its cells. Only what
+    is stored of those trials is read: a file may hold a hundred times as many."""
+    candidates = [one.cell.trying(value).id for one in judged for value in one.wanted]
+    trials = [trial.id for trial in (*plan.trials, *(trial for one in judged for _, trial in one.compared))]
+    asked = json.dumps([*trials, *candidates])
     wanted = [attack.id for attack in plan.study.attacks]
     known = {
         str(trial_id): _Known(bool(trained), bool(removed), bool(failed))
         for trial_id, trained, removed, failed in db.execute(
-            "SELECT id, weights IS NOT NULL, weights_removed, failure IS NOT NULL FROM trial"
+            "SELECT t.id, t.weights IS NOT NULL, t.weights_removed, t.failure IS NOT NULL FROM json_each(?) wanted "
+            "CROSS JOIN trial t ON t.id = wanted.value",
+            (asked,),
         )
     }
     evaluated: dict[str, dict[str, str]] = {}
     wanted_of_audits = [spec.id for spec in wanted_audits(plan.study.attacks, plan.study.threat, plan.study.audit)]
     rows = db.execute(
-        "SELECT trial_id, attack_id, state FROM evaluation WHERE samples = :samples "
-        "UNION ALL SELECT trial_id, spec_id, state FROM audit WHERE samples = :samples",
-        {"samples": plan.samples},
+        "SELECT e.trial_id, e.attack_id, e.state FROM json_each(:asked) wanted "
+        "CROSS JOIN evaluation e ON e.trial_id = wanted.value AND e.samples = :samples UNION ALL "
+        "SELECT a.trial_id, a.spec_id, a.state FROM json_each(:asked) wanted "
+        "CROSS JOIN audit a ON a.trial_id = wanted.value AND a.samples = :samples",
+        {"asked": asked, "samples": plan.samples},
     )
     for trial_id, attack_id, state in rows:
         evaluated.setdefault(trial_id, {})[attack_id] = state
     counts = {"new": 0, "done": 0, "failed": 0, "trained": 0}
     missing = audits_missing = unmeasured = 0
-    lacking = set() if plan.samples is None else traits.lacking(db, plan.samples)
-    for trial in (*plan.trials, *(trial for one in judged for _, trial in one.compared)):
-        done = evaluated.get(trial.id, {})
-        state = _planned_state(known.get(trial.id), done, [*wanted, *wanted_of_audits])
+    lacking = set() if plan.samples is None else traits.lacking(db, plan.samples, trials)
+    for trial_id in trials:
+        done = evaluated.get(trial_id, {})
+        state = _planned_state(known.get(trial_id), done, [*wanted, *wanted_of_audits])
         counts[state] += 1
-        unmeasured += state == "done" and trial.id in lacking
+        unmeasured += state == "done" and trial_id in lacking
         missing += sum(attack not in done for attack in wanted)
         audits_missing += sum(audit not in done for audit in wanted_of_audits)
     undecided = sum(len(one.cell.places) for one in judged if isinstance(one.step, More))
     counts["new"] += undecided
     counts["failed"] += sum(len(one.cell.places) for one in judged if isinstance(one.step, Hopeless))
-    candidates = [one.cell.trying(value).id for one in judged for value in one.wanted]
     return Submission(
         study=plan.study.name,
         trials=plan.size,

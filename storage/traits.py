@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,8 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
 _LACKING = (
-    "SELECT DISTINCT d.trial_id FROM diagnosis d JOIN trial t ON t.id = d.trial_id "
+    "SELECT DISTINCT d.trial_id FROM json_each(?) wanted CROSS JOIN diagnosis d ON d.trial_id = wanted.value "
+    "CROSS JOIN trial t ON t.id = d.trial_id "
     "WHERE d.samples = ? AND t.weights IS NOT NULL AND NOT t.weights_removed AND t.failure IS NULL "
     "AND NOT EXISTS (SELECT 1 FROM traits m WHERE m.trial_id = d.trial_id AND m.samples = d.samples)"
 )
@@ -40,10 +43,10 @@ def missing(db: Database, study: str, trial_id: str) -> bool:
     return found is None
 
 
-def lacking(db: Database, samples: str) -> set[str]:
-    """The trials that an earlier version looked at on these samples, without measuring this, and whose weights are kept: a pass
-    away from being complete, without any training."""
-    return {str(trial_id) for (trial_id,) in db.execute(_LACKING, (samples,)).fetchall()}
+def lacking(db: Database, samples: str, trials: Iterable[str]) -> set[str]:
+    """Those of `trials` that an earlier version looked at on these samples, without measuring this, and whose weights are kept: a
+    pass away from being complete, without any training."""
+    return {str(trial_id) for (trial_id,) in db.execute(_LACKING, (json.dumps(list(trials)), samples)).fetchall()}
 
 
 def known(db: Database, study: str) -> dict[str, Traits]:

@@ -12,6 +12,7 @@ from core.records.trial import ImportRecord
 from core.registry import nearest
 from core.traits import Traits
 from storage import traits
+from storage.copies import Copy, copies
 from storage.import_records import import_record
 from storage.notes import NoteRow, notes_about
 from storage.queries import results, robustness, trial_epochs
@@ -142,6 +143,8 @@ class TrialDetail(StoredTrial):
     attempts: tuple[AttemptRow, ...]
     traits: Mapping[str, Traits]
     """Study → what was measured of its model on that study's samples."""
+    copies: tuple[Copy, ...]
+    """Other weights that it was trained to elsewhere."""
     notes: tuple[NoteRow, ...]
     """On its studies, and on its variant in them."""
 
@@ -164,6 +167,10 @@ class ExampleRow:
     class_names: Sequence[str]
 
 
+_OF_TRIAL = "trial_id = ? AND study IN (SELECT st.study FROM study_trial st WHERE st.trial_id = ?)"
+"""Of tables whose rows stand by study: without its studies all of them would be passed for one trial's."""
+
+
 def trial_detail(db: Database, trial_id: str) -> TrialDetail:
     """Everything about one trial: its row, where it stands in each study, trust checks, epochs, attempts with environments,
     results."""
@@ -177,8 +184,8 @@ def trial_detail(db: Database, trial_id: str) -> TrialDetail:
             read(
                 db,
                 CheckRow,
-                f"SELECT {columns(CheckRow)} FROM v_trust WHERE trial_id = ? ORDER BY study, position",
-                (trial_id,),
+                f"SELECT {columns(CheckRow)} FROM v_trust WHERE {_OF_TRIAL} ORDER BY study, position",
+                (trial_id, trial_id),
             )
         ),
         epochs=tuple(trial_epochs(db, trial_id)),
@@ -186,8 +193,8 @@ def trial_detail(db: Database, trial_id: str) -> TrialDetail:
             read(
                 db,
                 StudyScore,
-                f"SELECT {columns(StudyScore)} FROM score WHERE trial_id = ? ORDER BY study, name",
-                (trial_id,),
+                f"SELECT {columns(StudyScore)} FROM score WHERE {_OF_TRIAL} ORDER BY study, name",
+                (trial_id, trial_id),
             )
         ),
         results=tuple(results(db, trial_id=trial_id)),
@@ -195,6 +202,7 @@ def trial_detail(db: Database, trial_id: str) -> TrialDetail:
         failed_evaluations=tuple(_failed_evaluations(db, trial_id)),
         attempts=tuple(_attempts(db, trial_id)),
         traits=traits.of_trial(db, trial_id),
+        copies=tuple(copies(db, trial_id)),
         notes=tuple(notes_about(db, trial_id)),
     )
 

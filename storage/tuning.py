@@ -73,6 +73,11 @@ class Judged:
         return f"tuning: none of {self.step.tried} values of {self.cell.search.option} could be trained with"
 
 
+def cells_of(db: Database, study: str) -> set[int]:
+    """Positions of the cells that a study has."""
+    return {int(position) for (position,) in db.execute("SELECT position FROM tuning_cell WHERE study = ?", (study,))}
+
+
 def judge(db: Database, cell: Cell) -> Judged:
     """Where `cell` stands by the trials that are stored."""
     wanted: dict[float, None] = {}

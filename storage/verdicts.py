@@ -12,19 +12,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.plugged import owner
 from core.verdict.audited import radii_of
 from core.verdict.ledgers import USUAL_EPS, survived_at
-from core.verdict.scoring import scores_of
+from core.verdict.scoring import SCORES, scores_of
 from core.verdict.scoring.outcomes import outcomes_of
+from core.verdict.scoring.trial_scores import score_of
 from core.verdict.trust import Judgement, Reason, judge
 from core.verdict.trust.entry import Evidence
 from core.verdict.trust.known import compared_standing, known_standing
 from storage import audits, image_outcomes
+from storage.database import transaction
 from storage.evidence import common_attacks, evidence
 from storage.outcomes import clean_outcome, ledgers
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
+
+
+_INSERT_SCORE = "INSERT INTO score (study, trial_id, name, value, low, high, upper_bound) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,13 @@ def verdict(db: Database, study: str, trial_id: str) -> Verdict:
 def rescore(db: Database, study: str, trial_id: str) -> None:
     """Scores, worst cases, verdict and checks of one trial in one study; and of all others, where by this one the attacks that
     all have had become others. Scores count those, and the study's own; their radii are the study's own."""
-    image_outcomes.refresh(db, study, _variants(db, _rescored(db, study, trial_id)))
+    rescore_these(db, study, [trial_id])
+
+
+def rescore_these(db: Database, study: str, trial_ids: Sequence[str]) -> None:
+    """The same of several, whose variants come last, each once."""
+    scored = [one for trial_id in trial_ids for one in _rescored(db, study, trial_id)]
+    image_outcomes.refresh(db, study, _variants(db, scored))
 
 
 def rescore_all(db: Database) -> None:
@@ -57,14 +69,39 @@ def rescore_all(db: Database) -> None:
         "AND EXISTS (SELECT 1 FROM score sc WHERE sc.study = st.study AND sc.trial_id = st.trial_id)))"
     ).fetchall()
     for study in dict.fromkeys(str(row[0]) for row in rows):
-        scored = [one for name, trial_id in rows if name == study for one in _rescored(db, study, trial_id)]
-        image_outcomes.refresh(db, study, _variants(db, scored))
+        rescore_these(db, study, [str(trial_id) for name, trial_id in rows if name == study])
+
+
+def score_late(db: Database) -> int:
+    """What a new owner does second: scores of plugins that were installed after a trial was scored, from what became of each
+    image. Returns how many were lacking."""
+    late = [name for name in SCORES if owner(name) is not None]
+    found = 0
+    for name in late:
+        lacking: dict[str, list[str]] = {}
+        for study, trial_id in db.execute(
+            "SELECT o.study, o.trial_id FROM outcome o WHERE NOT EXISTS (SELECT 1 FROM score s "
+            "WHERE s.study = o.study AND s.trial_id = o.trial_id AND s.name = ?)",
+            (name,),
+        ).fetchall():
+            lacking.setdefault(study, []).append(trial_id)
+        for study, trials in lacking.items():
+            with transaction(db):
+                scored = [
+                    (study, one.trial_id, name, score.value, score.low, score.high, int(score.bound))
+                    for one in image_outcomes.stored(db, study, trials)
+                    for score in [score_of(SCORES[name], one.found, bound=one.bound)]
+                ]
+                db.conn.executemany(_INSERT_SCORE, scored)
+                image_outcomes.refresh(db, study, _variants(db, [row[1] for row in scored]))
+            found += len(scored)
+    return found
 
 
 def _rescored(db: Database, study: str, trial_id: str) -> list[str]:
     """The trials that `rescore` is about, with all but what their variants' trials together come to."""
     before = common_attacks(db, study)
-    now = _had_by_all(db, study, trial_id)
+    now = _had_by_all(db, study, trial_id, before)
     scored = [trial_id]
     if now != before:
         db.execute("DELETE FROM study_common WHERE study = ?", (study,))
@@ -85,18 +122,38 @@ def _variants(db: Database, trial_ids: Sequence[str]) -> list[str]:
     return [str(variant_id) for (variant_id,) in rows.fetchall()]
 
 
-def _had_by_all(db: Database, study: str, trial_id: str) -> list[str]:
-    """Ids of the added attacks that have been carried out on `trial_id` and on every other trial that has a score."""
-    rows = db.execute(
-        "WITH compared AS (SELECT DISTINCT trial_id FROM score WHERE study = :study UNION SELECT :trial) "
-        "SELECT ta.attack_id FROM trial_attack ta JOIN compared c ON c.trial_id = ta.trial_id "
-        "JOIN evaluation e ON e.trial_id = ta.trial_id AND e.attack_id = ta.attack_id AND e.state = 'done' "
-        "AND e.samples = (SELECT samples FROM study WHERE name = :study) "
-        "WHERE ta.study = :study AND ta.attack_id NOT IN (SELECT attack_id FROM study_attack WHERE study = :study) "
-        "GROUP BY ta.attack_id HAVING count(*) = (SELECT count(*) FROM compared) ORDER BY ta.attack_id",
+def _had_by_all(db: Database, study: str, trial_id: str, before: Sequence[str]) -> list[str]:
+    """Ids of the added attacks that have been carried out on `trial_id` and on every other trial that has a score; `before` are
+    those that the others all had when one of them was scored last, so that not all of them are asked again."""
+    had = db.execute(
+        f"SELECT ta.attack_id FROM {_CARRIED_OUT} WHERE ta.study = :study AND ta.trial_id = :trial "
+        "AND ta.attack_id NOT IN (SELECT attack_id FROM study_attack WHERE study = :study) ORDER BY ta.attack_id",
         {"study": study, "trial": trial_id},
     )
-    return [str(attack_id) for (attack_id,) in rows.fetchall()]
+    return [
+        attack_id
+        for (attack_id,) in had.fetchall()
+        if attack_id in before or not _lacked_by_another(db, study, trial_id, attack_id)
+    ]
+
+
+_CARRIED_OUT = (
+    "trial_attack ta JOIN evaluation e ON e.trial_id = ta.trial_id AND e.attack_id = ta.attack_id AND e.state = 'done' "
+    "AND e.samples = (SELECT samples FROM study WHERE name = ta.study)"
+)
+_LACKED = (
+    "SELECT 1 FROM study_trial st JOIN score sc ON sc.study = st.study AND sc.trial_id = st.trial_id "
+    "AND sc.name = 'clean_accuracy' WHERE st.study = :study AND {} AND st.trial_id <> :trial AND NOT EXISTS "
+    f"(SELECT 1 FROM {_CARRIED_OUT} WHERE ta.study = st.study AND ta.trial_id = st.trial_id AND ta.attack_id = :attack) LIMIT 1"
+)
+
+
+def _lacked_by_another(db: Database, study: str, trial_id: str, attack_id: str) -> bool:
+    """Whether an added attack has not been carried out on each other trial that has a score. Those that wait are looked at
+    first: while an attack goes through a study one of them lacks it, and the others need not be passed."""
+    key = {"study": study, "trial": trial_id, "attack": attack_id}
+    chosen = ("st.state = 'queued'", "st.state = 'running'", "1")
+    return any(db.execute(_LACKED.format(states), key).fetchone() for states in chosen)
 
 
 def _score(db: Database, study: str, trial_id: str) -> None:
@@ -109,7 +166,7 @@ def _score(db: Database, study: str, trial_id: str) -> None:
     image_outcomes.store(db, study, trial_id, found, bound=bound)
     db.execute("DELETE FROM score WHERE study = ? AND trial_id = ?", (study, trial_id))
     db.conn.executemany(
-        "INSERT INTO score (study, trial_id, name, value, low, high, upper_bound) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        _INSERT_SCORE,
         [
             (study, trial_id, score.name, score.value, score.low, score.high, int(score.bound))
             for score in scores_of(found, bound=bound)

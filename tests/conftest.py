@@ -1,5 +1,5 @@
-"""What the suite shares: where real data lies, a tiny study, homes, a home filled once by really training, and what only a
-thorough run tries."""
+"""What the suite shares: where real data lies, a tiny study, homes, a home filled once by really training, a fork server, and
+what only a thorough run tries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +21,10 @@ from hypothesis import settings
 
 from app.main import main
 from core.datasets import describe, parse_source
+from core.executors.inline import InlineExecutor
+from core.executors.lanes import LanesExecutor
+from core.executors.process import ProcessExecutor
+from core.executors.protocol import Slot
 from core.records.data import DatasetInfo
 from core.records.study import Plan
 from core.study.plan import make_plan
@@ -57,6 +61,18 @@ def thorough(everything: T, usually: T) -> T:
     """`everything` where INNATE_THOROUGH is set, as by `make thorough`; else `usually`: of parameters that ask for the same in
     other places, those that differ most, and of what is repeated at random, fewer."""
     return everything if os.environ.get("INNATE_THOROUGH") else usually
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, Any, Any]:
+    """The garbage collector stays out of the imports of all tests, and does not look at what came of them ever after: they hold
+    torch, and a third of the time of tests in this process went into that."""
+    gc.disable()
+    found = yield
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+    return found
 
 
 def tiny(**changes: Any) -> dict[str, Any]:
@@ -96,10 +112,16 @@ def real_data() -> Path:
 
 Innate = Callable[..., subprocess.CompletedProcess[str]]
 
-WORKS = {"run", "attack", "import", "transfer", "reproduce", "wait", "start"}
-"""What trains, attacks or waits, and so is a process in all tests, unless it is refused."""
-REFUSED = (2, 3)
-"""The exit codes of bad input and of what is not there."""
+APART = {"wait", "start", "--detach"}
+"""What starts a worker or waits for one, and so is a process in all tests."""
+EXECUTORS = (
+    "app.worker.foreground.LanesExecutor",
+    "app.worker.importing.ProcessExecutor",
+    "app.worker.reproduction.ProcessExecutor",
+    "app.worker.timing.ProcessExecutor",
+    "app.worker.transfers.ProcessExecutor",
+)
+"""What a command has its work done by; each starts a process that imports torch, which takes longer than a tiny study."""
 
 
 def innate_command(
@@ -110,11 +132,12 @@ def innate_command(
     works: bool | None = None,
     **environment: str,
 ) -> Any:
-    """Run the program, offline in spirit: with an empty user folder. What `works` (trains, attacks, waits; by default by its
-    name) is a process of its own; so is everything in a thorough run."""
+    """Run the program, offline in spirit: with an empty user folder. A process of its own where it `works` as one (by default
+    with a worker, or with modules from elsewhere), and always in a thorough run; else it is called in this one, with whatever
+    it trains or attacks."""
     environment = {"HOME": str(home.parent), "INNATE_DATA": str(home / "data"), **environment}
     if works is None:
-        works = not WORKS.isdisjoint(arguments) and check not in REFUSED and "--help" not in arguments
+        works = "PYTHONPATH" in environment or (not APART.isdisjoint(arguments) and "--help" not in arguments)
     if thorough(True, usually=works):
         done = subprocess.run(
             [sys.executable, "-P", "-m", "app.main", "--home", str(home), *arguments],
@@ -132,6 +155,13 @@ def innate_command(
     return done
 
 
+def in_this_process(slots: Sequence[Slot], log: Path) -> InlineExecutor:
+    """Stands for the executors that have processes of their own."""
+    from core.jobs.run import run_job
+
+    return InlineExecutor(run_job, len(slots))
+
+
 def answered(*arguments: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """What the program answers, called in this process: a start of Python takes longer than most answers."""
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
@@ -141,14 +171,14 @@ def answered(*arguments: str, home: Path, **environment: str) -> subprocess.Comp
         patch.chdir(home.parent)
         patch.setattr(sys, "argv", ["innate", "--home", str(home), *arguments])
         patch.setattr(sys, "excepthook", sys.excepthook)  # typer sets its own
-        gc.freeze()  # so that the collection below looks at nothing older
+        for executor in EXECUTORS:
+            patch.setattr(executor, in_this_process)
         try:
             main()
             code = 0
         except SystemExit as left:
             code = int(left.code or 0)
     gc.collect()  # connections to databases end with the process that made them, and here with their last reference
-    gc.unfreeze()
     said = [stream.buffer.getvalue().decode() for stream in (out, err)]  # type: ignore[attr-defined]
     return subprocess.CompletedProcess(list(arguments), code, *said)
 
@@ -186,9 +216,40 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     def run(folder: Path) -> None:
         (folder / "tiny.toml").write_text(tomli_w.dumps(TINY))
-        innate_command("run", str(folder / "tiny.toml"), home=folder / "home")
+        innate_command("run", str(folder / "tiny.toml"), home=folder / "home", works=True)
 
     return shared(tmp_path_factory, "filled", run) / "home"
+
+
+class Lasting(ProcessExecutor):
+    """`close` ends the children and keeps their server, which takes longer to import torch than tests' jobs take to run."""
+
+    def _launch(self) -> Any:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PYTHONPATH", str(ROOT))  # children unpickle odd jobs
+            return super()._launch()
+
+    def close(self) -> None:
+        for key in [*self._children]:
+            self.cancel(key, now=True)
+        while self._children:
+            self.messages(0.2)
+
+
+@pytest.fixture(scope="session")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lasting]:
+    """Two processes for all tests, each of which leaves nothing under way."""
+    made = Lasting([Slot("cpu", 1)] * 2, tmp_path_factory.mktemp("lasting") / "children.log")
+    yield made
+    ProcessExecutor.close(made)
+
+
+class SharedLanes(LanesExecutor):
+    """So many lanes on the CPU, hosted by somebody else's processes."""
+
+    def __init__(self, lanes: int, processes: Lasting) -> None:
+        super().__init__([Slot("cpu", 1, lanes=lanes)], processes._log)
+        self._processes = processes
 
 
 @pytest.fixture(autouse=True)

@@ -140,6 +140,8 @@ def _some_trials(
 
 def _whole_study(context: Context, db: Database, study: str | None, options: Options | None, how: _How) -> None:
     """All models of a study audited (`options` of the audit), or attacked alike."""
+    from app.report.attack_cost import cost_text
+    from app.report.harder import level
     from app.report.worst_cases import worst_case_table
     from app.worker import changes
     from storage import queries, queue
@@ -152,7 +154,8 @@ def _whole_study(context: Context, db: Database, study: str | None, options: Opt
     elif queued.trials == 0:
         context.say(f"{study}: nothing is missing of {', '.join(queued.wanted)}")
     else:
-        context.say(f"{study}: {queued.trials} trials still lack {', '.join(queued.wanted)}")
+        cost = f"; {cost_text(level(db, study).cost, len(how.slots))}" if options is None else ""
+        context.say(f"{study}: {queued.trials} trials still lack {', '.join(queued.wanted)}{cost}")
         if not work_on(context, db, study, how.slots, how.crafting):
             context.say("stopped; the same command goes on")
             raise typer.Exit(int(ExitCode.INTERRUPTED))

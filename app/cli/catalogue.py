@@ -5,15 +5,16 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from app.cli.output import emit_json, table, width
 
 if TYPE_CHECKING:
+    from core.plugged import Installed
     from core.records.study import Search
-    from core.registry import Entry, Parameter
+    from core.registry import Entry, Parameter, Registry
     from storage.reading import Json as Value
     from storage.reading import Options
 
@@ -37,6 +38,8 @@ class _Item:
     tuned: Search | None = None
     """What a tuned study chooses of an optimizer."""
     names: tuple[str, ...] = ()
+    plugin: Installed | None = None
+    """The plugin that adds it."""
 
     @property
     def what(self) -> str:
@@ -48,6 +51,7 @@ class _Item:
             "name": self.name,
             "summary": self.summary,
             **({} if self.source is None else {"source": self.source}),
+            **({} if self.plugin is None else {"plugin": _plugin(self.plugin)}),
             **self.facts,
             **({} if self.tuned is None else {"tuned": {self.tuned.option: [self.tuned.low, self.tuned.high]}}),
             **({"names": list(self.names)} if self.names else {}),
@@ -80,7 +84,7 @@ def _command(name: str, load: Callable[[], Iterable[_Item]]) -> Callable[[bool],
         if options:
             typer.echo("\nOptions, with their defaults:")
             typer.echo(table(["of", "option", "what"], options))
-        sources = [[item.name, item.source] for item in items if item.source not in (None, "-", "")]
+        sources = [[item.name, source] for item in items if (source := _source(item))]
         if sources:
             typer.echo("\nSources:")
             typer.echo(table(["name", "source"], sources))
@@ -95,8 +99,18 @@ def _tuned(search: Search | None, parameter: Parameter) -> str:
     return f"; tuned: {search.low:g} to {search.high:g}"
 
 
-def _items(entries: Iterable[Entry]) -> Iterable[_Item]:
-    for entry in entries:
+def _source(item: _Item) -> str:
+    """Where it is from, and who adds it."""
+    own = [] if item.source in (None, "-", "") else [str(item.source)]
+    return "; ".join([*own, *([] if item.plugin is None else [item.plugin.title])])
+
+
+def _plugin(plugin: Installed) -> Options:
+    return {"name": plugin.name, "version": plugin.version, "package": plugin.package}
+
+
+def _items(registry: Registry[Any]) -> Iterable[_Item]:
+    for entry in registry.values():
         facts: dict[str, Value] = {}
         for fact in (
             "shape",
@@ -115,7 +129,8 @@ def _items(entries: Iterable[Entry]) -> Iterable[_Item]:
         if hasattr(entry, "keras"):
             facts["keras_defaults"] = dict(entry.keras)
         tuned = getattr(entry, "tuned", None)
-        yield _Item(entry.name, entry.summary, facts, entry.source, tuple(entry.parameters), tuned)
+        plugin = registry.adopted.owners.get(entry.name)
+        yield _Item(entry.name, entry.summary, facts, entry.source, tuple(entry.parameters), tuned, plugin=plugin)
 
 
 def _family(name: str, entries: Iterable[Entry]) -> Iterable[_Item]:
@@ -163,56 +178,56 @@ def _presets() -> Iterable[_Item]:
 def _datasets() -> Iterable[_Item]:
     from core.datasets import DATASETS
 
-    return _items(DATASETS.values())
+    return _items(DATASETS)
 
 
 def _architectures() -> Iterable[_Item]:
     from core.models.architectures import ARCHITECTURES
 
-    yield from _items(ARCHITECTURES.values())
+    yield from _items(ARCHITECTURES)
     yield from _family("torchvision:NAME", ARCHITECTURES.unlisted.values())
 
 
 def _optimizers() -> Iterable[_Item]:
     from core.training.optimizers import OPTIMIZERS
 
-    return _items(OPTIMIZERS.values())
+    return _items(OPTIMIZERS)
 
 
 def _activations() -> Iterable[_Item]:
     from core.models.activations import ACTIVATIONS
 
-    return _items(ACTIVATIONS.values())
+    return _items(ACTIVATIONS)
 
 
 def _attacks() -> Iterable[_Item]:
     from core.attacks import ATTACKS
 
-    return _items(ATTACKS.values())
+    return _items(ATTACKS)
 
 
 def _defenses() -> Iterable[_Item]:
     from core.training.defenses import DEFENSES
 
-    return _items(DEFENSES.values())
+    return _items(DEFENSES)
 
 
 def _scores() -> Iterable[_Item]:
     from core.verdict.scoring import SCORES
 
-    return _items(SCORES.values())
+    return _items(SCORES)
 
 
 def _traits() -> Iterable[_Item]:
     from core.traits import TRAITS
 
-    return _items(TRAITS.values())
+    return _items(TRAITS)
 
 
 def _checks() -> Iterable[_Item]:
     from core.verdict.trust import CHECKS
 
-    return _items(CHECKS.values())
+    return _items(CHECKS)
 
 
 _CATALOGUES: dict[str, tuple[str, Callable[[], Iterable[_Item]]]] = {

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.context import chosen_study, context_of
+from app.cli.output import draw
 from app.cli.results import BY, Study, canvas_of, one_of, pairs, score_named
 from core.errors import BadInput
 from core.names import FACTORS
@@ -91,7 +92,7 @@ def chart(
     canvas = canvas_of(
         context, columns, lines or (min(24, shutil.get_terminal_size().lines - 4) if sys.stdout.isatty() else 20)
     )
-    draw: dict[str, Callable[[], str]] = {
+    charts: dict[str, Callable[[], str]] = {
         "scores": lambda: study_charts.score_estimates(scope, canvas, score_named(score)),
         "effects": lambda: effect_charts.level_effects(
             scope, canvas, score_named(score), _one_factor(by, "effects are of")
@@ -110,7 +111,7 @@ def chart(
         "training": lambda: study_charts.training_curves(scope, canvas),
         "transfer": lambda: study_charts.transfer_heatmap(scope, canvas, attack),
     }
-    typer.echo(draw[kind]())
+    draw(charts[kind]())
 
 
 def variants_of(db: Database, trials: Sequence[str]) -> frozenset[str]:

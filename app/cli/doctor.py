@@ -68,12 +68,14 @@ def _checks(context: Context) -> Iterator[tuple[str, str, str]]:
             yield package, "bad", "not installed"
     yield _home(home)
     yield _database(context)
+    yield from _merged(context)
     yield _lock(home)
     yield _logout()
     yield from _devices()
     yield _memory()
     yield _disk(home)
     yield from _data_sets(context)
+    yield from _plugins()
     encoding = (sys.stdout.encoding or "").lower()
     size = shutil.get_terminal_size()
     unicode = "ok" if "utf" in encoding else "note"
@@ -118,6 +120,20 @@ def _database(context: Context) -> tuple[str, str, str]:
     if wrong is not None:
         return "database", "bad", f"{context.database}: {wrong}; restore a backup"
     return "database", "ok", f"sound, schema {SCHEMA_VERSION}, {trials} trials"
+
+
+def _merged(context: Context) -> Iterator[tuple[str, str, str]]:
+    """What merged homes tell otherwise, where there is any."""
+    from storage.copies import count
+    from storage.database import connect
+
+    try:
+        found = count(connect(context.database, read_only=True)) if context.database.exists() else 0
+    except InnateError:
+        return  # said above
+    if found:
+        trials = "1 trial" if found == 1 else f"{found:,} trials"
+        yield "merged", "note", f"{trials} with other weights elsewhere: innate merge --conflicts"
 
 
 def _lock(home: Home) -> tuple[str, str, str]:
@@ -180,6 +196,38 @@ def _disk(home: Home) -> tuple[str, str, str]:
     return "disk", "note" if free < _LOW_DISK else "ok", f"{free / 2**30:.1f} GiB free"
 
 
+def _plugins() -> Iterator[tuple[str, str, str]]:
+    """Each plugin with what it adds, or why it adds nothing, and what of it was refused."""
+    from core import plugged
+    from core.attacks import ATTACKS
+    from core.datasets import DATASETS
+    from core.models.architectures import ARCHITECTURES
+    from core.training.defenses import DEFENSES
+    from core.verdict.scoring import SCORES
+
+    if plugged.turned_off():
+        yield "plugins", "note", f"turned off by {plugged.OFF}"
+        return
+    found = plugged.installed()
+    if not found:
+        yield "plugins", "ok", "none installed"
+    for one in found:
+        title = f"{one.name} {one.version} (package {one.package})"
+        if one.fault is not None:
+            remedy = f"mend or uninstall {one.package}, or set {plugged.OFF}=1"
+            yield "plugin", "bad", f"{title} could not be loaded: {one.fault}; {remedy}"
+            continue
+        registries = (ARCHITECTURES, ATTACKS, DATASETS, DEFENSES, SCORES)
+        names = [name for registry in registries for name, owner in registry.adopted.owners.items() if owner is one]
+        yield "plugin", "ok", f"{title}: {', '.join(names) or 'adds nothing'}"
+        for registry in registries:
+            for owner, words in registry.adopted.refused:
+                if owner is one:
+                    yield "plugin", "bad", f"{title}: {words}; it was left out: tell the author of {one.package}"
+        for remark in one.remarks:
+            yield "plugin", "note", f"{title} {remark}"
+
+
 def _data_sets(context: Context) -> Iterator[tuple[str, str, str]]:
     """What each set at hand looks like, or what is wrong with it. A home that is not there yet is not made for its cache."""
     home = context.home
@@ -206,7 +254,10 @@ def _looked_at(context: Context, cache: Path) -> Iterator[tuple[str, str, str]]:
         if entry.load is None:
             continue
         source = datasets.parse_source(name, root)
-        fault = datasets.damaged(source, root, cache)
+        try:
+            fault = datasets.damaged(source, root, cache)
+        except BadInput as error:  # the code of a plugin, which cannot tell
+            fault = error.words
         if fault is not None:
             yield "data set", "note", fault
             continue

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.context import context_of
-from app.cli.output import width
+from app.cli.output import draw, width
 from core.errors import BadInput, NotFound
 from core.names import short_id
 
@@ -68,7 +68,7 @@ def examples(
                 if kind is None
                 else pixel_terminal.in_pixels([images.triptych(row)[:3]], kind)
             )
-            typer.echo(f"{text}\n")
+            draw(f"{text}\n", pixels=kind is not None)
         return
     shown = [(short_id(trial), several[0]) for trial, several in found.items()]
     numbers = dict.fromkeys(row.sample for _, row in shown)
@@ -76,10 +76,11 @@ def examples(
         raise BadInput(f"these trials: name one sample for all of them, such as --sample {next(iter(numbers))}")
     for name, row in shown:
         typer.echo(f"{name}: {images.caption(row)}")
-    typer.echo(
+    draw(
         images.beside(shown, width(), _HEIGHT, colour=colour)
         if kind is None
-        else pixel_terminal.in_pixels(images.grid([row for _, row in shown]), kind)
+        else pixel_terminal.in_pixels(images.grid([row for _, row in shown]), kind),
+        pixels=kind is not None,
     )
 
 

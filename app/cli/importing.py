@@ -14,6 +14,7 @@ from app.context import Context
 from app.report.text import percent
 from core.errors import BadInput, ExitCode, NotFound
 from core.names import short_id
+from core.paths import given
 from core.registry import parse_number
 
 if TYPE_CHECKING:
@@ -108,20 +109,21 @@ def import_(
     context = context_of(ctx)
     if context.read_only:
         raise BadInput("--db opens a database to read only; import writes: use --home DIR")
+    given(weights, "WEIGHTS")
     if not weights.exists():
         raise NotFound(f"{weights}: there is no such file")
     check_crafting(crafting)
     resolved = slots_asked(context, slots, device, threads, memory_fraction, lanes)
-    chosen, function, given = _choices(architecture, activation, sets or [])
+    chosen, function, stated_options = _choices(architecture, activation, sets or [])
     stated = Stated(
         key=key,
-        norm=chosen.options.get("norm", given.get("norm")),
-        normalise_stated="normalise" in given,
+        norm=chosen.options.get("norm", stated_options.get("norm")),
+        normalise_stated="normalise" in stated_options,
         mean=None if mean is None else _numbers("--mean", mean),
         deviation=None if deviation is None else _numbers("--deviation", deviation, above_zero=True),
         expect_clean=None if expect_clean is None else _share("--expect-clean", expect_clean),
     )
-    foreign = Foreign(weights, chosen, function, dataset, Path.cwd(), study, label, seed, stated)
+    foreign = Foreign(weights, chosen, function, dataset, Path(), study, label, seed, stated)
     admitted = take_in(context.reading(hint=False), context.writing, context.home, foreign, context.say)
     trial, joined = admitted.trial_id, admitted.study
     context.say(
@@ -146,18 +148,19 @@ def _choices(architecture: str, activation: str, sets: list[str]) -> tuple[Choic
     options."""
     from core.models.activations import ACTIVATIONS
     from core.models.architectures import ARCHITECTURES
+    from core.models.architectures import resolve as resolve_architecture
     from core.records.choice import Choice
     from core.registry import resolve_options
     from core.study.resolve import apply_overrides
 
-    entry = ARCHITECTURES.find(architecture, "--architecture")
+    ARCHITECTURES.find(architecture, "--architecture")
     function = ACTIVATIONS.find(activation, "--activation")
     options = apply_overrides({}, sets)
     of_activation = options.pop("activation", {})
     if not isinstance(of_activation, dict):
         raise BadInput(f"--set activation={of_activation}: name it with --activation; its options are activation.KEY")
     return (
-        Choice(entry.name, resolve_options(entry, options, "architecture")),
+        resolve_architecture(architecture, options, "architecture"),
         Choice(function.name, resolve_options(function, of_activation, "activation")),
         options,
     )

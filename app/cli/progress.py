@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from app.report.labels import Made, candidate_label, trial_label
 from app.report.progress import phase_figures, phase_name
+from app.terminal.characters import visible
+from app.terminal.streams import PRINTING_TERMINALS, undisturbed
 from app.worker.narration import in_words, told
 from app.worker.pulse import Pulse
 from core.events import LAST_EVENTS, Event, Finished
@@ -141,7 +143,7 @@ class Progress:
         if self._quiet:
             return
         if self._console.is_terminal:
-            self._console.print(text, highlight=False, markup=False)
+            self._console.print(visible(text), highlight=False, markup=False)
         else:
             print(text, file=sys.stderr, flush=True)
 
@@ -151,8 +153,8 @@ class Progress:
 
     def _label(self, trial: TrialSpec) -> str:
         if trial.seed == TUNING_SEED and self._study.tuning is not None:
-            return candidate_label(trial, self._study.document)
-        return trial_label(Made.of_spec(trial), self._study.document)
+            return visible(candidate_label(trial, self._study.document), in_cell=True)
+        return visible(trial_label(Made.of_spec(trial), self._study.document), in_cell=True)
 
     def _position(self) -> str:
         return f"[{self._state.settled}/{self._state.total}]"
@@ -214,7 +216,10 @@ def one_bar(*, colour: bool, quiet: bool) -> Iterator[Callable[[float, str], Non
 
 
 def console_for_stderr(*, colour: bool) -> Console:
-    """Rich on stderr; NO_COLOR and --no-color take the colours, a TERM of "dumb" the live panel."""
+    """Rich on stderr; NO_COLOR and --no-color take the colours. Only what is a terminal and can move its cursor counts as one:
+    FORCE_COLOR, which asks for colours in a log, must not put a display that redraws itself there."""
     from rich.console import Console
 
-    return Console(stderr=True, no_color=not colour or bool(os.environ.get("NO_COLOR")))
+    able = sys.stderr.isatty() and os.environ.get("TERM") not in PRINTING_TERMINALS
+    plain = not colour or bool(os.environ.get("NO_COLOR"))
+    return Console(file=undisturbed(sys.stderr), force_terminal=able, no_color=plain)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.context import chosen_study, complete_study, context_of
+from app.cli.output import STDOUT, emit_file
 from app.cli.results import one_of
 from core.errors import BadInput, NotFound
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 FORMATS = {"markdown": (".md", ".markdown"), "html": (".html", ".htm")}
 """With the endings that ask for them."""
-_STDOUT = Path("-")
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +33,7 @@ def report(
     ] = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="A .md or .html file; - is Markdown on stdout.")
-    ] = _STDOUT,
+    ] = STDOUT,
     form: Annotated[
         str | None, typer.Option("--format", help="markdown or html; the file's ending says it if not given.")
     ] = None,
@@ -49,8 +49,8 @@ def report(
     name = chosen_study(db, study)
     if name is None:
         raise NotFound("report: there is no study yet; start with: innate run quick")
-    if output == _STDOUT:
-        typer.echo(_written(write_up(db, name), form), nl=False)
+    if output == STDOUT:
+        emit_file(_written(write_up(db, name), form))
         return
     with beside(output, context.in_use, force=force) as partial:
         partial.write_text(_written(write_up(db, name), form), encoding="utf-8")
@@ -61,7 +61,7 @@ def _form(output: Path, asked: str | None) -> str:
     """One of FORMATS; raises BadInput where neither `--format` nor the ending says which."""
     if asked is not None:
         return one_of(asked, tuple(FORMATS), "--format")
-    if output == _STDOUT:
+    if output == STDOUT:
         return "markdown"
     for form, endings in FORMATS.items():
         if output.suffix.lower() in endings:

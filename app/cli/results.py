@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.context import chosen_study, complete_study, context_of
-from app.cli.output import emit_document, width
+from app.cli.output import emit_document, emit_file, width
 from app.context import Context
 from core.errors import BadInput
 from core.names import FACTORS
@@ -35,12 +35,16 @@ def register(app: typer.Typer) -> None:
     app.command(
         "results",
         epilog="Examples: innate results; innate results --by optimizer --score worst_case; "
-        "innate results --by optimizer,activation --format latex",
+        "innate results --by optimizer,activation --format latex; innate results --published",
     )(results)
 
 
 def results(
     ctx: typer.Context,
+    table: Annotated[
+        str | None,
+        typer.Argument(metavar="TABLE", help="With --published: which table (see innate published)."),
+    ] = None,
     study: Study = None,
     by: Annotated[
         str | None,
@@ -53,11 +57,18 @@ def results(
         str | None, typer.Option(help="With --by: worst_case or retention at this attacked ε, not the study's own.")
     ] = None,
     form: Annotated[str, typer.Option("--format", help=", ".join(FORMATS) + ".")] = "table",
+    published: Annotated[
+        bool, typer.Option("--published", help="Set published tables beside, and say what is comparable.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Scores of a study's variants, with intervals and trust."""
     form = "json" if as_json else form
     one_of(form, FORMATS, "--format")
+    if table is not None and not published:
+        raise BadInput(f"{table}: names a table for --published; a study is named with --study")
+    if published and form not in ("table", "json"):
+        raise BadInput(f"--published: goes with --format table or json, not {form}")
     context = context_of(ctx)
     db = context.reading()
     name = chosen_study(db, study)
@@ -71,16 +82,24 @@ def results(
         raise BadInput(f"--eps {eps}: goes with --by, such as --by optimizer")
     else:
         found = _by_variants(db, name, score_name if score is not None else "innate")
+    beside = _published(db, name, table) if published and name is not None else None
     if form == "json":
-        emit_document({"results": found.rows, **({"differences": found.differences} if factors else {})})
+        document: dict[str, Sequence[Options]] = {"results": found.rows}
+        if factors:
+            document["differences"] = found.differences
+        if published:
+            document["published"] = [] if beside is None else beside.rows
+        emit_document(document)
     elif form == "csv":
-        typer.echo(_csv(found.rows), nl=False)
+        emit_file(_csv(found.rows))
     elif form != "table":
-        typer.echo(_for_papers(found, form), nl=False)
+        emit_file(_for_papers(found, form))
     elif name is not None:
         typer.echo(found.table)
         if not found.rows:
             context.say(f"study {name} has no finished trial yet; see innate trials --study {name}")
+        if beside is not None:
+            typer.echo(f"\n{beside.table}")
 
 
 @dataclass(frozen=True)
@@ -93,6 +112,24 @@ class _Found:
     """Of levels, for Markdown and LaTeX."""
     differences: Sequence[Options] = ()
     """Of levels: a row for each of `rows`, what is known of it beside its mean."""
+
+
+def _published(db: Database, study: str, table: str | None) -> _Found:
+    """The named table, or those on the study's data set, held against it."""
+    from dataclasses import asdict
+
+    from app.report.published.comparable import beside, row_json
+    from app.report.published.words import set_beside
+    from storage.studies import study_row
+
+    found = beside(db, study, table)
+    rows: list[Options] = []
+    for one in found:
+        told = [asdict(difference) for difference in one.differences]
+        rows += [
+            {**row_json(row, one.table), "comparable": one.comparable, "differences": told} for row in one.table.rows
+        ]
+    return _Found(rows, set_beside(found, study, study_row(db, study).dataset, width()))
 
 
 def _by_factors(db: Database, study: str, factors: Sequence[str], score: str, asked: str | None) -> _Found:
@@ -135,15 +172,23 @@ def _difference(factors: Sequence[str], one: Level) -> Options:
 
 
 def _by_variants(db: Database, study: str, score: str) -> _Found:
-    """The leaderboard, in the order of another score than the headline if so asked."""
+    """The leaderboard, in the order of another score than the headline if so asked; one that it has no column for becomes its
+    headline."""
+    from app.report.aggregate import over_seeds
     from app.report.leaderboard import leaderboard_table
-    from storage.queries import leaderboard
+    from core.plugged import owner
+    from storage.queries import leaderboard, scores
     from storage.reading import as_json
 
     found = leaderboard(db, study)
-    if score != "innate":
-        found.sort(key=lambda row: _descending(_score_of(row, score)))
-    return _Found([as_json(row) for row in found], leaderboard_table(db, study, found, width()))
+    if owner(score) is None:
+        if score != "innate":
+            found.sort(key=lambda row: _descending(_score_of(row, score)))
+        return _Found([as_json(row) for row in found], leaderboard_table(db, study, found, width()))
+    means = over_seeds(db, study, score, scores(db, study, score))
+    found.sort(key=lambda row: _descending(means[row.variant_id].value))
+    rows: list[Options] = [{**as_json(row), score: means[row.variant_id].value} for row in found]
+    return _Found(rows, leaderboard_table(db, study, found, width(), score))
 
 
 def _score_of(row: VariantRow, score: str) -> float | None:

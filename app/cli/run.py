@@ -39,11 +39,20 @@ if TYPE_CHECKING:
 
 Spec = Annotated[
     str,
-    typer.Argument(help="A preset, a study file, or - for one on stdin.", autocompletion=complete_preset),
+    typer.Argument(
+        help="A preset, a study file, or - for stdin, whose paths start here.",
+        autocompletion=complete_preset,
+    ),
 ]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Set a key, such as training.epochs=1; repeatable."),
+]
+Part = Annotated[
+    str | None,
+    typer.Option(
+        "--share", metavar="I/N", help="Only the I-th of N shares, one for each machine; merge brings them together."
+    ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Yes, more than 10,000 trials.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
@@ -74,6 +83,7 @@ def run(
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Queue it, make sure a worker runs, and leave: innate wait, status.")
     ] = False,
+    share: Part = None,
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
@@ -85,11 +95,13 @@ def run(
     from core import datasets
     from core.study.plan import examine
     from core.study.resolve import load_study, refuse_large_grid
+    from core.study.share import parse_share
     from storage import content
 
     context = context_of(ctx)
     if context.read_only:
         raise BadInput("--db opens a database to read only; run writes: use --home DIR")
+    part = None if share is None else parse_share(share)
     study = load_study(spec, sets or ())
     check_crafting(crafting)
     asked = cluster_asked(executor, address, gpu_share, slots, device, threads, memory_fraction, lanes)
@@ -116,8 +128,13 @@ def run(
     if detach:
         # Before the study is queued: the worker's children import torch meanwhile.
         begin(context, resolved, crafting, succeed=True, cluster=asked)
-    submission = foreground.submit(db, context.home, study)
+    submission = foreground.submit(db, context.home, study, part)
     _announce(context, submission)
+    if part is not None:
+        context.say(
+            f"share {part.number} of {part.of}: the other trials of {study.name} are left to other machines; innate merge "
+            "brings them together"
+        )
     if detach:
         context.say("queued; innate status shows it, innate wait waits for it, innate results has what is done")
         if as_json:
@@ -137,6 +154,7 @@ def plan(
     ] = False,
     device: Device = None,
     threads: Threads = None,
+    share: Part = None,
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
@@ -145,6 +163,7 @@ def plan(
     from core import datasets
     from core.study.plan import make_plan
     from core.study.resolve import load_study
+    from core.study.share import only, parse_share
     from storage import content
     from storage.studies import preview
 
@@ -152,12 +171,15 @@ def plan(
     home = context.home
     if (device or threads) and not measure:
         raise BadInput("--device and --threads say where --measure is to measure; add --measure")
+    part = None if share is None else parse_share(share)
     study = load_study(spec, sets or ())
     fault = datasets.damaged(study.source, home.data_root, home.cache)
     if fault is not None:
         raise BadInput(fault)
     met = content.met(context.reading(hint=False))
     planned = make_plan(study, home.data_root, home.cache, large=yes, met=met, report=context.say)
+    if part is not None:
+        planned = only(planned, part)
     db = context.reading(hint=False)
     portrait = datasets.portray(planned.info, home.data_root, home.cache)
     submission = preview(db, planned)

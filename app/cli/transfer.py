@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.context import chosen_study, context_of
-from app.cli.output import emit_json, width
+from app.cli.output import emit_file, emit_json, width
 from app.cli.results import BY, Study, one_of, pairs
 from app.cli.worker import Crafting, Threads, check_crafting, slots_asked
 from app.context import Context
@@ -137,7 +137,7 @@ def _emit(form: str, rows: Sequence[Options]) -> None:
         writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    typer.echo(stream.getvalue(), nl=False)
+    emit_file(stream.getvalue())
 
 
 def _work(context: Context, db: Database, job: TransferJob, plan: TransferPlan) -> tuple[bool, dict[str, str]]:

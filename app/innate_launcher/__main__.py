@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
-from types import ModuleType
-from typing import NoReturn
+
+_INTERRUPTED = 130
+
+
+def _leave_at_once(*_: object) -> None:
+    """Ctrl-C while nothing has begun that could be finished, or all has ended: the imports alone take a while."""
+    try:
+        os.write(2, b"innate: interrupted\n")
+    finally:
+        os._exit(_INTERRUPTED)
+
+
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored, as under nohup
+    signal.signal(signal.SIGINT, _leave_at_once)
+
+from importlib.util import module_from_spec, spec_from_file_location  # noqa: E402 - each takes milliseconds
+from pathlib import Path  # noqa: E402
+from types import ModuleType  # noqa: E402
+from typing import NoReturn  # noqa: E402
 
 _BAD_INSTALLATION = 2
 
@@ -16,6 +33,7 @@ def main() -> None:
     launch = launch_module()
     if launch is None:
         _refuse(f"core/launch.py is missing beside {Path(__file__).parent}")
+    launch.hold_standard_streams()
     over = launch.overwritten()
     if over:
         files = f"{over[0]} and {len(over) - 1} more files" if over[1:] else str(over[0])

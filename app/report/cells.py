@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from app.report.text import distinct
+from app.terminal.cells import cell_len, padded
 
 _SHADES = " ░▒▓█"
 
@@ -37,17 +38,17 @@ def grid(
     least = max([8, *map(len, cells.values())])
     # Rows may have what columns leave at their narrowest, and a third of the width in any case.
     names = dict(zip(rows, distinct(rows, max(16, width // 3, width - len(columns) * (least + 2))), strict=True))
-    first = max(map(len, names.values()))
-    size = max(least, min(max(map(len, columns)), (width - first) // max(1, len(columns)) - 2))
+    first = max(map(cell_len, names.values()))
+    size = max(least, min(max(map(cell_len, columns)), (width - first) // max(1, len(columns)) - 2))
     fitting = max(1, (width - first) // (size + 2))
     headed = dict(zip(columns, distinct(columns, size), strict=True))
     parts = [title]
     for start in range(0, len(columns), fitting):
         shown = columns[start : start + fitting]
-        parts.append(" " * first + "".join(f"  {headed[column]:>{size}}" for column in shown))
+        parts.append(" " * first + "".join(f"  {padded(headed[column], size, right=True)}" for column in shown))
         for row in rows:
             line = (f"  {cells.get((row, column), '-'):>{size}}" for column in shown)
-            parts.append(f"{names[row]:<{first}}" + "".join(line))
+            parts.append(padded(names[row], first) + "".join(line))
     return "\n".join(line.rstrip() for line in parts)
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.report.ticks import apart, around, label, ticks
+from app.terminal.cells import cell_len
+from app.terminal.characters import visible
 
 MARKERS = "●◆▲■○◇△□×+*#"
 ORDINARY = (6, 3, 2, 5, 4, 1)
@@ -199,7 +201,7 @@ def _fresh_figure(title: str, x_label: str, y_label: str, canvas: Canvas) -> Any
     figure.clear()
     figure.theme("colorless")  # the default paints a white sheet, whatever the terminal's background
     figure.plot_size(canvas.columns, canvas.lines)
-    figure.title(title)
+    figure.title(visible(title, in_cell=True))
     figure.label(x_label, "x")
     figure.label(y_label, "y")
     return figure
@@ -247,6 +249,7 @@ def _built(figure: Any, canvas: Canvas) -> str:
 
 def _coloured(text: str, canvas: Canvas, index: int) -> tuple[str, str]:
     """A series in a legend: as it reads, and as it is written."""
+    text = visible(text, in_cell=True)
     return text, f"\x1b[38;5;{_hue(canvas, index)}m{text}\x1b[0m" if canvas.colour else text
 
 
@@ -254,10 +257,10 @@ def _legend(entries: Sequence[tuple[str, str]], width: int) -> str:
     lines: list[str] = []
     room = 0
     for text, written in entries:
-        if lines and len(text) + 3 <= room:
+        if lines and cell_len(text) + 3 <= room:
             lines[-1] += f"   {written}"
-            room -= len(text) + 3
+            room -= cell_len(text) + 3
         else:
             lines.append(written)
-            room = width - len(text)
+            room = width - cell_len(text)
     return "\n".join(lines)

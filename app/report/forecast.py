@@ -4,7 +4,7 @@ forecast."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from itertools import starmap
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,27 @@ SPREAD = 50
 differ."""
 
 
+class _Seen:
+    """What was measured here, each asked for once: a hundred networks of a study have one architecture between them."""
+
+    def __init__(self, db: Database) -> None:
+        self.training_times = cache(partial(queries.training_times, db))
+        self._db = db
+        self._attacks: dict[tuple[str, str], list[AttackTime]] = {}
+
+    def attack_times(self, attack: AttackSpec, architecture: str) -> list[AttackTime]:
+        key = attack.id, architecture
+        if key not in self._attacks:
+            self._attacks[key] = queries.attack_times(self._db, attack, architecture)
+        return self._attacks[key]
+
+    def audit_times(self, spec: AuditSpec, architecture: str) -> list[AttackTime]:
+        key = spec.id, architecture
+        if key not in self._attacks:
+            self._attacks[key] = queries.audit_times(self._db, spec, architecture)
+        return self._attacks[key]
+
+
 def forecast(db: Database, plan: Plan, submission: Submission, timed: Timings = NOTHING) -> float | None:
     """Seconds for what is known to be missing of `plan`, its tuning included, spread over the machine's cores; None if nothing
     alike has been measured, nor `timed`.
@@ -40,11 +61,11 @@ def forecast(db: Database, plan: Plan, submission: Submission, timed: Timings = 
     attack (name, norm, steps) on the same architecture. Audits: what the same one took, else the share of the model's own time
     that it may spend. Of trials that are missing each architecture and defense is taken to have its part.
     """
-    study, tuning = plan.study, plan.study.tuning
+    seen, study, tuning = _Seen(db), plan.study, plan.study.tuning
     rate = per_attack = 0.0
     if _trains(submission):
         rates = [
-            _rate(db, plan, architecture, defense, timed)
+            _rate(seen, plan, architecture, defense, timed)
             for architecture in study.architectures
             for defense in study.defenses
         ]
@@ -53,7 +74,7 @@ def forecast(db: Database, plan: Plan, submission: Submission, timed: Timings = 
             return None
         rate = sum(known) / len(known)
     for attack in study.attacks:
-        seconds = _over(study.architectures, partial(_attack_rate, db, plan, attack=attack, timed=timed))
+        seconds = _over(study.architectures, partial(_attack_rate, seen, plan, attack=attack, timed=timed))
         if seconds is None:
             return None
         per_attack += (study.test_samples or plan.info.test_size) * seconds
@@ -65,7 +86,7 @@ def forecast(db: Database, plan: Plan, submission: Submission, timed: Timings = 
     seconds = submission.new * per_trial + submission.tuning_missing * per_candidate + missing * per_attack
     audits = wanted_audits(study.attacks, study.threat, study.audit)
     for spec in audits if submission.audits_missing else ():
-        measured = _over(study.architectures, partial(_audit_seconds, db, spec))
+        measured = _over(study.architectures, partial(_audit_seconds, seen, spec))
         if measured is None:
             if spec.depth == "full":
                 return None
@@ -77,18 +98,18 @@ def forecast(db: Database, plan: Plan, submission: Submission, timed: Timings = 
 def wanted(db: Database, plan: Plan, submission: Submission) -> Wanted:
     """What a forecast lacks here, and a look at a few batches tells: training on an architecture that was never trained on the
     data set, with each of the defenses; attacks on an architecture that never had them."""
-    study = plan.study
+    seen, study = _Seen(db), plan.study
     trainings = [
         _example(plan, architecture, defense)
         for defense in sorted(study.defenses, key=_slopes)
         for architecture in study.architectures
-        if _trains(submission) and not queries.training_times(db, plan.info.source.name, architecture.name, 1)
+        if _trains(submission) and not seen.training_times(plan.info.source.name, architecture.name, 1)
     ]
     attacks = [
         (_example(plan, architecture, study.defenses[0]), attack)
         for architecture in study.architectures
         for attack in study.attacks
-        if not queries.attack_times(db, attack, architecture.name)
+        if not seen.attack_times(attack, architecture.name)
     ]
     # One training of each architecture and the attacks must be known; other defenses follow from the slopes that they need.
     first = len(trainings) // len(study.defenses)
@@ -130,9 +151,9 @@ def _example(plan: Plan, architecture: Choice, defense: Choice) -> TrialSpec:
     return next(one for one in (*plan.trials, *tuned) if (one.architecture, one.defense) == (architecture, defense))
 
 
-def _rate(db: Database, plan: Plan, architecture: Choice, defense: Choice, timed: Timings) -> float | None:
+def _rate(seen: _Seen, plan: Plan, architecture: Choice, defense: Choice, timed: Timings) -> float | None:
     """Seconds per epoch and training image; None if no trial of the architecture was trained on the data set, nor timed."""
-    known = _known_rate(db, plan, architecture, defense)
+    known = _known_rate(seen, plan, architecture, defense)
     if known is not None:
         return known
     like = _example(plan, architecture, defense)
@@ -143,21 +164,21 @@ def _rate(db: Database, plan: Plan, architecture: Choice, defense: Choice, timed
     return _slopes(defense) * sum(alike) / len(alike) if alike else None
 
 
-def _attack_rate(db: Database, plan: Plan, architecture: Choice, attack: AttackSpec, timed: Timings) -> float | None:
+def _attack_rate(seen: _Seen, plan: Plan, architecture: Choice, attack: AttackSpec, timed: Timings) -> float | None:
     """Seconds per test image; None if no such attack was carried out on the architecture, nor timed."""
-    known = _mean(architecture, queries.attack_times(db, attack, architecture.name))
+    known = _mean(architecture, seen.attack_times(attack, architecture.name))
     if known is not None:
         return known
     found = timed.attack(_example(plan, architecture, plan.study.defenses[0]), attack)
     return None if found is None else found.seconds
 
 
-def _audit_seconds(db: Database, spec: AuditSpec, architecture: Choice) -> float | None:
-    return _mean(architecture, queries.audit_times(db, spec, architecture.name))
+def _audit_seconds(seen: _Seen, spec: AuditSpec, architecture: Choice) -> float | None:
+    return _mean(architecture, seen.audit_times(spec, architecture.name))
 
 
-def _known_rate(db: Database, plan: Plan, architecture: Choice, defense: Choice) -> float | None:
-    times = queries.training_times(db, plan.info.source.name, architecture.name)
+def _known_rate(seen: _Seen, plan: Plan, architecture: Choice, defense: Choice) -> float | None:
+    times = seen.training_times(plan.info.source.name, architecture.name)
     alike = [one for one in times if one.architecture_options == architecture.options] or times
     same = [one for one in alike if (one.defense, one.defense_options) == (defense.name, defense.options)]
     if not alike:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.report.pixels import Picture, mosaic
+from app.terminal.cells import fitted
 from core.names import NORM_SIGNS
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def beside(models: Sequence[tuple[str, ExampleRow | None]], width: int, height: 
     text = []
     for place, cells in enumerate(zip(*columns, strict=True)):
         size = slot if place in titles else across
-        filled = [cell[:slot].ljust(slot) if place in titles else cell + " " * (slot - size) for cell in cells]
+        filled = [fitted(cell, slot) if place in titles else cell + " " * (slot - size) for cell in cells]
         text.append((" " * _GAP).join(filled).rstrip())
     return "\n".join(text)
 

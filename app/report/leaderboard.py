@@ -27,17 +27,20 @@ if TYPE_CHECKING:
     from storage.rows import VariantRow
 
 
-def leaderboard_table(db: Database, study: str, rows: Sequence[VariantRow], width: int) -> str:
+def leaderboard_table(
+    db: Database, study: str, rows: Sequence[VariantRow], width: int, headline: str = "innate"
+) -> str:
     """The leaderboard for a person: varying factors, scores with the interval of the headline, trust in footnotes."""
     if not rows:
         return f"{study}: no results yet"
     stored = study_row(db, study)
-    trials = scores(db, study, "innate")
+    trials = scores(db, study, headline)
+    scale = 100.0 / SCORES[headline].full
     groups: dict[str, list[str]] = {}
     for one in trials:
         groups.setdefault(one.variant_id, []).append(one.trial_id)
     over = overstated.by_group(overstated.at_score(db, study), groups)
-    estimates, judged = over_seeds(db, study, "innate", trials), verdicts(trials)
+    estimates, judged = over_seeds(db, study, headline, trials), verdicts(trials)
     factors = varying(rows) or ["architecture"]
     threat = _threat(stored.threat)
     lines: list[list[str]] = []
@@ -59,8 +62,8 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[VariantRow], widt
         lines.append(
             [
                 *names,
-                number(row.innate),
-                interval(estimate.low, estimate.high, bound=estimate.bound),
+                number(row.innate if headline == "innate" else _times(scale, estimate.value)),
+                interval(estimate.low, estimate.high, scale, bound=estimate.bound),
                 percent(row.clean_accuracy),
                 _bounded(row.worst_case, over[row.variant_id]),
                 percent(over[row.variant_id]),
@@ -70,7 +73,17 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[VariantRow], widt
             ]
         )
     count = len(factors)
-    headings = [*factors, "innate", "95 % CI", "clean", "worst", "over", "kept", *(["n"] if several else []), "trust"]
+    headings = [
+        *factors,
+        _heading(headline),
+        "95 % CI",
+        "clean",
+        "worst",
+        "over",
+        "kept",
+        *(["n"] if several else []),
+        "trust",
+    ]
     # What is worth least goes where the terminal is narrow: `kept` is a ratio of its neighbours, `n` is said below.
     audited = any(bound is not None for bound in over.values())
     for name in ("over", "kept", "n"):
@@ -91,7 +104,8 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[VariantRow], widt
         f"clean{', worst and kept' if 'kept' in headings else ' and worst'} in %",
         f"worst: survives every attack at {threat}",
         *(["kept: worst / clean"] if "kept" in headings else []),
-        *([f"innate over {over_grid(db, study)}"] if stored.threat else []),
+        *([f"innate over {over_grid(db, study)}"] if stored.threat and headline == "innate" else []),
+        *([f"{headline} in %"] if SCORES[headline].percent else []),
         *(["n: seeds"] if "n" in headings else [f"{max(row.seeds for row in rows)} seeds"] if several else []),
     ])]  # fmt: skip
     if audited:
@@ -111,10 +125,10 @@ def leaderboard_table(db: Database, study: str, rows: Sequence[VariantRow], widt
         foot.append(
             "One seed: the intervals are over test images: they are about these models, and say nothing of other seeds."
         )
-    told = ties(db, study, "innate", trials, estimates)
+    told = ties(db, study, headline, trials, estimates)
     if told is not None:
         named = {row.variant_id: " ".join(names) for row, *names in zip(rows, *columns, strict=True)}
-        foot.append(ties_line(told, named, "innate"))
+        foot.append(ties_line(told, named, headline))
     foot += [f"[{index}] {_note(list(told))}" for index, told in enumerate(notes.values(), 1)]
     return "\n".join([*wrapped(head, width), text, "", *wrapped(foot, width)])
 
@@ -150,7 +164,7 @@ def by_table(
             cells.append(f"{row.trust} ({row.invalid} of {row.trials})" if row.invalid else row.trust)
         lines.append(cells)
     count = len(factors)
-    headings = [*factors, score, "95 % CI", "n", *(["Δ first", "95 % CI", "won"] if paired else [])]
+    headings = [*factors, _heading(score), "95 % CI", "n", *(["Δ first", "95 % CI", "won"] if paired else [])]
     headings += [*([] if over is None else ["over"]), *(["trust"] if doubted else [])]
     headings, lines, left_out = in_room(headings, lines, width, ("n", "over", "won"))
     text = table(headings, lines, width, right=range(count, len(headings) - doubted), fill=0, apart=True)
@@ -188,6 +202,11 @@ def _difference_cells(found: Difference | None, scale: float, *, first: bool) ->
         f"{scale * found.low:+.1f} to {scale * found.high:+.1f}",
         f"{found.won}/{found.pairs}",
     ]
+
+
+def _heading(score: str) -> str:
+    """Without the plugin that it is of, which the note below names: the levels beside it matter more."""
+    return score.rpartition(":")[2]
 
 
 def _times(scale: float, value: float | None) -> float | None:

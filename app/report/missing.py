@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.report.variants import trial_labels
-from storage import queries
+from app.report.labels import Made, trial_label
+from storage import queries, queue, studies
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -31,11 +31,14 @@ def missing_notes(db: Database, study: str) -> list[str]:
 
 def failed_note(db: Database, study: str) -> str | None:
     """Which trials failed or were cancelled and so stand nowhere; None where none did."""
-    gone = [row for state in ("failed", "cancelled") for row in queries.trials(db, study, state=state)]
-    if not gone:
+    counts = queue.remaining(db, study)
+    states = [state for state in ("failed", "cancelled") if state in counts]
+    if not states:
         return None
-    names = trial_labels(queries.trials(db, study))
-    told = ", ".join(f"{names[row.trial_id]} {row.state}" for row in gone[:_MOST_NAMES])
-    more = f" and {len(gone) - _MOST_NAMES} more" if len(gone) > _MOST_NAMES else ""
-    state = gone[0].state if len({row.state for row in gone}) == 1 else "failed"
+    shown = [row for state in states for row in queries.trials(db, study, state=state, limit=_MOST_NAMES)][:_MOST_NAMES]
+    document = studies.document(db, study)
+    told = ", ".join(f"{trial_label(Made.of_row(row), document)} {row.state}" for row in shown)
+    left = sum(counts[state] for state in states) - len(shown)
+    more = f" and {left} more" if left else ""
+    state = states[0]
     return f"Without a result, so not here: {told}{more}; see innate trials --study {study} --state {state}"

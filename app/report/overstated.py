@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from core.audit import AuditedRadius
 from core.verdict.findings.models import Audited, pooled_overstatement
-from storage.queries import audited
+from storage.queries import audited, is_audited
 from storage.studies import study_row
 
 if TYPE_CHECKING:
@@ -21,9 +21,10 @@ K = TypeVar("K")
 
 
 def at_score(db: Database, study: str, eps: float | None = None) -> dict[str, Audited]:
-    """Trial id → its worst case at the norm and ε (or another one) of the study's score, of the trials that have one."""
+    """Trial id → its worst case at the norm and ε (or another one) of the study's score, of the trials that have one; none where
+    nothing of the study was audited, and so nothing bounds them."""
     threat = study_row(db, study).threat
-    if threat is None:
+    if threat is None or not is_audited(db, study):
         return {}
     threat = threat if eps is None else replace(threat, eps=eps)
     return {row.trial_id: _audited(row) for row in audited(db, study, threat)}

@@ -49,7 +49,7 @@ def of_one_cell(document: Mapping[str, Any], trial: TrialSpec, name: str) -> Doc
     """`document`, a study's, with nothing but `trial` on its axes: attacks, score and audit stay, a learning rate that was tuned
     is written down. What the study file says of a choice is kept as it is written there as long as it is still so."""
     from core.models.activations import ACTIVATIONS
-    from core.models.architectures import ARCHITECTURES
+    from core.models.architectures import resolve as architecture
     from core.study.keys.axes import defense, from_registry
     from core.study.resolve import study_from
     from core.training import optimizers
@@ -67,7 +67,7 @@ def of_one_cell(document: Mapping[str, Any], trial: TrialSpec, name: str) -> Doc
         return optimizers.resolve(given_name, given, profile, decay, where)
 
     axes: Mapping[str, tuple[Choice | None, Resolve]] = {
-        "architectures": (trial.architecture, from_registry(ARCHITECTURES)),
+        "architectures": (trial.architecture, architecture),
         "optimizers": (trial.optimizer, optimizer),
         "activations": (trial.activation, from_registry(ACTIVATIONS)),
         "defenses": (trial.defense, defense),

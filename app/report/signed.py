@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from app.report.cells import grid, shade
 from app.report.text import distinct
 from app.report.whiskers import Whisker
+from app.terminal.cells import cell_len, padded
 
 _LEAST_AXIS = 21
 """Characters that the axis keeps beside long labels."""
@@ -33,7 +34,7 @@ def whiskers(title: str, groups: Sequence[tuple[str, Sequence[Whisker]]], width:
     noted = note_width + 1 if note_width else 0
     fixed = len(indent) + 9 + noted
     labels = [distinct([item.label for item in items], max(8, width - fixed - _LEAST_AXIS)) for _, items in groups]
-    label_width = max(len(label) for names in labels for label in names)
+    label_width = max(cell_len(label) for names in labels for label in names)
     room = max(9, width - fixed - label_width)
     room -= 1 - room % 2  # odd, so that 0 has the middle
     limit = reach(everything)
@@ -43,7 +44,9 @@ def whiskers(title: str, groups: Sequence[tuple[str, Sequence[Whisker]]], width:
             lines.append(heading)
         for item, label in zip(items, names, strict=True):
             value = "-" if item.value is None else f"{item.value:+.1f}"
-            lines.append(f"{indent}{label:<{label_width}} {value:>6} {whisker(item, limit, room)} {item.note}".rstrip())
+            lines.append(
+                f"{indent}{padded(label, label_width)} {value:>6} {whisker(item, limit, room)} {item.note}".rstrip()
+            )
     return "\n".join([*lines, (" " * (len(indent) + label_width + 8) + axis(limit, room)).rstrip()])
 
 

@@ -6,6 +6,12 @@ import datetime
 import textwrap
 from collections.abc import Mapping, Sequence
 
+from app.terminal.cells import cell_len, cut, fitted
+from app.terminal.characters import visible
+
+_SECOND_CELL = "\ue000"
+"""For private use: no text has it."""
+
 
 def table(
     headings: Sequence[str],
@@ -16,9 +22,11 @@ def table(
     fill: int = -1,
     apart: bool = False,
 ) -> str:
-    """Columns of text, two spaces apart. `right` names columns to align right; `fill` the one that is cut with "…" when a
-    line would be wider than `width` (the last by default); `apart`: names that must stay different (`distinct`)."""
-    sizes = [max(len(cell) for cell in column) for column in zip(headings, *rows, strict=True)]
+    """Columns of text, two spaces apart, each row a line whatever is in its cells. `right` names columns to align right; `fill`
+    the one that is cut with "…" when a line would be wider than `width` (the last by default); `apart`: names that must stay
+    different (`distinct`)."""
+    rows = [[visible(cell, in_cell=True) for cell in row] for row in rows]
+    sizes = [max(map(cell_len, column)) for column in zip(headings, *rows, strict=True)]
     fill %= len(sizes)
     overflow = sum(sizes) + 2 * (len(sizes) - 1) - width
     if overflow > 0:
@@ -28,11 +36,8 @@ def table(
             rows = [[*row[:fill], name, *row[fill + 1 :]] for row, name in zip(rows, names, strict=True)]
 
     def line(cells: Sequence[str]) -> str:
-        shown = []
-        for index, (cell, size) in enumerate(zip(cells, sizes, strict=True)):
-            cut = cell if len(cell) <= size else cell[: size - 1] + "…"
-            shown.append(cut.rjust(size) if index in right else cut.ljust(size))
-        return "  ".join(shown).rstrip()
+        shown = zip(cells, sizes, strict=True)
+        return "  ".join(fitted(cell, size, right=index in right) for index, (cell, size) in enumerate(shown)).rstrip()
 
     return "\n".join([line(headings), line(["─" * size for size in sizes]), *(line(row) for row in rows)])
 
@@ -53,7 +58,7 @@ def in_room(
 
 def taken(rows: Sequence[Sequence[str]]) -> int:
     """Columns of the terminal that a table of these cells takes."""
-    return sum(max(map(len, column)) + 2 for column in zip(*rows, strict=True)) - 2
+    return sum(max(map(cell_len, column)) + 2 for column in zip(*rows, strict=True)) - 2
 
 
 def no_room_for(left_out: Sequence[str]) -> str:
@@ -62,14 +67,14 @@ def no_room_for(left_out: Sequence[str]) -> str:
 
 
 def distinct(names: Sequence[str], width: int) -> list[str]:
-    """Each in at most `width` characters (at least 8), so that different names stay different.
+    """Each in at most `width` cells (at least 8), so that different names stay different.
 
     Words that all of them have go first, where they are too long; then each is cut, at its end, in its middle or at its start,
     whichever leaves them all apart; where nothing does they are numbered.
     """
     width = max(8, width)
     different = list(dict.fromkeys(names))
-    if all(len(name) <= width for name in different):
+    if all(cell_len(name) <= width for name in different):
         return list(names)
     common = _in_all(different)
     bare = {name: _without(name, common) for name in different}
@@ -77,7 +82,7 @@ def distinct(names: Sequence[str], width: int) -> list[str]:
     if shown is None:
         digits = len(str(len(different)))
         shown = {
-            name: f"{number:>{digits}} {_end(bare[name], width - digits - 1)}"
+            name: f"{number:>{digits}} {cut(bare[name], width - digits - 1)}"
             for number, name in enumerate(different, 1)
         }
     return [shown[name] for name in names]
@@ -87,13 +92,13 @@ def told_apart(names: Sequence[str], width: int) -> bool:
     """Whether `distinct` has to number none of them."""
     different = list(dict.fromkeys(names))
     bare = {name: _without(name, _in_all(different)) for name in different}
-    return all(len(name) <= max(8, width) for name in different) or _cut(bare, max(8, width)) is not None
+    return all(cell_len(name) <= max(8, width) for name in different) or _cut(bare, max(8, width)) is not None
 
 
 def _cut(bare: Mapping[str, str], width: int) -> dict[str, str] | None:
     """Each cut alike, so that all stay apart; None where that cannot be."""
-    for cut in (_end, _middle, _start):
-        shown = {name: cut(text, width) for name, text in bare.items()}
+    for way in (cut, _middle, _start):
+        shown = {name: way(text, width) for name, text in bare.items()}
         if len(set(shown.values())) == len(bare):
             return shown
     return None
@@ -109,24 +114,21 @@ def _without(name: str, words: set[str]) -> str:
     return " ".join(word for word in name.split() if word not in words) or name
 
 
-def _end(name: str, width: int) -> str:
-    return name if len(name) <= width else f"{name[: width - 1]}…"
-
-
 def _middle(name: str, width: int) -> str:
     half = (width - 1) // 2
-    return name if len(name) <= width else f"{name[: width - 1 - half]}…{_tail(name, half)}"
+    return name if cell_len(name) <= width else f"{cut(name, width - half)}{_tail(name, half)}"
 
 
 def _start(name: str, width: int) -> str:
-    return name if len(name) <= width else f"…{_tail(name, width - 1)}"
+    return name if cell_len(name) <= width else f"…{_tail(name, width - 1)}"
 
 
 def _tail(name: str, width: int) -> str:
-    """The last `width` characters, without what is left of an option's name: of "steps=2" not "eps=2" but "=2"."""
-    tail = name[-width:]
+    """What fits into the last `width` cells, without what is left of an option's name: of "steps=2" not "eps=2" but "=2"."""
+    first = next(place for place in range(len(name) + 1) if cell_len(name[place:]) <= width)
+    tail = name[first:]
     word, space, rest = tail.partition(" ")
-    if not name[:-width].endswith(" ") and "=" in word:
+    if not name[:first].endswith(" ") and "=" in word:
         word = word[word.index("=") :]
     return word + space + rest
 
@@ -145,10 +147,17 @@ def ranges(places: Sequence[int]) -> str:
 def wrapped(lines: Sequence[str], width: int, indent: int = 4) -> list[str]:
     """Prose folded to the width, continued with an indent; names and options of commands stay whole."""
     return [
-        part
+        part.replace(_SECOND_CELL, "")
         for line in lines
-        for part in textwrap.wrap(line, width, subsequent_indent=" " * indent, break_on_hyphens=False)
+        for part in textwrap.wrap(_by_cells(line), width, subsequent_indent=" " * indent, break_on_hyphens=False)
     ]
+
+
+def _by_cells(line: str) -> str:
+    """As many characters as it takes cells, for what counts characters."""
+    if line.isascii():
+        return line
+    return "".join(character + _SECOND_CELL * (cell_len(character) - 1) for character in line)
 
 
 def percent(value: float | None) -> str:

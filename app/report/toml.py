@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from app.terminal.characters import visible_quoted
+
 Table = Mapping[str, Any]
 
 _TOP = (
@@ -60,8 +62,9 @@ def toml_value(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        # JSON's escapes are TOML's, which also wants DEL escaped.
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        return visible_quoted(
+            json.dumps(value, ensure_ascii=False)
+        )  # JSON's escapes are TOML's, which also wants DEL escaped
     if isinstance(value, Mapping):
         return "{" + ", ".join(_pairs_inline(value)) + "}"
     if isinstance(value, list | tuple):

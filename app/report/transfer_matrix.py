@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.report.variants import grouped, trial_labels
+from app.terminal.cells import cell_len, cut, padded
 from core.names import NORM_SIGNS
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def drawn(heading: str, matrix: Matrix, marks: Mapping[str, str], width: int) ->
     names = matrix.names[:_MOST_SHOWN]
     signs = [marks[trust] for trust in matrix.trust]
     size = 1 + max(3, len(str(len(names))))
-    room = min(max(len(name) for name in names), max(12, width // 3 - 5))
+    room = min(max(map(cell_len, names)), max(12, width // 3 - 5))
     first = 3 + room + any(signs) + 1
     fitting = max(1, (width - first) // (size + 1))
     lines = textwrap.wrap(heading, width, subsequent_indent="    ")
@@ -94,8 +95,8 @@ def drawn(heading: str, matrix: Matrix, marks: Mapping[str, str], width: int) ->
         lines.append(" " * first + " ".join(f"{one + 1:>{size}}" for one in shown))
         for row, name in enumerate(names):
             cells = [_cell(matrix, row, column) for column in shown]
-            label = f"{row + 1:>2} {name if len(name) <= room else name[: room - 1] + '…'}{signs[row]}"
-            lines.append((f"{label:<{first}}" + "".join(f"{cell:>{size + 1}}" for cell in cells)).rstrip())
+            label = f"{row + 1:>2} {cut(name, room)}{signs[row]}"
+            lines.append((padded(label, first) + "".join(f"{cell:>{size + 1}}" for cell in cells)).rstrip())
     notes = []
     if matrix.by is None:
         notes.append("* on the model that made them")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from app.report.noted import note_lines
+from app.report.other_weights import other_weights
 from app.report.text import in_room, interval, moment, no_room_for, number, percent, table
 from app.report.traits import cells
 from app.report.variants import choice_text, level, named, options, seed_text
@@ -36,6 +37,8 @@ def trial_page(detail: TrialDetail, log: Sequence[str], width: int, *, every: bo
     for failed in detail.failed_evaluations:
         lines += ["", f"{failed.attack} failed: {failed.reason}", *_end_of(failed.traceback)]
     lines += ["", *_attempts(detail.attempts)]
+    for copy in detail.copies:
+        lines += ["", *other_weights(copy, width)]
     if log:
         lines += ["", "what happened last:", *(f"  {line}" for line in log)]
     return "\n".join(part for line in lines for part in _folded(line, width))
@@ -148,7 +151,8 @@ def _place(row: CheckRow) -> str:
 
 def _score_table(rows: Sequence[StudyScore], width: int) -> str:
     lines = []
-    for row in sorted(rows, key=lambda row: list(SCORES).index(row.name)):
+    known = [row for row in rows if row.name in SCORES]  # a plugin's may be gone
+    for row in sorted(known, key=lambda row: list(SCORES).index(row.name)):
         scale = 100.0 if SCORES[row.name].percent else 1.0
         value = number(None if row.value is None else scale * row.value)
         lines.append([row.name, value, interval(row.low, row.high, scale, bound=bool(row.upper_bound))])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from core.names import FACTORS
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from storage.reading import Json, Options
     from storage.rows import Levels, Trial
 
+_NO_OPTIONS: Mapping[str, Json] = {}
 GROUPS = (*FACTORS, "seed")
 """What results can be averaged by."""
 
@@ -46,19 +48,23 @@ def options(row: Levels, factor: str) -> Options:
 
 def levels(rows: Sequence[Levels], factor: str) -> list[str]:
     """Each row's level of a factor, with the options that tell it from its namesakes: "adam lr=0.005" (`telling`)."""
-    return named([(level(row, factor), options(row, factor)) for row in rows])
+    pick = attrgetter(factor, f"{factor}_options")
+    return named([(name, given or _NO_OPTIONS) for name, given in map(pick, rows)])
 
 
 def named(chosen: Sequence[tuple[str | None, Options]]) -> list[str]:
     """Each of some choices of one factor, with the options that tell it from its namesakes among them. A choice that comes ten
     thousand times is named once."""
-    keys = [(name, repr(sorted(given.items()))) for name, given in chosen]
-    choices = dict(zip(keys, chosen, strict=True))
+    # By identity first, which costs little: rows with the same options share them.
+    met = {(name, id(given)): (name, given) for name, given in chosen}
+    keys = {one: (name, repr(sorted(given.items()))) for one, (name, given) in met.items()}
+    choices = {keys[one]: choice for one, choice in met.items()}
     namesakes: dict[str | None, list[Options]] = {}
     for name, given in choices.values():
         namesakes.setdefault(name, []).append(given)
     texts = {key: told(name, given, telling(given, namesakes[name])) for key, (name, given) in choices.items()}
-    return [texts[key] for key in keys]
+    shown = {one: texts[key] for one, key in keys.items()}
+    return [shown[name, id(given)] for name, given in chosen]
 
 
 def telling(given: Options, namesakes: Sequence[Options]) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.report.text import distinct
+from app.terminal.cells import cell_len, padded
 
 _LEAST_AXIS = 24
 """Characters that the axis keeps beside a long label, where the chart is wide enough."""
@@ -32,12 +33,12 @@ def estimates(title: str, items: Sequence[Whisker], full: float, width: int) -> 
     noted = note_width + 1 if note_width else 0
     most = max(10, width // 3, width - 9 - noted - _LEAST_AXIS)
     labels = distinct([item.label for item in items], most)
-    label_width = max(map(len, labels))
+    label_width = max(map(cell_len, labels))
     room = max(10, width - label_width - 9 - noted)
     lines = [title]
     for item, label in zip(items, labels, strict=True):
         value = "    -" if item.value is None else f"{item.value:5.1f}"
-        lines.append(f"{label:<{label_width}} {value} {estimate(item, full, room)} {item.note}".rstrip())
+        lines.append(f"{padded(label, label_width)} {value} {estimate(item, full, room)} {item.note}".rstrip())
     lines.append(" " * (label_width + 7) + axis(full, room))
     return "\n".join(lines)
 

@@ -29,6 +29,7 @@ from app.tui.shell.terminal import Terminal
 from app.tui.shell.threads import sentence
 from app.tui.shell.typeahead import TypeAhead
 from app.tui.widgets.dialogs import Item, TextPage
+from app.tui.widgets.harmless import Harmless
 
 if TYPE_CHECKING:
     from app.context import Context
@@ -111,6 +112,7 @@ class InnateApp(App[None]):
         self.fault: Exception | None = None
         """What ended the screens, if they did not end by themselves."""
         self.animation_level = "none"
+        self._filters.append(Harmless())
         self._take_own(context.home.root / own.FILE)
         self.themes = [*themes.THEMES, *([self.session.own.theme] if self.session.own.theme else [])]
         for theme in self.themes:

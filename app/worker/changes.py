@@ -16,6 +16,7 @@ from core.datasets import parse_source
 from core.errors import ExitCode, InnateError, Unavailable
 from core.study.plan import make_plan
 from core.study.resolve import parse_study
+from core.study.share import Share
 from storage import (
     commands,
     content,
@@ -132,7 +133,7 @@ def execute(db: Database, home: Home, change: Change[Answer]) -> Answer:
 def _submit(db: Database, home: Home, asked: Submit) -> Submission:
     study = parse_study(asked.document, asked.where, Path("/"))
     plan = make_plan(study, asked.data_root, home.cache, large=True, met=content.met(db))
-    return studies.submit(db, plan, asked.data_root)
+    return studies.submit(db, plan, asked.data_root, None if asked.share is None else Share(*asked.share))
 
 
 def _attack(db: Database, home: Home, asked: Attack) -> Attacked:

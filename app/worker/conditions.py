@@ -84,7 +84,8 @@ def crowded(
     asked = {slot.device: slot for slot in slots if slot.device.startswith("cuda")}
     if not asked:
         return {}
-    peak = queue.peak_memory_on_gpus(db)
+    waiting = asked.keys() - set(at_work)
+    peak = queue.peak_memory_on_gpus(db) if waiting else None
     wanted = _CONTEXT + int(1.25 * peak) if peak else _UNKNOWN_NEED
     found = {gpu.name: gpu for gpu in gpus()}
     reasons = {}

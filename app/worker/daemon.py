@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.terminal.characters import visible
 from app.worker import conditions
 from app.worker.cluster import Asked, Cluster, executor_for
 from app.worker.devices import in_words, remarks
@@ -32,7 +33,7 @@ from core.executors.lanes import LanesExecutor
 from core.executors.protocol import Slot
 from core.names import full_name, short_id
 from core.records.trial import TrialSpec
-from storage import journal, queue, worker_state
+from storage import journal, queue, verdicts, worker_state
 from storage.database import connect
 from storage.home import Home
 
@@ -94,6 +95,7 @@ def main(arguments: Sequence[str]) -> int:
             try:
                 db = connect(home.database)
                 queue.reclaim(db)
+                verdicts.score_late(db)
                 slots = [Slot(**slot) for slot in setup["slots"]]
                 cluster = None
                 if setup["cluster"] is not None:
@@ -207,6 +209,13 @@ class _Answer:
         os.close(descriptor)
 
 
+class _Visible(logging.Formatter):
+    """A log is read with cat, too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
+
+
 def _log_to(home: Home) -> None:
     try:
         handler = logging.handlers.RotatingFileHandler(
@@ -215,7 +224,7 @@ def _log_to(home: Home) -> None:
     except OSError:
         return  # the home cannot be written; the lock will say so to whoever started this
     logging.raiseExceptions = False  # a full disk must not fill stderr
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(_Visible("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     log.propagate = False

@@ -7,6 +7,7 @@ import platform
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from app.terminal.scarce import refuse_few_files
 from app.worker import gpu_trouble
 from app.worker.visible import VARIABLE, Visible, look
 from core.errors import BadInput, Unavailable
@@ -41,7 +42,8 @@ def resolve_slots(
     also beats one slot of two threads). CUDA: one per device, which stands for as many lanes as pay, `lanes`, or its part of
     `slots`; all lanes of a device together may take `memory_fraction` of its memory. Raises BadInput for what does not go
     together and for a device that is not spelled right, Unavailable for one that is not there or cannot be used; so auto is
-    the CPU only where there is no GPU, where they are hidden on purpose, or where torch is built without CUDA.
+    the CPU only where there is no GPU, where they are hidden on purpose, or where torch is built without CUDA. Unavailable, too,
+    where so many may not have their files open.
     """
     names = list(dict.fromkeys(name for device in devices or ("auto",) for name in _named(device, look)))
     _refuse(names, slots, memory_fraction, lanes)
@@ -59,6 +61,7 @@ def resolve_slots(
             found.append(Slot(name, threads or 1, memory_fraction, asked))
         else:
             found += [Slot(name, threads or 1)] * rooms
+    refuse_few_files(sum(slot.lanes or 1 for slot in found))
     return found
 
 

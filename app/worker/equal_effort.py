@@ -46,6 +46,7 @@ def add_what_some_lack(db: Database, _home: Home, asked: Level) -> Queued:
 def lacking_attacks(db: Database, study: str) -> list[AttackSpec]:
     """What any model of a study was attacked with beside the study's own attacks, and what broke one in an audit, each once."""
     some_had = [*studies.added_attacks(db, study), *audits.breaking_attacks(db, study)]
+    some_had = [attack for attack in some_had if attack.name in ATTACKS]  # a plugin's may be gone
     return list({attack.id: attack for attack in map(_of_today, some_had)}.values())
 
 

@@ -15,7 +15,8 @@ from app.worker.owner import FOREGROUND, acquire, holder, told_of
 from core.errors import Unavailable
 from core.executors.protocol import Slot
 from core.records.study import Study
-from storage import queue, tuning, worker_state
+from core.study.share import Share
+from storage import queue, tuning, verdicts, worker_state
 from storage.changes import Submit
 from storage.home import Home
 from storage.studies import Submission
@@ -85,6 +86,7 @@ def work_on(
             continue
         try:
             queue.reclaim(db)
+            verdicts.score_late(db)
             executor = executor_for(home, db, slots, cluster, audience.noted)
             worker = Worker(home, db, executor, audience, ownership, role=FOREGROUND, crafting=crafting)
             if not worker.work(study, stop):
@@ -94,6 +96,7 @@ def work_on(
     return True
 
 
-def submit(db: Database, home: Home, study: Study) -> Submission:
-    """Queue a study, through the owner if there is one."""
-    return changes.perform(db, home, Submit(study.document, study.name, home.data_root))
+def submit(db: Database, home: Home, study: Study, share: Share | None = None) -> Submission:
+    """Queue a study, or one share of it, through the owner if there is one."""
+    part = None if share is None else (share.number, share.of)
+    return changes.perform(db, home, Submit(study.document, study.name, home.data_root, part))

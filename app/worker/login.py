@@ -47,7 +47,9 @@ def _loginctl(arguments: Sequence[str]) -> str:
     if shutil.which("loginctl") is None:
         return ""
     try:
-        done = subprocess.run(["loginctl", *arguments], capture_output=True, text=True, timeout=2, check=False)
+        done = subprocess.run(
+            ["loginctl", *arguments], capture_output=True, text=True, errors="replace", timeout=2, check=False
+        )
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout if done.returncode == 0 else ""

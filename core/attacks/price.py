@@ -17,6 +17,7 @@ def price(attack: AttackSpec, classes: int) -> int:
         return sum(price(member, classes) for member in entry.ensemble(attack))
     if entry.minimum_norm:
         slopes = min(int(params["classes"]), classes) if "classes" in params else 1
-        return (1 + slopes) * int(params["steps"]) * int(params.get("search_steps", 1)) + _FIRM
-    each = int(params["queries"]) if entry.black_box else 2 * int(params.get("steps", 1)) + 1
+        return (1 + slopes) * int(params.get("steps", 1)) * int(params.get("search_steps", 1)) + _FIRM
+    blind = entry.black_box and "queries" in params
+    each = int(params["queries"]) if blind else 2 * int(params.get("steps", 1)) + 1
     return each * entry.rounds(params, classes)

@@ -9,11 +9,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from core.attacks import apgd, cw, deepfool, fgsm, fmn, noise, pgd, square, standard
+from core.attacks import added, apgd, cw, deepfool, fgsm, fmn, noise, pgd, square, standard
 from core.engine.attack import Attack
 from core.errors import BadInput, Mistakes
 from core.records.attack import AttackSpec
-from core.registry import Parameter, Registry, no_option, parse_number, resolve_options
+from core.registry import Additions, Parameter, Registry, no_option, parse_number, resolve_options
 
 ATTACKS: Registry[Attack] = Registry(
     "attack",
@@ -30,6 +30,7 @@ ATTACKS: Registry[Attack] = Registry(
         square.ENTRY,
         standard.ENTRY,
     ),
+    additions=Additions("attacks", Attack, added.adopt, added.absent),
 )
 
 _NORMS = {"linf": "linf", "l2": "l2", "ℓ∞": "linf", "inf": "linf", "Linf": "linf", "L∞": "linf", "ℓ2": "l2", "L2": "l2"}

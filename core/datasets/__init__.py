@@ -12,6 +12,7 @@ from core.datasets.registry import (
     parse_source,
     portray,
     problem,
+    stored_source,
     test_labels,
 )
 
@@ -27,5 +28,6 @@ __all__ = [
     "parse_source",
     "portray",
     "problem",
+    "stored_source",
     "test_labels",
 ]

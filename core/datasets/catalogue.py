@@ -6,11 +6,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from core.datasets import archives, embedded, matlab, pickled
+from core.datasets import added, archives, embedded, matlab, pickled
 from core.datasets.arrays import Arrays
 from core.datasets.folder_options import PARAMETERS
 from core.datasets.named import Dataset, Download
-from core.registry import Registry
+from core.registry import Additions, Registry
 
 _DIGITS = tuple(str(digit) for digit in range(10))
 _GARMENTS = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
@@ -148,4 +148,5 @@ DATASETS: Registry[Dataset] = Registry(
         ),
         Dataset("npz", "npz:PATH, arrays x_train, y_train, x_test, y_test as Keras saves them", "your own"),
     ),
+    additions=Additions("datasets", Dataset, added.adopt, added.absent),
 )

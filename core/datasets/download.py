@@ -7,6 +7,8 @@ and that a root that cannot be written is one clear line.
 from __future__ import annotations
 
 import contextlib
+import io
+import os
 import shutil
 import socket
 import subprocess
@@ -75,6 +77,18 @@ def _reachable(host: str) -> bool:
     return reached.is_set()
 
 
+class _Told(io.TextIOBase):
+    """stderr for a progress bar: what cannot be written there is no reason to give the download up."""
+
+    def write(self, text: str, /) -> int:
+        with contextlib.suppress(OSError):
+            os.write(2, text.encode("utf-8", "replace"))
+        return len(text)
+
+    def isatty(self) -> bool:
+        return os.isatty(2)
+
+
 def _download(name: str, folder: str) -> None:
     from torchvision import datasets
 
@@ -88,6 +102,7 @@ def _download(name: str, folder: str) -> None:
 
 
 if __name__ == "__main__":
+    sys.stderr = _Told()
     try:
         _download(sys.argv[1], sys.argv[2])
     except KeyboardInterrupt:

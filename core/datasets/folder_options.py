@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import BadInput, Mistakes
+from core.paths import given
 from core.records.data import DatasetSource, FolderOptions
 from core.registry import Parameter, nearest
 
@@ -111,7 +112,7 @@ def _path(table: Mapping[str, Any], base: Path) -> Path:
         raise BadInput.at("dataset", f"a table needs the path of a folder, such as {_EXAMPLE}")
     if not isinstance(path, str) or not path.strip():
         raise BadInput.at("dataset.folder", f"expected the path of a folder, got {path!r}")
-    return (base / Path(path).expanduser()).resolve()
+    return given(path, "dataset.folder", base)
 
 
 def _value(parameter: Parameter, given: Any) -> Any:

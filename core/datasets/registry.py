@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from core import plugged
 from core.datasets import image_folder, named, npz
 from core.datasets.arrays import Arrays, Labels, cached
 from core.datasets.catalogue import DATASETS
@@ -20,8 +21,8 @@ from core.datasets.named import Dataset
 from core.datasets.portrait import Portrait, Rounding
 from core.datasets.survey import Report, quietly
 from core.errors import BadInput
+from core.paths import given
 from core.records.data import DatasetInfo, DatasetSource
-from core.registry import nearest
 
 _DECODED_NPZ = "npz-2"
 """What decoded copies are kept under; changes with how they are read and checked, so that none of before is taken."""
@@ -38,15 +39,21 @@ def parse_source(text: str | Mapping[str, Any], base: Path) -> DatasetSource:
     if colon and kind in ("folder", "npz"):
         if not path_text.strip():
             raise BadInput.at("dataset", f'"{text}" lacks its path: write "{kind}:PATH"')
-        path = (base / Path(path_text).expanduser()).resolve()
+        path = given(path_text, "dataset", base)
         if kind == "folder":
             return folder_source(path)
         return DatasetSource(f"{kind}:{path.name}", kind, path)
     if text in ("folder", "npz"):
         raise BadInput.at("dataset", f'"{text}" lacks its path: write "{text}:PATH"')
-    if text not in DATASETS:
-        raise BadInput.at("dataset", f"unknown data set {text!r}{nearest(text, DATASETS)}")
-    return DatasetSource(text, text)
+    return DatasetSource(text, DATASETS.find(text, "dataset").name)
+
+
+def stored_source(text: str | Mapping[str, Any]) -> DatasetSource:
+    """The same of a study that was accepted once, whose paths are absolute: its plugin may be gone since, which whoever wants the
+    images hears from `load_planned`."""
+    if isinstance(text, str) and plugged.owner(text) is not None:
+        return DatasetSource(text, text)
+    return parse_source(text, Path("/"))
 
 
 def describe(

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     Minimise = Callable[[Victim, Tensor, Tensor, Tensor, AttackSpec], Tensor]
     """(victim, x, y, samples, attack) → images like x that fool the model as near to x as they could be brought; x where
     none was found."""
+    Propose = Callable[[Victim, Tensor, Tensor, Tensor, int, float | Tensor, AttackSpec], Tensor]
+    """As `Iterate`, but gives images like x alone, which nobody has judged yet."""
 
 
 def restarts_of(params: Mapping[str, Any], classes: int) -> int:  # noqa: ARG001
@@ -53,6 +55,9 @@ class Attack:
     """(params, classes) → how often `iterate` runs, each time on what still stands: restarts, or targets."""
     black_box: bool = False
     """Asks for logits only, never for a gradient."""
+    propose: Propose | None = None
+    """What a plugin gives in place of `iterate`, which is then made of it: every success is the engine's to confirm
+    (`core.attacks.added`)."""
 
     @property
     def single_step(self) -> bool:

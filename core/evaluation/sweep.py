@@ -170,7 +170,7 @@ class Tally:
             late=count("late", broken) if ascent else None,
             moving=count("moving", survived) if ascent else None,
             last_restart=None if last is None or not alone else int((last & broken).sum()),
-            reach=None if share is None else share * attack.params["steps"],
+            reach=None if share is None else share * attack.params.get("steps", 1),
             unconfirmed=count("unconfirmed", survived),
             outside=count("outside", survived),
             zero_gradients=count("zero_gradients", began),

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from core.attacks import ATTACKS
+from core.attacks.added import ModelTouched
 from core.datasets.arrays import Arrays
 from core.datasets.staging import images_on
 from core.datasets.subsets import Indices, samples_digest, stratified
@@ -31,6 +32,7 @@ from core.events import (
 from core.jobs.orders import AuditOrder, Job
 from core.lanes.faults import spoils_process
 from core.models.pixel_model import PixelModel
+from core.plugged import owner
 from core.records.attack import AttackSpec
 from core.records.outcome import Bools, Diagnosis
 from core.training.defenses import DEFENSES
@@ -141,7 +143,7 @@ def _audits(
 
 def _pass_on(error: Exception) -> None:
     """Raises what costs the attacks that come after as well."""
-    if spoils_process(error):
+    if spoils_process(error) or isinstance(error, ModelTouched):
         raise error
 
 
@@ -185,10 +187,20 @@ def _trained_images(job: Job, arrays: Arrays) -> int | None:
 
 
 def _refuse_earlier_attack(attack: AttackSpec) -> None:
-    """The same of an attack that has become stronger since it was queued."""
-    if attack.engine != ATTACKS[attack.name].engine:
+    """The same of an attack that has become stronger since it was queued, or whose plugin is gone."""
+    if attack.engine != ATTACKS.find(attack.name, "attacks").engine:
+        refuse_other_version(attack.name)
         raise BadInput(
             "queued by an earlier version of innate, whose attack was another; submit the study again: innate run"
+        )
+
+
+def refuse_other_version(name: str) -> None:
+    """Raises BadInput where `name`, whose engine is not what it was, is a plugin's."""
+    plugin = owner(name)
+    if plugin is not None:
+        raise BadInput(
+            f"queued with another version of plugin {plugin}, whose {name} was another; submit the study again: innate run"
         )
 
 

@@ -33,10 +33,12 @@ from core.events import (
     TrialFailed,
 )
 from core.jobs.company import Company
-from core.jobs.evaluations import evaluations, reason_of
+from core.jobs.evaluations import evaluations, reason_of, refuse_other_version
 from core.jobs.orders import Job, TransferJob
 from core.lanes.faults import is_out_of_memory, spoils_process
+from core.models.architectures import ARCHITECTURES
 from core.models.pixel_model import PixelModel, build_model
+from core.plugged import versions
 from core.records.trial import TrialSpec
 from core.training import checkpoints
 from core.training.defenses import DEFENSES
@@ -116,6 +118,7 @@ def _run(job: Job, stop: Callable[[], bool], company: Company | None) -> Iterato
             job.threads,
             job.trial.training.precision if job.trial.training else "fp32",
             lanes=1 if company is None else company.lanes,
+            plugins=_plugins(job),
         ),
         pid=os.getpid(),
         initial_digest=initial,
@@ -136,10 +139,18 @@ def _run(job: Job, stop: Callable[[], bool], company: Company | None) -> Iterato
     yield Finished()
 
 
+def _plugins(job: Job) -> dict[str, str]:
+    """Plugin → version, of those whose architecture, defense, data set or attacks the job asks for."""
+    chosen = [one.name for one in (job.trial.architecture, job.trial.defense) if one is not None]
+    return versions([*chosen, job.source.kind, *(one.attack.name for one in job.evaluations)])
+
+
 def _refuse_earlier_engine(trial: TrialSpec) -> None:
     """Raises BadInput for a trial that was queued by an earlier version, whose training gave other weights: its address would
     promise those."""
     assert trial.defense is not None
+    if trial.architecture.engine != ARCHITECTURES[trial.architecture.name].engine:
+        refuse_other_version(trial.architecture.name)
     if trial.defense.engine != DEFENSES[trial.defense.name].engine(trial.defense.options):
         raise BadInput(
             f"queued by an earlier version of innate, which trained {trial.defense.name} otherwise; submit the study again: "
@@ -207,19 +218,20 @@ def _stored_weights(job: Job, model: PixelModel) -> tuple[dict[str, Any] | None,
     for folder in (job.folder, *job.earlier):
         path = folder / checkpoints.WEIGHTS
         content = checkpoints.read(path, job.trial.id)
-        if content is not None and _is_of(model, content.get("model", {}), job.trial.imported):
+        stated = None if content is None else job.trial.imported or content.get("final_digest")
+        if content is not None and _is_of(model, content.get("model", {}), stated):
             return {**content, "folder": folder}, tuple(notes)
         if path.exists():
             notes.append(f"the weights of attempt {folder.name} are damaged or another model's, and were left aside")
     return None, tuple(notes)
 
 
-def _is_of(model: PixelModel, state: Mapping[str, Tensor], imported: str | None) -> bool:
-    """Whether `state` has the model's tensors; of imported weights, which nothing can make again, also their digest."""
+def _is_of(model: PixelModel, state: Mapping[str, Tensor], digest: str | None) -> bool:
+    """Whether `state` has the model's tensors, and is what its digest says: files come from other homes, too."""
     shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
     if shapes != {key: tensor.shape for key, tensor in state.items()}:
         return False
-    return imported is None or checkpoints.weights_digest(state) == imported
+    return digest is None or checkpoints.weights_digest(state) == digest
 
 
 def _store_weights(job: Job, model: PixelModel, initial: str, resume: dict[str, Any] | None) -> dict[str, Any]:

@@ -132,14 +132,18 @@ class Plan:
     trials: tuple[TrialSpec, ...]
     samples: str | None
     cells: tuple[Cell, ...] = ()
+    places: tuple[int, ...] | None = None
+    """Of `trials` in the grid, where they are but a share of it."""
 
     @property
     def placed(self) -> list[tuple[int, TrialSpec]]:
         """(place in the grid, trial) of `trials`."""
+        if self.places is not None:
+            return list(zip(self.places, self.trials, strict=True))
         taken = {place for cell in self.cells for place, _ in cell.places}
         return list(zip((place for place in count() if place not in taken), self.trials, strict=False))
 
     @property
     def size(self) -> int:
-        """Trials of the whole grid."""
+        """Trials of the whole grid, or of the share."""
         return len(self.trials) + sum(len(cell.places) for cell in self.cells)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 import re
 import sys
@@ -11,11 +12,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from core.datasets import parse_source
+from core.datasets import parse_source, stored_source
 from core.datasets.folder_options import as_table, written
 from core.errors import BadInput, Mistakes, NotFound
 from core.models.activations import ACTIVATIONS
-from core.models.architectures import ARCHITECTURES
+from core.models.architectures import resolve as architecture
+from core.paths import given
 from core.records.attack import AUDIT_DEPTHS, AuditSettings
 from core.records.data import DatasetSource
 from core.records.study import Study
@@ -31,36 +33,59 @@ from core.training import optimizers
 
 LARGE_GRID = 10_000
 """Trials above which a study wants an explicit yes: most such grids are a slip of the hand."""
+_HERE = Path()
+"""The current folder, looked up when a relative path needs it."""
 _AXES = ("architectures", "optimizers", "activations", "defenses")
 
 
 def load_study(spec: str, overrides: Sequence[str] = ()) -> Study:
-    """The study that `spec` names: a file if there is one (or it looks like a path), else a preset; "-" is the one on
-    stdin, whose paths are relative to the current folder.
+    """The study that `spec` names: a file if there is one (or it looks like a path), else a preset; "-" is the one on stdin. What
+    comes through stdin or a pipe, such as the shell's <(…), is read once, and its paths are relative to the current folder.
 
     Raises NotFound if there is neither, BadInput for whatever is wrong in it, naming the file and the key.
     """
-    path = Path(spec).expanduser()
     if spec == "-":
+        # a stream that a program has put in the place of stdin may hold text alone
+        content = sys.stdin.buffer.read() if hasattr(sys.stdin, "buffer") else sys.stdin.read().encode()
+        return parse_study(apply_overrides(parse_toml(in_utf8(content, "stdin"), "stdin"), overrides), "stdin", _HERE)
+    if spec not in preset_names():
+        given(spec, "study file")
+    path = Path(spec).expanduser()
+    if path.exists() and not path.is_dir():
         try:
-            text = sys.stdin.read()
-        except UnicodeDecodeError as error:
-            raise BadInput(f"stdin: cannot be read as text: {error}") from None
-        return parse_study(apply_overrides(parse_toml(text, "stdin"), overrides), "stdin", Path.cwd())
-    if path.is_file():
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadInput(f"{spec}: cannot be read as text: {error}") from None
-        return parse_study(apply_overrides(parse_toml(text, spec), overrides), spec, path.parent.resolve())
+            text = in_utf8(path.read_bytes(), spec)
+        except OSError as error:
+            raise BadInput(f"{spec}: cannot be read: {error.strerror}") from None
+        beside = path.parent.resolve() if path.is_file() and not _is_descriptor(path) else _HERE
+        return parse_study(apply_overrides(parse_toml(text, spec), overrides), spec, beside)
     if spec in preset_names():
         where = f"preset {spec}"
-        return parse_study(apply_overrides(parse_toml(preset_text(spec), where), overrides), where, Path.cwd())
+        return parse_study(apply_overrides(parse_toml(preset_text(spec), where), overrides), where, _HERE)
     if path.is_dir():
         raise BadInput(f"{spec}: is a folder, not a study file")
     if path.suffix or "/" in spec:
         raise NotFound(f"{spec}: there is no such study file (write one with `innate init {spec}`)")
     raise NotFound(f"{spec}: neither a preset nor a study file{nearest(spec, preset_names())}")
+
+
+def in_utf8(content: bytes, where: str) -> str:
+    """A text file's content, whatever ends its lines, without the mark that some editors put first. Raises BadInput with the
+    place of what is no UTF-8."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise BadInput(f"{where}: is written in UTF-16; save it as UTF-8")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line, column = content.count(b"\n", 0, error.start) + 1, error.start - content.rfind(b"\n", 0, error.start)
+        raise BadInput(
+            f"{where}: is not UTF-8: byte {content[error.start]:#04x} at line {line}, column {column}; save it as UTF-8"
+        ) from None
+    return text.replace("\r\n", "\n")
+
+
+def _is_descriptor(path: Path) -> bool:
+    """Whether it is a name for an open file, as /dev/stdin is: nothing lies beside it."""
+    return path.absolute().parts[:2] in (("/", "dev"), ("/", "proc"))
 
 
 def parse_toml(text: str, where: str) -> dict[str, Any]:
@@ -165,7 +190,7 @@ def study_from(document: Mapping[str, Any], where: str) -> Study:
     """A Study from the document of one that was accepted before, whose paths are absolute; it may have no grid."""
     if has_grid(document):
         return parse_study(document, where, Path("/"))
-    source = parse_source(document["dataset"], Path("/"))
+    source = stored_source(document["dataset"])
     return study_without_grid(document["name"], document["description"], source)
 
 
@@ -215,7 +240,7 @@ def _resolve(file: StudyFile, base: Path, found: Mistakes) -> Study | None:
     profile = found.attempt(profile_of, file.training.hyperparameters) or "torch"
     attacks = [found.attempt(attack_of, table, index) for index, table in enumerate(file.attacks)]
     note_twins(attacks, [attack.id if attack else None for attack in attacks], "attacks", found)
-    architectures = axis(file.architectures, "architectures", from_registry(ARCHITECTURES), found)
+    architectures = axis(file.architectures, "architectures", architecture, found)
     chosen = axis(
         file.optimizers,
         "optimizers",

@@ -1,6 +1,7 @@
 """Audits and equal effort as a user meets them: the command, its words, its exit codes."""
 
 import json
+import re
 import shutil
 import sqlite3
 
@@ -91,7 +92,9 @@ def test_leveling_gives_every_model_what_any_of_them_had(audited, innate):
     innate("attack", trial[:8], "--attack", "bim", "--set", "steps=5")
     rows = {(row["trial_id"], row["eps"]): row for row in robustness(audited)}
     before = rows_of(innate, "results")
-    levelled = rows_of(innate, "attack", "--study", "tiny", "--level")
+    done = innate("attack", "--study", "tiny", "--level", "--json")
+    assert re.search(r"trials still lack bim.*; (about|at most|less than) .* on \d+ slot", done.stderr)
+    levelled = json.loads(done.stdout)["robustness"]
     after = {(row["trial_id"], row["eps"]): row for row in levelled}
     for key, row in after.items():
         assert row["robust_accuracy"] <= rows[key]["robust_accuracy"] + 1e-9

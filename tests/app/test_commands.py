@@ -289,7 +289,7 @@ COMMANDS = [
     "report", "reproduce", "tuning", "traits", "findings",
     "run", "plan", "init", "presets", "datasets", "architectures", "optimizers", "activations", "attacks", "defenses",
     "scores", "studies", "trials", "show", "results", "chart", "attack", "examples", "export", "delete", "retry", "doctor",
-    "transfer", "compare", "status", "wait", "cancel", "priority", "gc",
+    "transfer", "compare", "status", "wait", "cancel", "priority", "gc", "query", "guide", "merge",
 ]  # fmt: skip
 
 
@@ -297,7 +297,9 @@ def test_help_names_every_command_and_is_what_innate_alone_prints(innate):
     out = innate("--help").stdout
     assert innate().stdout == out
     assert all(re.search(rf"^  {command}  ", out, re.MULTILINE) for command in COMMANDS)
-    assert re.fullmatch(r"innate \d+\.\d+\.\d+\n", innate("--version").stdout)
+    assert re.fullmatch(
+        r"innate \d+\.\d+\.\d+ \(revision ([0-9a-f]{10}(, dirty)?|unknown)\)\n", innate("--version").stdout
+    )
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -545,7 +547,7 @@ def test_a_foreign_or_newer_database_is_refused_and_left_alone(innate, home):
     "arguments",
     [["--help"], ["results"], ["trials"], ["studies"], ["chart", "curves"], ["plan", "quick"], ["optimizers"], ["doctor"],
      ["chart", "effects"], ["compare", "adam relu", "sgd relu"], ["export", "csv", "/dev/null"], ["report"], ["reproduce", "zz"],
-     ["results", "--by", "optimizer,activation", "--format", "latex"]],
+     ["results", "--by", "optimizer,activation", "--format", "latex"], ["query", "SELECT 1"], ["guide"]],
 )  # fmt: skip
 def test_nothing_but_training_loads_torch(arguments, filled):
     code = (

@@ -1,5 +1,6 @@
-"""The installed command beside somebody else's `app`, `core` and `storage`: real processes, from a wheel and an editable
-install in environments of their own. The dependencies come from the environment that runs the tests."""
+"""What a wheel and an sdist hold, and the installed command beside somebody else's `app`, `core` and `storage`: real
+processes, from a wheel and an editable install in environments of their own. The dependencies come from the environment that
+runs the tests."""
 
 import json
 import os
@@ -7,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import venv
+import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -60,14 +62,25 @@ def pip(*arguments):
     )  # fmt: skip
 
 
+def git(folder, *arguments):
+    who = ("-c", "user.name=somebody", "-c", "user.email=somebody@example.org", "-c", "commit.gpgsign=false")
+    done = subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """A copy of what is packaged: building leaves folders behind."""
+    """A copy of what the repository has of the packages and of what builds them, as the only commit of a repository of its
+    own: building leaves folders behind."""
     folder = tmp_path_factory.mktemp("source")
-    for name in ("app", "core", "storage"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, folder)
+    ours = ("app", "core", "storage", ".ci", "pyproject.toml", "README.md", "LICENSE", ".gitignore")
+    for name in git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard", *ours).splitlines():
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    git(folder, "init", "--quiet")
+    git(folder, "add", ".")
+    git(folder, "commit", "--quiet", "--message", "all of it")
     return folder
 
 
@@ -87,6 +100,44 @@ def installed(request, tmp_path_factory):
     return Installed(folder, "--editable", str(request.getfixturevalue("source")))
 
 
+def contents(wheel):
+    """Every file of a wheel: its name, its bytes."""
+    with zipfile.ZipFile(wheel) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def test_a_wheel_holds_the_packages_with_their_data_and_nothing_else(source, wheel):
+    (about,) = {name.partition("/")[0] for name in contents(wheel)} - {"app", "core", "storage", "innate_launcher"}
+    assert about.endswith(".dist-info")
+    packed = {name for name in contents(wheel) if not name.startswith(about)}
+    tracked = git(source, "ls-files", "app", "core", "storage").splitlines()
+    ours = {name.removeprefix("app/") if name.startswith("app/innate_launcher/") else name for name in tracked}
+    assert packed == {*ours, "core/revision.json"}
+    assert any(not name.endswith(".py") for name in tracked)
+
+
+def test_an_sdist_holds_what_builds_the_same_wheel_and_nothing_else(source, wheel, tmp_path):
+    def build(kind, tree):
+        hook = f"import sys; sys.path.insert(0, '.ci'); import building; building.build_{kind}({str(tmp_path)!r})"
+        subprocess.run([sys.executable, "-c", hook], cwd=tree, check=True, capture_output=True)
+
+    build("sdist", source)
+    (sdist,) = tmp_path.glob("innate-*.tar.gz")
+    shutil.unpack_archive(sdist, tmp_path)
+    tree = tmp_path / sdist.name.removesuffix(".tar.gz")
+    unpacked = {str(file.relative_to(tree)) for file in tree.rglob("*") if file.is_file()}
+    setuptools_own = {name for name in unpacked if name.startswith("innate.egg-info/")} | {"PKG-INFO", "setup.cfg"}
+    tracked = set(git(source, "ls-files").splitlines()) - {".gitignore", ".ci/run", ".ci/lowest.py"}
+    assert unpacked == tracked | setuptools_own | {"core/revision.json"}
+
+    left = tree / "build" / "lib" / "core" / "of_an_earlier_build.py"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    build("wheel", tree)
+    (again,) = tmp_path.glob("innate-*.whl")
+    assert contents(again) == contents(wheel)
+
+
 def packages(folder, *names):
     """Somebody's project: `core` is a package, `core.py` a module."""
     for name in names:
@@ -104,7 +155,7 @@ def test_a_command_runs_its_own_packages_whatever_lies_on_the_path(installed, tm
 
 
 @pytest.mark.parametrize("installed", thorough(["wheel", "editable"], usually=["wheel"]), indirect=True)
-def test_a_trial_is_trained_beside_foreign_packages(installed, tmp_path):
+def test_a_trial_is_trained_beside_foreign_packages(installed, source, tmp_path):
     project = packages(tmp_path / "project", "app", "core", "storage")
     (project / "sitecustomize.py").write_text(SITE)
     (project / "study.toml").write_text(tomli_w.dumps(STUDY))
@@ -120,6 +171,8 @@ def test_a_trial_is_trained_beside_foreign_packages(installed, tmp_path):
         innate("run", "study.toml")
         (trial,) = json.loads(innate("trials", "--json").stdout)["trials"]
         assert trial["state"] == "done"
+        (shown,) = json.loads(innate("show", trial["trial_id"], "--json").stdout)["trial"]
+        assert shown["attempts"][0]["environment"]["git_revision"] == git(source, "rev-parse", "HEAD")
         innate("worker", "stop")
     finally:
         innate("worker", "stop", "--now", code=None)
@@ -132,11 +185,14 @@ def test_a_trial_is_trained_beside_foreign_packages(installed, tmp_path):
 def test_foreign_packages_in_site_packages_do_not_come_before_an_editable_install(source, tmp_path):
     installed = Installed(tmp_path / "environment", "--editable", str(source))
     packages(installed.site, "app", "core", "storage")
-    assert "innate" in installed.innate("--version", home=tmp_path / "home", cwd=tmp_path).stdout
+    said = installed.innate("--version", home=tmp_path / "home", cwd=tmp_path).stdout
+    assert said == f"innate 0.1.0 (revision {git(source, 'rev-parse', 'HEAD')[:10]})\n"
 
 
-def test_a_wheel_whose_files_are_gone_or_written_over_says_so_in_one_line(wheel, tmp_path):
+def test_a_wheel_whose_files_are_gone_or_written_over_says_so_in_one_line(source, wheel, tmp_path):
     installed = Installed(tmp_path / "environment", str(wheel))
+    said = installed.innate("--version", home=tmp_path / "home", cwd=tmp_path).stdout
+    assert said == f"innate 0.1.0 (revision {git(source, 'rev-parse', 'HEAD')[:10]})\n"
 
     def refused():
         done = installed.innate("studies", home=tmp_path / "home", cwd=tmp_path, code=2)

@@ -15,7 +15,6 @@ from app.worker.rooms import FewerLanes, Rooms
 from core.errors import Unavailable
 from core.events import Crashed
 from core.executors.inline import InlineExecutor
-from core.executors.lanes import LanesExecutor
 from core.executors.protocol import Lanes, Slot
 from core.jobs.trial import run_trial
 from storage import database, queue, studies, worker_state
@@ -23,7 +22,7 @@ from storage.home import Home, prepare
 from storage.tuning import Stages
 from storage.worker_state import LaneRow, SlotRow
 from tests.app.test_worker import Silent
-from tests.conftest import ROOT, plan_of, tiny
+from tests.conftest import SharedLanes, plan_of, tiny
 from tests.core.odd_jobs import LANE, Deadly, Greedy, odd
 from tests.faults.machinery import truth
 
@@ -42,10 +41,9 @@ def never():
 
 
 @pytest.fixture
-def work_in(tmp_path, monkeypatch):
+def work_in(tmp_path, lasting):
     """`work_in(name, lanes, document, cache)`: a home in which a worker with so many lanes on the CPU did the study, its
     database, and who watched."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # children unpickle odd jobs
 
     def work(name, lanes, document, cache, executor=None):
         home = Home(tmp_path / name)
@@ -53,7 +51,7 @@ def work_in(tmp_path, monkeypatch):
         db = database.connect(home.database)
         studies.submit(db, plan_of(document, cache))
         ownership = owner.acquire(home, owner.DETACHED)
-        made = executor or LanesExecutor([Slot("cpu", 1, lanes=lanes)], home.logs / "children.log")
+        made = executor or SharedLanes(lanes, lasting)
         try:
             worker = Worker(home, db, made, Silent(), ownership, role=owner.DETACHED, gpus=list)
             assert worker.work(None, never)

@@ -39,7 +39,7 @@ def own(tried, tmp_path):
 
 
 def rows_of(home, *arguments):
-    document = json.loads(innate_command("transfer", *arguments, "--json", home=home, works=False).stdout)
+    document = json.loads(innate_command("transfer", *arguments, "--json", home=home).stdout)
     assert list(document) == ["schema_version", "transfer"]
     return document["transfer"]
 
@@ -73,7 +73,7 @@ def test_the_diagonal_agrees_with_what_the_attack_itself_found(tried):
 
 
 def test_the_table_fits_80_columns_and_says_what_to_take_from_it(tried):
-    out = innate_command("transfer", home=tried, works=False).stdout
+    out = innate_command("transfer", home=tried).stdout
     assert max(len(line) for line in out.splitlines()) <= 80
     assert "\x1b" not in out
     for words in ("pgd ℓ∞ ε = 0.1, 60 test images", "1 adam relu s0", "8 sgd tanh s1", "* on the model that made them",
@@ -84,7 +84,7 @@ def test_the_table_fits_80_columns_and_says_what_to_take_from_it(tried):
 
 def test_what_was_tried_is_not_tried_again_and_what_is_missing_is(own):
     before = {(row["source_id"], row["target_id"]): row for row in rows_of(own)}
-    assert innate_command("transfer", home=own, works=False).stderr == ""
+    assert innate_command("transfer", home=own).stderr == ""
     source = rows_of(own)[0]["source_id"]
     db = database(own)
     made = dict(db.execute("SELECT source_id, max(made_at) FROM transfer GROUP BY source_id").fetchall())
@@ -129,22 +129,19 @@ def test_factors_are_averaged_over_pairs_of_different_models(tried):
         ]
         assert row["n"] == len(rates) == (12 if row["source_optimizer"] == row["target_optimizer"] else 16)
         assert row["transfer_rate"] == pytest.approx(sum(rates) / len(rates))
-    out = innate_command("transfer", "--by", "optimizer", home=tried, works=False).stdout
+    out = innate_command("transfer", "--by", "optimizer", home=tried).stdout
     assert "means over pairs of different models, by optimizer" in out
 
 
 def test_the_same_matrix_as_csv_as_a_chart_and_in_an_export(own, tmp_path):
-    lines = innate_command("transfer", "--format", "csv", home=own, works=False).stdout.splitlines()
+    lines = innate_command("transfer", "--format", "csv", home=own).stdout.splitlines()
     assert len(lines) == 65
     assert lines[0].startswith("study,source_id,target_id,attack,")
-    out = innate_command("chart", "transfer", home=own, works=False).stdout
+    out = innate_command("chart", "transfer", home=own).stdout
     assert max(len(line) for line in out.splitlines()) <= 80
     assert "most robust target" in out
     assert "1 adam relu s0" in out
-    assert (
-        "no transfer tried with fgsm"
-        in innate_command("chart", "transfer", "--attack", "fgsm", home=own, works=False).stdout
-    )
+    assert "no transfer tried with fgsm" in innate_command("chart", "transfer", "--attack", "fgsm", home=own).stdout
     innate_command("export", "sqlite", str(tmp_path / "copy.db"), "--study", "tiny", home=own)
     copied = sqlite3.connect(tmp_path / "copy.db")
     assert copied.execute("SELECT count(*) FROM v_transfer").fetchone()[0] == 64

@@ -12,32 +12,22 @@ import pytest
 from core.environment import environment
 from core.events import LAST_EVENTS, Crashed, EpochFinished, Finished, Started, Stopped, Trained, TrainingProgress
 from core.executors.inline import InlineExecutor
-from core.executors.lanes import LanesExecutor
 from core.executors.process import ProcessExecutor
 from core.executors.protocol import Slot
 from core.jobs.orders import EvaluationSpec, Job
 from core.jobs.trial import run_trial
-from tests.conftest import ROOT, plan_of, tiny
+from tests.conftest import SharedLanes, plan_of, tiny
 from tests.core.odd_jobs import Wasteful, odd
 
 
 @pytest.fixture(scope="module", params=["inline", "process", "lanes"])
-def executor(request, tmp_path_factory):
+def executor(request, lasting):
     """One for all tests, as for all trials of a worker: a test leaves nothing under way."""
-    log = tmp_path_factory.mktemp(request.param) / "children.log"
     made = {
         "inline": lambda: InlineExecutor(run_trial, slots=2),
-        "process": lambda: ProcessExecutor([Slot("cpu", 1)] * 2, log),
-        "lanes": lambda: LanesExecutor([Slot("cpu", 1, lanes=2)], log),
+        "process": lambda: lasting,
+        "lanes": lambda: SharedLanes(2, lasting),
     }[request.param]()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def lasting(tmp_path_factory):
-    """Two processes for all tests that leave nothing under way."""
-    made = ProcessExecutor([Slot("cpu", 1)] * 2, tmp_path_factory.mktemp("lasting") / "children.log")
     yield made
     made.close()
 
@@ -220,12 +210,9 @@ def test_a_child_starts_in_well_under_a_tenth_of_a_second_of_overhead(lasting, t
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries keep memory as they see fit")
-def test_a_child_keeps_the_memory_that_it_frees_for_what_it_allocates_next(monkeypatch, tmp_path, cache):
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # children unpickle odd jobs
-    executor = ProcessExecutor([Slot("cpu", 1)], tmp_path / "children.log")
-    executor.submit("again", odd(Wasteful, make_job(tmp_path, cache, epochs=1)))
-    events = until(executor, all_ended("again"))
-    executor.close()
+def test_a_child_keeps_the_memory_that_it_frees_for_what_it_allocates_next(lasting, tmp_path, cache):
+    lasting.submit("again", odd(Wasteful, make_job(tmp_path, cache, epochs=1)))
+    events = until(lasting, all_ended("again"))
     assert isinstance(events["again"][-1], Finished), events["again"][-1]
 
 

@@ -22,17 +22,16 @@ from core.events import (
     TrainingProgress,
 )
 from core.executors.lane_host import Shelf
-from core.executors.lanes import LanesExecutor, Suspects
+from core.executors.lanes import Suspects
 from core.executors.messages import Look
-from core.executors.protocol import Slot
 from core.jobs.trial import run_trial
 from core.lanes.faults import is_out_of_memory, spoils_process
-from tests.conftest import ROOT
+from tests.conftest import ROOT, SharedLanes
 from tests.core.odd_jobs import Deadly, Greedy, Late, Spoiling, odd
 from tests.core.test_executors import all_ended, gone, make_job, saw, until
 
 
-class Watched(LanesExecutor):
+class Watched(SharedLanes):
     """Notes what its hosts tell beside events."""
 
     def __init__(self, *arguments):
@@ -46,13 +45,12 @@ class Watched(LanesExecutor):
 
 
 @pytest.fixture
-def hosted(tmp_path, monkeypatch):
+def hosted(lasting):
     """`hosted(lanes)`: an executor with so many lanes on the CPU."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # children unpickle odd jobs
     made = []
 
     def make(lanes):
-        made.append(Watched([Slot("cpu", 1, lanes=lanes)], tmp_path / "children.log"))
+        made.append(Watched(lanes, lasting))
         return made[-1]
 
     yield make

@@ -369,7 +369,7 @@ def test_a_spec_is_a_file_or_a_preset_or_not_found(tmp_path):
     with pytest.raises(BadInput, match="folder"):
         load_study(str(tmp_path))
     (tmp_path / "bad.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(BadInput, match="text"):
+    with pytest.raises(BadInput, match="UTF-16"):
         load_study(str(tmp_path / "bad.toml"))
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from tests.conftest import shared
-from tests.faults.machinery import MEDIUM, STUDY, Lab
+from tests.faults.machinery import MEDIUM, STUDY, Lab, truth
 
 
 @pytest.fixture
@@ -22,9 +22,15 @@ def undisturbed_lab(factory, document):
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory):
+def undisturbed_home(tmp_path_factory):
+    """A home in which nobody disturbed the study. Tests only read it."""
+    return undisturbed_lab(tmp_path_factory, STUDY).home
+
+
+@pytest.fixture(scope="session")
+def undisturbed(undisturbed_home):
     """What the study comes to when nobody disturbs it."""
-    return undisturbed_lab(tmp_path_factory, STUDY).truth()
+    return truth(undisturbed_home)
 
 
 @pytest.fixture(scope="session")

@@ -60,7 +60,7 @@ class Lab:
 
     def asked(self, *arguments, code=0):
         """(stdout, stderr) of a command that neither trains nor waits."""
-        done = innate_command(*arguments, home=self.home, check=code, works=False)
+        done = innate_command(*arguments, home=self.home, check=code)
         return done.stdout, done.stderr
 
     def start(self, *arguments):

@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 
-from tests.conftest import thorough
+from tests.conftest import copy_home, thorough
 from tests.faults.machinery import STUDY, Lab, all_gone
 
 KILLS = int(os.environ.get("INNATE_KILLS", "24"))
@@ -42,12 +42,10 @@ def finish(process, code=0):
 
 
 @pytest.fixture
-def calm(request, tmp_path):
-    """What the study that is killed comes to when nobody disturbs it: with few kills it is the one that others run, too."""
-    if KILLED == STUDY:
-        return request.getfixturevalue("undisturbed")
+def calm(undisturbed_home, tmp_path):
+    """What the study that is killed comes to when nobody disturbs it; what others have run of it is not run again."""
     calm = Lab(tmp_path / "calm")
-    calm.folder.mkdir()
+    copy_home(undisturbed_home, calm.home)
     calm.innate("run", calm.study(KILLED), timeout=600)
     return calm.truth()
 

@@ -182,6 +182,7 @@ def test_many_processes_opening_a_fresh_database_at_once_all_succeed(tmp_path):
 def test_opening_loads_no_pandas_and_a_listing_no_torch(tmp_path):
     code = (
         "import sys; from pathlib import Path; from storage import database, queries, studies, export, queue; "
+        "from storage.merge import merging, weights; "
         "db = database.connect(Path(sys.argv[1])); queries.trials(db); studies.studies(db); "
         "print([m for m in ('torch', 'torchvision', 'sklearn', 'mlxtend', 'pandas') if m in sys.modules])"
     )

@@ -276,6 +276,20 @@ def test_added_attacks_stand_in_the_results_and_leave_the_scores_alone(db, home,
         studies.add_attack(db, "tiny", [untrained], strong)
 
 
+def test_cancelling_what_waits_for_an_added_attack_drops_that_attack_alone(db, home, cache):
+    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    claim = stored.run_one(db, home)
+    scores = queries.leaderboard(db, "tiny")
+    strong = resolve("pgd", {"eps": [0.1], "steps": 50}, "attack")
+    studies.add_attack(db, "tiny", [claim.trial_id], strong)
+    untrained = next(row.trial_id for row in queries.trials(db, state="queued") if row.trial_id != claim.trial_id)
+    assert queue.cancel(db, [claim.trial_id, untrained], None) == [claim.trial_id, untrained]
+    states = {row.trial_id: row.state for row in queries.trials(db)}
+    assert (states[claim.trial_id], states[untrained]) == ("done", "cancelled")
+    assert queries.leaderboard(db, "tiny") == scores
+    assert studies.added_attacks(db, "tiny") == []
+
+
 def test_trials_are_found_by_unique_prefix_and_filtered(db, home, cache):
     studies.submit(db, plan_of(tiny(), cache))
     ids = [row.trial_id for row in queries.trials(db)]

@@ -22,6 +22,7 @@ from app.report.document.record import (
 from app.report.signed import whiskers
 from app.report.text import interval
 from app.report.whiskers import estimates
+from app.terminal.characters import visible
 
 _WIDTH = 96
 """Characters of a chart: what a fence shows without a scroll bar."""
@@ -136,5 +137,5 @@ def _paragraph(text: str) -> str:
 
 def _plain(text: str) -> str:
     """Text in one line that means itself, whatever is in it."""
-    one_line = _ENTITY.sub("&amp;", " ".join(text.split()))
+    one_line = _ENTITY.sub("&amp;", visible(" ".join(text.split())))
     return _MARKUP.sub(r"\\\1", one_line).replace("\\<", "&lt;").replace("\\>", "&gt;")

@@ -14,6 +14,7 @@ from app.report.document.record import Curve, Curves, Heat, Points
 from app.report.text import distinct
 from app.report.ticks import ticks
 from app.report.whiskers import Whisker
+from app.terminal.characters import visible
 
 COLOURS = 8
 """Classes c0 … c7; beyond them lines repeat the colours with other dashes."""
@@ -206,8 +207,8 @@ def heat(block: Heat) -> str:
 
 
 def escaped(text: str) -> str:
-    """For text and attributes; characters that XML does not know are left out."""
-    return html.escape("".join(one for one in text if one >= " " or one in "\n\t"))
+    """For text and attributes; characters that XML does not know, or that would turn the line, are written out."""
+    return html.escape(visible(text))
 
 
 def _svg(width: float, height: float, caption: str, marks: Sequence[str]) -> str:

@@ -6,13 +6,13 @@ from typing import Any
 
 from textual.content import Content
 
+from app.terminal.cells import fitted
 from app.tui.compose.draft import BY_NAME, Document, Offer, Part, entry_of, items, place_of_data
 from app.tui.compose.mistakes import Mistake
 from app.tui.compose.model import Composition
 from app.tui.compose.outlook import Outlook, counts, in_lines, remarks
 from app.tui.compose.settings import Setting, settings
 from app.tui.compose.words import label_at, summary
-from app.tui.widgets.text import fitted
 from core.datasets import Dataset
 
 _Told = list[str | tuple[str, str]]

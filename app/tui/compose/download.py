@@ -4,6 +4,7 @@ over them, and so that leaving them ends it. Run as a script, its arguments are 
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -29,6 +30,7 @@ class Download:
             stderr=subprocess.DEVNULL,
             text=True,
             encoding="utf-8",
+            env={**os.environ, "PYTHONIOENCODING": "utf-8"},
         )
         said = ""
         assert process.stdout is not None

@@ -145,8 +145,12 @@ def name_of(item: Any) -> str:
 
 def place_of_data(document: Document) -> tuple[str, str]:
     """The kind of the data set and, of one's own, its path: ("folder", "/data/cars"), ("mnist", "")."""
-    kind, _, path = name_of(document.get("dataset", "")).partition(":")
-    return kind, path
+    return _place(name_of(document.get("dataset", "")))
+
+
+def _place(name: str) -> tuple[str, str]:
+    kind, _, path = name.partition(":")
+    return (kind, path) if kind in ("folder", "npz") else (name, "")
 
 
 def entry_of(axis: str, item: Any) -> Entry | None:
@@ -154,7 +158,7 @@ def entry_of(axis: str, item: Any) -> Entry | None:
     name = name_of(item)
     registry = BY_NAME[axis].registry
     assert registry is not None
-    return registry.get(name.partition(":")[0] if axis == "dataset" else name)
+    return registry.get(_place(name)[0] if axis == "dataset" else name)
 
 
 def value_at(document: Document, path: Path_) -> Any:
@@ -257,7 +261,7 @@ def _plain(item: Any) -> Any:
 def add(document: Document, axis: str, name: str) -> Document:
     """Choose `name` on an axis: beside what is chosen, or instead of it where only one can be."""
     if axis == "dataset":
-        kind, _, path = name.partition(":")
+        kind, path = _place(name)
         if path and kind == "folder" == place_of_data(document)[0]:  # another folder, read as the one before
             return put(document, ("dataset", "folder"), path)
         return {**document, "dataset": name}

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from rich.cells import cell_len
 
+from app.terminal.cells import fitted
 from app.tui.compose.draft import PARTS, Document, Offer, Part, choice_rows, dotted, items
 from app.tui.compose.mistakes import Mistake
 from app.tui.compose.settings import Setting
 from app.tui.compose.words import attack_label, label_at, summary
 from app.tui.widgets.rows import Line, Row
-from app.tui.widgets.text import fitted
 
 _LONGEST_NAME = 26
 _TABLES = ("training", "tuning", "dataset")

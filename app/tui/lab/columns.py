@@ -25,7 +25,14 @@ TITLES = {
     "retention": "kept",
     "curve_area": "area",
 }
-"""Scores as the tables call them."""
+"""Scores as the tables call them, but those of plugins."""
+
+
+def heading(score: str) -> str:
+    """A plugin's goes by its own name; whose it is, the title of the screen says."""
+    return TITLES.get(score, score.rpartition(":")[2])
+
+
 _ALL = 100.0
 _LEAST_AXIS = 12
 _NARROW, _WIDE = 26, 60
@@ -80,7 +87,7 @@ def _columns(rows: Sequence[LabRow], score: str, by: str, width: int, shape: Sha
             "name", by, rows, lambda row: (names[row.path], "dim" if row.kind == "more" else ""), most=shape.name + 4
         ),
         *([_column("n", "n", rows, _n, right=True)] if shape.n else []),
-        _column("value", TITLES[score], rows, _value, right=True),
+        _column("value", heading(score), rows, _value, right=True),
         *([_column("interval", "95 %", rows, _interval)] if shape.interval else []),
     ]
     against = "vs ◆" if any(row.role == "baseline" for row in rows) else "vs best"

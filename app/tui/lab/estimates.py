@@ -5,9 +5,12 @@ A step is one question to the readers' thread, short enough that a list that is 
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from app.tui.lab.rows import Part, Path, part_of, parts
@@ -27,6 +30,9 @@ MOST_MODELS = 2_000
 """In sight: of more, no ledger is read."""
 _STEP = 50
 """Models that one step reads."""
+_PAUSE = 4.0
+"""How much longer than estimates took to wait before they are made anew, while the data keeps changing."""
+_BREATH = 0.1
 _KEPT = 64
 """Tables that are remembered, so that a step of ε and back costs nothing."""
 
@@ -110,6 +116,57 @@ class Estimator:
                 return None
         self._ledgers = key, Ledgers(tuple(models), values, places)
         return self._ledgers[1]
+
+
+class Estimates:
+    """What is estimated of the table in sight; `changed` is called whenever more of it is there. Of one event loop."""
+
+    def __init__(self, ask: Ask, changed: Callable[[], None]) -> None:
+        self._estimator = Estimator(ask)
+        self._changed = changed
+        self.levels: Mapping[Path, Level] = {}
+        self._question: Wanted | None = None
+        """What `levels` answer."""
+        self._due: Wanted | None = None
+        self.under_way = False
+
+    def turn_to(self, wanted: Wanted, worth: bool) -> bool:
+        """Keep of `levels` only what holds for `wanted` too; where the rest is `worth` being worked out, have it worked out.
+        Returns whether whoever asks is to begin `work`."""
+        if self._question is None or not _alike(self._question, wanted):
+            self.levels = {}
+        self._question = wanted
+        if not worth:
+            return False
+        self._due = wanted
+        begin, self.under_way = not self.under_way, True
+        return begin
+
+    async def work(self) -> None:
+        """Until nothing is due. Raises what the readers' thread raises."""
+        try:
+            while self._due is not None:
+                wanted, self._due = self._due, None
+                began = time.monotonic()
+                await self._estimator.work_out(wanted, partial(self._put, wanted), lambda: self._due is not None)
+                rest = _PAUSE * (time.monotonic() - began)
+                while rest > _BREATH and self._due == wanted:  # only the data has changed
+                    await asyncio.sleep(_BREATH)
+                    rest -= _BREATH
+        finally:
+            self.under_way = False
+
+    def _put(self, wanted: Wanted, levels: Mapping[Path, Level]) -> None:
+        if self._question is not None and _alike(self._question, wanted):
+            self.levels = {**self.levels, **levels}
+            self._changed()
+
+
+def _alike(one: Wanted, other: Wanted) -> bool:
+    """Whether what was worked out for one of them holds for the other: what is open does not matter."""
+    return (one.study, one.score, one.eps, one.chosen, one.by, one.baseline) == (
+        other.study, other.score, other.eps, other.chosen, other.by, other.baseline,
+    )  # fmt: skip
 
 
 def scored(db: Database, wanted: Wanted) -> tuple[list[ScoreRow], dict[str, Path]]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
@@ -17,7 +15,7 @@ from textual.widgets import Static
 
 from app.tui.lab import words
 from app.tui.lab.columns import lay_out
-from app.tui.lab.estimates import MOST_MODELS, Estimator, Wanted
+from app.tui.lab.estimates import MOST_MODELS, Estimates, Wanted
 from app.tui.lab.front import Mark, RunChosen
 from app.tui.lab.grid import LabGrid
 from app.tui.lab.loaded import MOST_TRIALS, Facts, Loaded, NameBook, Question, facts, load
@@ -29,14 +27,10 @@ from core.errors import BadInput
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-    from app.report.aggregate import Level
     from app.tui.shell.session import Session
 
 _REST = 0.08
 """Seconds the cursor must rest before its row is looked at."""
-_PAUSE = 4.0
-"""How much longer than estimates took to wait before they are made anew, while the data keeps changing."""
-_BREATH = 0.1
 _SECOND = 2
 """Lines below the answer that it leaves to what is said of a row."""
 
@@ -70,16 +64,11 @@ class GroupedRows(Container):
         self._session = session
         self._key_of = key_of
         self._book = book
-        self._estimator = Estimator(session.reader.ask)
+        self._estimates = Estimates(session.reader.ask, self._lay_out)
         self.loaded: Loaded | None = None
         self.rows: list[LabRow] = []
         self.facts: Facts | None = None
         """Of a row on which the cursor rested."""
-        self._levels: Mapping[Path, Level] = {}
-        self._question: Wanted | None = None
-        """What `_levels` answer."""
-        self._due: Wanted | None = None
-        self.estimating = False
         self._fetching = 0
         """How often trials of a row are being looked up."""
         self._shape: Any = None
@@ -109,16 +98,10 @@ class GroupedRows(Container):
         self.loaded = loaded
         if loaded is None:
             return
-        wanted = self._wanted(loaded)
-        if self._question is None or not _alike(self._question, wanted):
-            self._levels = {}
-        self._question = wanted
+        begin = self._estimates.turn_to(self._wanted(loaded), 0 < loaded.models <= MOST_MODELS)
         self._lay_out()
-        if 0 < loaded.models <= MOST_MODELS:
-            self._due = wanted
-            if not self.estimating:
-                self.estimating = True
-                self.run_worker(self._estimate(), exit_on_error=False)
+        if begin:
+            self.run_worker(self._estimate(), exit_on_error=False)
         self._look_closer(again=True)
 
     def _wanted(self, loaded: Loaded) -> Wanted:
@@ -134,26 +117,9 @@ class GroupedRows(Container):
 
     async def _estimate(self) -> None:
         try:
-            while self._due is not None:
-                wanted, self._due = self._due, None
-                began = time.monotonic()
-                await self._estimator.work_out(wanted, self._put_for(wanted), lambda: self._due is not None)
-                rest = _PAUSE * (time.monotonic() - began)
-                while rest > _BREATH and self._due == wanted:  # only the data has changed
-                    await asyncio.sleep(_BREATH)
-                    rest -= _BREATH
+            await self._estimates.work()
         except Exception as error:
             self.post_message(self.Failed(error))
-        finally:
-            self.estimating = False
-
-    def _put_for(self, wanted: Wanted) -> Any:
-        def put(levels: Mapping[Path, Level]) -> None:
-            if self._question is not None and _alike(self._question, wanted):
-                self._levels = {**self._levels, **levels}
-                self._lay_out()
-
-        return put
 
     # --- what is seen ---
 
@@ -163,7 +129,7 @@ class GroupedRows(Container):
         if loaded is None or width <= 0:
             return
         rows = rows_of(
-            loaded.by, loaded.found, loaded.opened, loaded.names, self._levels, loaded.score, loaded.baseline
+            loaded.by, loaded.found, loaded.opened, loaded.names, self._estimates.levels, loaded.score, loaded.baseline
         )
         marks = {row.path for row in rows if row.trials and loaded.marked.get(row.path, 0) >= row.trials}
         partly = {row.path for row in rows if row.path in loaded.marked} - marks
@@ -204,7 +170,7 @@ class GroupedRows(Container):
         if loaded.models > MOST_MODELS:
             return f"no intervals of {loaded.models:,} models, which are more than {MOST_MODELS:,}: {self._narrows}"
         top = [row.path for row in self.rows if row.depth == 0 and row.value is not None]
-        if top and not any(path in self._levels for path in top):
+        if top and not any(path in self._estimates.levels for path in top):
             return "how sure that is is being worked out"
         return None
 
@@ -269,7 +235,7 @@ class GroupedRows(Container):
     @property
     def works_aside(self) -> bool:
         """Whether intervals are being worked out, or trials of a row looked up."""
-        return self.estimating or self._fetching > 0
+        return self._estimates.under_way or self._fetching > 0
 
     @property
     def _known(self) -> Facts | None:
@@ -382,10 +348,3 @@ class GroupedRows(Container):
 def _subject(found: Facts) -> str | None:
     """The run that stands for a row."""
     return found.failed or next(iter(found.trials), None)
-
-
-def _alike(one: Wanted, other: Wanted) -> bool:
-    """Whether what was worked out for one of them holds for the other: what is open does not matter."""
-    return (one.study, one.score, one.eps, one.chosen, one.by, one.baseline) == (
-        other.study, other.score, other.eps, other.chosen, other.by, other.baseline,
-    )  # fmt: skip

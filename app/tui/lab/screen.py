@@ -287,8 +287,9 @@ class LabScreen(Page):
 
     def action_score(self) -> None:
         def choose(**changes: Any) -> None:
-            if self.knobs.listed:
-                self.run_list.sort_by(SCORE_TITLES[changes["score"]])
+            title = SCORE_TITLES.get(changes["score"])
+            if self.knobs.listed and title is not None:  # a plugin's has no column of its own there
+                self.run_list.sort_by(title)
             self.choose(**changes)
 
         choosing.ask_score(self, choose)

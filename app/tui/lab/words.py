@@ -17,6 +17,7 @@ from app.tui.lab.loaded import Loaded
 from app.tui.lab.rows import LabRow
 from app.tui.shell.keys import KeyOf
 from core.names import FACTORS, short_id
+from core.plugged import owner
 from storage.grouping import SEED, VARIANT, Weakness
 
 Part = str | tuple[str, str]
@@ -39,7 +40,7 @@ def radius_words(loaded: Loaded) -> str:
     """At or over which ε; "" where no attack decides the score."""
     if loaded.score in SINGLE:
         return f"ε ‹{loaded.eps:g}›" if loaded.eps is not None else ""
-    if loaded.score == "clean_accuracy" or not loaded.grid:
+    if loaded.score == "clean_accuracy" or owner(loaded.score) is not None or not loaded.grid:
         return ""
     return f"over ε 0…{loaded.grid[-1]:g}"
 

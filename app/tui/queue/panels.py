@@ -10,8 +10,9 @@ from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
 from app.report.status import DeviceLanes, UnfinishedTrial
+from app.terminal.cells import fitted
 from app.tui.run.progress import stands
-from app.tui.widgets.text import bar, curve, fitted, size, sparkline
+from app.tui.widgets.text import bar, curve, size, sparkline
 from core.names import short_id
 from storage.rows import EpochRow
 from storage.worker_state import AttackPhase, Phase, RunningRow, TrainingPhase

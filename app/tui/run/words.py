@@ -58,7 +58,8 @@ def overview(run: Run, own: Own) -> Content:
             scale, score = 100.0 if entry.percent else 1.0, scores[name]
             value = _times(scale, score.value)
             ends = interval(score.low, score.high, scale, bound=bool(score.upper_bound))
-            named = f"{name} %" if entry.percent else name
+            bare = name.rpartition(":")[2]  # without the plugin that adds it
+            named = f"{bare} %" if entry.percent else bare
             parts.append(f"{named:<17} {value:>5}  {ends if ends != '-' else 'no interval':>10}\n")
     if scores:
         parts.append(("95 % over test images, of this model\n", _QUIET))

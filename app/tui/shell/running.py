@@ -49,7 +49,7 @@ async def _show(page: Page, typed: Typed) -> None:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "COLUMNS": str(room), "NO_COLOR": "1"},
+        env={**os.environ, "COLUMNS": str(room), "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"},
     )
     try:
         async with asyncio.timeout(MOST_SECONDS):

@@ -15,8 +15,8 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 
+from app.terminal.cells import fitted
 from app.tui.widgets.scrolled import Scrolled
-from app.tui.widgets.text import fitted
 
 R = TypeVar("R")
 """What a table holds a row of."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from textual.content import Content
 from textual.geometry import Region
 from textual.strip import Strip
@@ -53,19 +53,6 @@ def joined(parts: Sequence[str], width: int) -> str:
     between = "  ·  "
     count = max((n for n in range(1, len(parts) + 1) if cell_len(between.join(parts[:n])) <= width), default=1)
     return between.join(parts[:count])
-
-
-def cut(text: str, width: int) -> str:
-    """`text` in `width` cells, with "…" where it had to be cut."""
-    return text if cell_len(text) <= width else set_cell_size(text, max(0, width - 1)) + "…"
-
-
-def fitted(text: str, width: int, *, right: bool = False) -> str:
-    """`text` in exactly `width` cells, cut with "…" or filled up with spaces, which stand before it with `right`."""
-    if cell_len(text) > width:
-        return set_cell_size(text, width - 1) + "…" if width > 0 else ""
-    room = " " * (width - cell_len(text))
-    return room + text if right else text + room
 
 
 def sparkline(values: Sequence[float], width: int, low: float, high: float) -> str:

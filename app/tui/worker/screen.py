@@ -16,13 +16,14 @@ from textual.widgets import Input
 
 from app.report import status
 from app.report.status import UnfinishedTrial, WorkerView
+from app.terminal.cells import cut
 from app.tui.run.progress import stands
 from app.tui.shell.keys import Key, KeyOf
 from app.tui.shell.steering import DRAIN, PAUSE, START, SteeringPage, worker_line
 from app.tui.widgets.dialogs import Confirm
 from app.tui.widgets.field import Field
 from app.tui.widgets.log import LogView
-from app.tui.widgets.text import TextLines, bar, coarse, cut, size, sparkline
+from app.tui.widgets.text import TextLines, bar, coarse, size, sparkline
 from app.tui.worker.log import TIME, shown_line
 from app.tui.worker.machine import Gauges, Machine
 from app.worker.gpu_trouble import lost

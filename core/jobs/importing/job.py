@@ -26,6 +26,7 @@ from core.jobs.importing.norm_order import statistics_gap
 from core.jobs.importing.normalisation import Normalisation
 from core.jobs.orders import ImportJob
 from core.models.pixel_model import PixelModel
+from core.plugged import versions
 from core.records.trial import ImportRecord, TrialSpec
 from core.training import checkpoints
 
@@ -87,7 +88,10 @@ def _run(job: ImportJob, stop: Callable[[], bool]) -> Iterator[Event]:
         "history": [],
     }
     checkpoints.write(path, content)
-    yield Imported(trial, path, digest, environment("cpu", 1, "fp32"), reading.record, reading.notes, seen)
+    used = versions([trial.architecture.name, job.source.kind])
+    yield Imported(
+        trial, path, digest, environment("cpu", 1, "fp32", plugins=used), reading.record, reading.notes, seen
+    )
     yield Finished()
 
 

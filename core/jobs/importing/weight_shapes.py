@@ -14,6 +14,7 @@ from core.jobs.importing.matching import Shapes, difference, match
 from core.models.activations import factory
 from core.models.architectures import ARCHITECTURES
 from core.models.architectures.entry import Architecture
+from core.plugged import owner
 from core.records.choice import Choice
 from core.records.trial import TrialSpec
 
@@ -78,7 +79,9 @@ def _guesses(
     asked: Choice, given: Shapes, shape: tuple[int, int, int], classes: int
 ) -> Iterator[tuple[Architecture, dict[str, Any]]]:
     """Architectures and options that the shapes make likely, the one that was asked for first."""
-    names = [asked.name, *(name for name in ARCHITECTURES if name != asked.name)]
+    # A plugin's net is tried only where it is named: building it is running its code.
+    others = (name for name in ARCHITECTURES if name != asked.name and owner(name) is None)
+    names = [asked.name, *others]
     for name in names:
         entry = ARCHITECTURES[name]
         usual = {parameter.name: parameter.default for parameter in entry.parameters}

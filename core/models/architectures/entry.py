@@ -22,7 +22,8 @@ def fits_all(shape: tuple[int, int, int]) -> str | None:  # noqa: ARG001
 @dataclass(frozen=True)
 class Architecture:
     """`smallest` is the least height and width, in pixels, that the layers can take; `misfit((channels, height, width))` says
-    in words what else keeps images from it, None if nothing does."""
+    in words what else keeps images from it, None if nothing does. `engine` is bumped by hand when the same options give other
+    weights or another net than before; while it is 1 no trial's identity mentions it."""
 
     name: str
     summary: str
@@ -31,6 +32,7 @@ class Architecture:
     smallest: int
     parameters: tuple[Parameter, ...]
     misfit: Callable[[tuple[int, int, int]], str | None] = fits_all
+    engine: int = 1
 
 
 def width(summary: str = "multiplies every layer's width") -> Parameter:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from core.errors import BadInput
-from core.models.architectures import inception, keras_cnn, kumar_cnn, lenet5, mlp, resnet18, simplenet
+from core.models.architectures import added, inception, keras_cnn, kumar_cnn, lenet5, mlp, resnet18, simplenet
 from core.models.architectures.entry import Architecture
 from core.models.architectures.torchvision_models import ENTRIES as TORCHVISION
 from core.records.choice import Choice
-from core.registry import Registry
+from core.registry import Additions, Registry, resolve_options
 
 ARCHITECTURES: Registry[Architecture] = Registry(
     "architecture",
     tuple(module.ENTRY for module in (kumar_cnn, keras_cnn, simplenet, mlp, lenet5, resnet18, inception)),
     unlisted=TORCHVISION,
+    additions=Additions("architectures", Architecture, added.adopt, added.absent),
 )
+
+
+def resolve(name: str, given: Mapping[str, Any], where: str) -> Choice:
+    """An architecture with every option resolved; raises BadInput for a wrong name or option, `where` being the key."""
+    entry = ARCHITECTURES.find(name, where)
+    return Choice(entry.name, resolve_options(entry, given, where), entry.engine)
 
 
 def check(choice: Choice, shape: tuple[int, int, int], where: str) -> None:

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.registry import Registry
-from core.training.defenses import adversarial, free, trades
+from core.registry import Additions, Registry
+from core.training.defenses import added, adversarial, free, trades
 from core.training.defenses.entry import BatchLoss, Defense
 from core.training.defenses.inner import plain
 
@@ -39,4 +39,5 @@ DEFENSES: Registry[Defense] = Registry(
         trades.TRADES,
         free.FREE_AT,
     ),
+    additions=Additions("defenses", Defense, added.adopt, added.absent),
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.registry import Registry
+from core.registry import Additions, Registry
+from core.verdict.scoring import added
 from core.verdict.scoring.entry import Readings, ScoreEntry, Values
 
 
@@ -84,4 +85,5 @@ SCORES: Registry[ScoreEntry] = Registry(
             curve_area,
         ),
     ),
+    additions=Additions("scores", ScoreEntry, added.adopt),
 )

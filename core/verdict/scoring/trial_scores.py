@@ -63,7 +63,7 @@ def score_trial(
 def scores_of(found: Outcomes, *, bound: bool) -> tuple[Score, ...]:
     """All scores of one model, with intervals over images: of this model, not of others that were trained like it. `bound`: what
     attacks left standing is an upper bound."""
-    return tuple(_score(entry, found, bound=bound and entry.attacked) for entry in SCORES.values())
+    return tuple(score_of(entry, found, bound=bound) for entry in SCORES.values())
 
 
 def linear(entry: ScoreEntry, found: Outcomes) -> Linear | None:
@@ -99,7 +99,9 @@ def interval_of(entry: ScoreEntry, value: float, spread: Spread, *, bound: bool)
     return Score(entry.name, entry.full * value, entry.full * low, entry.full * high, bound)
 
 
-def _score(entry: ScoreEntry, found: Outcomes, *, bound: bool) -> Score:
+def score_of(entry: ScoreEntry, found: Outcomes, *, bound: bool) -> Score:
+    """One of them."""
+    bound = bound and entry.attacked
     near = linear(entry, found)
     if near is None:
         return Score(entry.name, None, None, None, bound)
