@@ -7,21 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.cli.cluster import Address, ExecutorName, GpuShare, cluster_asked, joined
 from app.cli.context import complete_preset, context_of
 from app.cli.output import emit_json, emit_rows
 from app.cli.worker import (
-    Address,
     Crafting,
     Device,
-    ExecutorName,
     Fraction,
-    GpuShare,
     Lanes,
     Slots,
     Threads,
     begin,
     check_crafting,
-    cluster_asked,
     slots_asked,
 )
 from app.context import Context
@@ -30,7 +27,7 @@ from core.errors import BadInput, ExitCode
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-    from app.worker.cluster import Asked, Cluster
+    from app.worker.cluster import Cluster
     from app.worker.timing import Timings, Wanted
     from core.datasets import Portrait
     from core.executors.protocol import Slot
@@ -227,15 +224,6 @@ def _measured(
         context.say("stopped; nothing is kept")
         raise typer.Exit(int(ExitCode.INTERRUPTED))
     return found
-
-
-def joined(context: Context, asked: Asked) -> Cluster:
-    """The cluster, once what it has was said. Raises as `Cluster`."""
-    from app.worker.cluster import Cluster
-
-    cluster = Cluster(context.home, asked)
-    context.say(cluster.words)
-    return cluster
 
 
 def work_on(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from app.cli.cluster import Address, ExecutorName, GpuShare, cluster_asked
 from app.cli.context import context_of
 from app.cli.output import emit_json
 from app.context import Context
@@ -43,16 +44,6 @@ Crafting = Annotated[str, typer.Option(help="Precision of attack gradients: auto
 Fraction = Annotated[
     float | None,
     typer.Option("--memory-fraction", help="Share of a GPU's memory that all its trials together may take."),
-]
-
-ExecutorName = Annotated[str, typer.Option("--executor", help="process (this machine), or ray (a cluster's machines).")]
-Address = Annotated[
-    str | None,
-    typer.Option(help="Of the Ray cluster: HOST:PORT or auto; RAY_ADDRESS, else this machine's if not given."),
-]
-GpuShare = Annotated[
-    float | None,
-    typer.Option("--gpu-share", help="Share of a GPU that the cluster is asked for at a time, such as 0.5."),
 ]
 
 _IDS = 6
@@ -95,31 +86,6 @@ def start(
     else:
         begin(context, (), crafting, cluster=cluster)
     _emit(context, as_json)
-
-
-def cluster_asked(
-    executor: str,
-    address: str | None,
-    gpu_share: float | None,
-    slots: int | None,
-    device: list[str] | None,
-    threads: int | None,
-    memory_fraction: float | None,
-    lanes: int | None,
-) -> Asked | None:
-    """What is asked of a cluster; None for this machine. Raises BadInput for what does not go together."""
-    from app.worker.cluster import Asked
-
-    if executor not in ("process", "ray"):
-        raise BadInput(f"--executor {executor}: not one of process, ray")
-    if executor == "process":
-        for option, value in (("--address", address), ("--gpu-share", gpu_share)):
-            if value is not None:
-                raise BadInput(f"{option} is for a cluster; add --executor ray")
-        return None
-    asked = Asked(address, tuple(device or ()), slots, threads, memory_fraction, lanes, gpu_share)
-    asked.refuse()
-    return asked
 
 
 def slots_asked(

@@ -167,7 +167,7 @@ class RayExecutor:
             if not ready:
                 return
             # A trial that was left over, or whose station died, may have taken the room that was meant.
-            station = max(ready, key=lambda one: (one.free > 0, one.node.name == node, one.free))
+            station = max(ready, key=lambda one: (one.free > 0, one.node.name == node, -len(one.keys)))
         sent.station = station
         station.keys.add(key)
         station.unsent.append(sent.order)
