@@ -91,6 +91,14 @@ def test_a_trial_goes_where_there_is_room_in_one_message_with_all_else(ray, flee
     assert [order.key for order in fleet.sent[other]] == ["key 2"], "the machine that was meant is full"
 
 
+def test_of_two_stations_the_idle_one_gets_a_trial(ray, fleet, jobs):
+    quick, idle = fleet.add("quick", 9), fleet.add("idle")
+    for number in (0, 1):
+        ray.submit(f"key {number}", jobs(number))
+    ray.poll(0)
+    assert [len(fleet.sent[station]) for station in (quick, idle)] == [1, 1]
+
+
 def replaced(job, **changes):
     from dataclasses import replace
 
