@@ -88,10 +88,18 @@ class Context:
         `hint`: then say how to start, unless the command has something to say of it itself.
         """
         from storage.database import connect, empty
+        from storage.one_file import is_blank
 
         if not self.read_only and not self.database.exists():
             if hint:
                 self.say("nothing here yet; start with: innate run quick")
+            return empty()
+        if not self.read_only and is_blank(self.database):
+            if hint:
+                self.say(
+                    f"{self.database} has no tables, so nothing is here yet; if it is a copy, copy with "
+                    "`innate export sqlite DEST`, which does so at any time"
+                )
             return empty()
         # Somebody else's home, or one on a read-only disk, can still be read.
         return connect(self.database, read_only=self.read_only or not os.access(self.database, os.W_OK))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import BadInput, InnateError, NotFound, Unavailable
+from storage.one_file import checkpoint, refuse_blank
 from storage.schema import SCHEMA_VERSION, migrations
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ def connect(path: Path, *, read_only: bool = False) -> Database:
     """The database at `path`, made or migrated as needed; bound to the calling thread.
 
     `read_only` never writes: a file of an older schema is migrated in a private copy. Raises BadInput for a file that is
-    no database, is newer than this program or cannot be written, NotFound for a missing one when `read_only`,
-    Unavailable if it stays locked.
+    no database of innate's, is newer than this program or cannot be written, or, when `read_only`, has no tables; NotFound for
+    a missing one when `read_only`, Unavailable if it stays locked.
     """
     if path.is_dir():
         raise BadInput(f"{path}: is a folder, not a database")
@@ -38,12 +39,15 @@ def connect(path: Path, *, read_only: bool = False) -> Database:
         connection = _open(path, read_only=read_only)
         try:
             version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-            _refuse_foreign(connection, path, version)
+            tables = _refuse_foreign(connection, path, version)
+            if read_only and not tables:
+                refuse_blank(path)
             if version < SCHEMA_VERSION:
                 if read_only:
                     connection = _migrated_copy(connection, version)
                 else:
                     _migrate(connection, path)
+                    checkpoint(wrapped(connection))  # so that a copy of the file alone has its tables at least
         except BaseException:
             connection.close()
             raise
@@ -150,16 +154,18 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
             time.sleep(0.02)
 
 
-def _refuse_foreign(connection: sqlite3.Connection, path: Path, version: int) -> None:
+def _refuse_foreign(connection: sqlite3.Connection, path: Path, version: int) -> int:
+    """How many tables and the like there are, none in a new file. Raises BadInput for what this program does not know."""
+    tables = int(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+    ours = connection.execute("SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'").fetchone()
+    if tables and ours is None:
+        raise BadInput(f"{path}: is a database, but not one of innate's; use another --home")
     if version > SCHEMA_VERSION:
         raise BadInput(
             f"{path}: was written by a newer innate (schema {version}, this program knows {SCHEMA_VERSION}); "
             "upgrade innate, or use another --home"
         )
-    if version == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-        ours = connection.execute("SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'").fetchone()
-        if ours is None:
-            raise BadInput(f"{path}: is a database, but not one of innate's; use another --home")
+    return tables
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:

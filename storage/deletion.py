@@ -49,6 +49,14 @@ def delete_trials(db: Database, trial_ids: Sequence[str]) -> list[str]:
         return list(trial_ids)
 
 
+def outside(db: Database, study: str | None = None) -> list[str]:
+    """The trials that are in no study, candidates that learning rates were chosen by too; only those whose last was `study`, or
+    its tuning, if it is named."""
+    chosen, values = ("", ()) if study is None else ("WHERE study IN (?, ?)", (study, companion(study)))
+    rows = db.execute(f"SELECT trial_id FROM left_trial {chosen} ORDER BY trial_id", values)
+    return [str(trial_id) for (trial_id,) in rows.fetchall()]
+
+
 def _refuse_running(db: Database, chosen: str, values: Sequence[str]) -> None:
     row = db.execute(
         f"SELECT trial_id FROM attempt WHERE ended_at IS NULL AND trial_id IN ({chosen}) LIMIT 1", values

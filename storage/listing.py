@@ -16,13 +16,13 @@ from core.errors import BadInput
 from core.registry import nearest
 from storage.brief import keep_up
 from storage.reading import read
-from storage.rows import ListedTrial, TrialRow
-from storage.tuning import is_companion
+from storage.rows import FoundTrial, ListedTrial, TrialRow
+from storage.tuning import companion, is_companion
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-R = TypeVar("R", bound=TrialRow)
+R = TypeVar("R", bound=FoundTrial)
 
 _TEXT = {
     "id": "st.trial_id", "study": "st.study", "dataset": "v.dataset", "architecture": "v.architecture",
@@ -72,7 +72,13 @@ _EXPRESSIONS = {
     "worst_case": "sw.value", "retention": "sr.value", "curve_area": "sa.value", "innate": "si.value",
     # Only what was trained on a subset can have another than the default: the JSON of all others need not be looked into.
     "vary": "CASE WHEN t.train_samples IS NOT NULL THEN json_extract(t.spec, '$.vary') END",
+    "left_study": "NULL", "left_at": "NULL",
 }  # fmt: skip
+_OUTSIDE = {
+    "optimizer_options": "t.optimizer_options", "left_study": "st.left_study", "left_at": "st.left_at",
+}  # fmt: skip
+"""Those that are others for trials in no study."""
+_MOST_IMAGES = "(SELECT o.samples FROM clean o WHERE o.trial_id = st.trial_id ORDER BY o.count DESC, o.samples LIMIT 1)"
 COLUMNS = tuple(_EXPRESSIONS)
 """Those of an exported table, in their order."""
 OF_ONE_VARIANT = "st.trial_id IN (SELECT id FROM trial WHERE variant_id = ?)"
@@ -250,6 +256,33 @@ def trials(
 ) -> list[TrialRow]:
     """What `page` has, without the scores."""
     return _read(db, TrialRow, chosen, _sorted(order, descending), offset, limit)
+
+
+def outside(
+    db: Database, chosen: Filter = EVERYTHING, order: str | None = None, *, descending: bool = False, limit: int = -1
+) -> list[FoundTrial]:
+    """The trials in no study that the filter leaves, the one that left last first unless `order` names a key of KEYS. Candidates
+    that learning rates were chosen by are not among them."""
+    sorting = "ORDER BY st.left_at DESC, st.trial_id" if order in (None, "study") else _sorted(order, descending)
+    names = [field.name for field in fields(FoundTrial)]
+    columns = ", ".join(f"{_OUTSIDE.get(name, _EXPRESSIONS[name])} AS {name}" for name in names)
+    joined = _joined(columns, chosen.sql, sorting).replace("s.samples", _MOST_IMAGES)
+    if "brief" in joined:
+        keep_up(db)
+    sql = (
+        f"SELECT {columns} FROM trial_in_no_study st LEFT JOIN study s ON s.name = st.study {joined} "
+        f"WHERE ({chosen.sql}) AND coalesce(st.left_study, '') NOT LIKE ? {sorting} LIMIT {int(limit)}"
+    )
+    return read(db, FoundTrial, sql, [*chosen.values, f"%{companion('')}"])
+
+
+def anywhere(
+    db: Database, chosen: Filter = EVERYTHING, order: str | None = None, *, descending: bool = False, limit: int = -1
+) -> list[FoundTrial]:
+    """The trials in studies, by study unless `order` names another key, then those in no study."""
+    found: list[FoundTrial] = [*trials(db, chosen, order or "study", descending=descending, limit=limit)]
+    room = limit if limit < 0 else limit - len(found)
+    return found + (outside(db, chosen, order, descending=descending, limit=room) if room else [])
 
 
 def one(db: Database, study: str, trial_id: str) -> ListedTrial | None:

@@ -68,7 +68,7 @@ def trials(
     order: str | None = None,
     descending: bool = False,
 ) -> list[TrialRow]:
-    """Rows of v_trials, in the order of their studies unless `order` names a key of listing.KEYS.
+    """Rows of v_trials that are in a study, in the order of their studies unless `order` names a key of listing.KEYS.
 
     Raises BadInput for an unknown filter or state, NotFound for a study.
     """
@@ -97,14 +97,14 @@ def chosen_trials(
 
 
 def unfinished(db: Database, study: str | None = None) -> list[TrialRow]:
-    """Rows of v_trials that are running, queued or failed, of one study and its tuning if it is named."""
+    """Trials of studies that are running, queued or failed, of one study and its tuning if it is named."""
     if study is not None:
         study_row(db, study)
     chosen = "AND study IN (?, ?)" if study is not None else ""
     return read(
         db,
         TrialRow,
-        f"SELECT {columns(TrialRow)} FROM v_trials WHERE state IN ('running', 'queued', 'failed') {chosen} "
+        f"SELECT {columns(TrialRow)} FROM trial_in_study WHERE state IN ('running', 'queued', 'failed') {chosen} "
         "ORDER BY study, position",
         _with_tuning(study),
     )
@@ -130,14 +130,14 @@ def _with_tuning(study: str | None) -> list[str]:
 
 
 def in_line(db: Database, states: Sequence[str], study: str | None, offset: int, limit: int) -> list[TrialRow]:
-    """Rows `offset` … of v_trials in these states, in the order in which they are claimed; only they are read."""
+    """Trials of studies in these states, from place `offset`, in the order in which they are claimed; only they are read."""
     chosen = f"st.state IN ({', '.join('?' * len(states))})" + (" AND st.study IN (?, ?)" if study is not None else "")
     return read(
         db,
         TrialRow,
         f"SELECT {columns(TrialRow, 'v')} FROM (SELECT st.study, st.trial_id FROM study_trial st "
         f"WHERE {chosen} ORDER BY st.priority DESC, st.study, st.position LIMIT ? OFFSET ?) k "
-        "CROSS JOIN v_trials v ON v.study = k.study AND v.trial_id = k.trial_id "
+        "CROSS JOIN trial_in_study v ON v.study = k.study AND v.trial_id = k.trial_id "
         "ORDER BY v.priority DESC, v.study, v.position",
         [*states, *_with_tuning(study), limit, offset],
     )
@@ -333,17 +333,17 @@ def _stored_scores(db: Database, study: str, name: str, among: Sequence[str] | N
 
 
 def results(db: Database, study: str | None = None, trial_id: str | None = None) -> list[ResultRow]:
-    """Rows of v_results, of one study and one trial if named."""
+    """Rows of v_results, of one study and one trial if named; those of trials that are in no study last."""
     return list(each_result(db, study, trial_id))
 
 
 def each_result(db: Database, study: str | None = None, trial_id: str | None = None) -> Iterator[ResultRow]:
     """The same one by one, all as of the moment of the first, whoever writes meanwhile; SQLite sorts them in a file."""
     conditions = [(column, value) for column, value in (("study", study), ("trial_id", trial_id)) if value is not None]
-    sql = f"SELECT {columns(ResultRow)} FROM v_results"
+    sql = f"SELECT {columns(ResultRow)} FROM {'v_results' if study is None else 'result_in_study'}"
     if conditions:
         sql += " WHERE " + " AND ".join(f"{column} = ?" for column, _ in conditions)
-    sql += " ORDER BY study, variant_id, seed, attack, norm, eps"
+    sql += " ORDER BY study NULLS LAST, variant_id, seed, attack, norm, eps"
     return stream(db, ResultRow, sql, [value for _, value in conditions])
 
 

@@ -53,10 +53,10 @@ class Judged(Trial, Protocol):
 
 
 @dataclass(frozen=True)
-class TrialRow:
-    """A trial in a study: a row of v_trials."""
+class FoundTrial:
+    """A row of v_trials: a trial in a study, or one that is in none."""
 
-    study: str
+    study: str | None
     trial_id: str
     variant_id: str
     dataset: str
@@ -82,6 +82,16 @@ class TrialRow:
     defense_options: Options | None
     training: Options | None
     """The training keys, None of imported weights."""
+    left_study: str | None
+    """Of a trial in no study: the last that it was in, as far as is known, and when it left that (Unix seconds)."""
+    left_at: float | None
+
+
+@dataclass(frozen=True)
+class TrialRow(FoundTrial):
+    """A trial in a study."""
+
+    study: str
 
 
 @dataclass(frozen=True)
@@ -197,9 +207,9 @@ class AuditedRow:
 
 @dataclass(frozen=True)
 class ResultRow:
-    """One attack at one ε on one trial of a study: a row of v_results."""
+    """One attack at one ε on one trial of a study, or on one that is in none: a row of v_results."""
 
-    study: str
+    study: str | None
     trial_id: str
     variant_id: str
     dataset: str

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from storage.schema_findings import FINDINGS
+from storage.schema_left import HALVES, LEFT, in_study
 from storage.schema_merge import MERGE
 from storage.schema_notes import NOTES
 from storage.schema_scale import SCALE
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
     from sqlite_utils.migrations import Migrations
 
-SCHEMA_VERSION = 13
+SCHEMA_VERSION = 11
 """How many migrations this program knows; PRAGMA user_version says how many a file has had."""
 
 _TABLES = """
@@ -794,19 +795,17 @@ def migrations() -> Migrations:
         for statement in _statements(NOTES):
             db.execute(statement)
 
-    @steps(name="11: nothing")
+    @steps(
+        name="11: trials in no study, what scores were made from, what merged homes say otherwise, indexes for deletion"
+    )
     def eleventh(db: Database) -> None:
-        pass
-
-    @steps(name="12: what merged homes say otherwise")
-    def twelfth(db: Database) -> None:
-        for statement in _statements(MERGE):
+        for statement in _statements(LEFT + MERGE + SCALE):
             db.execute(statement)
-
-    @steps(name="13: what deletion looks for")
-    def thirteenth(db: Database) -> None:
-        for statement in _statements(SCALE):
-            db.execute(statement)
+        for view, (studies, others) in HALVES.items():
+            (sql,) = db.execute("SELECT sql FROM sqlite_master WHERE name = ?", (view,)).fetchone()
+            db.execute(f"DROP VIEW {view}")
+            db.execute(in_study(view, sql))
+            db.execute(f"CREATE VIEW {view} AS SELECT * FROM {studies} UNION ALL SELECT * FROM {others}")
 
     return steps
 

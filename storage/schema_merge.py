@@ -1,4 +1,4 @@
-"""Migration 12: what merged homes say otherwise than this one. Released; a change is a new migration."""
+"""Of migration 11: what merged homes say otherwise than this one. Released; a change is a new migration."""
 
 MERGE = """
 -- A trial of this home that another one trained to other weights: its own stay, the other's stand here. `environment`: JSON of

@@ -1,4 +1,4 @@
-"""Migration 13: what deletion looks for. Released; a change is a new migration."""
+"""Of migration 11: what deletion looks for. Released; a change is a new migration."""
 
 SCALE = """
 -- Before a row goes, SQLite looks for those that refer to it; without an index it passes their whole table, for each such row.

@@ -27,6 +27,7 @@ from storage.rows import ListedStudy, StudyRow
 from storage.specs import store_attack, store_study, store_trials
 from storage.states import settle_in
 from storage.tuning import Judged
+from storage.verdicts import well_scored
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -57,8 +58,16 @@ class Submission:
     """Of those, how many are yet to be trained."""
     undecided: int = 0
     """Of `new`, how many wait for their learning rate."""
+    leaving: tuple[str, ...] = ()
+    """The trials that the stored study of that name has and this one has not, in the order of the stored one. They keep what is
+    stored of them; the same study as before has them again."""
 
-    def as_json(self) -> dict[str, str | int]:
+    @property
+    def nothing_left(self) -> bool:
+        """Whether there is nothing in it for a worker."""
+        return self.new + self.trained + self.tuning_missing + self.traits_missing == 0
+
+    def as_json(self) -> dict[str, Json]:
         return asdict(self)
 
 
@@ -67,7 +76,8 @@ def submit(db: Database, plan: Plan, data_root: Path | None = None, share: Share
 
     `data_root` is where whoever submits it has its data set, which need not be where the worker would look.
 
-    Cells that the grid no longer has leave the study, but their trials stay; what was imported into it stays in it, too.
+    Trials of cells that the grid no longer has leave the study, but stay with all that is stored of them; what was imported into
+    it stays in it.
     A failed trial stays failed (`retry` queues it again), a cancelled one is queued again, and so is a done one whose model an
     earlier version looked at without measuring its traits. Submitting the same study twice changes nothing but the time.
     Of a `share` only its trials are queued; those of the grid that are in the study already stay in it.
@@ -77,15 +87,20 @@ def submit(db: Database, plan: Plan, data_root: Path | None = None, share: Share
     with transaction(db):
         if share is not None:
             plan = only(plan, share, trials_of(db, name) or (), tuning.cells_of(db, name))
-        claimed, asked = _what_scores_say(db, name), _what_findings_ask(db, name)
+        claimed, asked, wanted = _what_scores_say(db, name), _what_findings_ask(db, name), _what_trials_need(db, name)
         store_study(db, plan.study, plan.info, samples, data_root)
         judged = tuning.arrange(db, plan, samples, data_root)
         _store_attacks(db, name, plan.study.attacks)
         audits.want(db, name, wanted_audits(plan.study.attacks, plan.study.threat, plan.study.audit))
-        _store_trials(db, plan, judged)
-        for row in list(db.query("SELECT trial_id, state FROM study_trial WHERE study = ?", (name,))):
-            if row["state"] != "running":
-                settle_in(db, name, row["trial_id"])
+        leaving = _leaving(db, plan, judged)
+        _store_trials(db, plan, judged, leaving)
+        # Where the study wants what it wanted, of the same trials, a done one is done still; and scored, unless more is known.
+        settled = well_scored(db, name) if _what_trials_need(db, name) == wanted else set()
+        for (trial_id,) in db.execute(
+            "SELECT trial_id FROM study_trial WHERE study = ? AND state <> 'running'", (name,)
+        ).fetchall():
+            if trial_id not in settled:
+                settle_in(db, name, trial_id)
         db.execute(
             "UPDATE study_trial SET state = 'queued' WHERE study = ? AND state = 'done' "
             "AND trial_id IN (SELECT value FROM json_each(?))",
@@ -95,7 +110,7 @@ def submit(db: Database, plan: Plan, data_root: Path | None = None, share: Share
             _forget_scores(db, name)
         if _what_findings_ask(db, name) != asked:  # verdicts on other questions; the error that they cost stays spent
             db.execute("DELETE FROM settled WHERE study = ?", (name,))
-        return _count(db, plan, judged)
+        return _count(db, plan, judged, leaving)
 
 
 def _what_scores_say(db: Database, study: str) -> tuple[object, ...]:
@@ -107,6 +122,17 @@ def _what_scores_say(db: Database, study: str) -> tuple[object, ...]:
         (study,),
     )
     return row, radii.fetchall()
+
+
+def _what_trials_need(db: Database, study: str) -> tuple[object, ...]:
+    """What makes a trial of the study done and what its scores are made of: test images, threat, attacks, audits; and which
+    trials there are, since what all of them were attacked with counts."""
+    return (
+        db.execute("SELECT samples, threat_norm, threat_eps FROM study WHERE name = ?", (study,)).fetchone(),
+        db.execute("SELECT attack_id, position FROM study_attack WHERE study = ? ORDER BY 1", (study,)).fetchall(),
+        db.execute("SELECT spec_id FROM study_audit WHERE study = ? ORDER BY 1", (study,)).fetchall(),
+        db.execute("SELECT trial_id FROM study_trial WHERE study = ? ORDER BY 1", (study,)).fetchall(),
+    )
 
 
 def _what_findings_ask(db: Database, study: str) -> tuple[object, ...]:
@@ -126,9 +152,14 @@ def _forget_scores(db: Database, study: str) -> None:
         )
 
 
-def preview(db: Database, plan: Plan) -> Submission:
-    """What `submit` would return, without writing; the database may not know the study."""
-    return _count(db, plan, [tuning.judge(db, cell) for cell in plan.cells])
+def preview(db: Database, plan: Plan, share: Share | None = None) -> Submission:
+    """What `submit` would return of that share alone, without writing; the database may not know the study."""
+    judged = [tuning.judge(db, cell) for cell in plan.cells]
+    leaving = _leaving(db, plan, judged)  # the other shares stay
+    if share is not None:
+        plan = only(plan, share)
+        judged = [tuning.judge(db, cell) for cell in plan.cells]
+    return _count(db, plan, judged, leaving)
 
 
 def add_attack(db: Database, study: str, trial_ids: Sequence[str], attack: AttackSpec) -> int:
@@ -364,31 +395,50 @@ def _store_attacks(db: Database, study: str, attacks: Sequence[AttackSpec]) -> N
         )
 
 
-def _store_trials(db: Database, plan: Plan, judged: Sequence[Judged]) -> None:
-    study = plan.study.name
-    placed: list[tuple[int, TrialSpec, str | None]] = [(place, trial, None) for place, trial in plan.placed]
-    placed += [(place, trial, one.mark) for one in judged for place, trial in one.compared]
+def _placed(plan: Plan, judged: Sequence[Judged]) -> list[tuple[int, TrialSpec, str | None]]:
+    """(place, trial, what of it was chosen) of all that the study compares, as far as learning rates are chosen."""
+    given: list[tuple[int, TrialSpec, str | None]] = [(place, trial, None) for place, trial in plan.placed]
+    return given + [(place, trial, one.mark) for one in judged for place, trial in one.compared]
+
+
+def _leaving(db: Database, plan: Plan, judged: Sequence[Judged]) -> tuple[str, ...]:
+    """The trials of the stored study of that name that the plan lacks.
+
+    No grid names imported trials, so only another data set makes them leave; nor the seeds that settle a finding, which stay as
+    long as their variant does.
+    """
+    trials = [trial for _, trial, _ in _placed(plan, judged)]
+    rows = db.execute(
+        "SELECT st.trial_id FROM study_trial st JOIN trial t ON t.id = st.trial_id WHERE st.study = :study "
+        "AND st.trial_id NOT IN (SELECT value FROM json_each(:trials)) "
+        "AND NOT (t.imported IS NOT NULL AND json_extract(t.spec, '$.dataset') = :data) "
+        "AND NOT (t.variant_id IN (SELECT value FROM json_each(:variants)) AND EXISTS "
+        "(SELECT 1 FROM settling_trial x WHERE x.study = st.study AND x.trial_id = st.trial_id)) "
+        "ORDER BY st.position, st.trial_id",
+        {
+            "study": plan.study.name,
+            "data": plan.info.identity,
+            "trials": json.dumps([trial.id for trial in trials]),
+            "variants": json.dumps(list({trial.variant_id for trial in trials})),
+        },
+    )
+    return tuple(str(trial_id) for (trial_id,) in rows.fetchall())
+
+
+def _store_trials(db: Database, plan: Plan, judged: Sequence[Judged], leaving: Sequence[str]) -> None:
+    study, placed = plan.study.name, _placed(plan, judged)
     store_trials(db, plan.info.source.name, [trial for _, trial, _ in placed])
-    db.execute("CREATE TEMP TABLE IF NOT EXISTS grid (trial_id TEXT PRIMARY KEY, position INTEGER, tuned TEXT)")
-    db.execute("DELETE FROM grid")
-    db.conn.executemany("INSERT INTO grid VALUES (?, ?, ?)", [(trial.id, place, mark) for place, trial, mark in placed])
-    # No grid names imported trials, so only another data set makes them leave; nor the seeds that settle a finding, which stay
-    # as long as their variant does.
-    db.execute(
-        "DELETE FROM study_trial WHERE study = :study AND trial_id NOT IN (SELECT trial_id FROM grid) AND trial_id NOT IN "
-        "(SELECT id FROM trial WHERE imported IS NOT NULL AND json_extract(spec, '$.dataset') = :data) AND trial_id NOT IN "
-        "(SELECT x.trial_id FROM settling_trial x JOIN trial t ON t.id = x.trial_id WHERE x.study = :study "
-        "AND t.variant_id IN (SELECT g.variant_id FROM grid JOIN trial g ON g.id = grid.trial_id))",
-        {"study": study, "data": plan.info.identity},
+    db.conn.executemany(
+        "DELETE FROM study_trial WHERE study = ? AND trial_id = ?", [(study, trial_id) for trial_id in leaving]
     )
-    db.execute(
-        "INSERT INTO study_trial (study, trial_id, position, state, tuned) SELECT ?, trial_id, position, 'queued', tuned "
-        "FROM grid WHERE true ON CONFLICT (study, trial_id) DO UPDATE SET position = excluded.position, tuned = excluded.tuned",
-        (study,),
+    db.conn.executemany(
+        "INSERT INTO study_trial (study, trial_id, position, state, tuned) VALUES (?, ?, ?, 'queued', ?) "
+        "ON CONFLICT (study, trial_id) DO UPDATE SET position = excluded.position, tuned = excluded.tuned",
+        [(study, trial.id, place, mark) for place, trial, mark in placed],
     )
 
 
-def _count(db: Database, plan: Plan, judged: Sequence[Judged]) -> Submission:
+def _count(db: Database, plan: Plan, judged: Sequence[Judged], leaving: tuple[str, ...]) -> Submission:
     """Hold the plan against what is stored, trial by trial, whether or not the study itself is; `judged` are its cells. Only what
     is stored of those trials is read: a file may hold a hundred times as many."""
     candidates = [one.cell.trying(value).id for one in judged for value in one.wanted]
@@ -438,6 +488,7 @@ def _count(db: Database, plan: Plan, judged: Sequence[Judged]) -> Submission:
         tuning_missing=sum(not (one := known.get(trial)) or not (one.trained or one.failed) for trial in candidates),
         undecided=undecided,
         traits_missing=unmeasured,
+        leaving=leaving,
         **counts,
     )
 

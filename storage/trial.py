@@ -36,6 +36,19 @@ class TrialInStudy:
 
 
 @dataclass(frozen=True)
+class TrialInNoStudy:
+    """How a trial stands that is in no study any more."""
+
+    state: str
+    trust: str | None
+    """The verdict that it had in the study that it left."""
+    left_study: str | None
+    """None where that is not known, as where an earlier version took it out."""
+    left_at: float | None
+    """Unix seconds."""
+
+
+@dataclass(frozen=True)
 class CheckRow:
     """One check behind the verdict on a trial in a study."""
 
@@ -147,6 +160,8 @@ class TrialDetail(StoredTrial):
     """Other weights that it was trained to elsewhere."""
     notes: tuple[NoteRow, ...]
     """On its studies, and on its variant in them."""
+    outside: TrialInNoStudy | None
+    """How it stands where it is in no study."""
 
 
 @dataclass(frozen=True)
@@ -204,6 +219,16 @@ def trial_detail(db: Database, trial_id: str) -> TrialDetail:
         traits=traits.of_trial(db, trial_id),
         copies=tuple(copies(db, trial_id)),
         notes=tuple(notes_about(db, trial_id)),
+        outside=next(iter(_in_no_study(db, trial_id)), None),
+    )
+
+
+def _in_no_study(db: Database, trial_id: str) -> list[TrialInNoStudy]:
+    return read(
+        db,
+        TrialInNoStudy,
+        f"SELECT {columns(TrialInNoStudy)} FROM trial_in_no_study WHERE trial_id = ?",
+        (trial_id,),
     )
 
 
@@ -211,7 +236,7 @@ def _in_studies(db: Database, trial_id: str) -> list[TrialInStudy]:
     return read(
         db,
         TrialInStudy,
-        "SELECT v.study, v.state, v.reason, v.trust, st.trust_reasons, v.clean_accuracy FROM v_trials v "
+        "SELECT v.study, v.state, v.reason, v.trust, st.trust_reasons, v.clean_accuracy FROM trial_in_study v "
         "JOIN study_trial st ON st.study = v.study AND st.trial_id = v.trial_id WHERE v.trial_id = ? ORDER BY v.study",
         (trial_id,),
     )

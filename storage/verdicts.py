@@ -30,6 +30,18 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
 
+_KNOWN = """:scores || ' ' || (
+    SELECT count(*) || ' ' || total(e.finished_at) FROM evaluation e
+    WHERE e.trial_id = st.trial_id AND e.samples = s.samples AND e.state = 'done'
+) || ' ' || (
+    SELECT count(*) || ' ' || total(a.finished_at) FROM audit a
+    WHERE a.trial_id = st.trial_id AND a.samples = s.samples AND a.state = 'done'
+) || ' ' || (
+    SELECT count(*) || ' ' || total(x.made_at) FROM transfer x WHERE x.target_id = st.trial_id AND x.samples = s.samples
+)"""
+"""What the scores of a trial `st` of a study `s` are made of that may become more without the study's doing: which scores there
+are, attacks and audits of other studies, images of other models. A text that is another once it does."""
+
 _INSERT_SCORE = "INSERT INTO score (study, trial_id, name, value, low, high, upper_bound) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
@@ -47,6 +59,20 @@ def verdict(db: Database, study: str, trial_id: str) -> Verdict:
         "SELECT trust, trust_reasons FROM study_trial WHERE study = ? AND trial_id = ?", (study, trial_id)
     ).fetchone()
     return Verdict(trust, tuple(json.loads(reasons or "[]")))
+
+
+def well_scored(db: Database, study: str) -> set[str]:
+    """The done trials of a study whose scores are made from all that is known of them now."""
+    rows = db.execute(
+        "SELECT st.trial_id FROM study_trial st JOIN study s ON s.name = st.study WHERE st.study = :study "
+        f"AND st.state = 'done' AND st.scored_from = {_KNOWN}",
+        {"study": study, "scores": _names()},
+    )
+    return {str(trial_id) for (trial_id,) in rows.fetchall()}
+
+
+def _names() -> str:
+    return ",".join(SCORES)
 
 
 def rescore(db: Database, study: str, trial_id: str) -> None:
@@ -173,8 +199,15 @@ def _score(db: Database, study: str, trial_id: str) -> None:
         ],
     )
     db.execute(
-        "UPDATE study_trial SET trust = ?, trust_reasons = ? WHERE study = ? AND trial_id = ?",
-        (judgement.trust, json.dumps([reason.text for reason in judgement.reasons]), study, trial_id),
+        "UPDATE study_trial AS st SET trust = :trust, trust_reasons = :reasons, "
+        f"scored_from = (SELECT {_KNOWN} FROM study s WHERE s.name = st.study) WHERE study = :study AND trial_id = :trial",
+        {
+            "trust": judgement.trust,
+            "reasons": json.dumps([reason.text for reason in judgement.reasons]),
+            "scores": _names(),
+            "study": study,
+            "trial": trial_id,
+        },
     )
     _store_worst_cases(db, study, trial_id, known, judgement)
     _store_checks(db, study, trial_id, judgement)

@@ -131,16 +131,15 @@ def _trust(meaning: str, null: str = "", name: str = "trust") -> Column:
 
 TRIALS = View(
     "v_trials",
-    "trial × study",
+    "trial × study, and per trial in no study",
     "Every model, what it is made of and how far it is.",
     (
         *_but(_MODEL, _NO_STUDY),
         Column(
             "state",
             "text",
-            "how far it is in that study",
+            "how far it is in that study; in none, whether it was trained",
             choices=STATES,
-            null="in no study",
         ),
         Column("reason", "text", "why it failed or waits", null="nothing to say"),
         _count("attempts", "executions by a worker"),
@@ -148,18 +147,22 @@ TRIALS = View(
         Column("initial_digest", "text", "SHA-256 of the initial weights", null="not begun, or imported"),
         Column("final_digest", "text", "SHA-256 of the trained weights", null="not trained yet"),
         _seconds("train_seconds", "time that training took", "not trained yet, or imported"),
-        _trust("verdict on the model in that study", "not judged yet"),
-        Column("priority", "integer", "larger goes first in the queue", null="in no study"),
-        _count("position", "place in the study's grid, from 0", null="in no study"),
+        _trust("verdict on the model in that study, or in the one that it left", "not judged yet"),
+        Column("priority", "integer", "larger goes first in the queue; 0 in no study"),
+        _count("position", "place in the study's grid, from 0"),
         _count("train_samples", "training images; drawn with a fixed seed", "images", 1, "all of them"),
         *_OPTIONS,
         Column("training", "json", "training keys, resolved: epochs, batch_size, precision …", null="imported weights"),
+        Column(
+            "left_study", "text", "of a trial in no study: the last that it was in", null="in a study, or not known"
+        ),
+        Column("left_at", "real", "when it left that", "Unix seconds", 0, null="in a study, or not known"),
     ),
 )
 
 RESULTS = View(
     "v_results",
-    "evaluation × ε × study",
+    "evaluation × ε × study, and per evaluation × ε of a trial in no study",
     "What each attack leaves of each model, of the study's own attacks and those added to its trials.",
     (
         *_but(_MODEL, _NO_STUDY),

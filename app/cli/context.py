@@ -46,7 +46,7 @@ def study_of_trial(db: Database, trial_id: str, study: str | None) -> str:
     found = study or study_with(db, [trial_id])
     if found is None or trial_id not in (trials_of(db, found) or ()):
         raise NotFound(
-            f"trial {short_id(trial_id)} is in no study"
+            f"trial {short_id(trial_id)} is in no study (innate trials --left lists those)"
             if study is None
             else f"trial {short_id(trial_id)} is not in study {study}"
         )

@@ -113,15 +113,18 @@ def wait(
     """Wait until a study is done. Exit code 1 if a trial failed, 4 if no worker is there to finish it."""
     from app.report.status import worker_view
     from storage import tuning
+    from storage.one_file import OpenedFile
 
     context = context_of(ctx)
     db = context.reading(hint=False)
     name = chosen_study(db, study)
     if name is None:
         raise NotFound("there is no study to wait for; none has been run yet")
+    file = OpenedFile.at(context.database)
     alive_at = time.monotonic()
     told = ""
     while True:
+        file.require()
         reached = tuning.stages(db, name)
         if not reached.open:
             break

@@ -22,7 +22,7 @@ from app.cli.worker import (
     slots_asked,
 )
 from app.context import Context
-from core.errors import BadInput, ExitCode
+from core.errors import BadInput, ExitCode, Unavailable
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -78,7 +78,12 @@ def run(
     address: Address = None,
     gpu_share: GpuShare = None,
     detach: Annotated[
-        bool, typer.Option("--detach", "-d", help="Queue it, make sure a worker runs, and leave: innate wait, status.")
+        bool,
+        typer.Option(
+            "--detach",
+            "-d",
+            help="Queue it, make sure a worker runs if there is something to do, and leave: innate wait, status.",
+        ),
     ] = False,
     share: Part = None,
     yes: Yes = False,
@@ -93,7 +98,7 @@ def run(
     from core.study.plan import examine
     from core.study.resolve import load_study, refuse_large_grid
     from core.study.share import parse_share
-    from storage import content
+    from storage import content, tuning
 
     context = context_of(ctx)
     if context.read_only:
@@ -122,9 +127,6 @@ def run(
         context.say(f"{info.source.name}: {note}")
     db = context.writing()
     refuse_full_disk(context.home)
-    if detach:
-        # Before the study is queued: the worker's children import torch meanwhile.
-        begin(context, resolved, crafting, succeed=True, cluster=asked)
     submission = foreground.submit(db, context.home, study, part)
     _announce(context, submission)
     if part is not None:
@@ -133,7 +135,14 @@ def run(
             "brings them together"
         )
     if detach:
-        context.say("queued; innate status shows it, innate wait waits for it, innate results has what is done")
+        if tuning.stages(db, study.name).open:
+            try:
+                begin(context, resolved, crafting, succeed=True, cluster=asked)
+            except Unavailable as error:
+                raise Unavailable(f"{study.name} is queued, but {error}") from None
+            context.say("queued; innate status shows it, innate wait waits for it, innate results has what is done")
+        else:
+            context.say("nothing is left to do, so no worker is started; innate results has what is done")
         if as_json:
             emit_json("run", [submission.as_json()])
         return
@@ -175,11 +184,11 @@ def plan(
         raise BadInput(fault)
     met = content.met(context.reading(hint=False))
     planned = make_plan(study, home.data_root, home.cache, large=yes, met=met, report=context.say)
-    if part is not None:
-        planned = only(planned, part)
     db = context.reading(hint=False)
     portrait = datasets.portray(planned.info, home.data_root, home.cache)
-    submission = preview(db, planned)
+    submission = preview(db, planned, part)
+    if part is not None:
+        planned = only(planned, part)
     lacking = wanted(db, planned, submission)
     timed = _measured(context, planned, lacking, device, threads) if measure else NOTHING
     seconds = forecast(db, planned, submission, timed)
@@ -292,9 +301,14 @@ def _announce(context: Context, submission: Submission) -> None:
         left = f" ({submission.tuning_missing} to train)" if submission.tuning_missing else ""
         told = f"tuning: {submission.tuning} candidates{left}, then {told}"
     context.say(f"{submission.study}: {told}")
+    if submission.leaving:
+        from app.report.leaving import leaving_text
+
+        context.say(f"{submission.study}: left by {leaving_text(submission.leaving)}")
 
 
 def _plan_text(planned: Plan, portrait: Portrait | None, submission: Submission, time: str) -> str:
+    from app.report.leaving import leaving_text
     from app.report.portrait import dataset_label, other_content_warning, portrait_rows
 
     study, info = planned.study, planned.info
@@ -325,6 +339,8 @@ def _plan_text(planned: Plan, portrait: Portrait | None, submission: Submission,
     )
     if study.tuning is not None:
         lines.append(_tuning_text(study.tuning, planned, submission))
+    if submission.leaving:
+        lines.append(f"leaving: {leaving_text(submission.leaving)}")
     lines.append(f"evaluations: {submission.evaluations_missing:,} of {submission.evaluations:,} missing")
     lines.append(
         f"audits: {submission.audits_missing:,} of {submission.audits:,} missing"
@@ -340,9 +356,10 @@ def _time_text(submission: Submission, seconds: float | None, lacking: Wanted, t
     from app.report.forecast import SPREAD, measured_on, why_not_timed
     from app.worker.narration import in_words
 
+    if submission.nothing_left:
+        return "nothing to do"
     if submission.new + submission.trained + submission.tuning_missing == 0:
-        looks = f"a look at {submission.traits_missing:,} trained models, a few passes each"
-        return looks if submission.traits_missing else "nothing to do"
+        return f"a look at {submission.traits_missing:,} trained models, a few passes each"
     if seconds is None:
         failed = why_not_timed(lacking, timed)
         if failed is not None:

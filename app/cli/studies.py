@@ -29,10 +29,13 @@ def register(app: typer.Typer) -> None:
     app.command("studies", epilog="Example: innate studies --json")(studies)
     app.command(
         "trials",
-        epilog="Examples: innate trials --where optimizer=adam; innate trials --filter 'clean>0.9' --sort innate",
+        epilog="Examples: innate trials --where optimizer=adam; innate trials --filter 'clean>0.9' --sort innate; "
+        "innate trials --left",
     )(trials)
     app.command("show", epilog="Example: innate show 1f00ba4d")(show)
-    app.command("delete", epilog="Examples: innate delete 1f00ba4d --yes; innate delete --study quick")(delete)
+    app.command(
+        "delete", epilog="Examples: innate delete 1f00ba4d --yes; innate delete --study quick; innate delete --left"
+    )(delete)
     app.command(
         "init",
         epilog="Examples: innate init study.toml; innate init paper.toml --from paper-mnist; "
@@ -76,27 +79,35 @@ def trials(
     ] = "",
     sort: Annotated[str | None, typer.Option(help="By study, clean, worst, kept, area, innate, seconds, … .")] = None,
     descending: Annotated[bool, typer.Option("--descending", help="The largest first.")] = False,
+    left: Annotated[
+        bool, typer.Option("--left", help="Only those that are in no study since its grid was changed.")
+    ] = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write them, scores too, to a .csv, .json or .jsonl file.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List trials with their state."""
+    """List trials with their state; those that are in no study any more come last."""
+    from app.report.leaving import outside_text
     from app.report.variants import levels, seed_text, varying
-    from storage import queries
-    from storage.listing import parse_filter
+    from storage import listing, queries
 
-    wanted = parse_filter(chosen)
+    if left and study is not None:
+        raise BadInput("trials: --left lists what is in no study, --study what is in one: use one of them")
+    wanted = listing.parse_filter(chosen)
     context = context_of(ctx)
     db = context.reading()
+    wanted = queries.chosen_trials(db, study, pairs(where or ()), state, wanted)
     if output is not None:
         from storage.export import export_listing
 
-        narrowed = queries.chosen_trials(db, study, pairs(where or ()), state, wanted)
-        written = export_listing(db, output, narrowed, sort, context.in_use, descending=descending)
+        written = export_listing(
+            db, output, wanted, sort, context.in_use, descending=descending, in_studies=not left, outside=True
+        )
         context.say(f"wrote {written} rows to {output}")
         return
-    rows = queries.trials(db, study, pairs(where or ()), state, limit, chosen=wanted, order=sort, descending=descending)
+    listed = listing.outside if left else listing.anywhere
+    rows = listed(db, wanted, sort, descending=descending, limit=-1 if limit is None else limit)
     if as_json:
         emit_rows("trials", rows)
         return
@@ -106,7 +117,7 @@ def trials(
     lines = [
         [
             short_id(row.trial_id),
-            *([row.study] if several else []),
+            *([row.study or "–"] if several else []),
             *names,
             seed_text(row),
             row.state,
@@ -117,6 +128,8 @@ def trials(
     ]
     headings = ["trial", *(["study"] if several else []), *factors, "seed", "state", "clean %", "remark"]
     typer.echo(table(headings, lines, right=[len(headings) - 4, len(headings) - 2]))
+    for line in outside_text(rows):
+        typer.echo(line)
 
 
 def show(
@@ -145,23 +158,28 @@ def delete(
     ctx: typer.Context,
     trials: Annotated[list[str] | None, typer.Argument(help="Ids, or beginnings of ids.", metavar="[TRIAL]...")] = None,
     study: Annotated[str | None, typer.Option("--study", help="A whole study.", autocompletion=complete_study)] = None,
+    left: Annotated[bool, typer.Option("--left", help="All trials that are in no study any more.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Forget trials, or a study and the trials that no other study has, with weights and results."""
+    from app.report.leaving import COMMAND
     from app.worker.changes import perform
-    from storage import queries
+    from storage import deletion, queries
     from storage.changes import Delete
     from storage.studies import study_row
 
-    if bool(trials) == bool(study):
-        raise BadInput("delete: name trials, or a study with --study (and not both)")
+    if sum(map(bool, (trials, study, left))) != 1:
+        raise BadInput("delete: name trials, or a study with --study, or say --left (and only one of them)")
     context = context_of(ctx)
     db = context.writing()
     if study:
         study_row(db, study)
         what = f"study {study} and the trials that only it has"
     else:
-        ids = [queries.find_trial(db, prefix) for prefix in trials or ()]
+        ids = deletion.outside(db) if left else [queries.find_trial(db, prefix) for prefix in trials or ()]
+        if not ids:
+            context.say("every trial is in a study, so there is nothing to remove")
+            return
         what = f"{len(ids)} trial{'s' if len(ids) > 1 else ''} with all results"
     if not yes:
         if not sys.stdin.isatty():
@@ -169,6 +187,9 @@ def delete(
         typer.confirm(f"Remove {what} for good?", abort=True, err=True)
     removed = perform(db, context.home, Delete(study=study) if study else Delete(tuple(ids))).deleted
     context.say(f"removed {len(removed)} trial{'' if len(removed) == 1 else 's'}")
+    stay = deletion.outside(db, study) if study else []
+    if stay:
+        context.say(f"{len(stay)} that had left {study} before stay{'s' if len(stay) == 1 else ''}: {COMMAND}")
 
 
 def init(

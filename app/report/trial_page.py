@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from app.report.leaving import left_text
 from app.report.noted import note_lines
 from app.report.other_weights import other_weights
 from app.report.text import in_room, interval, moment, no_room_for, number, percent, table
@@ -18,7 +19,7 @@ from core.verdict.scoring import SCORES
 if TYPE_CHECKING:
     from core.records.trial import ImportRecord
     from storage.rows import EpochRow, ResultRow
-    from storage.trial import AttemptRow, CheckRow, StudyScore, TrialDetail, TrialInStudy
+    from storage.trial import AttemptRow, CheckRow, StudyScore, TrialDetail, TrialInNoStudy, TrialInStudy
 
 _END_OF_TRACEBACK = 8
 _STRONGER = "an attack as strong or an escalation answers it"
@@ -32,6 +33,8 @@ def trial_page(detail: TrialDetail, log: Sequence[str], width: int, *, every: bo
     lines = _configuration(detail)
     for study in detail.studies:
         lines += _study(detail, study, width, every=every)
+    if detail.outside is not None:
+        lines += _outside(detail, detail.outside, width)
     if detail.epochs:
         lines += ["", _epoch_table(detail.epochs, width)]
     for failed in detail.failed_evaluations:
@@ -126,6 +129,16 @@ def _study(detail: TrialDetail, study: TrialInStudy, width: int, *, every: bool)
     if traits:
         lines += ["", table(["trait", "value", "unit"], traits, width, right=(1,))]
         lines.append("(what was measured of the model; innate traits says how)")
+    return lines
+
+
+def _outside(detail: TrialDetail, stands: TrialInNoStudy, width: int) -> list[str]:
+    """How it stands that is in no study: state, the verdict that it had, what attacks found."""
+    known = "" if stands.left_study is None else f" ({left_text(stands)})"
+    lines = ["", f"in no study{known}: {stands.state}"]
+    lines += [f"trust: {stands.trust}, in the study that it left"] if stands.trust else []
+    if detail.results:
+        lines += ["", _result_table(detail.results, width)]
     return lines
 
 

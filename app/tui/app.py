@@ -173,6 +173,9 @@ class InnateApp(App[None]):
         if self.session.meanwhile:
             tell_in_front(self, told_since(self.session.meanwhile))
             self.session.meanwhile = {}
+        if self.session.news is not None:
+            tell_in_front(self, self.session.news, wrong=True)
+            self.session.news = None
         for page in self.screen_stack:
             if isinstance(page, Page):
                 page.show_worker()

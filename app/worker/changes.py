@@ -62,6 +62,7 @@ from storage.changes import (
     Transferred,
 )
 from storage.home import Home
+from storage.one_file import OpenedFile, checkpoint
 from storage.studies import Submission
 
 if TYPE_CHECKING:
@@ -76,12 +77,14 @@ _ANSWER_SECONDS = 60.0
 def perform(db: Database, home: Home, change: Change[Answer]) -> Answer:
     """Carry out a change: at once if nobody owns the home, else by asking its owner and waiting for the answer.
 
-    Raises whatever the change raises, and Unavailable if a living worker does not answer, or if what owns the home is
-    none of innate's.
+    Raises whatever the change raises, and Unavailable if a living worker does not answer, if what owns the home is none of
+    innate's, or if the database is taken away meanwhile.
     """
     request: int | None = None
+    file = OpenedFile.at(home.database)
     deadline = time.monotonic() + _ANSWER_SECONDS
     while True:
+        file.require()
         ownership = acquire(home, f"innate {change.KIND}")
         if ownership is not None:
             try:
@@ -92,6 +95,7 @@ def perform(db: Database, home: Home, change: Change[Answer]) -> Answer:
                     return _answer(outcome)
                 return execute(db, home, change)
             finally:
+                checkpoint(db)
                 ownership.release()
         if request is None:
             refuse_stranger(home)

@@ -13,6 +13,7 @@ import logging
 import logging.handlers
 import os
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -36,6 +37,7 @@ from core.records.trial import TrialSpec
 from storage import journal, queue, verdicts, worker_state
 from storage.database import connect
 from storage.home import Home
+from storage.one_file import OpenedFile
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -94,6 +96,7 @@ def main(arguments: Sequence[str]) -> int:
                 return 0
             try:
                 db = connect(home.database)
+                file = OpenedFile.at(home.database)
                 queue.reclaim(db)
                 verdicts.score_late(db)
                 slots = [Slot(**slot) for slot in setup["slots"]]
@@ -106,11 +109,12 @@ def main(arguments: Sequence[str]) -> int:
                 for remark in remarks(()) if cluster is None else ():
                     log.warning("%s", remark)
                 book = Logbook(lambda: answer.give(pid=os.getpid(), already=False, waits_for=None))
-                _stay(home, db, slots, setup["crafting"], ownership, book, stopping, cluster)
+                _stay(home, db, file, slots, setup["crafting"], ownership, book, stopping, cluster)
             finally:
                 ownership.release()
         except InnateError as error:
             log.error("%s", error)
+            print(f"innate worker: {error}", file=sys.stderr, flush=True)
             answer.give(error=str(error), exit_code=int(error.exit_code))
             return int(error.exit_code)
         except Exception:
@@ -155,6 +159,7 @@ def _own(home: Home, answer: _Answer, stopping: StopSignals, *, succeed: bool) -
 def _stay(
     home: Home,
     db: Database,
+    file: OpenedFile,
     slots: Sequence[Slot],
     crafting: str,
     ownership: Ownership,
@@ -166,21 +171,31 @@ def _stay(
     while True:
         try:
             executor = executor_for(home, db, slots, cluster, book.noted)
-            if isinstance(executor, LanesExecutor):
+            # What torch takes of memory is only taken where it is needed.
+            if isinstance(executor, LanesExecutor) and queue.next_trial(db) is not None:
                 executor.warm()
-            Worker(home, db, executor, book, ownership, role=DETACHED, crafting=crafting, stay=True).work(None, stop)
+            worker = Worker(home, db, executor, book, ownership, role=DETACHED, crafting=crafting, stay=True, file=file)
+            worker.work(None, stop)
             return
-        except InnateError as error:
-            log.error("%s", error)
-            if not ownership.holds(home):
+        except (InnateError, sqlite3.Error) as error:
+            _end_if_lost(home, file, ownership)  # whatever it was that failed first
+            if isinstance(error, sqlite3.Error):
                 raise
-            _wait(home, db, slots, str(error), stop)
+            log.error("%s", error)
+            _wait(home, db, slots, str(error), lambda: bool(stop()) or ownership.lost(home, file) is not None)
         if stop():
             return
+        _end_if_lost(home, file, ownership)
         queue.reclaim(db)
 
 
-def _wait(home: Home, db: Database, slots: Sequence[Slot], reason: str, stop: StopSignals) -> None:
+def _end_if_lost(home: Home, file: OpenedFile, ownership: Ownership) -> None:
+    lost = ownership.lost(home, file)
+    if lost is not None:
+        raise Unavailable(lost) from None
+
+
+def _wait(home: Home, db: Database, slots: Sequence[Slot], reason: str, stop: Callable[[], bool]) -> None:
     began = time.time()
     until = time.monotonic() + _RETRY_SECONDS
     while not stop() and (time.monotonic() < until or conditions.low_disk(home) is not None):

@@ -19,6 +19,7 @@ from core.study.share import Share
 from storage import queue, tuning, verdicts, worker_state
 from storage.changes import Submit
 from storage.home import Home
+from storage.one_file import OpenedFile
 from storage.studies import Submission
 
 if TYPE_CHECKING:
@@ -69,11 +70,14 @@ def work_on(
     """Work on or follow `study` until nothing of it is queued or running; False if stopped before that.
 
     The study has been submitted. Whichever process owns the home does the work; when it ends with this study still
-    open, this one takes over. A worker that was drained counts as stopped. With a `cluster` the work is done there.
+    open, this one takes over. A worker that was drained counts as stopped. With a `cluster` the work is done there. Raises
+    Unavailable once the database that was opened is no longer the home's.
     """
+    file = OpenedFile.at(home.database)
     while tuning.stages(db, study).open:
         if stop():
             return False
+        file.require()
         ownership = acquire(home, FOREGROUND)
         if ownership is None:
             who = holder(home)
@@ -88,7 +92,7 @@ def work_on(
             queue.reclaim(db)
             verdicts.score_late(db)
             executor = executor_for(home, db, slots, cluster, audience.noted)
-            worker = Worker(home, db, executor, audience, ownership, role=FOREGROUND, crafting=crafting)
+            worker = Worker(home, db, executor, audience, ownership, role=FOREGROUND, crafting=crafting, file=file)
             if not worker.work(study, stop):
                 return False
         finally:

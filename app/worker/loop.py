@@ -29,6 +29,7 @@ from core.records.trial import TrialSpec
 from storage import commands, queue, tuning, worker_state
 from storage.changes import Drain, Draining, Resume
 from storage.home import Home
+from storage.one_file import OpenedFile, checkpoint
 from storage.worker_state import LaneRow, SlotRow, WorkerState
 
 if TYPE_CHECKING:
@@ -82,8 +83,8 @@ class Hold:
 class Worker:
     """Drives all slots of an executor for one home, whose lock it was given.
 
-    `stay`: go on when the queue is empty or the disk is low, as a detached worker does. `gpus` and `free_disk` are what
-    it asks of the machine.
+    `stay`: go on when the queue is empty or the disk is low, as a detached worker does. `file` is what `db` was opened from,
+    the one that lies there now if not given. `gpus` and `free_disk` are what it asks of the machine.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Worker:
         role: str,
         crafting: str = "auto",
         stay: bool = False,
+        file: OpenedFile | None = None,
         gpus: Callable[[], Sequence[Gpu]] = visible_gpus,
         free_disk: Callable[[Home], int] = conditions.free_disk,
     ) -> None:
@@ -105,6 +107,7 @@ class Worker:
         self._executor = executor
         self._watcher = watcher
         self._ownership = ownership
+        self._file = file or OpenedFile.at(home.database)
         self._role = role
         self._crafting = crafting
         self._stay = stay
@@ -119,6 +122,8 @@ class Worker:
         self._draining = False
         self._ended = True
         """Whether a trial may have ended since learning rates were chosen last."""
+        self._spread = True
+        """Whether the log beside the database may hold what nobody has taken into the file."""
         self._hold: Hold | None = None
         self._crowded: Mapping[str, str] = {}
         self._looked_at = -1e9
@@ -136,8 +141,8 @@ class Worker:
         """Until nothing is left of `study` and its tuning (None: of any), then True; False when told to end before, by `stop`
         or a drain.
 
-        Raises Unavailable when the machine, not the trials, keeps failing, and BadInput for a full disk unless it is to
-        stay; whatever was running is handed back.
+        Raises Unavailable when the machine, not the trials, keeps failing, or the home or its database is no longer what it
+        was, and BadInput for a full disk unless it is to stay; whatever was running is handed back.
         """
         self._study, self._stop = study, stop
         try:
@@ -163,6 +168,7 @@ class Worker:
                 if self._recorder.due:
                     self._recorder.flush()
                 self._beat()
+                self._gather()
                 self._watcher.tick()
         finally:
             self._hand_back()
@@ -184,7 +190,7 @@ class Worker:
                 if command.kind == Resume.KIND:
                     self._draining = False
                 changes.carry_out(self._db, self._home, command)
-                self._looked_at, self._ended = -1e9, True
+                self._looked_at, self._ended, self._spread = -1e9, True, True
 
     def _go_on_tuning(self) -> None:
         """Choose where all candidates of a cell have ended, and queue what follows."""
@@ -198,12 +204,13 @@ class Worker:
     # --- what the surroundings allow ---
 
     def _look_around(self) -> None:
-        """Once a second: is the home still there, is the queue paused, is there disk, are the devices free."""
+        """Once a second: are home and database still there, is the queue paused, is there disk, are the devices free."""
         if time.monotonic() - self._looked_at < 1.0:
             return
         self._looked_at = time.monotonic()
-        if not self._ownership.holds(self._home):
-            raise Unavailable(f"{self._home.root} was removed or replaced under its worker, which ends")
+        lost = self._ownership.lost(self._home, self._file)
+        if lost is not None:
+            raise Unavailable(lost)
         reason = worker_state.paused(self._db)
         low = conditions.low_disk(self._home, self._free_disk) if reason is None else None
         if low is not None and not self._stay and not self._running:
@@ -237,8 +244,8 @@ class Worker:
             room := next((one for one in self._free_slots() if one[1].device not in self._crowded), None)
         ) is not None:
             number, slot = room
-            if not self._ownership.holds(self._home):  # a child would raise a home again that was just deleted
-                return
+            if self._ownership.lost(self._home, self._file) is not None:
+                return  # a child would raise a home again that was just deleted
             try:
                 claim = queue.claim(self._db, self._study, slot.device)
             except Unavailable:  # a locked database: tried again at the next turn
@@ -314,7 +321,7 @@ class Worker:
         self._recorder.take(running.claim, event, at_fault)
         if isinstance(event, LAST_EVENTS):
             del self._running[key]
-            self._ended = True
+            self._ended = self._spread = True
         if isinstance(event, Finished | TrialFailed):
             self._finished += 1
         if isinstance(event, Finished):
@@ -344,6 +351,11 @@ class Worker:
         uuids = {gpu.name: gpu.uuid for gpu in self._gpus()} if with_gpus else {}
         with contextlib.suppress(InnateError):  # the next beat tells; what matters is recorded with patience
             worker_state.beat(self._db, worker, pulse.rows([r.pulse for r in self._running.values()], uuids))
+
+    def _gather(self) -> None:
+        """Once nothing runs, the database is a single file that holds everything; a heartbeat more or less is no loss."""
+        if self._spread and not self._running:
+            self._spread = not checkpoint(self._db)
 
     def _slot_rows(self) -> tuple[SlotRow, ...]:
         """Every slot, busy or free, by number."""
@@ -378,7 +390,9 @@ class Worker:
     def _hand_back(self) -> None:
         """However the loop ends, no child outlives it and no trial stays marked as running."""
         self._executor.close()
-        if not self._ownership.holds(self._home):
+        if self._ownership.lost(self._home, self._file) is not None:
+            # A log that stays behind would be read as that of whatever database comes to lie there.
+            checkpoint(self._db)
             self._running.clear()
             return
         # A database that cannot be written now is put in order by the next owner.
@@ -389,4 +403,5 @@ class Worker:
                 queue.release(self._db, running.claim.attempt_id, "stopped")
         with contextlib.suppress(Exception):
             worker_state.sign_off(self._db)
+        checkpoint(self._db)
         self._running.clear()

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from app.worker import proof
 from core.errors import BadInput, Unavailable
 from storage.home import Home
+from storage.one_file import OpenedFile
 
 DETACHED = "worker"
 FOREGROUND = "innate run"
@@ -37,6 +38,15 @@ class Ownership:
             return os.path.samestat(home.lock.stat(), os.fstat(self.descriptor))
         except OSError:
             return False
+
+    def lost(self, home: Home, file: OpenedFile) -> str | None:
+        """Why whoever works in this home must end: it, or the database that was opened there, is no longer what others see.
+        None while all is well."""
+        if not self.holds(home):
+            return f"{home.root} was removed or replaced under its worker, which ends"
+        if not file.is_there():
+            return f"{file.path} was removed or replaced under its worker, which ends"
+        return None
 
     def release(self) -> None:
         with contextlib.suppress(OSError):

@@ -14,6 +14,7 @@ from storage.destinations import InUse
 from storage.export.place import folder_beside
 from storage.export.sqlite import export_sqlite
 from storage.reading import Options
+from storage.schema_left import HALVES
 from storage.views import VIEWS, Column, View
 
 if TYPE_CHECKING:
@@ -65,11 +66,19 @@ def _declare_types(path: Path) -> None:
     that into a number only for a column with a declared type, which a mean, say, has none of: nothing would be found."""
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         for view in VIEWS:
-            (made,) = db.execute("SELECT sql FROM sqlite_master WHERE name = ?", (view.name,)).fetchone()
-            _, _, select = str(made).partition(" AS")
+            select = _select(db, view.name)
+            for half in HALVES.get(view.name, ()):  # or it would stand beside the views
+                select = select.replace(f"FROM {half}", f"FROM ({_select(db, half)})")
+                db.execute(f"DROP VIEW {half}")
             columns = ", ".join(_declared(column) for column in view.columns)
             db.execute(f"DROP VIEW {view.name}")
             db.execute(f"CREATE VIEW {view.name} AS SELECT {columns} FROM ({select})")
+
+
+def _select(db: sqlite3.Connection, view: str) -> str:
+    (made,) = db.execute("SELECT sql FROM sqlite_master WHERE name = ?", (view,)).fetchone()
+    _, _, select = str(made).partition(" AS")
+    return select
 
 
 def _declared(column: Column) -> str:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from core.errors import BadInput
+from storage import listing
 from storage.destinations import InUse, refuse_in_use
 from storage.export.place import beside
 from storage.listing import COLUMNS, Filter, page
 from storage.queries import each_result
 from storage.reading import Json, as_json
-from storage.rows import ResultRow
+from storage.rows import FoundTrial, ResultRow
 from storage.studies import study_row
 
 if TYPE_CHECKING:
@@ -62,15 +63,20 @@ def export_listing(
     own: InUse,
     *,
     descending: bool = False,
+    in_studies: bool = True,
+    outside: bool = False,
     force: bool = False,
 ) -> int:
-    """The filtered table of runs in its order, one row each, as the ending of `dest` says: .csv, .json or .jsonl.
+    """The filtered table of runs in its order, one row each, as the ending of `dest` says: .csv, .json or .jsonl. `in_studies`:
+    the runs of studies; `outside`: then those in no study, which have no scores.
 
     Returns the number of rows. Raises BadInput for another ending.
     """
     refuse_in_use(dest, own)
-    found = [as_json(row) for row in page(db, chosen, order, descending=descending)]
-    rows = [{name: row[name] for name in COLUMNS} for row in found]
+    found: list[FoundTrial] = []
+    found += page(db, chosen, order, descending=descending) if in_studies else []
+    found += listing.outside(db, chosen, order, descending=descending) if outside else []
+    rows = [{name: row.get(name) for name in COLUMNS} for row in map(as_json, found)]
     return export_table(dest, rows, COLUMNS if rows else ("study", "trial_id"), own, force=force)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from core.errors import BadInput, NotFound
 from core.names import short_id
+from storage import listing
 from storage.destinations import InUse, refuse_in_use
 from storage.export.place import beside
 from storage.queries import trials
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
 def export_weights(
     db: Database, checkpoints: Path, dest: Path, study: str | None, own: InUse, *, force: bool = False
 ) -> int:
-    """A folder of state dicts named by trial, and manifest.json that says what each is; returns the number of models.
+    """A folder of state dicts named by trial, and manifest.json that says what each is; returns the number of models, without
+    `study` those that are in no study too.
 
     `checkpoints` is the folder that stored paths are relative to. Raises NotFound where no weights are there.
     """
     refuse_in_use(dest, own)
-    rows = {row.trial_id: row for row in trials(db, study)}
+    rows = {row.trial_id: row for row in (listing.anywhere(db) if study is None else trials(db, study))}
     stored = dict(db.execute("SELECT id, weights FROM trial WHERE weights IS NOT NULL").fetchall())
     found = [
         (f"{short_id(trial)}.pt", row, checkpoints / stored[trial])

@@ -105,6 +105,7 @@ def _merged(db: Database, other: Other, report: Report) -> Merged:
         step("trials")
     for study in checked_study.studies(other):
         taken_study.take(db, other, study, studies)
+    taken_study.take_left(db, other)
     transfers, attacked = taken_transfers.take(db, other)
     settled.settle(db, other, changed | attacked, studies.open, studies.names, lambda: step("scores"))
     return Merged(

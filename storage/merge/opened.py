@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 LARGEST_CELL = 1 << 28
 """Bytes of a text or blob, 256 MiB: the images of one example, or the distances of 60 million samples, are less."""
 _MAGIC = b"SQLite format 3\0"
+_TRIGGERS = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
 
 READ = (
     "study", "trial", "study_trial", "attack", "study_attack", "trial_attack", "environment", "attempt", "epoch", "clean",
     "evaluation", "ledger", "ledger_content", "score", "example", "event", "diagnosis", "transfer", "study_audit", "audit",
     "audit_radius", "audit_content", "dataset_content", "look", "settled", "settling_trial", "traits", "tuning_cell",
-    "tuning_candidate", "note", "escalation", "merged_copy", "merged_copy_result",
+    "tuning_candidate", "note", "escalation", "merged_copy", "merged_copy_result", "left_trial",
 )  # fmt: skip
 """The tables that a merge reads, each after those that it refers to. Of scores only whose they are."""
 
@@ -138,10 +139,11 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
 
 def _check_tables(connection: sqlite3.Connection, path: Path, version: int) -> None:
     """Raises BadInput where a table is not as innate makes it, or something is there that acts by itself."""
-    trigger = connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchone()
-    if trigger is not None:
-        raise BadInput(f"{path}: has a trigger ({str(trigger[0])!r:.60}); innate makes none")
-    for table, columns in _expected(version).items():
+    expected = _expected(version)
+    for name, sql in connection.execute(_TRIGGERS):
+        if expected.triggers.get(name) != sql:
+            raise BadInput(f"{path}: has a trigger ({str(name)!r:.60}) that innate does not make")
+    for table, columns in expected.tables.items():
         kind = connection.execute("SELECT type, rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchall()
         if len(kind) != 1 or kind[0][0] != "table" or not kind[0][1]:
             raise BadInput(f"{path}: has no table {table}, so it is not one of innate's, or was changed")
@@ -149,11 +151,19 @@ def _check_tables(connection: sqlite3.Connection, path: Path, version: int) -> N
             raise BadInput(f"{path}: its table {table} is not as innate makes it; merge an unchanged copy")
 
 
+@dataclass(frozen=True)
+class _Schema:
+    """What a schema makes: the tables that are read, with their columns, and its triggers with their SQL."""
+
+    tables: Mapping[str, list[tuple[Any, ...]]]
+    triggers: Mapping[str, str]
+
+
 @functools.cache
-def _expected(version: int) -> dict[str, list[tuple[Any, ...]]]:
-    """The tables that are read, with their columns, as a schema makes them."""
+def _expected(version: int) -> _Schema:
     with contextlib.closing(_at(version, sqlite3.connect(":memory:", isolation_level=None))) as reference:
-        return {table: _columns(reference, table) for table in _tables(reference)}
+        tables = {table: _columns(reference, table) for table in _tables(reference)}
+        return _Schema(tables, dict(reference.execute(_TRIGGERS).fetchall()))
 
 
 def _tables(connection: sqlite3.Connection) -> list[str]:

@@ -29,7 +29,7 @@ from storage.merge.checked_study import (
     resolved_study,
 )
 from storage.merge.opened import Other
-from storage.merge.values import MOMENT, Unsound, address, text
+from storage.merge.values import MOMENT, Unsound, address, optional, text
 from storage.settling import SETTLING_RECORDS
 from storage.specs import store_attack
 from storage.tuning import companion
@@ -101,6 +101,17 @@ def take(db: Database, other: Other, told: StudyTold, found: Studies) -> None:
     if new:
         _take_settling(db, other, told.name, name)
         _take_ladders(db, other, told.name, name)
+
+
+def take_left(db: Database, other: Other) -> None:
+    """Trials that are in no study there, and in none here now: which they left, and when. Verdicts are not taken."""
+    columns = {"trial_id": address, "study": optional(text(200)), "left_at": optional(MOMENT)}
+    for row in other.rows("left_trial", columns, "ORDER BY trial_id"):
+        db.execute(
+            "INSERT OR IGNORE INTO left_trial (trial_id, study, left_at) SELECT id, ?, ? FROM trial t WHERE id = ? "
+            "AND NOT EXISTS (SELECT 1 FROM study_trial st WHERE st.trial_id = t.id)",
+            (row["study"], row["left_at"], row["trial_id"]),
+        )
 
 
 def _name_here(db: Database, told: StudyTold) -> str:

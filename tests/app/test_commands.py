@@ -13,7 +13,10 @@ import pytest
 import tomli_w
 
 from app.cli import queue
-from tests.conftest import ROOT, TINY, copy_home, innate_command
+from app.worker import control, foreground
+from storage.database import connect
+from storage.queue import remaining
+from tests.conftest import ROOT, TINY, answered, copy_home, innate_command
 
 ESCAPE = "\x1b"
 
@@ -536,8 +539,28 @@ def test_a_foreign_or_newer_database_is_refused_and_left_alone(innate, home):
         assert "not a sound SQLite database" in innate(*command, check=2).stderr
     assert home.database.read_text().startswith("these are my notes")
     home.database.unlink()
-    sqlite3.connect(home.database).execute("PRAGMA user_version = 77").connection.execute("CREATE TABLE t (x)")
+    other = sqlite3.connect(home.database)
+    other.executescript("PRAGMA user_version = 3; CREATE TABLE t (x)")
+    assert "not one of innate's" in innate("results", check=2).stderr, "whatever its number says"
+    other.executescript("PRAGMA user_version = 77; CREATE TABLE _sqlite_migrations (x)")
     assert "newer innate" in innate("results", check=2).stderr
+
+
+def test_a_database_without_tables_is_no_empty_list(innate, home, tmp_path):
+    """What a copy is whose log was left behind, and an empty file."""
+    copy = tmp_path / "copy.db"
+    copy.touch()
+    sqlite3.connect(tmp_path / "tableless.db").execute("PRAGMA journal_mode = WAL")
+    for path in (copy, tmp_path / "tableless.db"):
+        refused = innate("--db", str(path), "studies", check=2)
+        assert "without tables" in refused.stderr
+        assert "export sqlite" in refused.stderr
+        assert refused.stdout == ""
+        assert refused.stderr.count("\n") == 1
+    home.database.write_bytes((tmp_path / "tableless.db").read_bytes())
+    before = home.database.read_bytes()
+    assert "has no tables" in innate("studies").stderr
+    assert home.database.read_bytes() == before
 
 
 # --- what is loaded ---
@@ -550,23 +573,112 @@ def test_a_foreign_or_newer_database_is_refused_and_left_alone(innate, home):
      ["results", "--by", "optimizer,activation", "--format", "latex"], ["query", "SELECT 1"], ["guide"]],
 )  # fmt: skip
 def test_nothing_but_training_loads_torch(arguments, filled):
+    assert loaded(filled, *arguments) == []
+
+
+def test_a_study_that_is_done_is_answered_without_torch(filled, tmp_path):
+    copy_home(filled, tmp_path / "home")
+    assert loaded(tmp_path / "home", "run", str(filled.parent / "tiny.toml")) == []
+
+
+def loaded(home, *arguments):
+    """Which of the heavy modules a command has loaded by its end."""
     code = (
         "import sys, atexit\n"
         "heavy = ('torch', 'torchvision', 'sklearn', 'mlxtend', 'textual', 'pandas')\n"
-        "atexit.register(lambda: print('LOADED', [m for m in heavy if m in sys.modules], file=sys.stderr))\n"
+        "atexit.register(lambda: print('LOADED', *[m for m in heavy if m in sys.modules], file=sys.stderr))\n"
         "from app.main import main\nmain()"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, "--home", str(filled), *arguments],
+        [sys.executable, "-c", code, "--home", str(home), *arguments],
         capture_output=True,
         text=True,
         cwd=ROOT,
         env=dict(os.environ),
     )
-    assert "LOADED []" in done.stderr, done.stderr
+    (told,) = [line for line in done.stderr.splitlines() if line.startswith("LOADED")]
+    return told.split()[1:]
 
 
 # --- changing things ---
+
+
+@pytest.fixture
+def at_rest(filled, tmp_path, monkeypatch):
+    """`at_rest(*arguments)` against a home in which all is done: what it says. A list of its own has the workers that were asked
+    for; nothing gets a child to work in."""
+    copy_home(filled, tmp_path / "rest")
+    asked = []
+
+    def start(home, slots, crafting, *, succeed=False):
+        asked.append(remaining(connect(home.database), "tiny").get("queued", 0))
+        return control.Started(4711)
+
+    def none(*_, **__):
+        raise AssertionError("an executor was made")
+
+    monkeypatch.setattr(control, "start", start)
+    monkeypatch.setattr(foreground, "LanesExecutor", none)
+
+    def call(*arguments, check=0):
+        done = answered(*arguments, home=tmp_path / "rest")
+        assert done.returncode == check, done.stderr
+        return done
+
+    call.asked = asked
+    return call
+
+
+def test_no_worker_is_started_unless_something_is_queued(at_rest, filled, rows, tmp_path):
+    spec = str(filled.parent / "tiny.toml")
+    trial = rows("trials", "trials")[0]["trial_id"]
+    idle = [
+        ("run", spec), ("run", spec, "--detach"), ("wait",), ("retry", "--all"), ("retry", trial), ("priority", trial, "3"),
+        ("cancel", trial), ("gc",), ("status",), ("plan", spec), ("worker", "pause"), ("worker", "resume"),
+    ]  # fmt: skip
+    for command in idle:
+        at_rest(*command)
+    assert at_rest.asked == []
+    told = at_rest("run", spec, "--detach").stderr
+    assert "nothing is left to do, so no worker is started" in told
+    assert "queued" not in told
+    at_rest("run", spec, "--set", "seeds=3", "--detach")
+    assert at_rest.asked == [4], "once it is queued"
+
+
+def test_trials_that_leave_a_study_are_named_and_found(at_rest, filled, tmp_path):
+    spec = str(filled.parent / "tiny.toml")
+    fewer = ("--set", "optimizers=['adam']", "--set", "seeds=1")
+    adam = json.loads(at_rest("plan", spec, *fewer, "--json").stdout)["plan"][0]
+    assert len(adam["leaving"]) == 8, "the rate of that adam is another"
+    few = f"8 trials ({', '.join(trial[:10] for trial in adam['leaving'][:3])}, …); they keep all results: innate trials --left"
+    assert f"leaving: {few}" in at_rest("plan", spec, *fewer).stdout
+    done = at_rest("run", spec, *fewer, "--detach", "--json")
+    assert f"tiny: left by {few}" in done.stderr
+    assert json.loads(done.stdout)["run"][0]["leaving"] == adam["leaving"]
+
+    left = json.loads(at_rest("trials", "--left", "--json").stdout)["trials"]
+    assert {row["trial_id"] for row in left} == set(adam["leaving"])
+    assert {(row["study"], row["left_study"], row["state"]) for row in left} == {(None, "tiny", "done")}
+    table = at_rest("trials").stdout
+    assert table.count(" – ") == 8
+    assert "in no study (–): 8 left tiny 20" in table
+    (still,) = {row["study"] for row in json.loads(at_rest("trials", "--study", "tiny", "--json").stdout)["trials"]}
+    assert still == "tiny"
+    page = at_rest("show", left[0]["trial_id"]).stdout
+    assert "in no study (left tiny 20" in page
+    assert "pgd" in page
+    at_rest("export", "csv", str(tmp_path / "r.csv"))
+    assert sum(line.startswith(",") for line in (tmp_path / "r.csv").read_text().splitlines()) == 32
+    at_rest("trials", "--left", "-o", str(tmp_path / "l.csv"))
+    assert len((tmp_path / "l.csv").read_text().splitlines()) == 9
+    assert "use one of them" in at_rest("trials", "--left", "--study", "tiny", check=2).stderr
+    assert (
+        "8 that had left tiny before stay: innate trials --left" in at_rest("delete", "--study", "tiny", "--yes").stderr
+    )
+    assert "removed 8 trials" in at_rest("delete", "--left", "--yes").stderr
+    assert "nothing to remove" in at_rest("delete", "--left", "--yes").stderr
+    assert json.loads(at_rest("trials", "--json").stdout)["trials"] == []
 
 
 def test_run_prints_json_exits_1_after_a_failure_and_retry_queues_it_again(innate, tmp_path):

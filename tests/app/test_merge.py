@@ -14,7 +14,7 @@ from core.executors.inline import InlineExecutor
 from core.jobs.trial import run_trial
 from core.study.resolve import parse_study
 from core.study.share import Share, only, parse_share
-from storage import database
+from storage import database, studies
 from storage.home import Home, prepare
 from tests.app.test_worker import Silent
 from tests.conftest import innate_command, plan_of, tiny
@@ -162,6 +162,9 @@ def test_shares_run_in_one_home_add_up(home, cache):
     study = parse_study(tiny(), "test", home.root)
     for number, trials in ((1, 3), (2, 6), (3, 8)):
         assert foreground.submit(db, home, study, Share(number, 3)).trials == trials
+    assert (
+        studies.preview(db, plan_of(tiny(), cache), Share(1, 3)).leaving == ()
+    )  # the other shares are no trials that leave
 
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1/0", "1", "1/2/3", "-1/2", "a/b", "1/99999999"])

@@ -10,6 +10,7 @@ from contextlib import closing
 
 import pytest
 
+from storage.database import connect
 from storage.export.datasette import _SHOWN as SHOWN
 from storage.views import VIEWS
 from tests.conftest import ROOT, answered, innate_command
@@ -219,11 +220,13 @@ def test_a_folder_is_whole_or_not_there_and_replaces_nothing_else(kind, home, in
 @pytest.mark.parametrize("kind", ["parquet", "datasette"])
 def test_no_folder_of_a_home_is_taken_for_an_export(kind, home, innate):
     shutil.copy(DATABASE, home.database)
+    connect(home.database).conn.close()
+    before = home.database.read_bytes()
     for dest in (home.root, home.checkpoints, home.checkpoints / "new", home.database):
         done = innate("export", kind, str(dest), "--force", check=2)
         assert done.stderr.startswith(f"innate: {dest}")
         assert done.stderr.count("\n") == 1
-    assert home.database.stat().st_size == DATABASE.stat().st_size
+    assert home.database.read_bytes() == before
     assert list(home.checkpoints.iterdir()) == []
 
 

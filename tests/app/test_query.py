@@ -77,7 +77,7 @@ def test_parameters_are_numbers_text_or_nothing(ask):
 
 def test_the_question_can_come_from_a_file_or_stdin(ask, home, tmp_path, monkeypatch):
     place = tmp_path / "question.sql"
-    place.write_bytes(b"\xef\xbb\xbf-- which?\nSELECT count(*) AS n FROM v_trials;\n")
+    place.write_bytes(b"\xef\xbb\xbf-- which?\nSELECT count(*) AS n FROM v_trials WHERE study NOTNULL;\n")
     assert rows(ask("--file", str(place), "--json")) == [{"n": 380}]
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"SELECT 'NaN' = :x AS same")))
     done = answered("--db", str(DATABASE), "query", "-", "--param", "x=NaN", "--json", home=home.root)

@@ -2,26 +2,48 @@
 
 import itertools
 import os
+import shutil
+import sqlite3
 import time
 
 import pytest
 
 from app.report.status import unfinished, worker_view
-from app.worker import conditions, login, loop, owner, retention
+from app.worker import conditions, daemon, foreground, login, loop, owner, retention
 from app.worker.changes import perform
 from app.worker.loop import Stop, Worker
 from app.worker.pulse import Pulse
 from core.attacks import resolve
 from core.errors import BadInput, Unavailable
-from core.events import AttackProgress, Crashed, EpochFinished, EpochRecord, Finished, Started, TrainingProgress
+from core.events import (
+    AttackProgress,
+    Crashed,
+    EpochFinished,
+    EpochRecord,
+    Finished,
+    Started,
+    TrainingProgress,
+    TrialFailed,
+)
 from core.executors.inline import InlineExecutor
 from core.executors.protocol import Slot
 from core.jobs.trial import run_trial
 from storage import commands, database, queries, queue, studies, worker_state
-from storage.changes import Drain, Draining, Sweep
+from storage.changes import Drain, Draining, Pause, Sweep
 from storage.home import Home
-from tests.conftest import plan_of, tiny
+from storage.one_file import OpenedFile, checkpoint
+from tests.conftest import answered, plan_of, tiny
 from tests.storage import stored
+
+
+class Audience:
+    """Of a follower."""
+
+    def following(self, pid, running):
+        pass
+
+    def tick(self):
+        pass
 
 
 class Silent:
@@ -181,6 +203,109 @@ def test_a_home_that_is_gone_ends_the_worker(home, db, cache, make):
     home.lock.unlink()
     with pytest.raises(Unavailable, match="removed"):
         make().work(None, never)
+
+
+@pytest.mark.parametrize("other", [False, True], ids=["deleted", "replaced"])
+def test_a_database_that_is_taken_away_ends_the_worker(other, home, db, cache, make, tmp_path):
+    studies.submit(db, plan_of(tiny(seeds=1), cache))
+
+    def away():
+        home.database.rename(tmp_path / "away.db")
+        if other:
+            database.connect(tmp_path / "other.db").conn.close()
+            (tmp_path / "other.db").rename(home.database)
+
+    def taken_away(job, stop):
+        yield Started({"device": "cpu"}, os.getpid(), "0" * 64)
+        away()
+        while not stop():
+            yield TrainingProgress(1, 2, 1, 2, 1.0, 0.5, 10.0)
+            time.sleep(0.01)
+
+    with pytest.raises(Unavailable, match=r"innate\.db was removed or replaced"):
+        make(taken_away).work(None, never)
+    assert not home.database.with_name("innate.db-wal").stat().st_size, "nothing that would be read into another file"
+    assert queue.remaining(database.connect(tmp_path / "away.db"), "tiny") == {"queued": 3, "running": 1}, (
+        "left as it was"
+    )
+    if other:
+        assert queries.count_trials(database.connect(home.database)) == 0
+
+
+@pytest.mark.parametrize("fault", [sqlite3.OperationalError("disk I/O error"), BadInput("the disk is full")])
+def test_a_detached_worker_ends_with_its_database_whatever_fails_first(fault, home, db, cache, monkeypatch):
+    """What else makes the loop give up is waited out."""
+    held = owner.acquire(home, owner.DETACHED)
+
+    class Executor(InlineExecutor):
+        def poll(self, seconds):
+            home.database.unlink()
+            raise fault
+
+        def warm(self):
+            raise AssertionError("nothing is queued")
+
+    monkeypatch.setattr(daemon, "LanesExecutor", lambda slots, log: Executor(run_trial, 1))
+    with pytest.raises(Unavailable, match=r"innate\.db was removed or replaced under its worker"):
+        daemon._stay(
+            home, db, OpenedFile.at(home.database), [Slot("cpu", 1)], "auto", held, Silent(), foreground.StopSignals()
+        )
+    held.release()
+
+
+def test_whoever_waits_for_a_worker_is_told_that_the_database_is_gone(home, db, cache, monkeypatch):
+    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    held = owner.acquire(home, owner.DETACHED)
+
+    def away(_):
+        home.database.unlink(missing_ok=True)
+
+    monkeypatch.setattr(time, "sleep", away)
+    waiting = {
+        "perform": lambda db: perform(db, home, Drain()),
+        "follow": lambda db: foreground.work_on(db, home, "tiny", [], Audience(), foreground.StopSignals(), "auto"),
+    }
+    for name, wait in waiting.items():
+        with pytest.raises(Unavailable, match="the database was removed or replaced meanwhile"):
+            wait(db)
+        assert not home.database.exists(), name
+        db = database.connect(home.database)
+        studies.submit(db, plan_of(tiny(seeds=1), cache))
+    told = answered("wait", home=home.root)
+    assert (told.returncode, told.stderr.count("removed or replaced meanwhile")) == (4, 1)
+    held.release()
+
+
+def test_a_copy_of_the_one_file_is_whole_whenever_nothing_runs(home, db, cache, make, tmp_path):
+    studies.submit(db, plan_of(tiny(seeds=1, optimizers=["adam"], activations=["relu"]), cache))
+    copy = tmp_path / "copy.db"
+
+    def failing(job, stop):
+        yield Started({"device": "cpu"}, os.getpid(), "0" * 64)
+        yield TrialFailed("no such thing", "")
+
+    made = make(failing, stay=True)
+    made.watcher.tick = lambda: shutil.copyfile(home.database, copy)  # while it is idle, before it ends
+    made.work(None, counting(15))
+    assert queue.remaining(database.connect(copy, read_only=True), "tiny") == {"failed": 1}
+
+    reader = database.connect(home.database).conn
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM trial").fetchone()
+    assert worker_state.pause(db, "lunch")
+    began = time.monotonic()
+    assert not checkpoint(db), "somebody is reading"
+    assert time.monotonic() - began < 5, "and is not waited for"
+    reader.execute("COMMIT")
+    assert checkpoint(db)
+    shutil.copyfile(home.database, copy)
+    assert worker_state.paused(database.connect(copy, read_only=True)) == "lunch"
+
+
+def test_a_command_that_has_written_leaves_one_whole_file(home, db, tmp_path):
+    perform(db, home, Pause("lunch"))
+    shutil.copyfile(home.database, tmp_path / "copy.db")
+    assert worker_state.paused(database.connect(tmp_path / "copy.db", read_only=True)) == "lunch"
 
 
 def test_five_blameless_crashes_in_a_row_are_the_machine_s_fault(home, db, cache, make):

@@ -81,9 +81,11 @@ def test_from_detach_to_the_first_epoch_and_from_one_trial_to_the_next(lab):
 
 
 def test_an_idle_worker(lab):
-    worker = lab.start()
-    lab.until(lambda: lab.server_of(worker) is not None)
-    time.sleep(8)  # until torch is imported in the server
+    """One that has worked: before that it has no fork server."""
+    lab.innate("run", lab.study(SMALL), "--detach", "--slots", "1")
+    lab.innate("wait")
+    worker = lab.worker()
+    time.sleep(8)  # until the last trial's child has ended, too
     family = [worker, lab.server_of(worker)]
     before = [sum(process.cpu_times()[:2]) for process in family]
     time.sleep(IDLE_SECONDS)

@@ -232,6 +232,27 @@ def test_in_any_order_the_same_comes_out_as_in_one_home(chosen, attacks, extra, 
         assert seen(db) == wanted
 
 
+def test_trials_that_left_their_study_come_along_as_such(cache, tmp_path):
+    home, db = home_at(tmp_path, "other")
+    studies.submit(db, plan_of(tiny(seeds=2), cache))
+    work(db, home)
+    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    _, merged = home_at(tmp_path, "own")
+    merge(merged, home.database)
+    left = "SELECT trial_id, study, left_at FROM left_trial ORDER BY trial_id"
+    assert len(db.execute(left).fetchall()) == 4
+    assert merged.execute(left).fetchall() == db.execute(left).fetchall()
+    numbers = "SELECT trial_id, attack_id, eps, robust_accuracy FROM v_results WHERE study IS NULL ORDER BY 1, 2, 3"
+    assert merged.execute(numbers).fetchall() == db.execute(numbers).fetchall() != []
+    assert not merge(merged, home.database).changed
+    # In a home whose study has them, they are its trials.
+    _, whole = home_at(tmp_path, "whole")
+    studies.submit(whole, plan_of(tiny(seeds=2), cache))
+    merge(whole, home.database)
+    assert whole.execute(left).fetchall() == []
+    assert studies.preview(whole, plan_of(tiny(seeds=2), cache)).done == 8
+
+
 def test_shares_of_a_study_come_to_what_one_home_comes_to(cache, tmp_path):
     plan = plan_of(tiny(seeds=3), cache)
     whole_home, whole = home_at(tmp_path, "whole")

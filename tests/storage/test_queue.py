@@ -16,7 +16,7 @@ from PIL import Image
 from core.attacks import resolve
 from core.errors import BadInput, NotFound, Unavailable
 from core.events import EvaluationFailed
-from storage import commands, database, deletion, export, outcomes, queries, queue, recording, studies
+from storage import commands, database, deletion, export, outcomes, queries, queue, recording, states, studies
 from storage.changes import Delete
 from storage.destinations import in_use
 from storage.reading import as_json
@@ -367,11 +367,37 @@ def test_commands_are_answered_once_and_can_be_withdrawn(db):
 def test_listings_use_indices_and_read_no_ledger(db):
     for sql in (
         "SELECT * FROM v_leaderboard WHERE study = 'tiny'",
+        "SELECT * FROM trial_in_study WHERE study = 'tiny' ORDER BY study, position LIMIT 50",
         "SELECT * FROM v_trials WHERE study = 'tiny' ORDER BY study, position LIMIT 50",
+        "SELECT * FROM v_trials WHERE trial_id = 'a'",
     ):
         plan = " | ".join(row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}"))
-        assert "SCAN" not in plan.replace("SCAN v_leaderboard", ""), plan  # the view's own rows, already grouped
+        for own in (
+            "SCAN v_leaderboard",
+            "SCAN v_trials",
+            "SCAN x",
+        ):  # a view's own rows, and the few trials in no study
+            plan = plan.replace(own, "")
+        assert "SCAN" not in plan, plan
         assert "ledger" not in plan
+
+
+def test_a_study_that_is_done_is_not_scored_again_unless_it_wants_something_else(home, cache, monkeypatch):
+    db = database.connect(home.database)
+    document = tiny(seeds=1, optimizers=["adam"])
+    studies.submit(db, plan_of(document, cache))
+    while stored.run_one(db, home):
+        pass
+    scores = db.execute("SELECT * FROM score ORDER BY 1, 2, 3").fetchall()
+    settled = []
+    monkeypatch.setattr(studies, "settle_in", lambda *given: settled.append(given) or states.settle_in(*given))
+    assert studies.submit(db, plan_of({**document, "description": "the same"}, cache)).done == 2
+    assert settled == []
+    assert db.execute("SELECT * FROM score ORDER BY 1, 2, 3").fetchall() == scores
+    studies.submit(db, plan_of({**document, "attacks": document["attacks"][:1]}, cache))
+    assert len(settled) == 2, "fewer attacks: another worst case"
+    studies.submit(db, plan_of({**document, "attacks": document["attacks"][:1], "activations": ["relu"]}, cache))
+    assert len(settled) == 3, "fewer trials: what all were attacked with may be another"
 
 
 def test_a_kill_in_the_middle_of_writing_leaves_a_sound_database(home, cache):

@@ -22,7 +22,10 @@ def study():
 
 def test_every_view_is_described_column_by_column_in_its_order():
     db = empty()
-    names = {str(name) for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'view'").fetchall()}
+    found = db.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'view' AND name LIKE 'v\\_%' ESCAPE '\\'"
+    ).fetchall()
+    names = {str(name) for (name,) in found}  # the others are halves of them
     assert {view.name for view in VIEWS} == names
     for view in VIEWS:
         found = [str(row[1]) for row in db.execute(f"PRAGMA table_info({view.name})").fetchall()]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.report.leaving import COMMAND
 from app.tui.compose.draft import Document
 from app.tui.compose.mistakes import Mistake, by_part
 from app.worker.timing import Timings, Wanted
@@ -44,8 +45,6 @@ class Outlook:
     """Why the data set is not at hand, with what to do; None if it is."""
     stored: int | None = None
     """Runs of the stored study of this name, None if there is none."""
-    leaving: int = 0
-    """How many of them are not in the draft's grid."""
     warning: str | None = None
     """That what lies under the data set's name is not that set."""
     notes: tuple[str, ...] = ()
@@ -111,18 +110,9 @@ def _held_against(db: Database, plan: Plan, outlook: Outlook) -> Outlook:
         seconds=forecast(db, plan, submission, outlook.timed),
         lacking=wanted(db, plan, submission),
         stored=None if there is None else len(there),
-        leaving=len(there - _kept(db, plan)) if there else 0,
         warning=other_content_warning(plan.info) if plan.info.other_content else None,
         notes=plan.info.notes,
     )
-
-
-def _kept(db: Database, plan: Plan) -> set[str]:
-    """The trials of `plan`, as far as their learning rates are chosen."""
-    from storage.tuning import judge
-
-    chosen = (trial for cell in plan.cells for _, trial in judge(db, cell).compared)
-    return {trial.id for trial in (*plan.trials, *chosen)}
 
 
 def counts(outlook: Outlook) -> list[str]:
@@ -173,10 +163,11 @@ def remarks(outlook: Outlook) -> list[str]:
         found.append(f"{outlook.dataset} is not here yet: S downloads it")
     if outlook.warning is not None:
         found.append(outlook.warning)
-    undecided = 0 if outlook.submission is None else outlook.submission.undecided
-    if outlook.stored is not None and (outlook.leaving or outlook.stored + undecided != outlook.trials):
-        leaving = f": {_runs(outlook.leaving)} it, but stay here" if outlook.leaving else ""
-        found.append(f"changes the study {outlook.name}{leaving}")
+    submission = outlook.submission
+    undecided, leaving = (0, 0) if submission is None else (submission.undecided, len(submission.leaving))
+    if outlook.stored is not None and (leaving or outlook.stored + undecided != outlook.trials):
+        told = f": {_runs(leaving)} it, but stay here ({COMMAND})" if leaving else ""
+        found.append(f"changes the study {outlook.name}{told}")
     return found
 
 

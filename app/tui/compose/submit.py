@@ -1,4 +1,4 @@
-"""Submitting a draft as `innate run FILE --detach` does: the data set made sure of, a worker that lives, then the queue.
+"""Submitting a draft as `innate run FILE --detach` does: the data set made sure of, the queue, then a worker that lives.
 
 How that goes is told on the screen meanwhile, and what came of it on the one that is then in front.
 """
@@ -12,10 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.report.leaving import COMMAND
 from app.tui.compose.download import Download
 from app.tui.compose.outlook import Outlook, counts, remarks
 from app.tui.shell.page import Page
 from app.tui.widgets.dialogs import TextPage
+from core.errors import Unavailable
 from core.study.resolve import LARGE_GRID, grid_size
 
 if TYPE_CHECKING:
@@ -46,13 +48,14 @@ def submit(
     fetch: Fetch,
     report: Callable[[str], None],
 ) -> Submitted:
-    """Queue `study`, whose size has been agreed to, and see to a worker; `report` hears how far its pictures are decoded.
-    Raises InnateError, then nothing is queued."""
+    """Queue `study`, whose size has been agreed to, and see to a worker if anything is left to do; `report` hears how far its
+    pictures are decoded. Raises InnateError, then nothing is queued unless it says so."""
     from app.worker import control, foreground, login
     from app.worker.conditions import refuse_full_disk, refuse_precision
     from app.worker.devices import resolve_slots
     from core import datasets
     from core.study.plan import examine
+    from storage import tuning
 
     slots = resolve_slots((), None, None, None)
     refuse_precision(study, slots)
@@ -61,19 +64,28 @@ def submit(
     examine(study, home.data_root, home.cache, large=True, report=report)
     with writing() as db:
         refuse_full_disk(home)
-        # Before the study is queued: the worker's children import torch meanwhile.
-        started = control.start(home, slots, "auto", succeed=True)
-        told = _told(foreground.submit(db, home, study), started)
-    return Submitted(told, None if started.already else login.logout_warning())
+        submission = foreground.submit(db, home, study)
+        left = tuning.stages(db, study.name).open
+    try:
+        started = control.start(home, slots, "auto", succeed=True) if left else None
+    except Unavailable as error:
+        raise Unavailable(f"{study.name} is queued, but {error}") from None
+    warning = None if started is None or started.already else login.logout_warning()
+    return Submitted(_told(submission, started), warning)
 
 
-def _told(submission: Submission, started: Started) -> str:
+def _told(submission: Submission, started: Started | None) -> str:
+    """`started` is None where nothing was left to do."""
     left = submission.new + submission.trained
     trials = "nothing to do" if left == 0 else f"{left:,} trial{'' if left == 1 else 's'} queued"
     if submission.tuning_missing:
         trials = f"{submission.tuning_missing:,} trials queued to tune by, for {left:,} to come"
     if submission.failed:
         trials += f", {submission.failed:,} failed before (retry them in the queue)"
+    if submission.leaving:
+        trials += f", {len(submission.leaving):,} left it ({COMMAND})"
+    if started is None:
+        return f"{submission.study}: {trials}"
     if started.waits_for is not None:
         worker = f"the worker takes over when innate run (pid {started.waits_for}) ends"
     else:
@@ -91,6 +103,8 @@ def question(study: Study, outlook: Outlook | None, worker: WorkerView | None) -
         lines += counts(outlook)
     if outlook is not None:
         lines += [*remarks(outlook), *(f"data set: {note}" for note in outlook.notes)]
+    if outlook is not None and outlook.submission is not None and outlook.submission.nothing_left:
+        return "\n".join(lines)
     if worker is None or not worker.alive:
         lines += ["", "No worker is running: one is started, and goes on when you leave."]
     elif worker.state == "paused":

@@ -69,6 +69,8 @@ class Session:
         """Whether the queue is, as of the last look."""
         self.meanwhile: Mapping[str, int] = {}
         """How many trials came to their end between the last time and this start: "finished", "failed"."""
+        self.news: str | None = None
+        """What has become of the database's file, if it is no longer the one that was shown; to be told once."""
         self._left_at = self.remembered.left_at
         self.beginning: Beginning | None = None
         """What another screen wants to be composed: Compose takes it when it comes to the front."""
@@ -113,7 +115,7 @@ class Session:
         if self.looking:
             self._look_again = True
             return False
-        self.looking, before = True, self._last_look
+        self.looking, before, file = True, self._last_look, self.reader.file
         try:
             while True:
                 self._look_again = False
@@ -122,6 +124,9 @@ class Session:
                     break
         finally:
             self.looking = False
+        if file is not None and self.reader.file != file:
+            now = "gone, so nothing is shown" if self.reader.file is None else "another one than before"
+            self.news = f"{self.context.database}: the database is {now}"
         moved_on = self._last_look != before
         self.version += moved_on
         return moved_on
@@ -134,7 +139,7 @@ class Session:
         if self._left_at is not None:
             self.meanwhile, self._left_at = queries.ends_since(db, self._left_at), None
         view, counts = worker_view(db, self.context.lived_in), queue.unfinished_counts(db)
-        return (id(db), data_version(db)), view, counts, worker_state.paused(db) is not None
+        return (self.reader.connections, data_version(db)), view, counts, worker_state.paused(db) is not None
 
     # --- charts ---
 

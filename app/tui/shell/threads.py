@@ -30,10 +30,17 @@ class Reader:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._db: Database | None = None
         self._file: tuple[int, int] | None = None
+        self.connections = 0
+        """How often it has connected, to whatever then lay there."""
 
     async def ask(self, question: Callable[[Database], T]) -> T:
         """The answer to `question(db)`. Raises what it raises, SQLite's errors as InnateError."""
         return await asyncio.wrap_future(self._thread.submit(self._answer, question))
+
+    @property
+    def file(self) -> tuple[int, int] | None:
+        """Which file the last question found (device, inode), None where there was none."""
+        return self._file
 
     def close(self) -> None:
         """Let go of the connection; what is still asked is dropped."""
@@ -62,6 +69,7 @@ class Reader:
             else:
                 self._db = connect(self._path, read_only=self._read_only or not os.access(self._path, os.W_OK))
             self._file = there
+            self.connections += 1
         return self._db
 
     def _disconnect(self) -> None:

@@ -801,12 +801,22 @@ async def test_a_fresh_home_is_made_by_submitting_and_not_before(tmp_path, start
 @story
 async def test_a_worker_that_would_end_with_the_login_is_warned_of(filled_home, started, monkeypatch):
     monkeypatch.setattr(login, "logout_warning", lambda: "lingering is off; loginctl enable-linger")
-    async with composing(filled_home, start=small(name="other", seeds=1)) as (app, pilot):
+    async with composing(filled_home, start=small(name="other", seeds=3)) as (app, pilot):
         await press(pilot, "S", "y")
         await until(pilot, lambda: isinstance(app.screen, TextPage))
         await until(pilot, lambda: "loginctl enable-linger" in shown(app))
         await pilot.press("escape")
-        await until(pilot, lambda: "other: nothing to do; worker started" in shown(app))
+        await until(pilot, lambda: "other: 4 trials queued; worker started" in shown(app))
+
+
+@story
+async def test_no_worker_is_started_where_nothing_is_left_to_do(filled_home, started):
+    async with composing(filled_home, start=small(name="other", seeds=1)) as (app, pilot):
+        await press(pilot, "S")
+        assert "No worker is running" not in shown(app)
+        await press(pilot, "y")
+        await until(pilot, lambda: "other: nothing to do" in shown(app))
+    assert not started
 
 
 @story
@@ -815,11 +825,11 @@ async def test_what_keeps_it_from_being_submitted_is_told(filled_home, monkeypat
         raise Unavailable("the worker cannot be started: no more processes")
 
     monkeypatch.setattr(control, "start", start)
-    async with composing(filled_home, start=small(name="other")) as (app, pilot):
+    async with composing(filled_home, start=small(name="other", seeds=3)) as (app, pilot):
         await press(pilot, "S", "y")
-        await until(pilot, lambda: "the worker cannot be started" in shown(app))
+        await until(pilot, lambda: "other is queued, but the worker cannot be started" in shown(app))
         assert app.current_mode == "compose"
-    assert database.connect(filled_home.database).execute("SELECT count(*) FROM study").fetchone() == (1,)
+    assert queue.remaining(database.connect(filled_home.database), "other")["queued"] == 4, "whenever one can be"
 
 
 @story

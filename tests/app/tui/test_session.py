@@ -4,6 +4,8 @@ import asyncio
 
 from app.tui.shell.page import told_since
 from app.tui.shell.session import Session
+from storage.database import connect
+from storage.home import Home, prepare
 from tests.app.tui.conftest import context_for
 
 
@@ -13,6 +15,8 @@ def test_a_look_that_is_asked_for_during_another_is_made_after_it(filled_home):
 
     class Reader:
         """Answers with the version as it was when it was asked, the first time only once it is let."""
+
+        file = None
 
         async def ask(self, _):
             version = next(versions)
@@ -34,6 +38,34 @@ def test_a_look_that_is_asked_for_during_another_is_made_after_it(filled_home):
     session.reader = Reader()
     asyncio.run(story())
     session.charts.close()
+
+
+def test_a_database_that_is_taken_away_is_told_once_and_a_new_one_is_read(tmp_path):
+    home = Home(tmp_path / "home")
+    prepare(home)
+    session = Session(context_for(home))
+
+    async def looked():
+        moved_on = await session.look()
+        news, session.news = session.news, None
+        return moved_on, news
+
+    async def story():
+        assert (await looked())[1] is None, "there was none"
+        connect(home.database).conn.close()
+        assert await looked() == (True, None), "it appears"
+        assert await looked() == (False, None)
+        home.database.unlink()
+        assert await looked() == (True, f"{home.database}: the database is gone, so nothing is shown")
+        assert await looked() == (False, None)
+        for name in ("innate.db", "other.db"):
+            connect(home.root / name).conn.close()
+        assert await looked() == (True, None)
+        (home.root / "other.db").rename(home.database)
+        assert await looked() == (True, f"{home.database}: the database is another one than before")
+
+    asyncio.run(story())
+    session.close()
 
 
 def test_what_ended_since_the_screens_were_left_is_told_once(filled_home):
