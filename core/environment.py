@@ -37,7 +37,7 @@ def environment(
         "innate": _version("innate"),
         **asdict(source_revision()),
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),  # a class of torch's own, which whoever unpickles it would import
         "torchvision": _version("torchvision"),
         "numpy": _version("numpy"),
         "pillow": _version("pillow"),

@@ -294,6 +294,11 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """It has been sent to a machine and waits there for its turn; told now and then, never stored."""
+
+
+@dataclass(frozen=True)
 class Crashed:
     """The child ended without a last word; `trial_at_fault` is False where the machinery around it died."""
 
@@ -304,6 +309,8 @@ class Crashed:
     """Bytes of a device that were not enough, where that is why it ended: all that its process held."""
     beside: int = 0
     """How many other trials shared the process with it."""
+    node: str | None = None
+    """The machine of a cluster that was lost, or on which what ran it was; None: nothing of a cluster."""
 
 
 @dataclass(frozen=True)
@@ -357,6 +364,7 @@ Event = (
     | AttackTimed
     | NotTimed
     | TrialFailed
+    | Waiting
     | Stopped
     | Finished
     | Crashed

@@ -123,6 +123,13 @@ class SlotRow:
     waits: str | None
     lanes: LaneRow | None = None
     """Of the device, where its trials share a process: the slot is one of its lanes."""
+    node: str | None = None
+    """The machine of a cluster that has it; None: the worker's own."""
+
+    @property
+    def where(self) -> str:
+        """Its device, and the machine where that is another."""
+        return self.device if self.node is None else f"{self.device} of {self.node}"
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ Innate = Callable[..., subprocess.CompletedProcess[str]]
 APART = {"wait", "start", "--detach"}
 """What starts a worker or waits for one, and so is a process in all tests."""
 EXECUTORS = (
-    "app.worker.foreground.LanesExecutor",
+    "app.worker.cluster.LanesExecutor",
     "app.worker.importing.ProcessExecutor",
     "app.worker.reproduction.ProcessExecutor",
     "app.worker.timing.ProcessExecutor",

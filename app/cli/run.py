@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.cli.cluster import Address, ExecutorName, GpuShare, cluster_asked, joined
 from app.cli.context import complete_preset, context_of
 from app.cli.output import emit_json, emit_rows
-from app.cli.worker import Crafting, Device, Fraction, Lanes, Slots, Threads, begin, check_crafting, slots_asked
+from app.cli.worker import (
+    Crafting,
+    Device,
+    Fraction,
+    Lanes,
+    Slots,
+    Threads,
+    begin,
+    check_crafting,
+    slots_asked,
+)
 from app.context import Context
 from core.errors import BadInput, ExitCode, Unavailable
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
+    from app.worker.cluster import Cluster
     from app.worker.timing import Timings, Wanted
     from core.datasets import Portrait
+    from core.executors.protocol import Slot
     from core.records.study import Plan, Tuning
     from storage.studies import Submission
 
@@ -60,6 +74,9 @@ def run(
     memory_fraction: Fraction = None,
     lanes: Lanes = None,
     crafting: Crafting = "auto",
+    executor: ExecutorName = "process",
+    address: Address = None,
+    gpu_share: GpuShare = None,
     detach: Annotated[
         bool,
         typer.Option(
@@ -89,8 +106,16 @@ def run(
     part = None if share is None else parse_share(share)
     study = load_study(spec, sets or ())
     check_crafting(crafting)
-    resolved = slots_asked(context, slots, device, threads, memory_fraction, lanes)
-    refuse_precision(study, resolved)
+    asked = cluster_asked(executor, address, gpu_share, slots, device, threads, memory_fraction, lanes)
+    cluster = None if asked is None or detach else joined(context, asked)
+    if cluster is not None:
+        resolved: Sequence[Slot] = cluster.slots
+    elif asked is None:
+        resolved = slots_asked(context, slots, device, threads, memory_fraction, lanes)
+    else:
+        resolved = ()
+    if resolved:
+        refuse_precision(study, resolved)
     # Nothing is written to the home before the study is known to fit its data; the owner of the home plans it.
     refuse_large_grid(study, large=yes)
     datasets.fetch(study.source, context.home.data_root, context.say, context.home.cache)
@@ -112,7 +137,7 @@ def run(
     if detach:
         if tuning.stages(db, study.name).open:
             try:
-                begin(context, resolved, crafting, succeed=True)
+                begin(context, resolved, crafting, succeed=True, cluster=asked)
             except Unavailable as error:
                 raise Unavailable(f"{study.name} is queued, but {error}") from None
             context.say("queued; innate status shows it, innate wait waits for it, innate results has what is done")
@@ -121,7 +146,7 @@ def run(
         if as_json:
             emit_json("run", [submission.as_json()])
         return
-    finished = work_on(context, db, study.name, resolved, crafting)
+    finished = work_on(context, db, study.name, resolved, crafting, cluster)
     _close(context, db, study.name, finished=finished, as_json=as_json)
 
 
@@ -210,7 +235,9 @@ def _measured(
     return found
 
 
-def work_on(context: Context, db: Database, name: str, slots: Any, crafting: str) -> bool:
+def work_on(
+    context: Context, db: Database, name: str, slots: Any, crafting: str, cluster: Cluster | None = None
+) -> bool:
     """Work on the stored study and its tuning, or follow them, with the display; False if stopped before the end."""
     from app.cli.progress import Progress, console_for_stderr
     from app.worker import foreground
@@ -229,9 +256,11 @@ def work_on(context: Context, db: Database, name: str, slots: Any, crafting: str
             verbose=context.verbose,
         )
         try:
-            return foreground.work_on(db, context.home, name, slots, progress, stop, crafting)
+            return foreground.work_on(db, context.home, name, slots, progress, stop, crafting, cluster)
         finally:
             progress.close()
+            if cluster is not None:
+                cluster.close()
 
 
 def _close(context: Context, db: Database, study: str, *, finished: bool, as_json: bool) -> None:

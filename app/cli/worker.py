@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from app.cli.cluster import Address, ExecutorName, GpuShare, cluster_asked
 from app.cli.context import context_of
 from app.cli.output import emit_json
 from app.context import Context
@@ -20,13 +21,19 @@ from core.names import short_id
 
 if TYPE_CHECKING:
     from app.report.status import DeviceLanes, WorkerView
+    from app.worker.cluster import Asked
     from core.executors.protocol import Slot
     from storage.changes import Change
 
 Answer = TypeVar("Answer")
 Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 Slots = Annotated[
-    int | None, typer.Option(min=1, max=1024, help="Trials at a time, on all devices; one per core if not given.")
+    int | None,
+    typer.Option(
+        min=1,
+        max=1024,
+        help="Trials at a time, on all devices (with ray: CPU slots of each machine); one per core if not given.",
+    ),
 ]
 Lanes = Annotated[
     int | None, typer.Option(min=1, max=MOST_LANES, help="Trials at a time on each GPU; as many as pay if not given.")
@@ -64,13 +71,20 @@ def start(
     memory_fraction: Fraction = None,
     lanes: Lanes = None,
     crafting: Crafting = "auto",
+    executor: ExecutorName = "process",
+    address: Address = None,
+    gpu_share: GpuShare = None,
     as_json: Json = False,
 ) -> None:
     """Start the worker in the background; returns once it works, or says why not."""
     context = context_of(ctx)
     context.writing().conn.close()
     check_crafting(crafting)
-    begin(context, slots_asked(context, slots, device, threads, memory_fraction, lanes), crafting)
+    cluster = cluster_asked(executor, address, gpu_share, slots, device, threads, memory_fraction, lanes)
+    if cluster is None:
+        begin(context, slots_asked(context, slots, device, threads, memory_fraction, lanes), crafting)
+    else:
+        begin(context, (), crafting, cluster=cluster)
     _emit(context, as_json)
 
 
@@ -91,18 +105,26 @@ def slots_asked(
     return resolved
 
 
-def begin(context: Context, slots: Sequence[Slot], crafting: str, *, succeed: bool = False) -> None:
+def begin(
+    context: Context,
+    slots: Sequence[Slot],
+    crafting: str,
+    *,
+    succeed: bool = False,
+    cluster: Asked | None = None,
+) -> None:
     """Make sure that a worker lives, and say which."""
     from app.worker import control, login
     from app.worker.devices import in_words
 
-    started = control.start(context.home, slots, crafting, succeed=succeed)
+    started = control.start(context.home, slots, crafting, succeed=succeed, cluster=cluster)
     if started.waits_for is not None:
         context.say(f"an innate run (pid {started.waits_for}) owns this home; the worker takes over when it ends")
     elif started.already:
         context.say(f"a worker is running already (pid {started.pid})")
     else:
-        context.say(f"worker started (pid {started.pid}, {in_words(slots)})")
+        where = in_words(slots) if cluster is None else "on a Ray cluster"
+        context.say(f"worker started (pid {started.pid}, {where})")
         warning = login.logout_warning()
         if warning:
             context.say(warning)
@@ -254,7 +276,7 @@ def describe(view: WorkerView) -> list[str]:
     for slot in view.slots:
         if slot.lanes is None:
             state = short_id(slot.trial_id) if slot.trial_id else slot.waits or "free"
-            lines.append(f"  slot {slot.number + 1}  {slot.device}, {slot.threads} thread(s)  {state}")
+            lines.append(f"  slot {slot.number + 1}  {slot.where}, {slot.threads} thread(s)  {state}")
     for lanes in view.lanes:
         lines.append(how_full(lanes))
         ids = [short_id(trial_id) for trial_id in lanes.trials]

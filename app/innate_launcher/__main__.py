@@ -30,7 +30,7 @@ _BAD_INSTALLATION = 2
 
 def main() -> None:
     """Run `innate`. Ends with one line and exit code 2 where another package's files lie over ours."""
-    launch = _launch()
+    launch = launch_module()
     if launch is None:
         _refuse(f"core/launch.py is missing beside {Path(__file__).parent}")
     launch.hold_standard_streams()
@@ -44,7 +44,7 @@ def main() -> None:
     innate()
 
 
-def _launch() -> ModuleType | None:
+def launch_module() -> ModuleType | None:
     """core/launch.py, loaded by its path: installed it lies beside this package, in a checkout beside `app`."""
     for folder in Path(__file__).absolute().parents[1:3]:
         file = folder / "core" / "launch.py"

@@ -16,12 +16,16 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from app.worker.owner import DETACHED, FOREGROUND, Holder, holder, told_of
 from core import launch
 from core.errors import ExitCode, InnateError, Unavailable
 from core.executors.protocol import Slot
 from storage.home import Home
+
+if TYPE_CHECKING:
+    from app.worker.cluster import Asked
 
 _COMMAND_SECONDS = 5.0
 """How long a short command that holds the lock for moments may take before `stop` says so."""
@@ -43,8 +47,12 @@ class StillStopping(Unavailable):
     """The worker was told to stop and has not ended yet; it goes on stopping."""
 
 
-def start(home: Home, slots: Sequence[Slot], crafting: str, *, succeed: bool = False) -> Started:
+def start(
+    home: Home, slots: Sequence[Slot], crafting: str, *, succeed: bool = False, cluster: Asked | None = None
+) -> Started:
     """Make sure that a detached worker lives. Raises Unavailable, or what kept it from starting.
+
+    With a `cluster` it works there, and `slots` mean nothing.
 
     While an `innate run` owns the home, a worker cannot: with `succeed` it is left waiting to take over, else refused.
     """
@@ -58,7 +66,12 @@ def start(home: Home, slots: Sequence[Slot], crafting: str, *, succeed: bool = F
             f"an innate run (pid {who.pid}) owns {home.root} and works on its study; wait for its end, or stop it"
         )
     reader, writer = os.pipe()
-    setup = {"slots": [asdict(slot) for slot in slots], "crafting": crafting, "succeed": succeed}
+    setup = {
+        "slots": [asdict(slot) for slot in slots],
+        "crafting": crafting,
+        "succeed": succeed,
+        "cluster": None if cluster is None else asdict(cluster),
+    }
     try:
         home.logs.mkdir(parents=True, exist_ok=True)
         with (home.logs / "worker.stderr").open("wb") as stderr:

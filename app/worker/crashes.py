@@ -12,7 +12,8 @@ class BlamelessCrashes:
     """Counts those in a row.
 
     One that several trials shared counts once. Lanes that a device's memory does not hold become fewer each time, until they
-    fit, and where a trial is to blame that has been found: neither says anything of the machine.
+    fit, and where a trial is to blame that has been found: neither says anything of the machine. Nor do machines of a cluster
+    that were lost, which come and go.
     """
 
     def __init__(self) -> None:
@@ -32,6 +33,8 @@ class BlamelessCrashes:
         """Take in a crash that nobody asked for."""
         if crash.trial_at_fault:
             self._in_a_row = 0
+            return False
+        if crash.node is not None:
             return False
         if crash.beside and (crash.memory_needed is not None or self._shared):
             return False

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from app.terminal.characters import visible
 from app.worker import conditions
+from app.worker.cluster import Asked, Cluster, executor_for
 from app.worker.devices import in_words, remarks
 from app.worker.foreground import StopSignals
 from app.worker.loop import Worker
@@ -99,11 +100,16 @@ def main(arguments: Sequence[str]) -> int:
                 queue.reclaim(db)
                 verdicts.score_late(db)
                 slots = [Slot(**slot) for slot in setup["slots"]]
-                log.info("worker %d begins, %s", os.getpid(), in_words(slots))
-                for remark in remarks(()):
+                cluster = None
+                if setup["cluster"] is not None:
+                    asked = Asked(**{**setup["cluster"], "devices": tuple(setup["cluster"]["devices"])})
+                    cluster = Cluster(home, asked)
+                    slots = list(cluster.slots)
+                log.info("worker %d begins, %s", os.getpid(), in_words(slots) if cluster is None else cluster.words)
+                for remark in remarks(()) if cluster is None else ():
                     log.warning("%s", remark)
                 book = Logbook(lambda: answer.give(pid=os.getpid(), already=False, waits_for=None))
-                _stay(home, db, file, slots, setup["crafting"], ownership, book, stopping)
+                _stay(home, db, file, slots, setup["crafting"], ownership, book, stopping, cluster)
             finally:
                 ownership.release()
         except InnateError as error:
@@ -159,13 +165,15 @@ def _stay(
     ownership: Ownership,
     book: Logbook,
     stop: StopSignals,
+    cluster: Cluster | None,
 ) -> None:
     """Work until told to end. What makes the loop give up (a full disk, a broken installation) is waited out."""
     while True:
-        executor = LanesExecutor(slots, home.logs / "children.log")
-        if queue.next_trial(db) is not None:  # what torch takes of memory is only taken where it is needed
-            executor.warm()
         try:
+            executor = executor_for(home, db, slots, cluster, book.noted)
+            # What torch takes of memory is only taken where it is needed.
+            if isinstance(executor, LanesExecutor) and queue.next_trial(db) is not None:
+                executor.warm()
             worker = Worker(home, db, executor, book, ownership, role=DETACHED, crafting=crafting, stay=True, file=file)
             worker.work(None, stop)
             return

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from app.worker import changes
+from app.worker.cluster import Cluster, executor_for
 from app.worker.loop import Stop, Watcher, Worker
 from app.worker.owner import FOREGROUND, acquire, holder, told_of
 from core.errors import Unavailable
-from core.executors.lanes import LanesExecutor
 from core.executors.protocol import Slot
 from core.records.study import Study
 from core.study.share import Share
@@ -65,12 +65,13 @@ def work_on(
     audience: Audience,
     stop: StopSignals,
     crafting: str,
+    cluster: Cluster | None = None,
 ) -> bool:
     """Work on or follow `study` until nothing of it is queued or running; False if stopped before that.
 
     The study has been submitted. Whichever process owns the home does the work; when it ends with this study still
-    open, this one takes over. A worker that was drained counts as stopped. Raises Unavailable once the database that was opened
-    is no longer the home's.
+    open, this one takes over. A worker that was drained counts as stopped. With a `cluster` the work is done there. Raises
+    Unavailable once the database that was opened is no longer the home's.
     """
     file = OpenedFile.at(home.database)
     while tuning.stages(db, study).open:
@@ -90,7 +91,7 @@ def work_on(
         try:
             queue.reclaim(db)
             verdicts.score_late(db)
-            executor = LanesExecutor(slots, home.logs / "children.log")
+            executor = executor_for(home, db, slots, cluster, audience.noted)
             worker = Worker(home, db, executor, audience, ownership, role=FOREGROUND, crafting=crafting, file=file)
             if not worker.work(study, stop):
                 return False

@@ -156,11 +156,11 @@ class Worker:
                 self._go_on_tuning()
                 if stop() or self._draining:
                     if not self._running:
-                        return False
+                        return self._done(False)
                 elif self._hold is None:
                     self._fill_slots()
                 if not self._running and not self._stay and queue.next_trial(self._db, study) is None:
-                    return True
+                    return self._done(True)
                 self._stop_what_must()
                 self._crashes.begin_turn()
                 for key, event in self._executor.poll(_POLL_SECONDS):
@@ -172,6 +172,11 @@ class Worker:
                 self._watcher.tick()
         finally:
             self._hand_back()
+
+    def _done(self, whole: bool) -> bool:
+        """Nothing runs. The executor learns by one more poll that what the last one gave is recorded."""
+        self._executor.poll(0.0)
+        return whole
 
     # --- what others ask ---
 
@@ -220,7 +225,8 @@ class Worker:
         )
         if self._hold != before:
             self._watcher.noted(f"paused: {self._hold.reason}" if self._hold else "going on")
-        free = [slot for _, slot in self._free_slots()]
+        # What a cluster's machines lack, they find themselves.
+        free = [slot for _, slot in self._free_slots() if slot.node is None]
         at_work = {running.pulse.slot.device for running in self._running.values()}
         crowded = conditions.crowded(self._db, free, self._gpus, at_work)
         for device in crowded.keys() - self._crowded.keys():
@@ -277,6 +283,7 @@ class Worker:
             threads=slot.threads,
             crafting=self._crafting,
             memory_fraction=slot.memory_fraction,
+            node=slot.node,
             diagnoses=claim.diagnoses,
             traits=claim.traits,
             audits=claim.audits,
@@ -299,7 +306,9 @@ class Worker:
 
     def _take(self, key: str, event: Event) -> None:
         running = self._running[key]
-        running.lost = running.lost or conditions.loss_behind(event, running.pulse.slot.device, self._gpus)
+        slot = running.pulse.slot
+        if slot.node is None:
+            running.lost = running.lost or conditions.loss_behind(event, slot.device, self._gpus)
         if running.lost is not None:
             if not isinstance(event, LAST_EVENTS):  # nothing that comes from a lost device is worth recording
                 running.killed = True
@@ -338,7 +347,8 @@ class Worker:
         self._beat_at, self._told = time.monotonic(), state
         slots = self._slot_rows()
         worker = WorkerState(self._role, self._started_at, state, reason, self._study, slots, self._finished)
-        uuids = {gpu.name: gpu.uuid for gpu in self._gpus()} if any(slot.device != "cpu" for slot in slots) else {}
+        with_gpus = any(slot.device != "cpu" and slot.node is None for slot in slots)
+        uuids = {gpu.name: gpu.uuid for gpu in self._gpus()} if with_gpus else {}
         with contextlib.suppress(InnateError):  # the next beat tells; what matters is recorded with patience
             worker_state.beat(self._db, worker, pulse.rows([r.pulse for r in self._running.values()], uuids))
 
@@ -363,6 +373,7 @@ class Worker:
                 trial_id,
                 None if trial_id else self._crowded.get(slot.device),
                 lanes.get(slot.device),
+                slot.node,
             )
             for number, slot, trial_id in sorted(rooms, key=lambda room: room[0])
         )

@@ -88,13 +88,17 @@ def rows(pulses: Sequence[Pulse], uuids: Mapping[str, str]) -> list[RunningRow]:
     """Every pulse with the memory that its process holds: on its GPU where the driver tells, else resident. Trials that share
     a process are told an equal part each.
 
-    `uuids` maps "cuda:N" to the device's UUID.
+    `uuids` maps "cuda:N" to the device's UUID. What processes of another machine hold is not known.
     """
-    on_gpus = sorted({uuids[pulse.slot.device] for pulse in pulses if pulse.slot.device in uuids})
+    here = [pulse for pulse in pulses if pulse.slot.node is None]
+    on_gpus = sorted({uuids[pulse.slot.device] for pulse in here if pulse.slot.device in uuids})
     held = memory_of_processes(on_gpus) if on_gpus else {}
-    sharing = Counter(pulse.pid for pulse in pulses)
+    sharing = Counter(pulse.pid for pulse in here)
     whole = {pid: held.get(pid or -1) or _resident(pid) for pid in sharing}
-    return [pulse.live(_part(whole[pulse.pid], sharing[pulse.pid])) for pulse in pulses]
+    return [
+        pulse.live(None if pulse.slot.node is not None else _part(whole[pulse.pid], sharing[pulse.pid]))
+        for pulse in pulses
+    ]
 
 
 def _part(memory: int | None, sharing: int) -> int | None:

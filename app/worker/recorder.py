@@ -27,6 +27,7 @@ from core.events import (
     TrainingProgress,
     TraitsMeasured,
     TrialFailed,
+    Waiting,
 )
 from storage import journal, queue, recording
 from storage.database import transaction
@@ -65,7 +66,7 @@ class Recorder:
         now = time.time()
         self._log += [journal.Line(now, claim.trial_id, entry) for entry in journal.entries(event)]
         match event:
-            case TrainingProgress() | AttackProgress():
+            case TrainingProgress() | AttackProgress() | Waiting():
                 return
             case EpochFinished(record):
                 self._epochs.setdefault(claim.trial_id, []).append((record, now))

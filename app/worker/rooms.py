@@ -8,12 +8,15 @@ from collections.abc import Collection, Mapping, Sequence
 
 from core.executors.protocol import Lanes, Slot
 
+_Place = tuple[str | None, str]
+"""A machine, and a device of it."""
+
 
 class Rooms:
     """Numbers from 0, in the order in which the executor's slots first appeared."""
 
     def __init__(self) -> None:
-        self._devices: list[str] = []
+        self._places: list[_Place] = []
 
     def free(self, capacity: Sequence[Slot], taken: Collection[int]) -> list[tuple[int, Slot]]:
         """Which of the executor's slots are free, with their numbers, the lowest first; the numbers in `taken` are busy.
@@ -21,23 +24,27 @@ class Rooms:
         A device that has fewer slots now than are busy has none.
         """
         self._name(capacity)
-        left = Counter(slot.device for slot in capacity)
-        left.subtract(self._devices[number] for number in taken)
-        example = {slot.device: slot for slot in capacity}
+        left = Counter(map(_place, capacity))
+        left.subtract(self._places[number] for number in taken)
+        example = {_place(slot): slot for slot in capacity}
         found = []
-        for number, device in enumerate(self._devices):
-            if number not in taken and left[device] > 0:
-                left[device] -= 1
-                found.append((number, example[device]))
+        for number, place in enumerate(self._places):
+            if number not in taken and left[place] > 0:
+                left[place] -= 1
+                found.append((number, example[place]))
         return found
 
     def _name(self, capacity: Sequence[Slot]) -> None:
         """Give numbers to slots that have none yet."""
-        known = Counter(self._devices)
+        known = Counter(self._places)
         for slot in capacity:
-            known[slot.device] -= 1
-            if known[slot.device] < 0:
-                self._devices.append(slot.device)
+            known[_place(slot)] -= 1
+            if known[_place(slot)] < 0:
+                self._places.append(_place(slot))
+
+
+def _place(slot: Slot) -> _Place:
+    return slot.node, slot.device
 
 
 class FewerLanes:

@@ -23,6 +23,8 @@ class Slot:
     threads: int
     memory_fraction: float | None = None
     lanes: int | None = None
+    node: str | None = None
+    """The machine of a cluster that has the device; None: this one."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ class Executor(Protocol):
         ...
 
     def poll(self, timeout: float) -> Sequence[tuple[str, Event]]:
-        """The events since the last call, waiting up to `timeout` seconds for the first."""
+        """The events since the last call, waiting up to `timeout` seconds for the first. Whoever calls again has recorded those
+        that the call before gave."""
         ...
 
     def cancel(self, key: str, *, now: bool = False) -> None:

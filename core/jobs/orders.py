@@ -64,6 +64,8 @@ class Job:
     traits: tuple[int | None, ...] = ()
     """The test subsets on which its traits are still to be measured."""
     audits: tuple[AuditOrder, ...] = ()
+    node: str | None = None
+    """The machine of a cluster that it is for; None: this one."""
     met: str | None = None
     """Digest of what the home met under the data set's name, where the program does not know the real set itself."""
 

@@ -4,10 +4,12 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import psutil
 import pytest
 
+from core.environment import environment
 from core.events import LAST_EVENTS, Crashed, EpochFinished, Finished, Started, Stopped, Trained, TrainingProgress
 from core.executors.inline import InlineExecutor
 from core.executors.process import ProcessExecutor
@@ -74,7 +76,7 @@ def saw(key, kind):
 
 class TestEveryExecutor:
     def test_has_the_slots_it_was_given(self, executor):
-        assert list(executor.capacity()) == [Slot("cpu", 1)] * 2
+        assert [replace(slot, node=None) for slot in executor.capacity()] == [Slot("cpu", 1)] * 2
 
     def test_carries_each_job_s_events_in_order_to_one_last_one(self, executor, tmp_path, cache):
         for number in range(2):
@@ -215,8 +217,13 @@ def test_a_child_keeps_the_memory_that_it_frees_for_what_it_allocates_next(lasti
 
 
 def test_the_worker_s_side_imports_no_torch():
-    code = "import sys, core.executors.process; print('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+    modules = "core.executors.process, core.executors.cluster.executor, core.executors.cluster.station"
+    code = f"import sys, {modules}; print('torch' in sys.modules, 'ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False False"
+
+
+def test_what_an_attempt_ran_on_is_plain_data_that_imports_nothing():
+    assert {type(value) for value in environment("cpu", 1, "fp32").values()} <= {str, int, bool, type(None)}
 
 
 def test_resuming_elsewhere_gives_the_same_weights(lasting, tmp_path, cache):

@@ -346,7 +346,7 @@ def _slots(data: Answer, width: int, room: int) -> list[Content]:
     """A line per slot: device, threads, what is on it or why nothing is. Of a device with lanes one line for all of them,
     then one for each trial."""
     slots = [slot for slot in data.view.slots if slot.lanes is None]
-    device = max((len(slot.device) for slot in slots), default=0)
+    device = max((len(slot.where) for slot in slots), default=0)
     lines = [_slot(slot, data, device, width) for slot in slots]
     for lanes in data.view.lanes:
         lines.append(Content(cut(f"{lanes.device}  {lanes.told}", width)))
@@ -370,7 +370,7 @@ def _on_lane(trial_id: str, data: Answer, width: int) -> Content:
 
 def _slot(slot: SlotRow, data: Answer, device: int, width: int) -> Content:
     threads = f"{slot.threads} thread{'' if slot.threads == 1 else 's'}"
-    head = f"slot {slot.number + 1:<2} {slot.device:<{device}}  {threads}  "
+    head = f"slot {slot.number + 1:<2} {slot.where:<{device}}  {threads}  "
     trial = data.running.get(slot.trial_id) if slot.trial_id else None
     if trial is not None:
         far, colour = stands(trial, with_time=False)
