@@ -5,6 +5,7 @@ Nothing heavy is imported here: help answers at once, and each command imports w
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from collections.abc import Sequence
@@ -116,6 +117,10 @@ def _commands(ctx: typer.Context) -> list[Command]:
     return found
 
 
+def _first_sentence(text: str) -> str:
+    return f"{inspect.cleandoc(text).split('. ')[0].rstrip('.')}."
+
+
 for group in (
     run,
     attack,
@@ -142,6 +147,9 @@ for group in (
     doctor,
 ):
     group.register(app)
+for part in (app, *(one.typer_instance for one in app.registered_groups if one.typer_instance is not None)):
+    for entry in part.registered_commands:  # else the list of commands cuts what it says of each in the middle
+        entry.short_help = _first_sentence(entry.help or entry.callback.__doc__ or "")
 
 
 def main() -> None:

@@ -59,7 +59,7 @@ group = typer.Typer(
 
 
 def register(app: typer.Typer) -> None:
-    app.add_typer(group, name="worker")
+    app.add_typer(group, name="worker", short_help="The detached worker: trains and attacks what is queued.")
 
 
 @group.command("start", epilog="Examples: innate worker start; innate worker start --device cuda:0 --lanes 8")

@@ -292,7 +292,7 @@ COMMANDS = [
     "report", "reproduce", "tuning", "traits", "findings",
     "run", "plan", "init", "presets", "datasets", "architectures", "optimizers", "activations", "attacks", "defenses",
     "scores", "studies", "trials", "show", "results", "chart", "attack", "examples", "export", "delete", "retry", "doctor",
-    "transfer", "compare", "status", "wait", "cancel", "priority", "gc", "query", "guide", "merge",
+    "transfer", "compare", "status", "wait", "cancel", "priority", "gc", "query", "guide", "merge", "published",
 ]  # fmt: skip
 
 
@@ -300,6 +300,7 @@ def test_help_names_every_command_and_is_what_innate_alone_prints(innate):
     out = innate("--help").stdout
     assert innate().stdout == out
     assert all(re.search(rf"^  {command}  ", out, re.MULTILINE) for command in COMMANDS)
+    assert "..." not in out.partition("Commands:")[2]  # each is told in whole words
     assert re.fullmatch(
         r"innate \d+\.\d+\.\d+ \(revision ([0-9a-f]{10}(, dirty)?|unknown)\)\n", innate("--version").stdout
     )
