@@ -12,7 +12,7 @@ from core.records.trial import ImportRecord, TrialSpec
 from core.verdict.settling.looked import Looked
 from storage.notes import NoteRow
 from storage.settling import MoreSeeds
-from storage.studies import Submission
+from storage.submitting import Submission
 from storage.transfers import Crafted
 
 Answer = TypeVar("Answer", covariant=True)

@@ -14,7 +14,7 @@ from core.study.plan import make_plan
 from core.study.resolve import parse_study
 from core.verdict.scoring import scores_of
 from core.verdict.scoring.outcomes import Outcomes, UnderAttack
-from storage import database, image_outcomes, studies
+from storage import database, image_outcomes, submitting
 from storage.home import Home, prepare
 from tests.conftest import tiny
 
@@ -29,7 +29,7 @@ def fill(home: Home, *, done: int = 9_000, failed: int = 100, **changes: Any) ->
     db = database.connect(home.database)
     document = tiny(name="big", **{"seeds": TRIALS // 4, **changes})
     plan = make_plan(parse_study(document, "test", Path("/")), home.cache / "no-data", home.cache, large=True)
-    studies.submit(db, plan)
+    submitting.submit(db, plan)
     rng, bits = random.Random(1), np.random.default_rng(1)
     (samples,) = db.execute("SELECT samples FROM study").fetchone()
     attacks = [

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from core.datasets import Portrait
     from core.executors.protocol import Slot
     from core.records.study import Plan, Tuning
-    from storage.studies import Submission
+    from storage.submitting import Submission
 
 Spec = Annotated[
     str,
@@ -171,7 +171,7 @@ def plan(
     from core.study.resolve import load_study
     from core.study.share import only, parse_share
     from storage import content
-    from storage.studies import preview
+    from storage.submitting import preview
 
     context = context_of(ctx)
     home = context.home

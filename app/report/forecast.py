@@ -23,7 +23,7 @@ from storage.queries import AttackTime, TrainingTime
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-    from storage.studies import Submission
+    from storage.submitting import Submission
 
 NOTHING = Timings()
 SPREAD = 50

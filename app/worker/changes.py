@@ -27,6 +27,7 @@ from storage import (
     queue,
     settling,
     studies,
+    submitting,
     transfers,
     worker_state,
 )
@@ -63,7 +64,7 @@ from storage.changes import (
 )
 from storage.home import Home
 from storage.one_file import OpenedFile, checkpoint
-from storage.studies import Submission
+from storage.submitting import Submission
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -137,7 +138,7 @@ def execute(db: Database, home: Home, change: Change[Answer]) -> Answer:
 def _submit(db: Database, home: Home, asked: Submit) -> Submission:
     study = parse_study(asked.document, asked.where, Path("/"))
     plan = make_plan(study, asked.data_root, home.cache, large=True, met=content.met(db))
-    return studies.submit(db, plan, asked.data_root, None if asked.share is None else Share(*asked.share))
+    return submitting.submit(db, plan, asked.data_root, None if asked.share is None else Share(*asked.share))
 
 
 def _attack(db: Database, home: Home, asked: Attack) -> Attacked:

@@ -20,7 +20,7 @@ from storage import queue, tuning, verdicts, worker_state
 from storage.changes import Submit
 from storage.home import Home
 from storage.one_file import OpenedFile
-from storage.studies import Submission
+from storage.submitting import Submission
 
 if TYPE_CHECKING:
     from sqlite_utils import Database

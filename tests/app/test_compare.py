@@ -16,7 +16,7 @@ from app.report.text import distinct, ranges, table
 from core.errors import BadInput, NotFound
 from core.verdict.findings.contrast import Group, at_level, contrast
 from core.verdict.statistics import t_interval
-from storage import queries, studies
+from storage import queries, submitting
 from storage.database import connect
 from tests.conftest import copy_home, innate_command, plan_of, tiny
 
@@ -100,7 +100,7 @@ def test_several_ids_that_begin_alike_are_named(db):
 
 def test_a_trial_without_a_result_or_of_another_study_is_refused(own, tmp_path):
     plan = plan_of(tiny(name="other", test_samples=50, optimizers=["adamax"]), tmp_path / "cache")
-    studies.submit(own, plan)
+    submitting.submit(own, plan)
     waiting, done = plan.trials[0].id, trial_of(own, "adam", "relu", 0)
     with pytest.raises(BadInput, match="in no study together"):
         find_sides(own, None, waiting, done)
@@ -112,7 +112,7 @@ def test_a_trial_without_a_result_or_of_another_study_is_refused(own, tmp_path):
 
 
 def test_a_trial_that_a_later_study_still_waits_for_is_taken_from_where_it_is_scored(own, tmp_path):
-    studies.submit(own, plan_of(tiny(name="again", test_samples=50), tmp_path / "cache"))
+    submitting.submit(own, plan_of(tiny(name="again", test_samples=50), tmp_path / "cache"))
     trial, other = trial_of(own, "adam", "relu", 0), trial_of(own, "sgd", "relu", 0)
     assert find_sides(own, None, trial, other).study == "tiny"
 

@@ -19,7 +19,7 @@ from core.executors.inline import InlineExecutor
 from core.jobs.trial import run_trial
 from core.study.plan import make_plan
 from core.study.resolve import parse_study
-from storage import content, database, deletion, queries, queue, studies
+from storage import content, database, deletion, queries, queue, submitting
 from storage.changes import Attack, Submit
 from storage.trial import trial_detail
 from tests.app.test_worker import Silent
@@ -115,9 +115,9 @@ def test_the_embedded_sets_and_the_real_mnist_are_what_is_known(home, db, real_d
 def test_results_of_the_real_set_are_not_shown_for_another(home, db, root, tmp_path):
     submitted(home, db, root)
     work(home, db)
-    assert studies.preview(db, planned(home, db, root)).done == 1
+    assert submitting.preview(db, planned(home, db, root)).done == 1
     other = planned(home, db, write(tmp_path / "other", 1, turn=invert))
-    assert studies.preview(db, other).new == 1
+    assert submitting.preview(db, other).new == 1
     submitted(home, db, tmp_path / "other")
     work(home, db)
     assert queue.remaining(db, "tiny") == {"done": 1}

@@ -9,7 +9,7 @@ from app.worker.driver import Gpu, memory_of_processes
 from app.worker.visible import Visible, visible_gpus
 from core.errors import BadInput, Unavailable
 from core.executors.protocol import Slot
-from storage import database, queue, studies
+from storage import database, queue, submitting
 from storage.worker_state import SlotRow
 from tests.app.imaginary import GIB, UUIDS
 from tests.conftest import plan_of, tiny
@@ -137,7 +137,7 @@ def test_a_device_that_others_fill_makes_trials_wait_with_the_reason(driver, hom
 
 def test_what_a_trial_needs_is_learned_from_those_measured_on_a_gpu(driver, home, cache):
     db = database.connect(home.database)
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     stored.run_one(db, home)
     db.execute("UPDATE trial SET peak_memory = ?", (4 * GIB,))
     driver.free[UUIDS[0]] = 5 * GIB
@@ -176,7 +176,7 @@ def test_out_of_memory_beside_others_waits_for_more_room_and_alone_it_fails(driv
     assert "other processes hold 4.0 GiB" in beside.reason
 
     db = database.connect(home.database)
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     slot = [Slot("cuda:0", 1)]
     driver.free[UUIDS[0]] = 4 * GIB
     assert conditions.crowded(db, slot) == {}, "nothing is known of what a trial needs"
@@ -220,7 +220,7 @@ def test_queue_waits_on_a_crowded_device_and_status_says_so(driver, home, cache)
     from app.report.status import WorkerView, unfinished
 
     db = database.connect(home.database)
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     driver.free[UUIDS[0]] = 0
     reason = conditions.crowded(db, [Slot("cuda:0", 1)])["cuda:0"]
     slots = (SlotRow(0, "cuda:0", 1, None, reason),)

@@ -15,7 +15,7 @@ from core.records.outcome import Ledger
 from core.verdict.trust import judge
 from core.verdict.trust.entry import Evaluated, Evidence
 from core.verdict.trust.ladder import climbed, next_rung, rung_of, rungs
-from storage import database, deletion, queries, queue, recording, states, studies
+from storage import database, deletion, queries, queue, recording, states, studies, submitting
 from storage.changes import Escalate
 from storage.trial import trial_detail
 from tests.conftest import innate_command, plan_of, tiny
@@ -39,7 +39,7 @@ def db(home):
 @pytest.fixture
 def trial(db, home, cache):
     """Trained; 54 of 60 right, 40 stand against FGSM, 30 against PGD."""
-    studies.submit(db, plan_of(STUDY, cache))
+    submitting.submit(db, plan_of(STUDY, cache))
     claim = queue.claim(db)
     stored.train(db, home, claim)
     labels, correct = np.arange(N) % 10, np.arange(N) < 54
@@ -244,7 +244,7 @@ def test_bad_radii_are_named(db, home, trial, eps, words):
 
 def test_a_trial_that_is_not_yet_attacked_or_trained_is_refused(db, home, cache, trial):
     more = {**STUDY, "attacks": [*STUDY["attacks"], {"name": "bim", "eps": [0.1]}], "activations": ["relu", "tanh"]}
-    studies.submit(db, plan_of(more, cache))
+    submitting.submit(db, plan_of(more, cache))
     (other,) = [row.trial_id for row in queries.trials(db) if row.trial_id != trial]
     for one, words in ((trial, "yet to be attacked with bim"), (other, "no weights yet")):
         with pytest.raises(BadInput, match=words):

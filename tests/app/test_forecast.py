@@ -14,7 +14,7 @@ from app.worker.loop import Stop
 from app.worker.timing import Timings
 from core.events import AttackTimed, Crashed, NotTimed, TrainingTimed
 from core.executors.protocol import Slot
-from storage import database, studies
+from storage import database, submitting
 from storage.home import prepare
 from tests.conftest import ROOT, plan_of, tiny
 from tests.storage import stored
@@ -33,12 +33,12 @@ def db(home, monkeypatch):
 
 def seconds_for(db, home, **changes):
     plan = plan_of(tiny(**IMAGES, **changes), home.cache)
-    return forecast(db, plan, studies.preview(db, plan))
+    return forecast(db, plan, submitting.preview(db, plan))
 
 
 def train_all(db, home, seconds, **changes):
     """Every trial of a study, each epoch of 100 images in `seconds`, attacks in a tenth of a second per image."""
-    studies.submit(db, plan_of(tiny(**IMAGES, **changes), home.cache))
+    submitting.submit(db, plan_of(tiny(**IMAGES, **changes), home.cache))
     while (claim := stored.run_one(db, home)) is not None:
         db.execute("UPDATE trial SET train_seconds = 2 * ? WHERE id = ?", (seconds, claim.trial_id))
     db.execute("UPDATE evaluation SET seconds = 0.1 * count")
@@ -93,7 +93,7 @@ def timings_of(lacking, seconds=0.01, *, attacked=0.1, batches=4, images=32, roo
 
 def looked_at(db, home, **changes):
     plan = plan_of(tiny(**IMAGES, **changes), home.cache)
-    submission = studies.preview(db, plan)
+    submission = submitting.preview(db, plan)
     return plan, submission, wanted(db, plan, submission)
 
 

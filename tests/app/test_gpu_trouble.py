@@ -20,7 +20,7 @@ from core.errors import Unavailable
 from core.events import Crashed, EvaluationFailed, Finished, Started, TrialFailed
 from core.executors.inline import InlineExecutor
 from core.executors.protocol import Slot
-from storage import database, queue, studies
+from storage import database, queue, submitting
 from tests.app.imaginary import GIB, UUIDS
 from tests.app.test_worker import Silent
 from tests.conftest import TINY, plan_of, tiny
@@ -340,7 +340,7 @@ def at_work(driver, home, cache):
     ownership = owner.acquire(home, owner.DETACHED)
 
     def work(run, turns=40, slots=1):
-        studies.submit(db, plan_of(tiny(seeds=slots, optimizers=["adam"], activations=["relu"]), cache))
+        submitting.submit(db, plan_of(tiny(seeds=slots, optimizers=["adam"], activations=["relu"]), cache))
         watcher, left = Silent(), iter([Stop.NO] * turns)
         worker = Worker(home, db, OnGpu(run, slots), watcher, ownership, role=owner.DETACHED, stay=True)
         worker.work(None, lambda: next(left, Stop.CLEANLY))

@@ -13,7 +13,7 @@ from core.attacks.price import price
 from core.errors import BadInput, NotFound
 from core.records.attack import Threat
 from core.study.resolve import apply_overrides
-from storage import database, queries, rates, studies
+from storage import database, queries, rates, studies, submitting
 from storage.changes import Attack, Audit, Escalate, Level
 from tests.conftest import plan_of, tiny
 from tests.storage import stored
@@ -26,7 +26,7 @@ PASSES, SECONDS, IMAGES = 150, 0.5, 60
 def db(home, cache):
     """Four models, three of them done."""
     made = database.connect(home.database)
-    studies.submit(made, plan_of(tiny(seeds=1), cache))
+    submitting.submit(made, plan_of(tiny(seeds=1), cache))
     for seed in range(3):
         stored.run_one(made, home, seed=seed)
     return made

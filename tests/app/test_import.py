@@ -24,7 +24,7 @@ from core.jobs.importing.job import run_import
 from core.jobs.orders import ImportJob
 from core.jobs.trial import run_trial
 from core.records.trial import ImportRecord
-from storage import database, queries, queue, studies, verdicts, worker_state
+from storage import database, queries, queue, submitting, verdicts, worker_state
 from storage.changes import Arrival, Attack, Delete, Import
 from storage.destinations import in_use
 from storage.export import export_weights
@@ -52,7 +52,7 @@ def test_an_attack_can_be_added_to_it(db, home, bring):
 
 
 def test_an_attack_on_a_trial_without_weights_is_refused(db, home, cache):
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     trial_id = queries.trials(db, "tiny")[0].trial_id
     with pytest.raises(BadInput, match=r"has no weights yet \(queued\); train it first: innate run"):
         changes.perform(db, home, Attack("tiny", (trial_id,), "pgd", {"eps": [0.1]}))
@@ -170,7 +170,7 @@ def test_weights_exported_from_one_home_and_imported_into_another_answer_alike(t
     prepare(there)
     trained, imported = (database.connect(home.database) for home in (here, there))
     plan = plan_of(document, cache)
-    studies.submit(trained, plan)
+    submitting.submit(trained, plan)
     work(here, trained)
     own = in_use(here, here.database)
     export_weights(trained, here.checkpoints, tmp_path / "out", None, own)

@@ -17,7 +17,7 @@ from core.events import Crashed
 from core.executors.inline import InlineExecutor
 from core.executors.protocol import Lanes, Slot
 from core.jobs.trial import run_trial
-from storage import database, queue, studies, worker_state
+from storage import database, queue, submitting, worker_state
 from storage.home import Home, prepare
 from storage.tuning import Stages
 from storage.worker_state import LaneRow, SlotRow
@@ -49,7 +49,7 @@ def work_in(tmp_path, lasting):
         home = Home(tmp_path / name)
         prepare(home)
         db = database.connect(home.database)
-        studies.submit(db, plan_of(document, cache))
+        submitting.submit(db, plan_of(document, cache))
         ownership = owner.acquire(home, owner.DETACHED)
         made = executor or SharedLanes(lanes, lasting)
         try:
@@ -263,7 +263,7 @@ def test_what_runs_fits_the_terminal_however_many_lanes_there_are(cache):
 
 def test_why_something_waits_names_the_lanes(home, cache):
     db = database.connect(home.database)
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     told = {row.waits_for for row in unfinished(db, view(LaneRow(16, None, True), 16))}
     assert "all 16 lanes of cuda:0 are busy, next in line" in told
     assert "all 16 lanes of cuda:0 are busy, 1 before it" in told
@@ -287,7 +287,7 @@ def test_the_worker_s_rows_say_how_lanes_stand(home, cache):
             return {"cpu": Lanes(allowed=2, busy=1, asked=3, settled=True)}
 
     db = database.connect(home.database)
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     ownership = owner.acquire(home, owner.DETACHED)
     worker = Worker(home, db, Laned(run_trial, 2), Silent(), ownership, role=owner.DETACHED, gpus=list)
     try:

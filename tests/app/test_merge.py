@@ -14,7 +14,7 @@ from core.executors.inline import InlineExecutor
 from core.jobs.trial import run_trial
 from core.study.resolve import parse_study
 from core.study.share import Share, only, parse_share
-from storage import database, studies
+from storage import database, submitting
 from storage.home import Home, prepare
 from tests.app.test_worker import Silent
 from tests.conftest import innate_command, plan_of, tiny
@@ -163,7 +163,7 @@ def test_shares_run_in_one_home_add_up(home, cache):
     for number, trials in ((1, 3), (2, 6), (3, 8)):
         assert foreground.submit(db, home, study, Share(number, 3)).trials == trials
     assert (
-        studies.preview(db, plan_of(tiny(), cache), Share(1, 3)).leaving == ()
+        submitting.preview(db, plan_of(tiny(), cache), Share(1, 3)).leaving == ()
     )  # the other shares are no trials that leave
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from storage import database, queries, studies
+from storage import database, queries, submitting
 from tests.conftest import innate_command, plan_of, tiny
 
 
@@ -12,7 +12,7 @@ from tests.conftest import innate_command, plan_of, tiny
 def trials(home, cache):
     """Those of the tiny study; nothing is trained."""
     db = database.connect(home.database)
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     found = queries.trials(db)
     db.conn.close()
     return found

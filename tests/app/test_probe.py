@@ -10,7 +10,7 @@ from app.report.variants import labels, levels
 from app.tui.run.words import epochs_table
 from app.worker.narration import told
 from core.events import EpochFinished, EpochRecord
-from storage import database, queries, queue, recording, studies
+from storage import database, queries, queue, recording, submitting
 from storage.trial import trial_detail
 from tests.conftest import plan_of, tiny
 from tests.rows import trial_row
@@ -24,7 +24,7 @@ def db(home, cache):
     """Two running trials of three epochs each, one with a defense; no probe in its first epoch, as before there was one."""
     db = database.connect(home.database)
     defenses = ["none", {"name": "fgsm-at", "eps": 0.3}]
-    studies.submit(db, plan_of(tiny(seeds=1, activations=["relu"], optimizers=["adam"], defenses=defenses), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1, activations=["relu"], optimizers=["adam"], defenses=defenses), cache))
     for _ in range(2):
         claim = queue.claim(db)
         probes = [None, 0.4, 0.016] if claim.trial.defense.name == "fgsm-at" else [None] * 3

@@ -44,7 +44,7 @@ from core.study.resolve import parse_study, parse_toml
 from core.training.averaging import AVERAGINGS
 from core.training.defenses import DEFENSES
 from core.verdict.scoring import SCORES
-from storage import queries, studies
+from storage import queries, studies, submitting
 from storage.database import connect
 from tests.conftest import copy_home, innate_command, plan_of, tiny
 from tests.storage import stored
@@ -243,10 +243,10 @@ def test_a_study_that_lacks_what_it_takes_is_one_line(home, cache):
     db = connect(home.database)
     with pytest.raises(NotFound, match="there is no study 'nil'"):
         write_up(db, "nil")
-    studies.submit(db, plan_of(tiny(), cache))
+    submitting.submit(db, plan_of(tiny(), cache))
     with pytest.raises(NotFound, match="no trial of tiny is finished yet; innate wait --study tiny"):
         write_up(db, "tiny")
-    studies.submit(db, plan_of(tiny(name="bare", attacks=[]), cache))
+    submitting.submit(db, plan_of(tiny(name="bare", attacks=[]), cache))
     with pytest.raises(BadInput, match="bare has no attacks of its own"):
         write_up(db, "bare")
 
@@ -373,7 +373,7 @@ def test_names_that_are_hostile_reach_the_page_as_text(filled, tmp_path):
 
 def test_imported_weights_are_written_up_beside_trained_ones(home, cache):
     db = connect(home.database)
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     trial = stored.bring(db, home, study="tiny").trial_id
     while stored.run_one(db, home, "tiny"):
         pass

@@ -13,7 +13,7 @@ from core.errors import BadInput, NotFound
 from core.records.choice import Choice
 from core.records.trial import TrialSpec
 from core.study.resolve import parse_study
-from storage import database, queries, studies
+from storage import database, queries, submitting
 from tests.conftest import plan_of, tiny
 from tests.storage import stored
 
@@ -100,11 +100,11 @@ def test_names_are_free_and_never_too_long():
 
 def test_a_stored_trial_is_found_under_a_name_of_its_own_and_an_imported_one_refused(home, cache):
     db = database.connect(home.database)
-    studies.submit(db, plan_of(tiny(), cache))
+    submitting.submit(db, plan_of(tiny(), cache))
     row = queries.trials(db, "tiny")[3]
     found = resubmission(db, "tiny", row.trial_id)
     assert (found["name"], found["seeds"]) == ("tiny-edited", [row.seed])
-    studies.submit(db, plan_of(found, cache))
+    submitting.submit(db, plan_of(found, cache))
     assert resubmission(db, "tiny", row.trial_id)["name"] == "tiny-edited-2"
     assert [one.trial_id for one in queries.trials(db, "tiny-edited")] == [row.trial_id]
     imported = stored.bring(db, home)

@@ -9,7 +9,7 @@ from app.report.findings import findings
 from app.report.settle import _more, outlook
 from app.report.settle_words import as_rows, cost_text, told
 from core.errors import BadInput
-from storage import database, queries, settling, studies
+from storage import database, queries, settling, submitting
 from storage.settling import MoreSeeds, Seeds
 from tests.conftest import copy_home, innate_command, plan_of, tiny
 from tests.storage import stored
@@ -22,7 +22,7 @@ def db(home):
 
 def ran(db, home, **changes):
     """The tiny study with some keys changed, all done."""
-    studies.submit(db, plan_of(tiny(**changes), home.cache))
+    submitting.submit(db, plan_of(tiny(**changes), home.cache))
     seed = 0
     while stored.run_one(db, home, seed=seed):
         seed += 1
@@ -63,14 +63,14 @@ def test_what_more_seeds_cannot_change_asks_for_none(db, home):
 
 
 def test_a_look_while_trials_run_would_see_half_of_them(db, home):
-    studies.submit(db, plan_of(tiny(), home.cache))
+    submitting.submit(db, plan_of(tiny(), home.cache))
     stored.run_one(db, home)
     with pytest.raises(BadInput, match=r"7 trials of tiny are still to come; .* innate wait --study tiny"):
         outlook(db, "tiny", None, None)
 
 
 def test_a_study_without_models_has_nothing_to_look_at(db, home):
-    studies.submit(db, plan_of(tiny(), home.cache))
+    submitting.submit(db, plan_of(tiny(), home.cache))
     db.execute("UPDATE study_trial SET state = 'failed'")
     with pytest.raises(BadInput, match="no scored model"):
         outlook(db, "tiny", None, None)

@@ -20,7 +20,7 @@ from core.events import EpochFinished, EpochRecord, Finished, Started, Trained, 
 from core.executors.inline import InlineExecutor
 from core.jobs.trial import run_trial
 from core.records.study import TUNING_SEED
-from storage import database, deletion, listing, queries, queue, settling, studies, tuning
+from storage import database, deletion, listing, queries, queue, settling, studies, submitting, tuning
 from storage.destinations import in_use
 from storage.export import export_sqlite
 from storage.reading import as_json
@@ -105,7 +105,7 @@ def done(tmp_path_factory):
     home = Home(tmp_path_factory.mktemp("tuned") / "home")
     prepare(home)
     db = database.connect(home.database)
-    studies.submit(db, plan_of(DOCUMENT, home.cache))
+    submitting.submit(db, plan_of(DOCUMENT, home.cache))
     watcher = work(home, db)
     db.conn.close()  # the file is then whole without a log beside it, to be copied
     return home, database.connect(home.database), watcher
@@ -188,20 +188,20 @@ def test_the_same_study_again_has_nothing_to_do(done, tmp_path):
     db = database.connect(Home(tmp_path / "again").database)
     before = choices(db)
     plan = plan_of(DOCUMENT, home.cache)
-    assert studies.preview(db, plan) == (again := studies.submit(db, plan))
+    assert submitting.preview(db, plan) == (again := submitting.submit(db, plan))
     assert (again.done, again.trials, again.tuning_missing, again.undecided) == (6, 6, 0, 0)
     assert again.tuning == len(tuning.ledger(db, "tiny"))
     assert choices(db) == before
     assert not tuning.stages(db, "tiny").open
     # Another budget is another set of candidates; those of both are trained once.
     more = {**DOCUMENT, "tuning": {**DOCUMENT["tuning"], "trials": 5}}
-    wider = studies.submit(db, plan_of(more, home.cache))
+    wider = submitting.submit(db, plan_of(more, home.cache))
     assert (wider.undecided, wider.tuning, wider.tuning_missing) == (4, 20, 20 - 3 * 4)
     assert queue.remaining(db, "tiny") == {"done": 2}, "until they have chosen, cells have no trials"
     untuned = {key: value for key, value in DOCUMENT.items() if key != "tuning"} | {
         "training": {"epochs": 1, "batch_size": 32}
     }
-    studies.submit(db, plan_of(untuned, home.cache))
+    submitting.submit(db, plan_of(untuned, home.cache))
     assert tuning.ledger(db, "tiny") == []
     assert db.execute("SELECT count(*) FROM study").fetchone() == (1,)
     assert db.execute("SELECT count(*) FROM study_trial WHERE tuned IS NOT NULL").fetchone() == (0,)
@@ -239,7 +239,7 @@ def test_more_seeds_of_a_tuned_level_are_tuned_too(done, tmp_path):
 @pytest.mark.parametrize("after", [1, 4, 17, 30, 49, 61, 70])
 def test_killed_at_any_moment_and_resumed_it_chooses_the_same(home, db, after):
     accuracy = {"adam": lambda rate: 1 - rate, "sgd": lambda rate: min(rate, 0.9)}
-    studies.submit(db, plan_of(DOCUMENT, home.cache))
+    submitting.submit(db, plan_of(DOCUMENT, home.cache))
     run = imagined(lambda name, rate: accuracy[name](rate))
     assert work(home, db, run, die_after=after) is None
     queue.reclaim(db)
@@ -252,7 +252,7 @@ def test_killed_at_any_moment_and_resumed_it_chooses_the_same(home, db, after):
 
 
 def test_a_worker_that_died_before_it_chose_leaves_it_to_the_next(home, db, monkeypatch):
-    studies.submit(db, plan_of(DOCUMENT, home.cache))
+    submitting.submit(db, plan_of(DOCUMENT, home.cache))
     with monkeypatch.context() as patched:
         patched.setattr(tuning, "advance", lambda db: [])
         work(home, db, imagined(lambda name, rate: 0.5))
@@ -267,7 +267,7 @@ def test_a_worker_that_died_before_it_chose_leaves_it_to_the_next(home, db, monk
 
 def test_where_no_candidate_learned_chance_has_chosen_and_that_is_said(home, db):
     """With ten classes: 0.11 is guessing, 0.9 is not."""
-    studies.submit(db, plan_of(DOCUMENT, home.cache))
+    submitting.submit(db, plan_of(DOCUMENT, home.cache))
     work(home, db, imagined(lambda name, rate: 0.11 if name == "adam" else 0.9))
     cells = pages.cells_of(tuning.ledger(db, "tiny"))
     assert [cell.unlearned for cell in cells] == [cell.candidates[0].optimizer == "adam" for cell in cells]
@@ -278,7 +278,7 @@ def test_where_no_candidate_learned_chance_has_chosen_and_that_is_said(home, db)
 
 
 def test_what_fails_is_out_and_a_cell_of_nothing_else_fails_with_its_reason(home, db):
-    studies.submit(db, plan_of(DOCUMENT, home.cache))
+    submitting.submit(db, plan_of(DOCUMENT, home.cache))
     watcher = work(home, db, imagined(lambda name, rate: None if name == "sgd" or rate > 5e-3 else rate))
     # Of adam 1e-2 diverged, so 1e-3 is best, and within the range.
     assert choices(db) == {("adam", "relu"): 1e-3, ("adam", "tanh"): 1e-3}
@@ -304,20 +304,20 @@ def test_what_fails_is_out_and_a_cell_of_nothing_else_fails_with_its_reason(home
 
 def test_a_cancelled_study_chooses_nothing_and_goes_on_when_it_is_submitted_again(home, db):
     plan = plan_of(DOCUMENT, home.cache)
-    studies.submit(db, plan)
+    submitting.submit(db, plan)
     assert len(queue.cancel(db, None, "tiny")) == 2 + 12
     assert work(home, db, imagined(lambda name, rate: 0.5)) is not None
     assert (tuning.stages(db, "tiny").open, tuning.stages(db, "tiny").to_come) == (False, 4)
     with pytest.raises(BadInput, match="4 trials of tiny are still to come"):
         outlook(db, "tiny", None, None)
-    assert studies.submit(db, plan).tuning_missing == 12
+    assert submitting.submit(db, plan).tuning_missing == 12
     work(home, db, imagined(lambda name, rate: 0.5))
     assert len(choices(db)) == 4
 
 
 def test_a_run_of_one_study_does_its_tuning_and_no_other(home, db):
-    studies.submit(db, plan_of(DOCUMENT, home.cache))
-    studies.submit(db, plan_of({**DOCUMENT, "name": "other", "train_samples": 210}, home.cache))
+    submitting.submit(db, plan_of(DOCUMENT, home.cache))
+    submitting.submit(db, plan_of({**DOCUMENT, "name": "other", "train_samples": 210}, home.cache))
     ownership = owner.acquire(home, owner.DETACHED)
     worker = Worker(
         home, db, InlineExecutor(imagined(lambda *_: 0.5), 1), Silent(), ownership, role=owner.DETACHED, gpus=list
@@ -330,9 +330,9 @@ def test_a_run_of_one_study_does_its_tuning_and_no_other(home, db):
 
 
 def test_two_studies_share_candidates_and_deleting_one_leaves_them_to_the_other(home, db):
-    studies.submit(db, plan_of(DOCUMENT, home.cache))
+    submitting.submit(db, plan_of(DOCUMENT, home.cache))
     work(home, db, imagined(lambda name, rate: 0.5))
-    second = studies.submit(db, plan_of({**DOCUMENT, "name": "other", "seeds": [5]}, home.cache))
+    second = submitting.submit(db, plan_of({**DOCUMENT, "name": "other", "seeds": [5]}, home.cache))
     assert (second.tuning_missing, second.undecided) == (0, 0), "it begins with the choices that are known"
     assert choices(db, "other") == choices(db)
     with pytest.raises(BadInput, match="goes with its study"):

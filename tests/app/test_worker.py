@@ -28,7 +28,7 @@ from core.events import (
 from core.executors.inline import InlineExecutor
 from core.executors.protocol import Slot
 from core.jobs.trial import run_trial
-from storage import commands, database, queries, queue, studies, worker_state
+from storage import commands, database, queries, queue, studies, submitting, worker_state
 from storage.changes import Drain, Draining, Pause, Sweep
 from storage.home import Home
 from storage.one_file import OpenedFile, checkpoint
@@ -96,7 +96,7 @@ def counting(turns):
 
 
 def test_the_loop_does_a_study_and_leaves_no_row_behind(home, db, cache, make):
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     assert make().work(None, never) is True
     assert queue.remaining(db, "tiny") == {"done": 4}
     assert worker_state.last_heartbeat(db) is None
@@ -108,18 +108,18 @@ def test_the_loop_does_a_study_and_leaves_no_row_behind(home, db, cache, make):
 
 
 def test_a_clock_set_back_stops_nothing_and_turns_no_order_around(home, db, cache, make, monkeypatch):
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     real, calls = time.time, itertools.count()
     monkeypatch.setattr(time, "time", lambda: real() - 3600 * next(calls))
     assert make().work(None, never) is True
     assert queue.remaining(db, "tiny") == {"done": 4}
-    studies.submit(db, plan_of(tiny(name="second", seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(name="second", seeds=1), cache))
     assert studies.latest_study(db) == "second"
 
 
 def test_epochs_are_written_in_batches_of_one_transaction_a_second(home, db, cache, make):
     """A hundred epochs in a moment must not be a hundred transactions."""
-    studies.submit(db, plan_of(tiny(seeds=1, optimizers=["adam"], activations=["relu"]), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1, optimizers=["adam"], activations=["relu"]), cache))
 
     def quick(job, stop):
         yield Started({"device": "cpu"}, os.getpid(), "0" * 64)
@@ -137,7 +137,7 @@ def test_epochs_are_written_in_batches_of_one_transaction_a_second(home, db, cac
 
 
 def test_pause_holds_the_queue_and_hands_back(home, db, cache, make):
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     worker_state.pause(db, "lunch")
     made = make()
     assert made.work(None, counting(30)) is False
@@ -146,7 +146,7 @@ def test_pause_holds_the_queue_and_hands_back(home, db, cache, make):
 
 
 def test_low_disk_ends_a_foreground_run_and_pauses_a_detached_worker(home, db, cache, make):
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     with pytest.raises(BadInput, match="12 MiB of disk"):
         make(free_disk=lambda home: 12 << 20).work(None, never)
     staying = make(free_disk=lambda home: 12 << 20, stay=True)
@@ -162,7 +162,7 @@ def left_by_another_version(db, kind, payload):
 
 
 def test_commands_of_clients_are_carried_out_and_a_broken_one_is_answered(home, db, cache, make):
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     other = database.connect(home.database)
     drain = commands.leave(other, Drain())
     odd, unknown = left_by_another_version(other, "retry", '{"no": 1}'), left_by_another_version(other, "dance", "{}")
@@ -177,7 +177,7 @@ def test_commands_of_clients_are_carried_out_and_a_broken_one_is_answered(home, 
 
 def test_a_cancelled_trial_is_stopped_and_nothing_claims_it_before_it_has_ended(home, db, cache, make):
     document = tiny(seeds=1, optimizers=["adam"], activations=["relu"])
-    studies.submit(db, plan_of(document, cache))
+    submitting.submit(db, plan_of(document, cache))
     (trial,) = [row.trial_id for row in queries.trials(db)]
     seen = []
 
@@ -185,7 +185,7 @@ def test_a_cancelled_trial_is_stopped_and_nothing_claims_it_before_it_has_ended(
         seen.append(job.attempt)
         yield Started({"device": "cpu"}, os.getpid(), "0" * 64)
         queue.cancel(db, [trial], "tiny")
-        studies.submit(db, plan_of({**document, "name": "other"}, cache))
+        submitting.submit(db, plan_of({**document, "name": "other"}, cache))
         assert queue.next_trial(db) is None, "it is still under way"
         while not stop():
             yield TrainingProgress(1, 2, 1, 2, 1.0, 0.5, 10.0)
@@ -199,7 +199,7 @@ def test_a_cancelled_trial_is_stopped_and_nothing_claims_it_before_it_has_ended(
 
 
 def test_a_home_that_is_gone_ends_the_worker(home, db, cache, make):
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     home.lock.unlink()
     with pytest.raises(Unavailable, match="removed"):
         make().work(None, never)
@@ -207,7 +207,7 @@ def test_a_home_that_is_gone_ends_the_worker(home, db, cache, make):
 
 @pytest.mark.parametrize("other", [False, True], ids=["deleted", "replaced"])
 def test_a_database_that_is_taken_away_ends_the_worker(other, home, db, cache, make, tmp_path):
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
 
     def away():
         home.database.rename(tmp_path / "away.db")
@@ -254,7 +254,7 @@ def test_a_detached_worker_ends_with_its_database_whatever_fails_first(fault, ho
 
 
 def test_whoever_waits_for_a_worker_is_told_that_the_database_is_gone(home, db, cache, monkeypatch):
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     held = owner.acquire(home, owner.DETACHED)
 
     def away(_):
@@ -270,14 +270,14 @@ def test_whoever_waits_for_a_worker_is_told_that_the_database_is_gone(home, db, 
             wait(db)
         assert not home.database.exists(), name
         db = database.connect(home.database)
-        studies.submit(db, plan_of(tiny(seeds=1), cache))
+        submitting.submit(db, plan_of(tiny(seeds=1), cache))
     told = answered("wait", home=home.root)
     assert (told.returncode, told.stderr.count("removed or replaced meanwhile")) == (4, 1)
     held.release()
 
 
 def test_a_copy_of_the_one_file_is_whole_whenever_nothing_runs(home, db, cache, make, tmp_path):
-    studies.submit(db, plan_of(tiny(seeds=1, optimizers=["adam"], activations=["relu"]), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1, optimizers=["adam"], activations=["relu"]), cache))
     copy = tmp_path / "copy.db"
 
     def failing(job, stop):
@@ -309,7 +309,7 @@ def test_a_command_that_has_written_leaves_one_whole_file(home, db, tmp_path):
 
 
 def test_five_blameless_crashes_in_a_row_are_the_machine_s_fault(home, db, cache, make):
-    studies.submit(db, plan_of(tiny(), cache))
+    submitting.submit(db, plan_of(tiny(), cache))
 
     def dying(job, stop):
         yield Started({"device": "cpu"}, os.getpid(), "0" * 64)
@@ -321,7 +321,7 @@ def test_five_blameless_crashes_in_a_row_are_the_machine_s_fault(home, db, cache
 
 
 def test_status_tells_phase_pace_and_why_what_waits_waits(home, db, cache):
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     nobody = worker_view(db, home)
     assert not nobody.alive
     assert {row.waits_for for row in unfinished(db, nobody)} == {"no worker is running: innate worker start"}
@@ -379,7 +379,7 @@ def test_pulse_follows_an_attack(cache):
 
 @pytest.mark.parametrize(("setting", "left"), [("all", {"1", "2"}), ("last", {"2"}), ("none", set())])
 def test_retention(setting, left, home, db, cache):
-    studies.submit(db, plan_of(tiny(seeds=1, optimizers=["adam"], activations=["relu"]), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1, optimizers=["adam"], activations=["relu"]), cache))
     first = queue.claim(db)
     queue.release(db, first.attempt_id, "stopped")
     assert stored.run_one(db, home)
@@ -400,29 +400,31 @@ def test_retention(setting, left, home, db, cache):
     assert queue.remaining(db, "tiny") == {"done": 1}, "done, whatever is kept of it"
     if setting == "none":
         assert (done.weights, queue.weights_path(db, first.trial_id)) == (1, None)
-        again = studies.submit(db, plan_of(tiny(seeds=1, optimizers=["adam"], activations=["relu"]), cache))
+        again = submitting.submit(db, plan_of(tiny(seeds=1, optimizers=["adam"], activations=["relu"]), cache))
         assert (again.done, again.new) == (1, 0)
         more = tiny(seeds=1, optimizers=["adam"], activations=["relu"])
         more["attacks"].append({"name": "bim", "eps": [0.1]})
-        again = studies.submit(db, plan_of(more, cache))
+        again = submitting.submit(db, plan_of(more, cache))
         assert (again.done, again.new, again.trained) == (0, 1, 0), "the weights are gone, so it is trained again"
 
 
 def test_retention_none_trains_again_to_the_same_weights_for_a_new_attack(home, db, cache, make):
     document = tiny(seeds=1, optimizers=["adam"], activations=["relu"])
-    studies.submit(db, plan_of(document, cache))
+    submitting.submit(db, plan_of(document, cache))
     worker_state.set_retention(db, "none")
     make().work(None, never)
     (before,) = queries.trials(db)
     assert not any(home.checkpoints.rglob("*.pt"))
-    studies.submit(db, plan_of({**document, "attacks": [*document["attacks"], {"name": "bim", "eps": [0.1]}]}, cache))
+    submitting.submit(
+        db, plan_of({**document, "attacks": [*document["attacks"], {"name": "bim", "eps": [0.1]}]}, cache)
+    )
     make().work(None, never)
     (after,) = queries.trials(db)
     assert (after.state, after.final_digest) == ("done", before.final_digest)
 
 
 def test_a_running_trial_s_folder_is_never_swept(home, db, cache):
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     claim = queue.claim(db)
     folder = home.checkpoints / claim.trial_id / "1"
     folder.mkdir(parents=True)
@@ -449,7 +451,7 @@ def test_logging_out_is_warned_of_only_where_it_kills():
 
 def test_the_grace_period_ends(home, db, cache, make, monkeypatch):
     """A trial that does not stop when asked is killed."""
-    studies.submit(db, plan_of(tiny(seeds=1, optimizers=["adam"], activations=["relu"]), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1, optimizers=["adam"], activations=["relu"]), cache))
     monkeypatch.setattr(loop, "_GRACE_SECONDS", 0.0)
 
     def deaf(job, stop):

@@ -17,7 +17,7 @@ from core.records.study import Plan
 from core.study.plan import make_plan
 from core.study.resolve import parse_study
 from core.traits import Measured
-from storage import database, queue, studies
+from storage import database, queue, submitting
 from storage.home import Home, prepare
 from storage.queue import Claim
 
@@ -61,7 +61,7 @@ def fill(home: Home, trials: int, *, done: float = 0.95, failed: float = 0.01, *
     done took, per trial."""
     prepare(home)
     db = database.connect(home.database)
-    studies.submit(db, planned(home, document(trials, **changes)))
+    submitting.submit(db, planned(home, document(trials, **changes)))
     pen, took = Scribe(db, home), []
     for count, end in ((done, pen.done), (failed, pen.failed)):
         for first in range(0, round(count * trials), AT_ONCE):

@@ -16,7 +16,7 @@ from core.executors.process import ProcessExecutor
 from core.executors.protocol import Slot
 from core.jobs.orders import Job
 from core.jobs.trial import run_trial
-from storage import database, queue, studies
+from storage import database, queue, submitting
 from storage.home import Home, prepare
 from tests.benchmarks.tables import show
 from tests.benchmarks.test_queue import SMALL, Silent
@@ -64,7 +64,7 @@ def through(make, folder):
     home = Home(folder / "home")
     prepare(home)
     db = database.connect(home.database)
-    studies.submit(db, plan_of(SMALL, home.cache))
+    submitting.submit(db, plan_of(SMALL, home.cache))
     ownership, noted = owner.acquire(home, owner.DETACHED), Noted()
     executor = make(folder)
     spent = []
@@ -89,7 +89,7 @@ def bare(folder):
     home = Home(folder / "home")
     prepare(home)
     db = database.connect(home.database)
-    studies.submit(db, plan_of(SMALL, home.cache))
+    submitting.submit(db, plan_of(SMALL, home.cache))
     took = []
     for _ in range(15):
         claim = queue.claim(db)
@@ -127,7 +127,7 @@ def test_what_a_driver_can_record(tmp_path):
     home = Home(tmp_path / "home")
     prepare(home)
     db = database.connect(home.database)
-    studies.submit(db, plan_of({**SMALL, "seeds": 40}, home.cache))
+    submitting.submit(db, plan_of({**SMALL, "seeds": 40}, home.cache))
     told = {}
 
     def taught(job, stop):

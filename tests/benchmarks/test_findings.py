@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from core.verdict.scoring.trial_scores import scores_of
-from storage import database, image_outcomes, studies
+from storage import database, image_outcomes, submitting
 from storage.home import Home, prepare
 from tests.benchmarks.tables import show
 from tests.conftest import plan_of, tiny
@@ -46,7 +46,7 @@ def home(tmp_path_factory) -> Home:
     db = database.connect(place.database)
     document = tiny(name="grid", seeds=SEEDS, **GRID)
     del document["test_samples"]
-    studies.submit(db, plan_of(document, place.cache))
+    submitting.submit(db, plan_of(document, place.cache))
     (samples,) = db.execute("SELECT samples FROM study").fetchone()
     rows = db.execute(
         "SELECT st.trial_id, t.optimizer, t.activation FROM study_trial st JOIN trial t ON t.id = st.trial_id"

@@ -12,7 +12,7 @@ import pytest
 from app.worker import loop, owner
 from core.events import EpochFinished, EpochRecord, Finished, Started
 from core.executors.inline import InlineExecutor
-from storage import database, studies
+from storage import database, submitting
 from storage.home import Home, prepare
 from tests.conftest import plan_of, tiny
 from tests.faults.machinery import Lab
@@ -109,7 +109,7 @@ def epochs_per_second(home, readers):
     """Epochs recorded by the real loop from trials that do nothing but report them, while others read."""
     prepare(home)
     db = database.connect(home.database)
-    studies.submit(db, plan_of(tiny(seeds=1), home.cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), home.cache))
 
     def reporting(job, stop):
         yield Started({"device": "cpu"}, 1, "0" * 64)

@@ -16,7 +16,7 @@ import tomli_w
 
 from app.tui.lab.knobs import Knobs
 from app.tui.lab.loaded import NameBook, Question, load
-from storage import brief, database, deletion, grouping, listing, queue, studies
+from storage import brief, database, deletion, grouping, listing, queue, submitting
 from storage.grouping import Reading
 from storage.home import Home
 from tests.benchmarks import hoard
@@ -138,8 +138,8 @@ def test_what_a_worker_and_its_clients_cost(homes):
         pen = hoard.Scribe(db, home)
         steps = {
             "claim, record, settle one": lambda: timed(lambda: [pen.done() for _ in range(WRITTEN)], WRITTEN),  # noqa: B023
-            "preview of 1,000 more": lambda: timed(lambda: studies.preview(db, plan)),  # noqa: B023
-            "submission of 1,000 more": lambda: timed(lambda: studies.submit(db, plan)),  # noqa: B023
+            "preview of 1,000 more": lambda: timed(lambda: submitting.preview(db, plan)),  # noqa: B023
+            "submission of 1,000 more": lambda: timed(lambda: submitting.submit(db, plan)),  # noqa: B023
             "next of the last study": lambda: timed(lambda: queue.next_trial(db, "more")),  # noqa: B023
         }
         ids = [str(row[0]) for row in db.execute("SELECT trial_id FROM study_trial WHERE state = 'queued' LIMIT 100")]

@@ -6,7 +6,7 @@ import sqlite3
 import tempfile
 from pathlib import Path
 
-from storage import database, studies
+from storage import database, submitting
 from storage.home import Home, prepare
 from storage.schema import SCHEMA_VERSION
 from tests.conftest import plan_of, tiny
@@ -18,7 +18,7 @@ def main() -> None:
         home = Home(Path(folder) / "home")
         prepare(home)
         db = database.connect(home.database)
-        studies.submit(db, plan_of(tiny(seeds=1), home.cache))
+        submitting.submit(db, plan_of(tiny(seeds=1), home.cache))
         while stored.run_one(db, home):
             pass
         db.conn.close()

@@ -10,7 +10,7 @@ from core.audit import AuditedRadius, AuditRun, AuditSpec
 from core.events import Audited, AuditFailed, CleanEvaluated, EvaluationFinished
 from core.records.attack import AttackSpec
 from core.records.outcome import Ledger, TransferCell
-from storage import audits, database, queries, queue, recording, states, studies, transfers
+from storage import audits, database, queries, queue, recording, states, studies, submitting, transfers
 from storage.transfers import Crafted
 from tests.conftest import plan_of, tiny
 from tests.storage import stored
@@ -105,7 +105,7 @@ def worst_cases(db, trial_id, study="tiny"):
 
 
 def test_a_trial_is_done_when_it_is_audited_and_killed_in_between_has_only_that_to_make_up_for(db, home, cache):
-    studies.submit(db, plan_of(study_of(seeds=1), cache))
+    submitting.submit(db, plan_of(study_of(seeds=1), cache))
     claim = queue.claim(db)
     (order,) = claim.audits
     assert order.spec == AuditSpec("linf", (0.1, 0.2), 8, 0.25, "budget")
@@ -132,7 +132,7 @@ def test_a_trial_is_done_when_it_is_audited_and_killed_in_between_has_only_that_
 
 
 def test_what_an_audit_broke_lowers_the_models_own_worst_case_and_no_ranking(db, home, cache):
-    studies.submit(db, plan_of(study_of(), cache))
+    submitting.submit(db, plan_of(study_of(), cache))
     whole = finished(db, home)
     broken = finished(db, home, fell=(3, 3), places=(0, 1, 2, 59))
     rows = worst_cases(db, broken.trial_id)
@@ -153,15 +153,15 @@ def test_what_an_audit_broke_lowers_the_models_own_worst_case_and_no_ranking(db,
 
 def test_every_confirmed_image_counts_whoever_found_it(db, home, cache):
     """An attack of another study, and the images of another model."""
-    studies.submit(db, plan_of(study_of(seeds=1), cache))
+    submitting.submit(db, plan_of(study_of(seeds=1), cache))
     first = finished(db, home)
     square = {"name": "square", "eps": [0.1], "queries": 10}
-    studies.submit(db, plan_of(study_of("other", [square], seeds=2, samples=0), cache))
+    submitting.submit(db, plan_of(study_of("other", [square], seeds=2, samples=0), cache))
     for _ in range(2):
         claim = queue.claim(db, "other")
         worked(db, home, claim, standing=(33,))
         queue.settle(db, claim.attempt_id)
-    studies.submit(db, plan_of(study_of(seeds=1), cache))
+    submitting.submit(db, plan_of(study_of(seeds=1), cache))
     rows = worst_cases(db, first.trial_id)
     assert (rows[0.1].robust_accuracy, rows[0.1].compared_accuracy) == (33 / 60, 40 / 60)
     assert rows[0.2].robust_accuracy == 30 / 60
@@ -178,7 +178,7 @@ def test_every_confirmed_image_counts_whoever_found_it(db, home, cache):
 
 
 def test_an_attack_that_some_had_counts_in_rankings_once_all_have_had_it(db, home, cache):
-    studies.submit(db, plan_of(study_of(samples=0), cache))
+    submitting.submit(db, plan_of(study_of(samples=0), cache))
     one, two = finished(db, home), finished(db, home)
     bim = resolve("bim", {"eps": [0.1, 0.2]}, "x")
     for number, claim in enumerate((one, two)):
@@ -197,7 +197,7 @@ def test_an_attack_that_some_had_counts_in_rankings_once_all_have_had_it(db, hom
 
 def test_scores_stay_while_an_attack_waits_and_say_so(db, home, cache):
     """Until now bars and heat maps were empty then."""
-    studies.submit(db, plan_of(study_of(samples=0), cache))
+    submitting.submit(db, plan_of(study_of(samples=0), cache))
     one, _ = finished(db, home), finished(db, home)
     before = queries.scores(db, "tiny", "innate")
     studies.add_attack(db, "tiny", [one.trial_id], resolve("bim", {"eps": [0.1]}, "x"))
@@ -206,23 +206,23 @@ def test_scores_stay_while_an_attack_waits_and_say_so(db, home, cache):
     assert (row.seeds, row.pending) == (2, 1)
     assert queries.waiting_attacks(db, "tiny") == ["bim"]
     more = study_of(attacks=[PGD, {"name": "fgsm", "eps": [0.1]}], samples=8)
-    studies.submit(db, plan_of(more, cache))
+    submitting.submit(db, plan_of(more, cache))
     assert queries.scores(db, "tiny", "innate") == before
     assert sorted(queries.waiting_attacks(db, "tiny")) == ["audit", "bim", "fgsm"]
 
 
 def test_scores_of_what_a_study_no_longer_asks_go_at_once(db, home, cache):
     """At another ε they would be another number under the same heading."""
-    studies.submit(db, plan_of(study_of(samples=0), cache))
+    submitting.submit(db, plan_of(study_of(samples=0), cache))
     finished(db, home)
-    studies.submit(db, plan_of(study_of(attacks=[{**PGD, "eps": [0.1, 0.2, 0.3]}], samples=0), cache))
+    submitting.submit(db, plan_of(study_of(attacks=[{**PGD, "eps": [0.1, 0.2, 0.3]}], samples=0), cache))
     assert queries.scores(db, "tiny", "innate") == []
     assert queries.leaderboard(db, "tiny") == []
     assert queries.robustness(db, "tiny") == []
 
 
 def test_an_audit_that_failed_fails_the_trial_with_its_reason_until_it_is_tried_again(db, home, cache):
-    studies.submit(db, plan_of(study_of(seeds=1), cache))
+    submitting.submit(db, plan_of(study_of(seeds=1), cache))
     claim = queue.claim(db)
     worked(db, home, claim)
     failed = AuditFailed(claim.audits[0].spec, stored.samples_of(db)[60], 60, "out of luck", "Traceback …")
@@ -238,7 +238,7 @@ def test_an_audit_that_failed_fails_the_trial_with_its_reason_until_it_is_tried_
 
 
 def test_a_study_submitted_before_there_were_audits_stays_done_and_unaudited(db, home, cache):
-    studies.submit(db, plan_of(study_of(seeds=1), cache))
+    submitting.submit(db, plan_of(study_of(seeds=1), cache))
     db.execute("DELETE FROM study_audit")
     claim = queue.claim(db)
     assert claim.audits == ()
@@ -257,17 +257,17 @@ def test_a_study_submitted_before_there_were_audits_stays_done_and_unaudited(db,
 
 def test_a_plan_counts_the_audits_that_are_missing(db, home, cache):
     plan = plan_of(study_of(), cache)
-    before = studies.preview(db, plan)
+    before = submitting.preview(db, plan)
     assert (before.audits, before.audits_missing, before.new) == (2, 2, 2)
-    studies.submit(db, plan)
+    submitting.submit(db, plan)
     finished(db, home)
-    after = studies.preview(db, plan)
+    after = submitting.preview(db, plan)
     assert (after.audits_missing, after.done, after.new) == (1, 1, 1)
-    assert studies.preview(db, plan_of(study_of(samples=0), cache)).audits == 0
+    assert submitting.preview(db, plan_of(study_of(samples=0), cache)).audits == 0
 
 
 def test_what_broke_a_model_in_an_audit_is_known_by_its_specification(db, home, cache):
-    studies.submit(db, plan_of(study_of(seeds=1), cache))
+    submitting.submit(db, plan_of(study_of(seeds=1), cache))
     finished(db, home, fell=(1, 1), places=(3,))
     (attack,) = audits.breaking_attacks(db, "tiny")
     assert isinstance(attack, AttackSpec)
@@ -279,7 +279,7 @@ def test_what_broke_a_model_in_an_audit_is_known_by_its_specification(db, home, 
 def test_deleting_a_trial_takes_its_audits_along(db, home, cache):
     from storage import deletion
 
-    studies.submit(db, plan_of(study_of(seeds=1), cache))
+    submitting.submit(db, plan_of(study_of(seeds=1), cache))
     claim = finished(db, home)
     deletion.delete_trials(db, [claim.trial_id])
     for table in ("audit", "audit_radius", "audit_content", "robustness"):

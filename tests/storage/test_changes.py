@@ -20,7 +20,7 @@ from storage.codec import Misfit, decoded, encoded
 from storage.journal import AttackEnded
 from storage.notes import NoteRow
 from storage.settling import MoreSeeds
-from storage.studies import Submission
+from storage.submitting import Submission
 from storage.transfers import Crafted
 
 TRIAL = TrialSpec("d" * 64, None, Choice("mlp", {"hidden": [24]}), Choice("relu"), None, None, None, 0, "e" * 64)

@@ -4,7 +4,7 @@ import pytest
 
 from core.verdict.settling.looked import Looked
 from core.verdict.settling.spending import Look
-from storage import database, settling, studies
+from storage import database, settling, submitting
 from storage.fingerprint import fingerprint
 from tests.conftest import plan_of, tiny
 from tests.storage import stored
@@ -13,7 +13,7 @@ from tests.storage import stored
 @pytest.fixture
 def db(home):
     db = database.connect(home.database)
-    studies.submit(db, plan_of(tiny(), home.cache))
+    submitting.submit(db, plan_of(tiny(), home.cache))
     for seed in range(7):
         stored.run_one(db, home, seed=seed)
     return db

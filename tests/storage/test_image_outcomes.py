@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from core.verdict.scoring import SCORES
 from core.verdict.scoring.outcomes import Outcomes, UnderAttack
-from storage import database, deletion, image_outcomes, queries, studies, verdicts
+from storage import database, deletion, image_outcomes, queries, submitting, verdicts
 from tests.conftest import plan_of, tiny
 from tests.storage import stored
 
@@ -16,7 +16,7 @@ from tests.storage import stored
 def db(home):
     """Two variants, three seeds each, all done."""
     opened = database.connect(home.database)
-    studies.submit(opened, plan_of(tiny(seeds=3, optimizers=["adam"]), home.cache))
+    submitting.submit(opened, plan_of(tiny(seeds=3, optimizers=["adam"]), home.cache))
     for seed in range(20):
         if stored.run_one(opened, home, seed=seed) is None:
             break
@@ -106,6 +106,6 @@ def test_models_that_nobody_audited_are_upper_bounds(db):
 
 
 def test_a_study_that_asks_for_something_else_forgets_what_became_of_the_images(db, home):
-    studies.submit(db, plan_of(tiny(seeds=3, optimizers=["adam"], test_samples=80), home.cache))
+    submitting.submit(db, plan_of(tiny(seeds=3, optimizers=["adam"], test_samples=80), home.cache))
     assert db.execute("SELECT count(*) FROM outcome").fetchone()[0] == 0
     assert image_outcomes.of_variants(db, "tiny", "innate", members(db)) == {}

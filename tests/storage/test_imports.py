@@ -5,7 +5,7 @@ import functools
 import pytest
 
 from core.errors import BadInput, NotFound
-from storage import database, queries, queue, studies
+from storage import database, queries, queue, studies, submitting
 from storage.changes import Admission
 from storage.trial import trial_detail
 from tests.conftest import plan_of, tiny
@@ -71,10 +71,10 @@ def test_weights_that_were_lost_or_cut_short_are_taken_in_again(db, home, bring)
 
 
 def test_it_joins_a_study_on_the_same_data_and_stays_when_that_is_submitted_again(db, home, cache, bring):
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     trial_id = bring(study="tiny").trial_id
     assert queries.trials(db, "tiny")[-1].trial_id == trial_id
-    studies.submit(db, plan_of(tiny(seeds=1, activations=["relu"]), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1, activations=["relu"]), cache))
     assert len(queries.trials(db, "tiny")) == 3
     assert row_of(db, "tiny", trial_id).state == "queued"
     while (claim := queue.claim(db)).trial_id != trial_id:
@@ -85,9 +85,9 @@ def test_it_joins_a_study_on_the_same_data_and_stays_when_that_is_submitted_agai
 
 
 def test_another_data_set_under_the_same_name_makes_it_leave(db, home, cache, bring):
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     trial_id = bring(study="tiny").trial_id
-    studies.submit(db, plan_of(tiny(seeds=1, dataset="mnist5k"), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1, dataset="mnist5k"), cache))
     assert trial_id not in [row.trial_id for row in queries.trials(db, "tiny")]
     assert db.execute("SELECT count(*) FROM trial WHERE id = ?", (trial_id,)).fetchone()[0] == 1
 
@@ -95,7 +95,7 @@ def test_another_data_set_under_the_same_name_makes_it_leave(db, home, cache, br
 def test_a_study_that_is_not_there_or_on_other_data(db, cache, bring):
     with pytest.raises(NotFound, match="there is no study 'tin'"):
         bring(study="tin")
-    studies.submit(db, plan_of(tiny(seeds=1, dataset="mnist5k"), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1, dataset="mnist5k"), cache))
     with pytest.raises(BadInput, match="--study tiny: it is on mnist5k, not on digits"):
         bring(study="tiny")
     assert queries.trials(db) == queries.trials(db, "tiny")

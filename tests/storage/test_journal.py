@@ -17,7 +17,7 @@ from core.events import (
     Trained,
 )
 from core.records.outcome import Ledger
-from storage import database, journal, queue, recording, studies, worker_state
+from storage import database, journal, queue, recording, submitting, worker_state
 from storage.journal import Line
 from tests.conftest import plan_of, tiny
 from tests.storage import stored
@@ -57,7 +57,7 @@ def test_what_is_kept_of_an_event():
 
 
 def test_it_comes_back_as_it_was_oldest_first_with_the_epochs_among_it(home, db, cache):
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     claim = queue.claim(db)
     kept = [
         (10.0, journal.Began("cuda:1", 3)),
@@ -136,7 +136,7 @@ def test_a_log_of_before_schema_5_says_what_the_tables_still_know(tmp_path):
     ],
 )
 def test_a_running_trial_is_read_as_it_was_told(db, home, cache, phase):
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     (trial,) = db.execute("SELECT id FROM trial LIMIT 1").fetchone()
     row = worker_state.RunningRow(trial, 1, "cuda:0", 42, phase, 0.5, 1234.5, 1 << 30, 3.5, 100.0, 200.0)
     slots = (
@@ -150,7 +150,7 @@ def test_a_running_trial_is_read_as_it_was_told(db, home, cache, phase):
 
 
 def test_a_loss_that_is_no_number_is_told_as_that(db, cache):
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     (trial,) = db.execute("SELECT id FROM trial LIMIT 1").fetchone()
     for loss in (math.nan, math.inf):
         phase = worker_state.TrainingPhase(1, 2, loss, math.nan)
@@ -161,7 +161,7 @@ def test_a_loss_that_is_no_number_is_told_as_that(db, cache):
 
 def test_an_entry_that_is_not_understood_costs_no_other(home, db, cache):
     plan = plan_of(tiny(seeds=1), cache)
-    studies.submit(db, plan)
+    submitting.submit(db, plan)
     trial = plan.trials[0].id
     rows = [(1.0, "Crashed", trial, '{"why": "another version"}'), (2.0, "Crashed", trial, '{"reason": "killed"}')]
     db.conn.executemany("INSERT INTO event (at, kind, trial_id, content) VALUES (?, ?, ?, ?)", rows)

@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 
 from app.worker import retention
-from storage import database, deletion, export, listing, queries, queue, studies
+from storage import database, deletion, export, listing, queries, queue, submitting
 from storage.destinations import in_use
 from storage.home import Home, prepare
 from storage.listing import parse_filter
@@ -23,7 +23,7 @@ LAST = "SELECT trial_id, study FROM left_trial"
 def db(home, cache):
     """The tiny study, four trials, three of them done; the two with sgd have left it since."""
     made = database.connect(home.database)
-    studies.submit(made, plan_of(tiny(seeds=1), cache))
+    submitting.submit(made, plan_of(tiny(seeds=1), cache))
     for seed in range(3):
         stored.run_one(made, home, seed=seed)
     return made
@@ -40,18 +40,18 @@ def of(db, optimizer):
 
 def test_trials_that_leave_are_named_before_and_when_they_do(db, cache):
     fewer = plan_of(tiny(seeds=1, optimizers=ADAM), cache)
-    ahead = studies.preview(db, fewer)
+    ahead = submitting.preview(db, fewer)
     assert sorted(ahead.leaving) == of(db, "sgd")
     assert left(db) == set(), "nothing is written to say so"
-    assert studies.submit(db, fewer).leaving == ahead.leaving
+    assert submitting.submit(db, fewer).leaving == ahead.leaving
     assert left(db) == set(ahead.leaving)
-    assert studies.submit(db, fewer).leaving == ()
+    assert submitting.submit(db, fewer).leaving == ()
     assert ahead.as_json()["leaving"] == ahead.leaving
 
 
 def test_what_is_in_no_study_is_listed_shown_and_exported(db, home, cache, tmp_path):
     before = {row.trial_id: row for row in queries.results(db)}
-    leaving = set(studies.submit(db, plan_of(tiny(seeds=1, optimizers=ADAM), cache)).leaving)
+    leaving = set(submitting.submit(db, plan_of(tiny(seeds=1, optimizers=ADAM), cache)).leaving)
     found = {row.trial_id: row for row in listing.anywhere(db) if row.study is None}
     assert found.keys() == leaving
     assert {row.state for row in found.values()} == {"done", "cancelled"}, "nobody will train the one that was queued"
@@ -92,8 +92,8 @@ def test_what_is_in_no_study_is_listed_shown_and_exported(db, home, cache, tmp_p
 
 def test_the_old_grid_brings_them_back_without_training(db, home, cache):
     scores = db.execute("SELECT * FROM score ORDER BY 1, 2, 3").fetchall()
-    studies.submit(db, plan_of(tiny(seeds=1, optimizers=ADAM), cache))
-    again = studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1, optimizers=ADAM), cache))
+    again = submitting.submit(db, plan_of(tiny(seeds=1), cache))
     assert (again.done, again.new, again.leaving) == (3, 1, ())
     assert left(db) == set()
     assert db.execute("SELECT * FROM score ORDER BY 1, 2, 3").fetchall() == scores
@@ -103,11 +103,11 @@ def test_the_old_grid_brings_them_back_without_training(db, home, cache):
 
 
 def test_a_trial_has_left_once_no_study_has_it(db, cache):
-    studies.submit(db, plan_of(tiny(name="other", seeds=1), cache))
-    leaving = studies.submit(db, plan_of(tiny(seeds=1, optimizers=ADAM), cache)).leaving
+    submitting.submit(db, plan_of(tiny(name="other", seeds=1), cache))
+    leaving = submitting.submit(db, plan_of(tiny(seeds=1, optimizers=ADAM), cache)).leaving
     assert len(leaving) == 2
     assert left(db) == set(), "the other study has them"
-    studies.submit(db, plan_of(tiny(name="other", seeds=1, optimizers=ADAM), cache))
+    submitting.submit(db, plan_of(tiny(name="other", seeds=1, optimizers=ADAM), cache))
     assert dict(db.execute(LAST).fetchall()) == dict.fromkeys(leaving, "other")
     assert sorted(deletion.delete_study(db, "tiny")) == []
     assert len(deletion.delete_study(db, "other")) == 2
@@ -126,7 +126,7 @@ def test_the_weights_of_what_left_are_not_swept(setting, db, home, cache):
     for (path,) in db.execute("SELECT weights FROM trial WHERE weights IS NOT NULL"):
         (home.checkpoints / path).parent.mkdir(parents=True, exist_ok=True)
         (home.checkpoints / path).touch()
-    studies.submit(db, plan_of(tiny(seeds=1, optimizers=ADAM), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1, optimizers=ADAM), cache))
     retention.sweep(db, home, setting, dry=False)
     (kept,) = db.execute("SELECT weights FROM trial WHERE optimizer = 'sgd' AND weights IS NOT NULL").fetchone()
     assert (home.checkpoints / kept).exists()
@@ -140,8 +140,8 @@ def test_candidates_that_no_tuning_tries_any_more_are_in_no_list_but_in_the_view
         activations=["relu"],
         training={"epochs": 3, "hyperparameters": "tuned"},
     )
-    studies.submit(db, plan_of(tuned, cache))
-    studies.submit(db, plan_of({**tuned, "optimizers": ADAM, "training": {"epochs": 3}}, cache))
+    submitting.submit(db, plan_of(tuned, cache))
+    submitting.submit(db, plan_of({**tuned, "optimizers": ADAM, "training": {"epochs": 3}}, cache))
     gone = dict(db.execute(LAST).fetchall())
     assert gone
     assert set(gone.values()) == {"tuned~tuning"}

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import BadInput
-from storage import database, listing, studies
+from storage import database, listing, studies, submitting
 from storage.listing import parse_filter
 from storage.reading import as_json
 from storage.trial import trial_detail
@@ -19,10 +19,10 @@ def db(tmp_path_factory, cache):
     home = Home(tmp_path_factory.mktemp("listing") / "home")
     prepare(home)
     made = database.connect(home.database)
-    studies.submit(made, plan_of(tiny(), cache))
+    submitting.submit(made, plan_of(tiny(), cache))
     for seed in range(6):
         stored.run_one(made, home, seed=seed)
-    studies.submit(
+    submitting.submit(
         made, plan_of(tiny(name="other", seeds=1, optimizers=[{"name": "adam", "lr": 0.5}, "rmsprop"]), cache)
     )
     for seed in range(4):
@@ -163,14 +163,14 @@ def test_a_connection_learns_of_trials_that_come_and_go(home, cache):
         return sorted(row.trial_id for row in listing.page(reader, parse_filter(text), limit=100))
 
     assert found("optimizer=adam") == []
-    studies.submit(writer, plan_of(tiny(), cache))
+    submitting.submit(writer, plan_of(tiny(), cache))
     first = found("optimizer=adam")
     assert len(first) == 4
     with database.transaction(writer):
         writer.execute("DELETE FROM study")
         writer.execute("DELETE FROM trial")
     assert found("optimizer=adam") == []
-    studies.submit(writer, plan_of(tiny(optimizers=["rmsprop", {"name": "adam", "lr": 0.5}]), cache))
+    submitting.submit(writer, plan_of(tiny(optimizers=["rmsprop", {"name": "adam", "lr": 0.5}]), cache))
     assert len(found("optimizer=rmsprop")) == len(found("optimizer=adam")) == 4
     assert not set(first) & set(found("optimizer=adam"))
     for made in (writer, reader):
@@ -184,9 +184,9 @@ def test_an_unknown_order_is_bad_input(db):
 
 def test_a_seed_that_draws_its_training_subset_is_told(home, cache):
     db = database.connect(home.database)
-    studies.submit(db, plan_of(tiny(), cache))
+    submitting.submit(db, plan_of(tiny(), cache))
     own = plan_of(tiny(name="own", vary=["train_subset", "seed"]), cache)
-    studies.submit(db, own)
+    submitting.submit(db, own)
     assert {(row.study, tuple(row.vary or ())) for row in rows(db, "")} == {
         ("tiny", ()),
         ("own", ("seed", "train_subset")),

@@ -16,7 +16,19 @@ from core.audit import AuditedRadius, AuditRun
 from core.errors import BadInput, InnateError, NotFound
 from core.events import Audited, Diagnosed, EvaluationFailed, Started, Trained, TraitsMeasured
 from core.study.share import Share
-from storage import copies, database, journal, notes, queue, recording, settling, studies, transfers, worker_state
+from storage import (
+    copies,
+    database,
+    journal,
+    notes,
+    queue,
+    recording,
+    settling,
+    studies,
+    submitting,
+    transfers,
+    worker_state,
+)
 from storage.destinations import in_use
 from storage.export import export_sqlite
 from storage.home import Home, prepare
@@ -112,7 +124,7 @@ def seen(db, views=("v_results", "v_leaderboard", "v_robustness", "v_training"))
 def theirs(tmp_path_factory):
     """A home with something of everything. Tests copy its database."""
     home, db = home_at(tmp_path_factory.mktemp("theirs"), "home")
-    studies.submit(db, plan_of(DOCUMENT, home.cache))
+    submitting.submit(db, plan_of(DOCUMENT, home.cache))
     trials = [row[0] for row in db.execute("SELECT trial_id FROM study_trial ORDER BY position")]
     work(db, home, trials[:3])
     notes.change(db, "tiny", None, "for the paper", ["keep"])
@@ -209,7 +221,7 @@ def test_in_any_order_the_same_comes_out_as_in_one_home(chosen, attacks, extra, 
     homes = {name: home_at(folder, name) for name in ("one", "two", "whole", "first", "second")}
     for name, parts in (("one", ("one", "both")), ("two", ("two", "both")), ("whole", ("one", "two", "both"))):
         home, db = homes[name]
-        studies.submit(db, plan)
+        submitting.submit(db, plan)
         mine = [trial for trial, place in zip(order, chosen, strict=True) if place in parts]
         work(db, home, mine)
         anywhere = extra == "both" or (extra in ("one", "two") and chosen[0] in (extra, "both"))
@@ -234,9 +246,9 @@ def test_in_any_order_the_same_comes_out_as_in_one_home(chosen, attacks, extra, 
 
 def test_trials_that_left_their_study_come_along_as_such(cache, tmp_path):
     home, db = home_at(tmp_path, "other")
-    studies.submit(db, plan_of(tiny(seeds=2), cache))
+    submitting.submit(db, plan_of(tiny(seeds=2), cache))
     work(db, home)
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     _, merged = home_at(tmp_path, "own")
     merge(merged, home.database)
     left = "SELECT trial_id, study, left_at FROM left_trial ORDER BY trial_id"
@@ -247,27 +259,27 @@ def test_trials_that_left_their_study_come_along_as_such(cache, tmp_path):
     assert not merge(merged, home.database).changed
     # In a home whose study has them, they are its trials.
     _, whole = home_at(tmp_path, "whole")
-    studies.submit(whole, plan_of(tiny(seeds=2), cache))
+    submitting.submit(whole, plan_of(tiny(seeds=2), cache))
     merge(whole, home.database)
     assert whole.execute(left).fetchall() == []
-    assert studies.preview(whole, plan_of(tiny(seeds=2), cache)).done == 8
+    assert submitting.preview(whole, plan_of(tiny(seeds=2), cache)).done == 8
 
 
 def test_shares_of_a_study_come_to_what_one_home_comes_to(cache, tmp_path):
     plan = plan_of(tiny(seeds=3), cache)
     whole_home, whole = home_at(tmp_path, "whole")
-    studies.submit(whole, plan)
+    submitting.submit(whole, plan)
     work(whole, whole_home)
     _, merged = home_at(tmp_path, "merged")
     for number in (1, 2, 3):
         home, db = home_at(tmp_path, str(number))
-        assert studies.submit(db, plan, share=Share(number, 3)).trials == 4
+        assert submitting.submit(db, plan, share=Share(number, 3)).trials == 4
         work(db, home)
         merge(merged, home.database)
     assert seen(merged, VIEWS) == seen(whole, VIEWS)
     order = "SELECT trial_id, state FROM study_trial ORDER BY position"
     assert merged.execute(order).fetchall() == whole.execute(order).fetchall()
-    assert studies.submit(merged, plan).done == 12
+    assert submitting.submit(merged, plan).done == 12
 
 
 # --- what is told otherwise ---
@@ -280,7 +292,7 @@ def two(cache, tmp_path):
     made = []
     for name, digest, device in (("here", "a" * 64, "cpu"), ("there", "b" * 64, "cuda:0")):
         home, db = home_at(tmp_path, name)
-        studies.submit(db, plan)
+        submitting.submit(db, plan)
         work(db, home, digest=digest, device=device)
         made.append((home, db))
     return made
@@ -348,7 +360,7 @@ def test_what_failed_here_and_was_done_there_is_done(two):
 
 
 def test_another_grid_of_the_same_name_gets_a_name_of_its_own_the_same_from_everywhere(other, db, cache):
-    studies.submit(db, plan_of({**DOCUMENT, "seeds": 1}, cache))
+    submitting.submit(db, plan_of({**DOCUMENT, "seeds": 1}, cache))
     ((theirs, here),) = merge(db, other).renamed
     assert theirs == "tiny"
     assert here.startswith("tiny-")
@@ -360,7 +372,7 @@ def test_another_grid_of_the_same_name_gets_a_name_of_its_own_the_same_from_ever
 
 
 def test_a_note_of_ones_own_stays(other, db, cache):
-    studies.submit(db, plan_of(DOCUMENT, cache))
+    submitting.submit(db, plan_of(DOCUMENT, cache))
     notes.change(db, "tiny", None, "mine")
     found = merge(db, other)
     assert (found.notes, found.notes_kept) == (0, 1)
@@ -368,7 +380,7 @@ def test_a_note_of_ones_own_stays(other, db, cache):
 
 
 def test_what_somebody_cancelled_here_stays_cancelled_unless_it_was_done_there(other, db, cache):
-    studies.submit(db, plan_of(DOCUMENT, cache))
+    submitting.submit(db, plan_of(DOCUMENT, cache))
     queue.cancel(db, None, "tiny")
     merge(db, other)
     states = dict(db.execute("SELECT state, count(*) FROM study_trial WHERE study = 'tiny' GROUP BY state").fetchall())
@@ -382,7 +394,7 @@ def test_a_tuned_study_chooses_here_by_what_was_tried_there(cache, tmp_path):
         tuning={"trials": 2, "validation": 0.2, "ranges": {"adam": {"lr": [1e-4, 1e-2]}}},
     )  # fmt: skip
     home, there = home_at(tmp_path, "there")
-    studies.submit(there, plan_of(document, cache))
+    submitting.submit(there, plan_of(document, cache))
     from storage import tuning
 
     while tuning.stages(there, "tiny").open:

@@ -3,7 +3,7 @@
 import pytest
 
 from core.errors import BadInput, NotFound
-from storage import database, deletion, listing, notes, queries, studies
+from storage import database, deletion, listing, notes, queries, studies, submitting
 from storage.destinations import in_use
 from storage.export import export_sqlite
 from storage.home import Home, prepare
@@ -18,8 +18,8 @@ def db(tmp_path, cache):
     home = Home(tmp_path / "home")
     prepare(home)
     made = database.connect(home.database)
-    studies.submit(made, plan_of(tiny(), cache))
-    studies.submit(made, plan_of(tiny(name="other", seeds=1, optimizers=[{"name": "adam", "lr": 0.02}]), cache))
+    submitting.submit(made, plan_of(tiny(), cache))
+    submitting.submit(made, plan_of(tiny(name="other", seeds=1, optimizers=[{"name": "adam", "lr": 0.02}]), cache))
     return made
 
 
@@ -95,7 +95,7 @@ def test_notes_stay_when_a_study_is_run_again_go_with_what_they_are_on_and_are_e
     subject, other = variant(db, optimizer="adam"), variant(db, optimizer="sgd")
     for study, one in (("tiny", None), ("tiny", subject), ("tiny", other), ("other", None), ("other", subject)):
         notes.change(db, study, one, "noted")
-    studies.submit(db, plan_of(tiny(), cache))
+    submitting.submit(db, plan_of(tiny(), cache))
     assert db.execute("SELECT count(*) FROM note").fetchone() == (5,)
     home = Home(tmp_path / "home")
     export_sqlite(db, tmp_path / "taken.db", "other", in_use(home, home.database))

@@ -16,7 +16,19 @@ from PIL import Image
 from core.attacks import resolve
 from core.errors import BadInput, NotFound, Unavailable
 from core.events import EvaluationFailed
-from storage import commands, database, deletion, export, outcomes, queries, queue, recording, states, studies
+from storage import (
+    commands,
+    database,
+    deletion,
+    export,
+    outcomes,
+    queries,
+    queue,
+    recording,
+    states,
+    studies,
+    submitting,
+)
 from storage.changes import Delete
 from storage.destinations import in_use
 from storage.reading import as_json
@@ -36,17 +48,17 @@ def counts(db, study="tiny"):
 
 def test_submitting_queues_everything_once(db, home, cache):
     plan = plan_of(tiny(), cache)
-    before = studies.preview(db, plan)
-    submission = studies.submit(db, plan)
+    before = submitting.preview(db, plan)
+    submission = submitting.submit(db, plan)
     assert (before.new, before.trials, before.evaluations_missing) == (8, 8, 16)
-    assert submission == studies.preview(db, plan)
+    assert submission == submitting.preview(db, plan)
     assert counts(db) == {"queued": 8}
-    studies.submit(db, plan)
+    submitting.submit(db, plan)
     assert counts(db) == {"queued": 8}
 
 
 def test_a_trial_goes_from_queued_over_running_to_done_with_scores(db, home, cache):
-    studies.submit(db, plan_of(tiny(), cache))
+    submitting.submit(db, plan_of(tiny(), cache))
     claim = queue.claim(db)
     assert counts(db) == {"queued": 7, "running": 1}
     assert (claim.number, claim.earlier_attempts, claim.clean) == (1, (), (60,))
@@ -67,12 +79,12 @@ def test_a_trial_goes_from_queued_over_running_to_done_with_scores(db, home, cac
 
 
 def test_scores_are_gone_while_a_study_waits_for_a_new_attack_and_come_back(db, home, cache):
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     while stored.run_one(db, home):
         pass
     assert counts(db) == {"done": 4}
     more = tiny(seeds=1, attacks=[*tiny()["attacks"], {"name": "bim", "eps": [0.1]}])
-    submission = studies.submit(db, plan_of(more, cache))
+    submission = submitting.submit(db, plan_of(more, cache))
     assert (submission.trained, submission.new, submission.evaluations_missing) == (4, 0, 4)
     assert counts(db) == {"queued": 4}
     claim = queue.claim(db)
@@ -80,26 +92,26 @@ def test_scores_are_gone_while_a_study_waits_for_a_new_attack_and_come_back(db, 
     assert claim.clean == ()
     stored.evaluate(db, claim)
     queue.settle(db, claim.attempt_id)
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     assert counts(db) == {"done": 4}, "the smaller study needs nothing more"
 
 
 def test_a_shrunk_grid_loses_cells_but_no_trials(db, home, cache):
-    studies.submit(db, plan_of(tiny(), cache))
+    submitting.submit(db, plan_of(tiny(), cache))
     while stored.run_one(db, home):
         pass
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     assert counts(db) == {"done": 4}
     assert db.execute("SELECT count(*) FROM trial").fetchone()[0] == 8
-    again = studies.submit(db, plan_of(tiny(), cache))
+    again = submitting.submit(db, plan_of(tiny(), cache))
     assert (again.done, again.new) == (8, 0)
     assert counts(db) == {"done": 8}
 
 
 def test_two_studies_share_a_trial_and_train_it_once(db, home, cache):
-    studies.submit(db, plan_of(tiny(), cache))
+    submitting.submit(db, plan_of(tiny(), cache))
     other = tiny(name="other", seeds=1, attacks=[{"name": "noise", "eps": [0.1]}, tiny()["attacks"][0]])
-    studies.submit(db, plan_of(other, cache))
+    submitting.submit(db, plan_of(other, cache))
     claim = queue.claim(db, "other")
     assert sorted(e.attack.name for e in claim.evaluations) == ["fgsm", "noise", "pgd"]
     assert counts(db, "tiny") == {"queued": 7, "running": 1}
@@ -112,9 +124,9 @@ def test_two_studies_share_a_trial_and_train_it_once(db, home, cache):
 
 
 def test_a_running_trial_is_not_claimed_for_another_study(db, home, cache):
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     claims = [queue.claim(db) for _ in range(4)]
-    studies.submit(db, plan_of(tiny(name="other", seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(name="other", seeds=1), cache))
     assert counts(db, "other") == {"queued": 4}
     assert queue.claim(db) is None
     stored.train(db, home, claims[0])
@@ -129,10 +141,10 @@ def test_a_running_trial_is_not_claimed_for_another_study(db, home, cache):
 
 
 def test_a_failed_trial_stays_failed_until_it_is_retried(db, home, cache):
-    studies.submit(db, plan_of(tiny(), cache))
+    submitting.submit(db, plan_of(tiny(), cache))
     claim = queue.claim(db)
     queue.fail(db, claim.attempt_id, "the loss became NaN", "Traceback …")
-    studies.submit(db, plan_of(tiny(), cache))
+    submitting.submit(db, plan_of(tiny(), cache))
     (row,) = queries.trials(db, state="failed")
     assert row.reason == "the loss became NaN"
     assert trial_detail(db, row.trial_id).attempts[0].traceback == "Traceback …"
@@ -141,7 +153,7 @@ def test_a_failed_trial_stays_failed_until_it_is_retried(db, home, cache):
 
 
 def test_a_failed_evaluation_fails_the_trial_and_keeps_the_weights(db, home, cache):
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     claim = queue.claim(db)
     stored.train(db, home, claim)
     fgsm = claim.evaluations[0]
@@ -151,7 +163,7 @@ def test_a_failed_evaluation_fails_the_trial_and_keeps_the_weights(db, home, cac
     queue.settle(db, claim.attempt_id)
     queue.reclaim(db)
     (row,) = queries.trials(db, where={"state": "done"})
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     (row,) = queries.trials(db, state="failed")
     assert row.reason == "fgsm: NaN logits"
     assert queue.weights_path(db, row.trial_id)
@@ -162,7 +174,7 @@ def test_a_failed_evaluation_fails_the_trial_and_keeps_the_weights(db, home, cac
 
 
 def test_crashes_are_retried_five_times_in_a_row_and_progress_starts_the_count_again(db, home, cache):
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     first = queue.claim(db)
     for number in range(1, 4):
         queue.crash(db, first.attempt_id if number == 1 else queue.claim(db).attempt_id, "SIGSEGV", -11, True)
@@ -178,14 +190,14 @@ def test_crashes_are_retried_five_times_in_a_row_and_progress_starts_the_count_a
 
 
 def test_what_is_not_the_trials_fault_is_never_counted(db, home, cache):
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     for _ in range(12):
         queue.crash(db, queue.claim(db).attempt_id, "its fork server died", None, False)
     assert counts(db) == {"queued": 4}
 
 
 def test_a_new_owner_reclaims_what_the_last_one_left(db, home, cache):
-    studies.submit(db, plan_of(tiny(), cache))
+    submitting.submit(db, plan_of(tiny(), cache))
     queue.claim(db)
     queue.claim(db)
     assert queue.reclaim(db) == 2
@@ -204,7 +216,7 @@ def _claim_all(path):
 
 
 def test_claims_of_many_processes_never_overlap(db, home, cache):
-    studies.submit(db, plan_of(tiny(seeds=10), cache))
+    submitting.submit(db, plan_of(tiny(seeds=10), cache))
     with multiprocessing.get_context("spawn").Pool(4) as pool:
         claimed = list(itertools.chain(*pool.map(_claim_all, [str(home.database)] * 4)))
     assert len(claimed) == len(set(claimed)) == 40
@@ -221,7 +233,7 @@ def test_whatever_happens_every_trial_can_still_be_finished(steps, home, cache):
         path.unlink()
     db = database.connect(home.database)
     plan = plan_of(tiny(seeds=1), cache)
-    studies.submit(db, plan)
+    submitting.submit(db, plan)
     held = []
     for step in steps:
         if step == "run":
@@ -229,7 +241,7 @@ def test_whatever_happens_every_trial_can_still_be_finished(steps, home, cache):
         elif step == "claim":
             held += [claim for claim in [queue.claim(db)] if claim]
         elif step == "submit":
-            studies.submit(db, plan)
+            submitting.submit(db, plan)
         elif step == "reclaim":
             queue.reclaim(db)
             held.clear()
@@ -259,7 +271,7 @@ def test_a_bitmap_comes_back_as_it_was(bits):
 
 
 def test_added_attacks_stand_in_the_results_and_leave_the_scores_alone(db, home, cache):
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     claim = stored.run_one(db, home)
     before = queries.leaderboard(db, "tiny")
     strong = resolve("pgd", {"eps": [0.1], "steps": 50}, "attack")
@@ -277,7 +289,7 @@ def test_added_attacks_stand_in_the_results_and_leave_the_scores_alone(db, home,
 
 
 def test_cancelling_what_waits_for_an_added_attack_drops_that_attack_alone(db, home, cache):
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     claim = stored.run_one(db, home)
     scores = queries.leaderboard(db, "tiny")
     strong = resolve("pgd", {"eps": [0.1], "steps": 50}, "attack")
@@ -291,7 +303,7 @@ def test_cancelling_what_waits_for_an_added_attack_drops_that_attack_alone(db, h
 
 
 def test_trials_are_found_by_unique_prefix_and_filtered(db, home, cache):
-    studies.submit(db, plan_of(tiny(), cache))
+    submitting.submit(db, plan_of(tiny(), cache))
     ids = [row.trial_id for row in queries.trials(db)]
     assert queries.find_trial(db, ids[0][:10].upper()) == ids[0]
     with pytest.raises(NotFound, match="no trial"):
@@ -312,16 +324,16 @@ def test_trials_are_found_by_unique_prefix_and_filtered(db, home, cache):
 
 
 def test_deleting_a_study_keeps_what_another_has(db, home, cache):
-    studies.submit(db, plan_of(tiny(), cache))
+    submitting.submit(db, plan_of(tiny(), cache))
     while stored.run_one(db, home):
         pass
-    studies.submit(db, plan_of(tiny(name="other", seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(name="other", seeds=1), cache))
     removed = deletion.delete_study(db, "tiny")
     assert len(removed) == 4
     assert counts(db, "other") == {"done": 4}
     deletion.delete_trials(db, [queries.trials(db)[0].trial_id])
     assert counts(db, "other") == {"done": 3}
-    claim_of = studies.submit(db, plan_of(tiny(), cache))
+    claim_of = submitting.submit(db, plan_of(tiny(), cache))
     assert claim_of.new == 5
     running = queue.claim(db)
     with pytest.raises(Unavailable, match="is running"):
@@ -330,10 +342,10 @@ def test_deleting_a_study_keeps_what_another_has(db, home, cache):
 
 def test_exports_are_whole_and_never_overwrite(db, home, cache, tmp_path):
     own = in_use(home, home.database)
-    studies.submit(db, plan_of(tiny(), cache))
+    submitting.submit(db, plan_of(tiny(), cache))
     while stored.run_one(db, home):
         pass
-    studies.submit(db, plan_of(tiny(name="other", seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(name="other", seeds=1), cache))
     assert export.export_rows(db, tmp_path / "r.jsonl", "jsonl", "tiny", own) == 32
     rows = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
     assert rows[0] == as_json(queries.results(db, "tiny")[0])
@@ -385,18 +397,18 @@ def test_listings_use_indices_and_read_no_ledger(db):
 def test_a_study_that_is_done_is_not_scored_again_unless_it_wants_something_else(home, cache, monkeypatch):
     db = database.connect(home.database)
     document = tiny(seeds=1, optimizers=["adam"])
-    studies.submit(db, plan_of(document, cache))
+    submitting.submit(db, plan_of(document, cache))
     while stored.run_one(db, home):
         pass
     scores = db.execute("SELECT * FROM score ORDER BY 1, 2, 3").fetchall()
     settled = []
     monkeypatch.setattr(studies, "settle_in", lambda *given: settled.append(given) or states.settle_in(*given))
-    assert studies.submit(db, plan_of({**document, "description": "the same"}, cache)).done == 2
+    assert submitting.submit(db, plan_of({**document, "description": "the same"}, cache)).done == 2
     assert settled == []
     assert db.execute("SELECT * FROM score ORDER BY 1, 2, 3").fetchall() == scores
-    studies.submit(db, plan_of({**document, "attacks": document["attacks"][:1]}, cache))
+    submitting.submit(db, plan_of({**document, "attacks": document["attacks"][:1]}, cache))
     assert len(settled) == 2, "fewer attacks: another worst case"
-    studies.submit(db, plan_of({**document, "attacks": document["attacks"][:1], "activations": ["relu"]}, cache))
+    submitting.submit(db, plan_of({**document, "attacks": document["attacks"][:1], "activations": ["relu"]}, cache))
     assert len(settled) == 3, "fewer trials: what all were attacked with may be another"
 
 
@@ -404,7 +416,7 @@ def test_a_kill_in_the_middle_of_writing_leaves_a_sound_database(home, cache):
     code = (
         "import sys, itertools; from pathlib import Path; from storage import database, studies; "
         "from tests.conftest import plan_of, tiny; db = database.connect(Path(sys.argv[1]))\n"
-        "for n in itertools.count(): studies.submit(db, plan_of(tiny(name=f's{n % 7}', seeds=20 + n % 5), Path(sys.argv[2])))"
+        "for n in itertools.count(): submitting.submit(db, plan_of(tiny(name=f's{n % 7}', seeds=20 + n % 5), Path(sys.argv[2])))"
     )
     for _ in range(2):
         process = subprocess.Popen([sys.executable, "-c", code, str(home.database), str(cache)])
@@ -426,7 +438,7 @@ def test_a_folder_s_options_reach_the_claim(db, home, cache, tmp_path):
             Image.fromarray(pixels).save(tmp_path / "pets" / label / f"{number}.png")
     dataset = {"folder": str(tmp_path / "pets"), "size": [8, 10], "fit": "pad", "split": 0.3, "background": "black"}
     plan = plan_of(tiny(dataset=dataset, train_samples=None, test_samples=None), cache)
-    studies.submit(db, plan)
+    submitting.submit(db, plan)
     assert queue.claim(db).source == plan.study.source
     assert studies.stored_study(db, "tiny").source == plan.study.source
     assert studies.stored_dataset(db, "tiny", tmp_path, cache) == plan.info

@@ -8,7 +8,19 @@ import pytest
 
 from app.report.status import page as status_page
 from app.report.status import totals, worker_view
-from storage import brief, database, deletion, escalations, grouping, listing, queries, queue, studies, verdicts
+from storage import (
+    brief,
+    database,
+    deletion,
+    escalations,
+    grouping,
+    listing,
+    queries,
+    queue,
+    studies,
+    submitting,
+    verdicts,
+)
 from storage.destinations import InUse
 from storage.export import export_rows, export_sqlite
 from storage.grouping import Reading
@@ -33,7 +45,7 @@ def filled(tmp_path_factory):
     home = Home(tmp_path_factory.mktemp("scale") / "home")
     prepare(home)
     db = database.connect(home.database)
-    studies.submit(db, plan_of(tiny(), home.cache))
+    submitting.submit(db, plan_of(tiny(), home.cache))
     for _ in range(4):
         stored.run_one(db, home)
     return home
@@ -122,10 +134,10 @@ def test_what_is_asked_of_one_trial_passes_no_others(db):
 
 def test_a_plan_is_held_against_its_own_trials_alone(db, filled):
     plan = plan_of(tiny(), filled.cache)
-    found = wide(db, lambda: studies.preview(db, plan))
+    found = wide(db, lambda: submitting.preview(db, plan))
     # Those of the study itself, once, to tell which would leave it.
     assert [line.split(":")[1] for line in found] == [" SEARCH st USING COVERING INDEX study_trial_position (study=?)"]
-    assert studies.preview(db, plan).done == 4
+    assert submitting.preview(db, plan).done == 4
 
 
 def test_pages_read_their_own_rows(db, filled):
@@ -149,7 +161,7 @@ def test_pages_read_their_own_rows(db, filled):
 
 
 def test_the_queue_of_one_study_does_not_pass_those_of_others(db, filled):
-    studies.submit(db, plan_of(tiny(name="apart", seeds=1, train_samples=200), filled.cache))
+    submitting.submit(db, plan_of(tiny(name="apart", seeds=1, train_samples=200), filled.cache))
     wanted = db.execute(
         "SELECT trial_id FROM study_trial WHERE study = 'tiny' AND state = 'queued' ORDER BY position"
     ).fetchall()
@@ -194,7 +206,7 @@ def test_attacks_that_all_have_had_are_known_though_few_are_asked(filled, tmp_pa
     prepare(home)
     db = database.connect(home.database)
     plan = plan_of(tiny(seeds=1), filled.cache)
-    studies.submit(db, plan)
+    submitting.submit(db, plan)
     while stored.run_one(db, home):
         pass
     trials = studies.done_trials(db, "tiny")

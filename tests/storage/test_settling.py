@@ -10,7 +10,7 @@ from core.records.trial import TrialSpec
 from core.verdict.settling.looked import Looked
 from core.verdict.settling.spending import Look
 from core.verdict.settling.stage import Decided
-from storage import database, queries, settling, studies
+from storage import database, queries, settling, submitting
 from storage.settling import MoreSeeds
 from tests.conftest import plan_of, tiny
 from tests.storage import stored
@@ -22,7 +22,7 @@ FIRST = Looked("claims", (Look(3, 0.003, 60),), (Decided("claim-4", "supported",
 def db(home):
     """Four variants, two seeds each, all done."""
     opened = database.connect(home.database)
-    studies.submit(opened, plan_of(tiny(), home.cache))
+    submitting.submit(opened, plan_of(tiny(), home.cache))
     while stored.run_one(opened, home):
         pass
     return opened
@@ -87,11 +87,11 @@ def end(db, trial_id):
 def test_submitting_the_study_again_keeps_them_as_long_as_their_variant(db, home):
     first, *_ = variants(db)
     settling.settle(db, "tiny", [], [], 0.5, [MoreSeeds(first, (2,))])
-    studies.submit(db, plan_of(tiny(), home.cache))
+    submitting.submit(db, plan_of(tiny(), home.cache))
     assert settling.seeds_of(db, "tiny")[first].held == (0, 1, 2)
     (optimizer,) = {row.optimizer for row in queries.trials(db, "tiny") if row.variant_id == first}
     other = [one for one in tiny()["optimizers"] if one["name"] != optimizer]
-    studies.submit(db, plan_of(tiny(optimizers=other), home.cache))
+    submitting.submit(db, plan_of(tiny(optimizers=other), home.cache))
     assert first not in settling.seeds_of(db, "tiny")
     assert db.execute("SELECT count(*) FROM settling_trial").fetchone()[0] == 0
 
@@ -99,7 +99,7 @@ def test_submitting_the_study_again_keeps_them_as_long_as_their_variant(db, home
 def test_a_grid_that_names_the_seed_takes_it_over(db, home):
     first, *_ = variants(db)
     settling.settle(db, "tiny", [], [], 0.5, [MoreSeeds(first, (2,))])
-    studies.submit(db, plan_of(tiny(seeds=3), home.cache))
+    submitting.submit(db, plan_of(tiny(seeds=3), home.cache))
     assert len(queries.trials(db, "tiny")) == 12
     assert all(one.held == (0, 1, 2) for one in settling.seeds_of(db, "tiny").values())
 
@@ -113,9 +113,9 @@ def test_failed_seeds_are_told_apart(db):
 
 def test_other_attacks_make_other_questions_but_give_no_error_back(db, home):
     settling.settle(db, "tiny", [], [FIRST], 0.5, [])
-    studies.submit(db, plan_of(tiny(test_samples=80), home.cache))
+    submitting.submit(db, plan_of(tiny(test_samples=80), home.cache))
     assert settling.settling(db, "tiny").families == (FIRST,)  # more images are more data on the same question
-    studies.submit(db, plan_of(tiny(attacks=[{"name": "fgsm", "eps": [0.1]}]), home.cache))
+    submitting.submit(db, plan_of(tiny(attacks=[{"name": "fgsm", "eps": [0.1]}]), home.cache))
     assert settling.settling(db, "tiny").families == (Looked("claims", FIRST.looks),)
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from core.events import TraitsMeasured
 from core.traits import TRAITS, Measured
-from storage import database, queue, recording, studies, traits
+from storage import database, queue, recording, submitting, traits
 from storage.trial import trial_detail
 from tests.conftest import plan_of, tiny
 from tests.storage import stored
@@ -37,7 +37,7 @@ def looked_at(db, claim):
 
 
 def test_what_was_measured_is_in_the_view_and_in_the_trial(db, home, plan):
-    studies.submit(db, plan)
+    submitting.submit(db, plan)
     claim = stored.run_one(db, home)
     assert claim.traits == (60,)
     measure(db, claim)
@@ -54,34 +54,34 @@ def test_what_was_measured_is_in_the_view_and_in_the_trial(db, home, plan):
 def test_a_complete_trial_of_an_earlier_version_is_looked_at_when_its_study_is_run_again_and_not_trained(
     db, home, plan
 ):
-    studies.submit(db, plan)
+    submitting.submit(db, plan)
     looked_at(db, stored.run_one(db, home))
-    assert studies.preview(db, plan).traits_missing == 1
-    told = studies.submit(db, plan)
+    assert submitting.preview(db, plan).traits_missing == 1
+    told = submitting.submit(db, plan)
     assert (told.done, told.traits_missing) == (1, 1)
     claim = queue.claim(db)
     assert (claim.evaluations, claim.clean, claim.audits, claim.traits) == ((), (), (), (60,))
     measure(db, claim)
     queue.settle(db, claim.attempt_id)
     assert db.execute("SELECT state FROM study_trial").fetchall() == [("done",)]
-    assert studies.submit(db, plan).traits_missing == 0
+    assert submitting.submit(db, plan).traits_missing == 0
     assert queue.claim(db) is None
 
 
 def test_it_stays_complete_if_the_look_fails_or_its_weights_are_gone(db, home, plan):
-    studies.submit(db, plan)
+    submitting.submit(db, plan)
     first = stored.run_one(db, home)
     looked_at(db, first)
-    studies.submit(db, plan)
+    submitting.submit(db, plan)
     queue.settle(db, queue.claim(db).attempt_id)
     assert db.execute("SELECT state FROM study_trial").fetchall() == [("done",)]
     queue.remove_weights(db, first.trial_id)
-    assert studies.submit(db, plan).traits_missing == 0
+    assert submitting.submit(db, plan).traits_missing == 0
     assert queue.claim(db) is None
 
 
 def test_traits_go_with_their_trial(db, home, plan):
-    studies.submit(db, plan)
+    submitting.submit(db, plan)
     claim = stored.run_one(db, home)
     measure(db, claim)
     db.execute("DELETE FROM trial")

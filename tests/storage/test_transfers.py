@@ -4,7 +4,7 @@ import pytest
 
 from core.attacks import resolve
 from core.records.outcome import TransferCell
-from storage import database, deletion, studies, transfers
+from storage import database, deletion, submitting, transfers
 from storage.codec import decoded, encoded
 from tests.conftest import plan_of, tiny
 from tests.storage.stored import run_one
@@ -15,7 +15,7 @@ ATTACK = resolve("pgd", {"eps": [0.1], "steps": 4}, "test")
 @pytest.fixture
 def db(home, cache):
     db = database.connect(home.database)
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     while run_one(db, home):
         pass
     return db
@@ -54,7 +54,7 @@ def test_studies_that_share_trials_share_their_cells_and_deleting_keeps_the_othe
     ids = list(transfers.weights_of(db, "tiny"))
     transfers.record(db, crafted(db, ids[0], ids))
     half = tiny(seeds=1, name="half", optimizers=[{"name": "adam", "lr": 0.02}])
-    studies.submit(db, plan_of(half, cache))
+    submitting.submit(db, plan_of(half, cache))
     shared = list(transfers.weights_of(db, "half"))
     assert len(transfers.rows(db, "half", ATTACK.id, "s" * 64, shared)) == 2
     deletion.delete_study(db, "tiny")

@@ -7,7 +7,7 @@ import pytest
 
 from core.events import CleanEvaluated, Diagnosed, EvaluationFinished
 from core.records.outcome import Diagnosis, DiagnosisSpec, Ledger, Trace
-from storage import database, export, queries, queue, recording, states, studies
+from storage import database, export, queries, queue, recording, states, studies, submitting
 from storage.destinations import in_use
 from storage.evidence import evidence
 from storage.trial import trial_detail
@@ -66,7 +66,7 @@ def attacked(db, claim, spec, distances=None, standing=30, trace=None):
 
 def begun(db, home, cache, *attacks, **changes):
     """A trained trial of such a study, its clean outcome recorded, its attacks to come."""
-    studies.submit(db, plan_of(study_of(*attacks, **changes), cache))
+    submitting.submit(db, plan_of(study_of(*attacks, **changes), cache))
     claim = queue.claim(db)
     stored.train(db, home, claim)
     clean(db, claim)
@@ -93,9 +93,9 @@ def test_distances_are_read_at_the_radii_of_the_norms_other_attacks(db, home, ca
     middle = pytest.approx(0.15)
     assert readings(db) == [(0.1, 40 / N, middle), (0.2, 20 / N, middle)], "while the trial is under way"
     attacked(db, claim, pgd)
-    studies.submit(db, plan_of(study_of({**PGD, "eps": [0.16]}, LEAST), cache))
+    submitting.submit(db, plan_of(study_of({**PGD, "eps": [0.16]}, LEAST), cache))
     assert readings(db) == [(0.16, 20 / N, middle)], "a changed study reads them anew"
-    studies.submit(db, plan_of(study_of(LEAST, name="least", score={"eps": 0.02}), cache))
+    submitting.submit(db, plan_of(study_of(LEAST, name="least", score={"eps": 0.02}), cache))
     assert readings(db, "least") == [(0.02, 54 / N, middle)], "else at its score ε"
     assert studies.study_row(db, "tiny").threat_eps == 0.16
 
@@ -195,10 +195,10 @@ def test_a_trial_that_is_done_is_not_queued_for_a_look_alone(db, home, cache):
     claim = begun(db, home, cache, PGD)
     attacked(db, claim, claim.evaluations[0].attack)
     queue.settle(db, claim.attempt_id)
-    studies.submit(db, plan_of(study_of(PGD), cache))
+    submitting.submit(db, plan_of(study_of(PGD), cache))
     assert queue.remaining(db, "tiny") == {"done": 1}
     more = study_of(PGD, {"name": "bim", "eps": [0.1]})
-    studies.submit(db, plan_of(more, cache))
+    submitting.submit(db, plan_of(more, cache))
     assert queue.claim(db).diagnoses == (DiagnosisSpec(60, "linf", (0.1, 0.2)),), (
         "but a job that runs anyway makes up for it"
     )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from core.records.study import Plan, Study
     from storage.home import Home
-    from storage.studies import Submission
+    from storage.submitting import Submission
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,8 @@ class Outlooks:
 def _held_against(db: Database, plan: Plan, outlook: Outlook) -> Outlook:
     from app.report.forecast import forecast, wanted
     from app.report.portrait import other_content_warning
-    from storage.studies import preview, trials_of
+    from storage.studies import trials_of
+    from storage.submitting import preview
 
     submission = preview(db, plan)
     there = trials_of(db, outlook.name)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from app.worker.control import Started
     from core.records.study import Study
     from storage.home import Home
-    from storage.studies import Submission
+    from storage.submitting import Submission
 
 Fetch = Callable[[str, Path], None]
 """(data set, data root): download it; raises InnateError."""

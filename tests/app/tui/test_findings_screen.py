@@ -10,7 +10,7 @@ from app.tui.findings.pane import EvidencePane
 from app.tui.findings.screen import FindingsScreen
 from app.tui.run.screen import DetailScreen
 from app.tui.widgets.dialogs import Confirm, Picker
-from storage import database, queries, studies
+from storage import database, queries, submitting
 from storage.home import Home, prepare
 from tests.app.tui.conftest import LARGE, SIZES, SMALL, calm, opened, press_and_wait, shown
 from tests.conftest import copy_home, innate_command, plan_of, tiny
@@ -19,7 +19,7 @@ from tests.storage import stored
 
 def add(db, home, **changes):
     """The tiny study with some keys changed, all done."""
-    studies.submit(db, plan_of(tiny(**changes), home.cache))
+    submitting.submit(db, plan_of(tiny(**changes), home.cache))
     seed = 0
     while stored.run_one(db, home, changes.get("name"), seed=seed):
         seed += 1

@@ -11,7 +11,7 @@ from app.report.aggregate import by_factors
 from app.tui.compose.screen import ComposeScreen
 from app.tui.findings.screen import FindingsScreen
 from app.tui.queue.screen import QueueScreen
-from storage import database, queries, queue, studies
+from storage import database, queries, queue, submitting
 from storage.home import Home, prepare
 from tests.app.tui.conftest import LARGE, SIZES, SMALL, opened, press_and_wait, shown
 from tests.conftest import plan_of, tiny
@@ -70,7 +70,7 @@ def filled_by_hand(tmp_path, *, failed=False):
     home = Home(tmp_path / "home")
     prepare(home)
     db = database.connect(home.database)
-    studies.submit(db, plan_of(tiny(seeds=1), home.cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), home.cache))
     for seed in range(3 if failed else 4):
         stored.run_one(db, home, seed=seed)
     if failed:

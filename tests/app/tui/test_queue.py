@@ -21,7 +21,7 @@ from app.worker.pulse import Pulse
 from core.attacks import resolve
 from core.events import AttackProgress, EpochRecord, Started, TrainingProgress
 from core.executors.protocol import Slot
-from storage import database, queries, queue, recording, studies, worker_state
+from storage import database, queries, queue, recording, submitting, worker_state
 from storage.changes import Drain, Draining
 from storage.rows import EpochRow
 from tests.app.tui.conftest import LARGE, SIZES, SMALL, calm, opened, press_and_wait, shown
@@ -39,7 +39,7 @@ def db(home):
 @pytest.fixture
 def waiting(home, db, cache):
     """A home with the tiny study's 8 trials queued."""
-    studies.submit(db, plan_of(tiny(), cache))
+    submitting.submit(db, plan_of(tiny(), cache))
     return home
 
 
@@ -438,7 +438,7 @@ def test_the_cursor_stays_with_its_trial_when_others_are_taken(waiting, db, work
 
 
 def test_ten_thousand_queued_trials_are_read_by_the_page(home, db, cache, work, monkeypatch):
-    studies.submit(db, plan_of(tiny(seeds=2500), cache))
+    submitting.submit(db, plan_of(tiny(seeds=2500), cache))
     fail(db)
     pulse = training(db)
     work(db, pulse)
@@ -461,8 +461,8 @@ def test_ten_thousand_queued_trials_are_read_by_the_page(home, db, cache, work, 
 
 
 def test_pages_say_the_same_as_the_whole(home, db, cache, work):
-    studies.submit(db, plan_of(tiny(), cache))
-    studies.submit(db, plan_of(tiny(name="second", seeds=3), cache))
+    submitting.submit(db, plan_of(tiny(), cache))
+    submitting.submit(db, plan_of(tiny(name="second", seeds=3), cache))
     trials = [row.trial_id for row in queries.trials(db, "second")]
     queue.prioritise(db, trials[3:6], 2)
     fail(db)
@@ -481,11 +481,11 @@ def test_pages_say_the_same_as_the_whole(home, db, cache, work):
 
 
 def test_time_left_is_never_less_than_what_a_running_trial_says_of_itself(home, db, cache, work):
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     stored.run_one(db, home)
     db.execute("UPDATE attempt SET started_at = ended_at - 1")
     db.execute("UPDATE study_trial SET state = 'cancelled' WHERE state = 'queued'")
-    studies.submit(db, plan_of(tiny(name="long", seeds=1, optimizers=["adam"], activations=["elu"]), cache))
+    submitting.submit(db, plan_of(tiny(name="long", seeds=1, optimizers=["adam"], activations=["elu"]), cache))
     pulse = training(db)
     pulse._phase_began -= 100
     work(db, pulse, slots=2)
@@ -495,10 +495,10 @@ def test_time_left_is_never_less_than_what_a_running_trial_says_of_itself(home, 
 
 
 def test_time_left_is_learned_from_the_study_itself(home, db, cache, work):
-    studies.submit(db, plan_of(tiny(seeds=1), cache))
+    submitting.submit(db, plan_of(tiny(seeds=1), cache))
     stored.run_one(db, home)
     db.execute("UPDATE attempt SET started_at = ended_at - 10")
-    studies.submit(db, plan_of(tiny(name="slow", seeds=1, activations=["elu"]), cache))
+    submitting.submit(db, plan_of(tiny(name="slow", seeds=1, activations=["elu"]), cache))
     work(db)
     view = status.worker_view(db, home)
     assert status.seconds_left(db, view) == pytest.approx(5 * 10)
@@ -515,12 +515,12 @@ def test_time_left_is_learned_from_the_study_itself(home, db, cache, work):
 
 
 def test_labels_are_the_study_s_own(home, db, cache):
-    studies.submit(db, plan_of(tiny(optimizers=["adam", {"name": "adam", "lr": 0.02}], activations=["relu"]), cache))
+    submitting.submit(db, plan_of(tiny(optimizers=["adam", {"name": "adam", "lr": 0.02}], activations=["relu"]), cache))
     view = status.worker_view(db, home)
     counts = status.totals(db, view)
     assert [row.label for row in status.page(db, view, counts, 0, 2)] == ["adam lr=0.001 s0", "adam lr=0.02 s0"]
     assert status.page(db, view, counts, 3, 1)[0].label == "adam lr=0.02 s1"
-    studies.submit(db, plan_of(tiny(name="one", seeds=1, optimizers=["adam"], activations=["elu"]), cache))
+    submitting.submit(db, plan_of(tiny(name="one", seeds=1, optimizers=["adam"], activations=["elu"]), cache))
     assert status.page(db, view, status.totals(db, view), 0, 1, study="one")[0].label == "mlp"
 
 

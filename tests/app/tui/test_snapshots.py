@@ -10,7 +10,7 @@ import pytest
 
 from app.tui.app import InnateApp
 from app.tui.shell.threads import Reader
-from storage import database, queue, studies
+from storage import database, queue, submitting
 from storage.home import Home, prepare
 from tests import many
 from tests.app.tui.conftest import LARGE, SMALL, calm, context_for, opened, press_and_wait, shown
@@ -40,7 +40,7 @@ def three(home, *, failed=False, gone=False):
     prepare(home)
     db = database.connect(home.database)
     document = tiny(seeds=1, optimizers=["adam"], activations=["relu", "tanh", "silu"])
-    studies.submit(db, plan_of(document, home.cache))
+    submitting.submit(db, plan_of(document, home.cache))
     for seed in range(2 if failed or gone else 3):
         stored.run_one(db, home, seed=seed)
     if failed:
@@ -57,7 +57,7 @@ def seeds(home):
     """Three seeds of four variants, none of them audited."""
     prepare(home)
     db = database.connect(home.database)
-    studies.submit(db, plan_of(tiny(seeds=3), home.cache))
+    submitting.submit(db, plan_of(tiny(seeds=3), home.cache))
     for seed in range(12):
         stored.run_one(db, home, seed=seed)
     db.conn.close()

@@ -16,7 +16,7 @@ from app.tui.worker.machine import Gauges
 from app.worker import control
 from app.worker.driver import Gpu
 from app.worker.log import read_on
-from storage import database, studies, worker_state
+from storage import database, submitting, worker_state
 from storage.changes import Drain, Resume
 from tests.app.tui.conftest import LARGE, SIZES, SMALL, calm, opened, press_and_wait, shown
 from tests.app.tui.test_queue import training, work  # noqa: F401 - a fixture
@@ -34,7 +34,7 @@ def db(home):
 
 @pytest.fixture
 def waiting(home, db, cache):
-    studies.submit(db, plan_of(tiny(), cache))
+    submitting.submit(db, plan_of(tiny(), cache))
     return home
 
 
