@@ -611,7 +611,7 @@ def at_rest(filled, tmp_path, monkeypatch):
     copy_home(filled, tmp_path / "rest")
     asked = []
 
-    def start(home, slots, crafting, *, succeed=False):
+    def start(home, slots, crafting, *, succeed=False, cluster=None):
         asked.append(remaining(connect(home.database), "tiny").get("queued", 0))
         return control.Started(4711)
 
@@ -619,7 +619,7 @@ def at_rest(filled, tmp_path, monkeypatch):
         raise AssertionError("an executor was made")
 
     monkeypatch.setattr(control, "start", start)
-    monkeypatch.setattr(foreground, "LanesExecutor", none)
+    monkeypatch.setattr(foreground, "executor_for", none)
 
     def call(*arguments, check=0):
         done = answered(*arguments, home=tmp_path / "rest")

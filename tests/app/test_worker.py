@@ -245,10 +245,18 @@ def test_a_detached_worker_ends_with_its_database_whatever_fails_first(fault, ho
         def warm(self):
             raise AssertionError("nothing is queued")
 
-    monkeypatch.setattr(daemon, "LanesExecutor", lambda slots, log: Executor(run_trial, 1))
+    monkeypatch.setattr(daemon, "executor_for", lambda *_: Executor(run_trial, 1))
     with pytest.raises(Unavailable, match=r"innate\.db was removed or replaced under its worker"):
         daemon._stay(
-            home, db, OpenedFile.at(home.database), [Slot("cpu", 1)], "auto", held, Silent(), foreground.StopSignals()
+            home,
+            db,
+            OpenedFile.at(home.database),
+            [Slot("cpu", 1)],
+            "auto",
+            held,
+            Silent(),
+            foreground.StopSignals(),
+            None,
         )
     held.release()
 

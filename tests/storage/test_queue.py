@@ -402,7 +402,7 @@ def test_a_study_that_is_done_is_not_scored_again_unless_it_wants_something_else
         pass
     scores = db.execute("SELECT * FROM score ORDER BY 1, 2, 3").fetchall()
     settled = []
-    monkeypatch.setattr(studies, "settle_in", lambda *given: settled.append(given) or states.settle_in(*given))
+    monkeypatch.setattr(submitting, "settle_in", lambda *given: settled.append(given) or states.settle_in(*given))
     assert submitting.submit(db, plan_of({**document, "description": "the same"}, cache)).done == 2
     assert settled == []
     assert db.execute("SELECT * FROM score ORDER BY 1, 2, 3").fetchall() == scores

@@ -15,7 +15,7 @@ ANSWERS = frozenset({
     "plan", "status", "examples", "results",
     "findings", "chart", "compare", "tuning", "studies", "trials", "show", "presets", "datasets",
     "architectures", "optimizers", "activations", "attacks", "defenses", "scores", "traits", "checks", "doctor", "worker status",
-    "worker logs", "note",
+    "worker logs", "note", "query", "guide", "published",
 })  # fmt: skip
 CHANGES = frozenset({
     "cancel", "retry", "priority", "init", "export", "worker start", "worker stop", "worker pause", "worker resume",
@@ -27,6 +27,7 @@ SHELL: Mapping[str, str] = {
     "import": "it reads the weights, and attacks them until that is done",
     "transfer": "it attacks every model by way of all others",
     "reproduce": "it trains a whole trial again",
+    "merge": "it takes long, and the home for itself; --conflicts only lists",
     "wait": "it only waits; Queue shows how far everything is",
     "delete": "it asks first; --yes does not",
     "gc": "it removes files at once; --dry-run says which",
@@ -42,6 +43,7 @@ _OTHERWISE: Mapping[str, Mapping[str, Does]] = {
     "note": {"--tag": "changes", "--untag": "changes"},
     "trials": {"--output": "changes", "-o": "changes"},
     "findings": {"--settle": "works"},
+    "merge": {"--conflicts": "answers"},
     "worker logs": {"--follow": "works", "-f": "works"},
 }
 """What an option makes of a command."""
