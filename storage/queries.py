@@ -247,15 +247,16 @@ class AttackTime:
     architecture_options: Options
 
 
-def attack_times(db: Database, attack: AttackSpec, architecture: str) -> list[AttackTime]:
-    """Of attacks with the same name, norm and steps on an architecture; none if none was made."""
+def attack_times(db: Database, attack: AttackSpec, architecture: str, most: int = 20_000) -> list[AttackTime]:
+    """Of the last `most` attacks with the same name, norm and steps on an architecture; none if none was made."""
     return read(
         db,
         AttackTime,
-        "SELECT avg(e.seconds / e.count) AS seconds, t.architecture_options FROM evaluation e "
-        "JOIN attack a ON a.id = e.attack_id JOIN trial t ON t.id = e.trial_id WHERE e.state = 'done' AND a.name = ? "
-        "AND a.norm = ? AND t.architecture = ? AND json_extract(a.spec, '$.params.steps') IS ? GROUP BY t.architecture_options",
-        (attack.name, attack.norm, architecture, attack.params.get("steps")),
+        "SELECT avg(each) AS seconds, architecture_options FROM (SELECT e.seconds / e.count AS each, t.architecture_options "
+        "FROM evaluation e CROSS JOIN trial t ON t.id = e.trial_id WHERE e.state = 'done' AND t.architecture = ? "
+        "AND e.attack_id IN (SELECT id FROM attack WHERE name = ? AND norm = ? AND json_extract(spec, '$.params.steps') IS ?) "
+        "ORDER BY e.id DESC LIMIT ?) GROUP BY architecture_options",
+        (architecture, attack.name, attack.norm, attack.params.get("steps"), most),
     )
 
 
