@@ -320,7 +320,8 @@ def _plan_text(planned: Plan, portrait: Portrait | None, submission: Submission,
     ]
     from app.report.labels import shown_choice
 
-    lines = [f"{study.name}: {submission.trials:,} trials on {dataset_label(info)}"]
+    trials = f"{submission.trials:,} trial{'' if submission.trials == 1 else 's'}"
+    lines = [f"{study.name}: {trials} on {dataset_label(info)}"]
     if info.other_content:
         lines.append(other_content_warning(info))
     known = [("data", "not at hand yet; innate run fetches it")] if portrait is None else portrait_rows(portrait)
